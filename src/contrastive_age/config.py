@@ -1,0 +1,92 @@
+"""The project's config loader: each protocol's effective values, and its setting's key in paths."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
+
+from contrastive_age import params
+
+SETTING = "<setting>"
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Adds validated values to the parameters and writes setting keys into the catalog.
+
+    - `parameters` gains `effective.protocols.<protocol>` and `effective.sources.<source>`.
+    - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so a
+      changed parameter is another folder.
+
+    It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
+    arguments, sees the environment and the parameters of the run.
+    """
+
+    latest: "ProjectConfigLoader | None" = None
+
+    def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
+        """Make the project's root known to the configuration files, then load as Kedro does."""
+        self.root = Path(conf_source).resolve().parent
+        root = self.root.as_posix()
+        for name, resolve in {
+            "tracking_uri": lambda: _environment("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db"),
+            "artifact_location": lambda: f"{root}/mlartifacts",
+        }.items():
+            OmegaConf.register_new_resolver(name, resolve, replace=True)
+        super().__init__(conf_source, *args, **kwargs)
+        ProjectConfigLoader.latest = self
+
+    def __getitem__(self, key: str) -> Any:
+        """Give a configuration, with what this project adds to `parameters` and `catalog`."""
+        config = super().__getitem__(key)
+        if key == "parameters":
+            return config | {"effective": self._effective(config)}
+        if key == "catalog":
+            return self._with_setting_keys(config)
+        return config
+
+    def _effective(self, config: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "protocols": {
+                name: params.effective(config, name).model_dump() for name in config["protocols"]
+            },
+            "sources": {
+                name: params.source(config, name, self.root).model_dump(mode="json")
+                for name in config["sources"]
+            },
+        }
+
+    def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
+        values = super().__getitem__("parameters")
+        keys = {name: params.effective(values, name).key for name in values["protocols"]}
+        entries: dict[str, Any] = {}
+        for entry, body in config.items():
+            if SETTING not in str(body):
+                entries[entry] = body
+                continue
+            for protocol, key in keys.items():
+                path = body["filepath"].replace("{protocol}", protocol).replace(SETTING, key)
+                entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
+        return entries
+
+
+def _environment(name: str, default: str) -> str:
+    return os.environ.get(name) or default
+
+
+def project_path(path: str | Path) -> Path:
+    """Resolve a path that a parameter gives: relative ones start at the project's root."""
+    loader = ProjectConfigLoader.latest
+    return Path(path) if loader is None else loader.root / path
+
+
+def project_parameters() -> dict[str, Any]:
+    """The parameters of the run that is being prepared, or the project's plain ones."""
+    loader = ProjectConfigLoader.latest
+    if loader is None:
+        from kedro.framework.project import settings
+
+        root = Path(__file__).resolve().parents[2]
+        loader = ProjectConfigLoader(str(root / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    return dict(loader["parameters"])

@@ -1,0 +1,200 @@
+"""What predictions are worth: mean absolute error, cumulative score, and their spread.
+
+Errors are signed, predicted minus true age, in years. Shares of images are in percent (0 to 100).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import mean_absolute_error
+
+from contrastive_age.errors import DataError
+
+AGE_BINS: dict[str, tuple[float, float]] = {
+    "0-19": (0, 20),
+    "20-39": (20, 40),
+    "40-59": (40, 60),
+    "60+": (60, math.inf),
+}
+"""Names of the paper's age bins and their borders in years, lower included, upper excluded.
+
+The paper prints ">60" for the last; with 60 included its Table 1 matches the data sets exactly.
+"""
+
+CS_YEARS = tuple(range(1, 11))
+"""The tolerances, in years, at which the cumulative score is reported."""
+
+_SHOWN = 5
+
+
+def age_bin(ages: npt.ArrayLike) -> pd.Categorical:
+    """Sort ages into the paper's bins.
+
+    Args:
+        ages: Ages in years, shape (n,).
+
+    Returns:
+        Ordered categories named as in `AGE_BINS`, all four present, shape (n,).
+
+    Raises:
+        DataError: An age is negative or missing.
+    """
+    years = np.asarray(ages, dtype=np.float64)
+    bad = years[~(np.isfinite(years) & (years >= 0))]
+    if bad.size:
+        raise DataError(
+            f"{bad.size} of {years.size} ages are negative or missing (first: {bad[0]}); "
+            "ages are whole years from 0, correct or remove these images"
+        )
+    upper = [border for _, border in AGE_BINS.values()]
+    names = np.array(list(AGE_BINS))[np.searchsorted(upper, years, side="right")]
+    return pd.Categorical(names, categories=list(AGE_BINS), ordered=True)
+
+
+def signed_errors(predictions: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Predicted minus true age in years, shape (n,)."""
+    return (predictions["predicted_age"] - predictions["age"]).to_numpy(dtype=np.float64)
+
+
+def cumulative_score(errors: npt.ArrayLike, thresholds: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    r"""Share of images whose error is within each threshold.
+
+    CS(t) = 100 / N * #{i : |e_i| <= t}
+
+    Args:
+        errors: Errors in years, signed or not, shape (n,), n > 0.
+        thresholds: Tolerances in years, shape (m,), in any order.
+
+    Returns:
+        Percent, shape (m,).
+
+    Raises:
+        ValueError: There is no error to count.
+    """
+    sizes = np.sort(np.abs(np.asarray(errors, dtype=np.float64)))
+    if not sizes.size:
+        raise ValueError("a cumulative score needs at least one error")
+    within = np.searchsorted(sizes, np.asarray(thresholds, dtype=np.float64), side="right")
+    return np.asarray(100.0 * within / sizes.size, dtype=np.float64)
+
+
+def cs_by_years(errors: npt.ArrayLike) -> dict[str, float]:
+    """The cumulative score at 1 to 10 years, in percent, keyed "1" to "10" as JSON needs it."""
+    scores = cumulative_score(errors, CS_YEARS)
+    return {str(years): float(score) for years, score in zip(CS_YEARS, scores, strict=True)}
+
+
+def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
+    r"""Sum up the predictions of all folds of one setting.
+
+    The headline is the paper's Eq. 8 over all images at once, MAE = 1/N sum_i |\hat y_i - y_i|.
+    Averaging over subjects first gives another number, because subjects have different numbers
+    of images; it stands beside it.
+
+    Args:
+        predictions: `sample_id, identity, fold, age, predicted_age, predicted_std`, a row an image.
+        mae_constant: MAE in years, over the same images, of predicting a constant that was fitted
+            to each fold's training part.
+
+    Returns:
+        Values that JSON can hold, errors in years and shares in percent: `mae`, `mae_by_subject`
+        (mean over subjects of the subject's MAE), `mae_constant`, `bias` (mean signed error),
+        `cs5`, `cs` ("1" to "10"), `n`, `folds`, `subjects`, `age_bins` (for each of `AGE_BINS` its
+        `n`, `mae` and `bias`, the latter two None when it is empty) and `fold_mae` (`mean`, `std`
+        with K - 1 in the denominator and None for a single fold, `values` by fold).
+
+    Raises:
+        DataError: There are no predictions.
+        ValueError: A prediction, an age or `mae_constant` is not finite.
+    """
+    if predictions.empty:
+        raise DataError("there are no predictions to sum up; train and evaluate a fold first")
+    if not math.isfinite(mae_constant):
+        raise ValueError(f"the constant predictor's MAE is {mae_constant}, not a finite number")
+    errors = signed_errors(predictions)
+    sizes = pd.Series(np.abs(errors), index=predictions.index)
+    scores = cs_by_years(errors)
+    return {
+        "mae": float(mean_absolute_error(predictions["age"], predictions["predicted_age"])),
+        "mae_by_subject": float(sizes.groupby(predictions["identity"]).mean().mean()),
+        "mae_constant": float(mae_constant),
+        "bias": float(errors.mean()),
+        "cs5": scores["5"],
+        "cs": scores,
+        "n": len(predictions),
+        "folds": int(predictions["fold"].nunique()),
+        "subjects": int(predictions["identity"].nunique()),
+        "age_bins": _by_age_bin(predictions["age"], errors),
+        "fold_mae": _by_fold(predictions["fold"], sizes),
+    }
+
+
+def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
+    """Make sure that every sample was predicted exactly once, in the fold that tests it.
+
+    Args:
+        predictions: `sample_id, fold, age, predicted_age, predicted_std`.
+        folds: `sample_id, fold, age`, one row a sample.
+
+    Raises:
+        DataError: Samples are missing, unknown, repeated, in another fold, of another age, or
+            predicted as a number that is not finite. All complaints are in the one message, each
+            with its count and the first few samples.
+    """
+    ids = predictions["sample_id"]
+    wanted = folds["sample_id"]
+    both = predictions.merge(
+        folds, on="sample_id", suffixes=("", "_wanted"), validate="many_to_one"
+    )
+    values = predictions[["predicted_age", "predicted_std"]].to_numpy(dtype=np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    found = {
+        "without a prediction": wanted[~wanted.isin(ids)],
+        "predicted but in no fold": ids[~ids.isin(wanted)],
+        "predicted more than once": ids[ids.duplicated()],
+        "predicted in another fold than their own": both["sample_id"][
+            both["fold"] != both["fold_wanted"]
+        ],
+        "with another age than in the folds": both["sample_id"][both["age"] != both["age_wanted"]],
+        "with a prediction that is not finite": ids[~finite],
+    }
+    complaints = [
+        f"{names.nunique()} {what} ({_first(names.unique().tolist())})"
+        for what, names in found.items()
+        if len(names)
+    ]
+    if complaints:
+        raise DataError(
+            f"the predictions do not cover the {len(folds)} samples of the folds exactly once: "
+            f"{'; '.join(complaints)}. Run the folds concerned again, training and evaluation"
+        )
+
+
+def _by_age_bin(ages: pd.Series, errors: npt.NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+    bins = age_bin(ages)
+    parts = {name: errors[np.asarray(bins == name)] for name in AGE_BINS}
+    return {
+        name: {
+            "n": len(part),
+            "mae": float(np.abs(part).mean()) if len(part) else None,
+            "bias": float(part.mean()) if len(part) else None,
+        }
+        for name, part in parts.items()
+    }
+
+
+def _by_fold(folds: pd.Series, sizes: pd.Series) -> dict[str, Any]:
+    values = sizes.groupby(folds).mean()
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "values": {str(fold): float(mae) for fold, mae in values.items()},
+    }
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

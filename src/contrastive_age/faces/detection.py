@@ -1,0 +1,521 @@
+"""Finding five landmarks in every photo with MTCNN, in a pool of worker processes.
+
+TensorFlow, on which MTCNN runs, and torch crash when they share a process. So MTCNN lives in
+spawned workers that never import torch, and the parent never imports MTCNN or TensorFlow. Workers
+import this module: it must not import any of them either.
+"""
+
+import functools
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces.alignment import (
+    FACE_SIZE,
+    LANDMARK_COLUMNS,
+    Points,
+    five_point_template,
+    landmark_array,
+    load_image,
+    require_files,
+    upright_size,
+    usable_landmarks,
+)
+from contrastive_age.files import fingerprint, replacing
+
+logger = logging.getLogger(__name__)
+
+Canvas = npt.NDArray[np.uint8]
+Faces = npt.NDArray[np.float64]
+Thresholds = tuple[float, float, float]
+
+Detector = Callable[[list[Canvas], Thresholds], list[Faces]]
+"""From canvases (side, side, 3) and the thresholds of MTCNN's three stages to the faces on each.
+
+A face is a row of 15 numbers: left, top, right and bottom of its box, its confidence, and x and y
+of the five points in the order of `alignment.POINTS`, in pixels of the canvas.
+"""
+
+FINDING_COLUMNS = ["status", "width", "height", "score", "faces_found", *LANDMARK_COLUMNS]
+
+BATCH_SIZE = 16
+"""Canvases in one call of the detector. On a CPU 32 take half as long again a canvas."""
+
+CHUNK_SIZE = 2 * BATCH_SIZE
+"""Photos in one task of a worker: what is lost at most, times workers, when all is interrupted."""
+
+MAX_CRASHES = 16
+"""A photo or two may crash a worker; when more do, the fault is elsewhere and detection stops."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way of looking for faces.
+
+    Attributes:
+        status: What a photo is called whose face is found this way.
+        side: Side of the square canvas in pixels, to which the photo's longest side is scaled.
+        thresholds: The least confidence that MTCNN's three stages ask for.
+    """
+
+    status: str
+    side: int
+    thresholds: Thresholds
+
+
+ATTEMPTS = (
+    Attempt("detected", 240, (0.6, 0.7, 0.8)),
+    Attempt("retried", 240, (0.5, 0.5, 0.6)),
+    Attempt("retried", 480, (0.5, 0.5, 0.6)),
+)
+"""Tried in turn on the photos still without a face; the first has MTCNN's default thresholds."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the detector says of one photo.
+
+    Attributes:
+        status: `detected`, `retried`, `missed` (no face), `unreadable` or `crashed`.
+        width: Of the upright photo in pixels; 0 where unknown.
+        height: Of the upright photo in pixels; 0 where unknown.
+        score: The chosen face's confidence; NaN without a face.
+        faces_found: Number of faces among which the one was chosen.
+        landmarks: The values of `LANDMARK_COLUMNS` in pixels of the photo; NaN without a face.
+    """
+
+    status: str
+    width: int = 0
+    height: int = 0
+    score: float = math.nan
+    faces_found: int = 0
+    landmarks: tuple[float, ...] = (math.nan,) * len(LANDMARK_COLUMNS)
+
+
+def load_mtcnn() -> Detector:
+    """Make the MTCNN detector, on one thread of the CPU. To be called in a worker only.
+
+    Raises:
+        RuntimeError: torch is loaded in this process.
+    """
+    if "torch" in sys.modules:
+        raise RuntimeError("torch is loaded: TensorFlow beside it would crash this process")
+    os.environ |= {
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+    with _silent_stderr():
+        from mtcnn import MTCNN
+
+        mtcnn = MTCNN()
+
+    def detect(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
+        names = ("threshold_pnet", "threshold_rnet", "threshold_onet")
+        # The JSON output rounds landmarks to whole pixels, the array does not.
+        rows = mtcnn.detect_faces(
+            canvases,
+            output_type="numpy",
+            box_format="xyxy",
+            **dict(zip(names, thresholds, strict=True)),
+        )
+        if len(rows) == 0:  # then it has an undefined number of columns
+            return [np.empty((0, 15)) for _ in canvases]
+        # Columns: photo, box, confidence, five x, five y.
+        points = rows[:, 6:16].reshape(-1, 2, 5).transpose(0, 2, 1).reshape(-1, 10)
+        faces = np.concatenate([rows[:, 1:6], points], axis=1)
+        return [faces[rows[:, 0] == index] for index in range(len(canvases))]
+
+    return detect
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send the process's stderr nowhere: TensorFlow greets on it before its log level counts."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def find_faces(images: Sequence[Image.Image], detector: Detector) -> list[Finding]:
+    """Find the face of each photo, trying the `ATTEMPTS` in turn.
+
+    Args:
+        images: Upright RGB photos.
+        detector: Finds faces on canvases.
+
+    Returns:
+        One finding a photo: `detected`, `retried` or `missed`.
+    """
+    findings = [Finding("missed", *image.size) for image in images]
+    for attempt in ATTEMPTS:
+        missed = [index for index, found in enumerate(findings) if found.status == "missed"]
+        for start in range(0, len(missed), BATCH_SIZE):
+            batch = missed[start : start + BATCH_SIZE]
+            canvases = [_canvas(images[index], attempt.side) for index in batch]
+            found = detector(canvases, attempt.thresholds)
+            for index, faces in zip(batch, found, strict=True):
+                if len(faces):
+                    findings[index] = _finding(images[index], faces, attempt)
+    return findings
+
+
+def _scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _canvas(image: Image.Image, side: int) -> Canvas:
+    """Scale a photo into the top left of a black square, so that all go through in one call."""
+    canvas = Image.new("RGB", (side, side))
+    size = _scaled_size(image.size, side)
+    canvas.paste(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return np.asarray(canvas)
+
+
+def _finding(image: Image.Image, faces: Faces, attempt: Attempt) -> Finding:
+    scaled = _scaled_size(image.size, attempt.side)
+    face = faces[choose_face(faces, scaled)]
+    points = (face[5:].reshape(5, 2) + 0.5) * np.divide(image.size, scaled) - 0.5
+    return Finding(
+        attempt.status, *image.size, float(face[4]), len(faces), tuple(points.ravel().tolist())
+    )
+
+
+def choose_face(faces: Faces, size: tuple[int, int]) -> int:
+    """Choose the largest central face.
+
+    The one with the highest `area * (1 - d / r) * confidence`, where d is the distance of the box's
+    centre from the photo's centre and r half the photo's diagonal. The confidence keeps a doubtful
+    box around hair or clothes from winning against a sure face that is slightly smaller.
+
+    Args:
+        faces: float64 (k, 15), k > 0, see `Detector`.
+        size: Width and height of the photo in the same pixels.
+
+    Returns:
+        The row of the chosen face.
+    """
+    boxes = faces[:, :4]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    middle = np.array(size) / 2
+    distance = np.linalg.norm(centres - middle, axis=1) / np.linalg.norm(middle)
+    return int(np.argmax(area * (1 - distance).clip(0) * faces[:, 4]))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _start_worker() -> None:
+    # Control-C reaches the whole group; the parent decides what becomes of the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+@functools.cache
+def _loaded(load_detector: Callable[[], Detector]) -> Detector:
+    return load_detector()
+
+
+def _check_detector(load_detector: Callable[[], Detector]) -> None:
+    _loaded(load_detector)
+
+
+def _detect_files(load_detector: Callable[[], Detector], paths: list[str]) -> list[Finding]:
+    images: dict[str, Image.Image] = {}
+    for path in paths:
+        try:
+            images[path] = load_image(Path(path))
+        except DataError as error:
+            logger.warning("%s", error)
+    found = dict(
+        zip(images, find_faces(list(images.values()), _loaded(load_detector)), strict=True)
+    )
+    return [found.get(path, Finding("unreadable")) for path in paths]
+
+
+class _Worker(SpawnProcess):
+    """A spawned process that does not import its parent's main script.
+
+    That script may import torch, and one without a `__main__` guard would start again.
+    """
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _WorkerContext(SpawnContext):
+    Process = _Worker
+
+
+Results = tuple[list[str], list[Finding]]
+Suspects = list[tuple[list[str], BaseException]]
+
+
+def _run_pool(
+    waiting: deque[list[str]], workers: int, load_detector: Callable[[], Detector]
+) -> Generator[Results, None, Suspects]:
+    """Work through the chunks until all are done or a worker dies.
+
+    Args:
+        waiting: Chunks of paths; what is left in it was not touched.
+        workers: Number of processes.
+        load_detector: Makes the detector in a worker.
+
+    Yields:
+        The paths of a chunk and their findings, in the order they become ready.
+
+    Returns:
+        The chunks that failed, or were being worked on when a worker died, with the error.
+    """
+    suspects: Suspects = []
+    running: dict[Future[list[Finding]], list[str]] = {}
+    pool = ProcessPoolExecutor(workers, _WorkerContext(), _start_worker)
+    try:
+        ready = pool.submit(_check_detector, load_detector)
+        while waiting or running:
+            # No more than one chunk a worker, so that few are suspected when one dies.
+            while waiting and len(running) < workers:
+                future = pool.submit(_detect_files, load_detector, waiting[0])
+                running[future] = waiting.popleft()
+            ready.result()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                paths, error = running.pop(future), future.exception()
+                if error is None:
+                    yield paths, future.result()
+                else:
+                    suspects.append((paths, error))
+    except BrokenProcessPool as error:
+        if not ready.done() or ready.exception() is not None:
+            raise RuntimeError("a detection worker died while it loaded its detector") from error
+        suspects += [(paths, error) for paths in running.values()]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return suspects
+
+
+def _run(
+    paths: list[str], workers: int, load_detector: Callable[[], Detector]
+) -> Generator[Results, None, None]:
+    """Give findings of every photo, chunk by chunk, whatever becomes of the workers.
+
+    When a worker dies, the photos that were being worked on are taken one by one in a fresh worker,
+    so that only the guilty ones end as `crashed`.
+    """
+    waiting = deque(paths[i : i + CHUNK_SIZE] for i in range(0, len(paths), CHUNK_SIZE))
+    workers = min(workers, len(waiting))
+    crashes = 0
+    while waiting:
+        suspects = yield from _run_pool(waiting, workers, load_detector)
+        alone = deque([path] for chunk, _ in suspects for path in chunk)
+        while alone:
+            guilty = yield from _run_pool(alone, 1, load_detector)
+            for chunk, error in guilty:
+                crashes += 1
+                if crashes > MAX_CRASHES:
+                    raise RuntimeError(
+                        f"{crashes} photos failed in detection, {chunk[0]} the last; look for a "
+                        f"common cause, such as too little memory for {workers} workers"
+                    ) from error
+                logger.warning("%s failed in detection: %r", chunk[0], error)
+                yield chunk, [Finding("crashed", *upright_size(Path(chunk[0])))]
+
+
+class DetectionCache:
+    """Findings on disk by the photos' digests, kept for one detector with one set of parameters.
+
+    Every addition is a file of its own, written beside and renamed, so an interruption loses none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use a subfolder of `folder` that is named by the detector's version and parameters."""
+        detector = fingerprint(version("mtcnn"), [asdict(attempt) for attempt in ATTEMPTS])
+        self._folder = folder / detector
+
+    def load(self) -> pd.DataFrame:
+        """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
+        tables = [_findings_table([], [])]
+        for part in self._parts():
+            try:
+                tables.append(pd.read_parquet(part)[FINDING_COLUMNS])
+            except (OSError, ValueError, KeyError) as error:
+                logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
+                part.unlink()
+        found = pd.concat(tables)
+        return found[~found.index.duplicated()]
+
+    def add(self, findings: pd.DataFrame) -> None:
+        """Write findings, as `load` gives them, into a new file."""
+        if len(findings):
+            with replacing(self._folder / f"{fingerprint(*findings.index)}.parquet") as part:
+                findings.to_parquet(part)
+
+    def compact(self) -> None:
+        """Put all files into one."""
+        parts = self._parts()
+        if len(parts) > 1:
+            findings = self.load()
+            self.add(findings)
+            kept = fingerprint(*findings.index)
+            for part in parts:
+                if part.stem != kept:
+                    part.unlink(missing_ok=True)
+
+    def _parts(self) -> list[Path]:
+        # Dot files are being written.
+        return sorted(self._folder.glob("[!.]*.parquet"))
+
+
+def _findings_table(digests: list[str], findings: list[Finding]) -> pd.DataFrame:
+    rows = [
+        (found.status, found.width, found.height, found.score, found.faces_found, *found.landmarks)
+        for found in findings
+    ]
+    table = pd.DataFrame(
+        rows, index=pd.Index(digests, name="digest", dtype=str), columns=FINDING_COLUMNS
+    )
+    integers = dict.fromkeys(("width", "height", "faces_found"), np.int64)
+    reals = dict.fromkeys(("score", *LANDMARK_COLUMNS), np.float64)
+    return table.astype({"status": str, **integers, **reals})
+
+
+def fallback_landmarks(width: int, height: int) -> Points:
+    """Place five points as if the face filled the photo's central square.
+
+    Args:
+        width: Of the photo in pixels; 0 where unknown.
+        height: Of the photo in pixels; 0 where unknown.
+
+    Returns:
+        float64 (5, 2) in pixels; aligned with the default coverage they give the central square.
+    """
+    side = min(width, height) or FACE_SIZE
+    shift = np.array([(size - side) / 2 if size else 0 for size in (width, height)])
+    points: Points = five_point_template(size=side) + shift
+    return points
+
+
+def detect_landmarks(
+    folder: Path,
+    files: pd.DataFrame,
+    *,
+    work_folder: Path,
+    annotated: pd.DataFrame | None = None,
+    workers: int = 2,
+    progress: bool = True,
+    load_detector: Callable[[], Detector] = load_mtcnn,
+) -> pd.DataFrame:
+    """Find the five landmarks of every photo; no photo is ever left out.
+
+    A photo without a face at MTCNN's default thresholds is tried again with lower ones, then also
+    enlarged (`retried`); then its annotated landmarks are used where there are any (`annotated`);
+    then a face is assumed to fill the photo's central square (`fallback`). Photos that cannot be
+    read or that crash a worker end as `annotated` or `fallback`, too, with a warning.
+
+    Findings are kept in `work_folder/detections` by the photo's digest, so an interrupted call goes
+    on where it stopped, and a second one looks only at new or changed photos.
+
+    Args:
+        folder: The source's folder.
+        files: `sample_id`, `path` (below `folder`) and `digest` of the bytes; one row a photo.
+        work_folder: Where findings are kept.
+        annotated: `sample_id` and `LANDMARK_COLUMNS` in pixels of the upright photo, of any photos.
+        workers: Number of worker processes, each with one TensorFlow thread.
+        progress: Whether to draw a progress bar on stderr while there is something to do.
+        load_detector: Makes the detector in a worker, where it must be importable.
+
+    Returns:
+        `sample_id`, `status`, `score`, `faces_found` and `LANDMARK_COLUMNS` in pixels of the
+        upright photo, in the row order of `files`. `score` is the detector's confidence; NaN for
+        `annotated` and `fallback`, whose `faces_found` is 0.
+
+    Raises:
+        DataError: Photos are missing.
+        RuntimeError: The workers cannot start, or more than `MAX_CRASHES` photos fail in them.
+    """
+    cache = DetectionCache(work_folder / "detections")
+    known = cache.load()
+    new = files[~files["digest"].isin(known.index)].drop_duplicates("digest")
+    paths = [str(folder / path) for path in new["path"]]
+    digests = dict(zip(paths, new["digest"], strict=True))
+    require_files(Path(path) for path in paths)
+
+    tables = [known]
+    with (
+        closing(_run(paths, workers, load_detector)) as results,
+        tqdm(
+            total=len(paths),
+            desc="Detecting faces",
+            unit="photo",
+            disable=not (progress and paths),
+        ) as bar,
+    ):
+        for chunk, findings in results:
+            table = _findings_table([digests[path] for path in chunk], findings)
+            # A crash may have passing causes, so it is not remembered.
+            cache.add(table[table["status"] != "crashed"])
+            tables.append(table)
+            bar.update(len(chunk))
+    cache.compact()
+    return _landmarks_table(files, pd.concat(tables), annotated)
+
+
+def _landmarks_table(
+    files: pd.DataFrame, findings: pd.DataFrame, annotated: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Join findings to the photos, and give points to those without a face."""
+    table = findings.loc[files["digest"]].reset_index(drop=True)
+    table.insert(0, "sample_id", files["sample_id"].to_numpy())
+    points = landmark_array(table).copy()
+    known: dict[str, Points] = {}
+    if annotated is not None:
+        known = dict(zip(annotated["sample_id"], landmark_array(annotated), strict=True))
+    for row in np.flatnonzero(~table["status"].isin(["detected", "retried"])):
+        photo = table.iloc[row]
+        given = known.get(photo["sample_id"])
+        if given is not None and usable_landmarks(given):
+            points[row], status = given, "annotated"
+        else:
+            points[row] = fallback_landmarks(photo["width"], photo["height"])
+            status = "fallback"
+        table.loc[row, "status"] = status
+    table[LANDMARK_COLUMNS] = points.reshape(len(table), -1)
+    return table[["sample_id", "status", "score", "faces_found", *LANDMARK_COLUMNS]]

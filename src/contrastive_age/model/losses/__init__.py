@@ -1,0 +1,29 @@
+"""The loss terms, one a file, and their weighted sum."""
+
+from contrastive_age.model.losses.cosine import cosine_loss
+from contrastive_age.model.losses.kl import kl_loss
+from contrastive_age.model.losses.mean import mean_loss
+from contrastive_age.model.losses.softmax import softmax_loss
+from contrastive_age.model.losses.total import (
+    LossTerms,
+    LossWeights,
+    Supervise,
+    TripletPositions,
+    total_loss,
+)
+from contrastive_age.model.losses.triplet import triplet_loss
+from contrastive_age.model.losses.variance import variance_loss
+
+__all__ = [
+    "LossTerms",
+    "LossWeights",
+    "Supervise",
+    "TripletPositions",
+    "cosine_loss",
+    "kl_loss",
+    "mean_loss",
+    "softmax_loss",
+    "total_loss",
+    "triplet_loss",
+    "variance_loss",
+]

@@ -1,0 +1,19 @@
+"""The cosine loss L_c: features of two people of one age should point the same way (Eq. 2)."""
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+
+def cosine_loss(anchor: Tensor, positive: Tensor) -> Tensor:
+    r"""Give L_c = 1 - f_a^T f_p / (\|f_a\| \|f_p\|) of each pair.
+
+    Eq. 2 is the similarity itself, which would be minimised; one minus it is meant.
+
+    Args:
+        anchor: Features of the anchors, (b, D).
+        positive: Features of their positives, (b, D).
+
+    Returns:
+        (b,), between 0 and 2.
+    """
+    return 1 - cosine_similarity(anchor, positive, dim=1)

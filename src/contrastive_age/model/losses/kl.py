@@ -1,0 +1,22 @@
+"""The Kullback-Leibler loss L_KLD between the distributions of anchor and positive (Eq. 9)."""
+
+from torch import Tensor
+
+
+def kl_loss(anchor: Tensor, positive: Tensor) -> Tensor:
+    r"""Give L_{KLD} = \frac{1}{A} \sum_j s_{p,j} (\log s_{p,j} - \log s_{a,j}) of each pair.
+
+    Eq. 9 lacks the second logarithm. The logits are taken instead of the softmax vectors, because
+    the logarithm of a probability that has vanished would be infinite.
+
+    Args:
+        anchor: Logits of the anchors, (b, A).
+        positive: Logits of their positives, (b, A).
+
+    Returns:
+        (b,), in nats per class.
+    """
+    log_anchor = anchor.log_softmax(dim=1)
+    log_positive = positive.log_softmax(dim=1)
+    divergence = (log_positive.exp() * (log_positive - log_anchor)).sum(dim=1)
+    return divergence / anchor.shape[1]

@@ -1,0 +1,22 @@
+"""The mean loss L_m: how far the expected age is from the true one (Eq. 3)."""
+
+import torch
+from torch import Tensor
+
+
+def mean_loss(probabilities: Tensor, age_index: Tensor) -> Tensor:
+    r"""Give L_m = \frac{1}{2} (\sum_j j s_{a,j} - y_a)^2 of each image.
+
+    Eq. 3 is signed; squared and halved it is the loss of the mean-variance paper that it cites.
+    Counting classes from 0 instead of years changes nothing: mean and label shift alike.
+
+    Args:
+        probabilities: Softmax vectors, (n, A).
+        age_index: Class number of each image's age, int64 (n,).
+
+    Returns:
+        (n,), in years squared.
+    """
+    number = probabilities.shape[1]
+    classes = torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+    return (probabilities @ classes - age_index).square() / 2

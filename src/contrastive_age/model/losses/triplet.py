@@ -1,0 +1,20 @@
+"""The triplet margin loss L_t on softmax vectors (Eq. 6)."""
+
+from torch import Tensor
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
+    r"""Give L_t = \max(\|s_a - s_p\|^2 - \|s_a - s_n\|^2 + \alpha, 0) of each triplet.
+
+    Args:
+        anchor: Softmax vectors of the anchors, (b, A).
+        positive: Softmax vectors of their positives, (b, A).
+        negative: Softmax vectors of their negatives, (b, A).
+        margin: alpha, which the paper does not give.
+
+    Returns:
+        (b,).
+    """
+    nearer = (anchor - positive).square().sum(dim=1)
+    farther = (anchor - negative).square().sum(dim=1)
+    return (nearer - farther + margin).clamp(min=0)

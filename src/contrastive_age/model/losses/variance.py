@@ -1,0 +1,19 @@
+"""The variance loss L_v: how widely the predicted distribution spreads (Eq. 4)."""
+
+import torch
+from torch import Tensor
+
+
+def variance_loss(probabilities: Tensor) -> Tensor:
+    r"""Give L_v = \sum_j s_{a,j} (j - \sum_k k s_{a,k})^2 of each image.
+
+    Args:
+        probabilities: Softmax vectors, (n, A).
+
+    Returns:
+        (n,), in years squared.
+    """
+    number = probabilities.shape[1]
+    classes = torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+    deviation = classes - (probabilities @ classes)[:, None]
+    return (probabilities * deviation.square()).sum(dim=1)

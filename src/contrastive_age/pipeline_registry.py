@@ -1,0 +1,55 @@
+"""The project's pipelines, by name: one a protocol."""
+
+from kedro.pipeline import Pipeline
+
+from contrastive_age.config import project_parameters
+from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alignment
+from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
+from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation
+from contrastive_age.pipelines.ingestion.pipeline import create_pipeline as ingestion
+from contrastive_age.pipelines.reporting.pipeline import create_pipeline as reporting
+from contrastive_age.pipelines.splitting.pipeline import create_pipeline as splitting
+from contrastive_age.pipelines.training.pipeline import create_pipeline as training
+from contrastive_age.pipelines.triplets.pipeline import create_pipeline as triplets
+
+DEFAULT = "synthetic_se"
+
+
+def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
+    """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
+
+        samples, faces, folds -> triplets -> model, history -> predictions, outputs
+    """
+    return Pipeline(
+        triplets(fold) + training(fold) + evaluation(fold),
+        namespace=f"{protocol}.fold_{fold}",
+        inputs={
+            "samples": f"{source}.samples",
+            "faces": f"{source}.faces",
+            "folds": f"{protocol}.folds",
+        },
+        parameters={
+            "params:effective": f"params:effective.protocols.{protocol}",
+            "params:device": "params:device",
+        },
+    )
+
+
+def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
+    """A protocol from raw photos to figures.
+
+        ingestion -> alignment -> splitting -> fold_0 ... fold_K-1 -> evaluation -> reporting
+    """
+    parts: list[Pipeline] = [ingestion(source), alignment(source), splitting(protocol, source)]
+    parts += [fold_pipeline(protocol, source, fold) for fold in range(folds)]
+    parts += [collection(protocol, folds), reporting(protocol, source, folds)]
+    return sum(parts, Pipeline([]))
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """One pipeline a protocol of the parameters; `kedro run` alone runs `synthetic_se`."""
+    pipelines = {
+        name: protocol_pipeline(name, own["source"], own["folds"])
+        for name, own in project_parameters()["protocols"].items()
+    }
+    return pipelines | {"__default__": pipelines[DEFAULT]}

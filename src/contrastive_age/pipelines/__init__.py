@@ -1,0 +1,1 @@
+"""The Kedro pipelines: one folder a stage, thin nodes over the ground floor."""

@@ -1,0 +1,117 @@
+"""Photos to landmarks to aligned faces."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.faces.detection import detect_landmarks
+from contrastive_age.faces.store import build_faces
+from contrastive_age.files import fingerprint
+from contrastive_age.params import Alignment, Detection, Source
+from contrastive_age.pipelines.ingestion.nodes import photo_folder
+from contrastive_age.sources import fgnet
+
+logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 8
+
+
+def detect(
+    source: Source,
+    samples: pd.DataFrame,
+    files: pd.DataFrame,
+    alignment_folder: Path,
+    detection: Detection,
+) -> pd.DataFrame:
+    """Find the landmarks of every sample.
+
+    Args:
+        source: The source's layout and folder.
+        samples: The source's samples.
+        files: The source's files with their digests.
+        alignment_folder: Where findings are kept, so that only new photos are looked at.
+        detection: The number of workers.
+
+    Returns:
+        The landmarks, in the order of the samples.
+    """
+    workers = detection.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    landmarks = detect_landmarks(
+        photo_folder(source),
+        _with_digests(samples, files),
+        work_folder=alignment_folder,
+        annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
+        workers=workers,
+    )
+    landmarks.attrs["fingerprint"] = fingerprint(
+        samples.attrs.get("fingerprint"), _hash_rows(landmarks)
+    )
+    counts = landmarks["status"].value_counts()
+    logger.info("%s: %s", source.name, ", ".join(f"{n} {name}" for name, n in counts.items()))
+    return landmarks
+
+
+def align(
+    source: Source,
+    samples: pd.DataFrame,
+    files: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    alignment_folder: Path,
+    alignment: Alignment,
+) -> Path:
+    """Write the aligned face of every sample.
+
+    Args:
+        source: The source's layout and folder.
+        samples: The source's samples.
+        files: The source's files with their digests.
+        landmarks: In the order of the samples.
+        alignment_folder: Where the array lies, so that only new or changed photos are aligned.
+        alignment: How much of the head is shown.
+
+    Returns:
+        The file of the array.
+    """
+    table = _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
+    report = build_faces(
+        photo_folder(source),
+        table,
+        alignment_folder,
+        coverage=alignment.coverage,
+        workers=os.cpu_count() or 1,
+    )
+    logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
+    return report.path
+
+
+def rows_of(samples: pd.DataFrame, part: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The rows of some samples in the array of faces.
+
+    Args:
+        samples: All samples, in the order of the array.
+        part: Any table with `sample_id`.
+
+    Returns:
+        int64 (n,), in the order of `part`.
+
+    Raises:
+        ValueError: A sample is unknown.
+    """
+    rows = pd.Index(samples["sample_id"]).get_indexer(pd.Index(part["sample_id"]))
+    if (rows < 0).any():
+        unknown = part["sample_id"].to_numpy()[rows < 0]
+        raise ValueError(f"{len(unknown)} samples have no face, the first is {unknown[0]}")
+    return rows.astype(np.int64)
+
+
+def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    """`sample_id`, `path` and `digest` of every sample."""
+    return samples[["sample_id", "path"]].merge(files[["path", "digest"]], on="path", validate="1:1")
+
+
+def _hash_rows(table: pd.DataFrame) -> int:
+    return int(pd.util.hash_pandas_object(table, index=False).sum())

@@ -1,0 +1,29 @@
+"""The graph of stage 2."""
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.pipelines.alignment import nodes
+
+
+def create_pipeline(source: str) -> Pipeline:
+    """Samples -> landmarks -> faces; both nodes keep what is unchanged in the alignment folder."""
+    photos = [f"params:effective.sources.{source}", f"{source}.samples", f"{source}.files"]
+    folder = f"{source}.alignment_folder"
+    return Pipeline(
+        [
+            Node(
+                nodes.detect,
+                inputs=[*photos, folder, "params:detection"],
+                outputs=f"{source}.landmarks",
+                name=f"{source}.detect",
+                tags=["detection", "alignment"],
+            ),
+            Node(
+                nodes.align,
+                inputs=[*photos, f"{source}.landmarks", folder, "params:alignment"],
+                outputs=f"{source}.faces",
+                name=f"{source}.align",
+                tags=["alignment"],
+            ),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Stage 6: predictions of one fold, and of all folds together."""

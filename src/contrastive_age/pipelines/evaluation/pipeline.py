@@ -1,0 +1,64 @@
+"""The part of the fold template that predicts, and the node that puts all folds together."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.params import Effective
+from contrastive_age.pipelines.evaluation import nodes
+
+
+def create_pipeline(fold: int) -> Pipeline:
+    """Model and the fold's test part -> predictions and the network's outputs."""
+
+    def evaluate(
+        samples: Any,
+        faces: Any,
+        folds: Any,
+        model: Any,
+        setting: Effective,
+        device: str,
+        training_folder: Path,
+    ) -> Any:
+        return nodes.evaluate(
+            samples, faces, folds, model, setting, device, training_folder, fold
+        )
+
+    return Pipeline(
+        [
+            Node(
+                evaluate,
+                inputs=[
+                    "samples",
+                    "faces",
+                    "folds",
+                    "model",
+                    "params:effective",
+                    "params:device",
+                    "training_folder",
+                ],
+                outputs=["predictions", "outputs"],
+                name="evaluate",
+                tags=["evaluation"],
+            )
+        ]
+    )
+
+
+def create_collection(protocol: str, folds: int) -> Pipeline:
+    """Predictions of all folds -> one table with every sample exactly once."""
+    return Pipeline(
+        [
+            Node(
+                nodes.collect,
+                inputs=[
+                    f"{protocol}.folds",
+                    *(f"{protocol}.fold_{fold}.predictions" for fold in range(folds)),
+                ],
+                outputs=f"{protocol}.predictions",
+                name=f"{protocol}.collect",
+                tags=["evaluation"],
+            )
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Stage 1: raw folders to the table of samples and the audit."""

@@ -1,0 +1,100 @@
+"""Raw folders to the table of samples."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.files import fingerprint
+from contrastive_age.params import Source
+from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface
+
+logger = logging.getLogger(__name__)
+
+Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
+
+
+def ingest(source: Source, ingestion_folder: Path) -> Ingested:
+    """Read a source, after drawing its faces where that is asked for.
+
+    Args:
+        source: The source's layout and folder.
+        ingestion_folder: Where an earlier table of files lies; its unchanged files are not read again.
+
+    Returns:
+        The samples, the files and the audit.
+
+    Raises:
+        DataError: The folder or the manifest is missing, or holds nothing that can be used.
+    """
+    if source.synthetic is not None:
+        draw = synthetic.write_morph2 if source.layout == "morph2" else synthetic.write_fgnet
+        draw(source.folder, **source.synthetic.model_dump())
+    files = reading.inspect_files(
+        photo_folder(source), _list_images(source), known=_known(ingestion_folder)
+    )
+    samples, rejected = _read(source, files)
+    dates = morph2.read_dates(source.folder, samples) if source.layout == "morph2" else None
+    report = audit.audit(
+        samples,
+        rejected,
+        files,
+        max_span=morph2.MAX_SPAN if source.layout == "morph2" else None,
+        dates=dates,
+    )
+    samples.attrs["fingerprint"] = fingerprint(source.layout, report["manifest_hash"])
+    logger.info(
+        "%s: %d samples of %d identities, %d files rejected",
+        source.name,
+        report["n"],
+        report["identities"],
+        len(rejected),
+    )
+    return samples, files, report
+
+
+def photo_folder(source: Source) -> Path:
+    """The folder that the source's paths are relative to."""
+    if source.layout != "manifest":
+        return source.folder
+    return manifest.base_folder(_manifest(source), source.folder)
+
+
+def _manifest(source: Source) -> Path:
+    if source.manifest is None:
+        from contrastive_age.errors import DataError
+
+        raise DataError(
+            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with the "
+            "columns path,identity,age and optionally sex,race"
+        )
+    return source.manifest
+
+
+def _list_images(source: Source) -> list[str]:
+    if source.layout == "manifest":
+        return manifest.list_images(_manifest(source), photo_folder(source))
+    readers = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
+    return readers[source.layout].list_images(source.folder)
+
+
+def _read(source: Source, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if source.layout == "manifest":
+        found = manifest.read(_manifest(source), photo_folder(source), files)
+    else:
+        readers = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
+        found = readers[source.layout].read(source.folder, files)
+    return found.samples, found.rejected
+
+
+def _known(ingestion_folder: Path) -> pd.DataFrame | None:
+    """The table of files of an earlier ingestion; None where there is none that can be read."""
+    path = ingestion_folder / "files.parquet"
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning("%s cannot be read (%s); all files are read again", path, error)
+        return None

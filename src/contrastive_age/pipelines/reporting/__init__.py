@@ -1,0 +1,1 @@
+"""Stage 7: metrics, tables and figures of one setting."""

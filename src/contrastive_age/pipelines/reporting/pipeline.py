@@ -1,0 +1,41 @@
+"""The graph of stage 7."""
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.pipelines.reporting import nodes
+
+
+def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
+    """Predictions -> metrics, summary and figures."""
+    return Pipeline(
+        [
+            Node(
+                nodes.summarise,
+                inputs=[
+                    f"{protocol}.predictions",
+                    f"{protocol}.leakage",
+                    f"{source}.audit",
+                    f"params:effective.protocols.{protocol}",
+                ],
+                outputs=[f"{protocol}.metrics", f"{protocol}.summary"],
+                name=f"{protocol}.summarise",
+                tags=["reporting"],
+            ),
+            Node(
+                nodes.draw,
+                inputs=[
+                    f"{source}.samples",
+                    f"{source}.faces",
+                    f"{protocol}.predictions",
+                    f"{protocol}.metrics",
+                    *(f"{protocol}.fold_{fold}.history" for fold in range(folds)),
+                ],
+                outputs={
+                    name: f"{protocol}.{name}"
+                    for name in ("scatter", "cs_curve", "error_by_age", "losses", "faces_sheet")
+                },
+                name=f"{protocol}.draw",
+                tags=["reporting"],
+            ),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Stage 3: folds and what leaks between them."""

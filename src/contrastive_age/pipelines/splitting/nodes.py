@@ -1,0 +1,102 @@
+"""Samples to folds."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.config import project_path
+from contrastive_age.errors import DataError
+from contrastive_age.files import fingerprint
+from contrastive_age.params import Effective
+from contrastive_age.protocols import leakage, splits
+
+logger = logging.getLogger(__name__)
+
+
+def split(samples: pd.DataFrame, setting: Effective) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Make the protocol's folds and audit them.
+
+    Args:
+        samples: The source's table of samples.
+        setting: The protocol's effective values.
+
+    Returns:
+        The folds and the leakage report.
+
+    Raises:
+        DataError: Too few samples or subjects, a split list that does not fit, or a leak in a
+            protocol that promises none.
+    """
+    chosen = splits.cap_samples(
+        samples,
+        setting.max_samples,
+        setting.splitting.seed,
+        keep_identities=setting.split == "lopo",
+    )
+    folds = _make_folds(samples, chosen, setting)
+    _check_number(folds, setting)
+    report = leakage.audit_leakage(folds, chosen)
+    if setting.split != "rs":
+        leakage.refuse_leaks(report, setting.protocol)
+    folds.attrs |= {
+        "fingerprint": fingerprint(
+            samples.attrs.get("fingerprint"), folds[["sample_id", "fold"]].to_dict("list")
+        ),
+        "made_for": _asked_for(setting),
+    }
+    logger.info(
+        "%s: %d images in %d folds; constant MAE %.2f years, %.1f%% of test images have their "
+        "subject in training",
+        setting.protocol,
+        len(folds),
+        setting.folds,
+        report["mae_constant"],
+        100 * report["leaked_share"],
+    )
+    return folds, report
+
+
+def check_made_for(folds: pd.DataFrame, setting: Effective) -> None:
+    """Refuse folds that other parameters made, as when only later stages are run.
+
+    Raises:
+        DataError: The folds on disk are not those that the parameters ask for.
+    """
+    if folds.attrs.get("made_for") != _asked_for(setting):
+        raise DataError(
+            f"The folds of {setting.protocol} on disk were made with other parameters (splitting, "
+            f"max_samples or the number of folds); run --tags=splitting with these first, or all "
+            f"of {setting.protocol}"
+        )
+
+
+def _asked_for(setting: Effective) -> str:
+    """Name the parameters that decide the folds."""
+    values = {"protocol", "split", "folds", "max_samples", "splitting"}
+    return fingerprint(setting.model_dump(mode="json", include=values))
+
+
+def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective) -> pd.DataFrame:
+    """Split the chosen samples by a published list, or as the protocol says."""
+    own = setting.splitting
+    if own.folds_file is not None:
+        # The list names all samples; only then are those taken out that were not chosen.
+        listed = splits.from_file(samples, project_path(own.folds_file))
+        return listed[listed["sample_id"].isin(chosen["sample_id"])].reset_index(drop=True)
+    if setting.split == "rs":
+        return splits.random_split(chosen, setting.folds, own.seed)
+    if setting.split == "se":
+        return splits.subject_exclusive(chosen, setting.folds, own.seed)
+    return splits.leave_one_person_out(chosen)
+
+
+def _check_number(folds: pd.DataFrame, setting: Effective) -> None:
+    """Refuse a number of folds other than that of the registered pipeline."""
+    found = folds["fold"].nunique()
+    if found != setting.folds:
+        where = setting.splitting.folds_file or f"{setting.source}'s samples"
+        raise DataError(
+            f"{where} give {found} folds, but {setting.protocol} has {setting.folds}; set "
+            f"protocols.{setting.protocol}.folds={found} (--params or conf/local/parameters.yml)"
+        )

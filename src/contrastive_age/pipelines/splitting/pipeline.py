@@ -1,0 +1,20 @@
+"""The graph of stage 3."""
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.pipelines.splitting import nodes
+
+
+def create_pipeline(protocol: str, source: str) -> Pipeline:
+    """Samples -> folds and the report on what leaks between them."""
+    return Pipeline(
+        [
+            Node(
+                nodes.split,
+                inputs=[f"{source}.samples", f"params:effective.protocols.{protocol}"],
+                outputs=[f"{protocol}.folds", f"{protocol}.leakage"],
+                name=f"{protocol}.split",
+                tags=["splitting"],
+            )
+        ]
+    )

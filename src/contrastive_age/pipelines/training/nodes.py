@@ -1,0 +1,154 @@
+"""Training one fold."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.config import project_path
+from contrastive_age.faces import store
+from contrastive_age.files import fingerprint
+from contrastive_age.params import Effective
+from contrastive_age.pipelines.alignment.nodes import rows_of
+from contrastive_age.pipelines.triplets.nodes import training_part
+from contrastive_age.tracking import log_epoch
+
+if TYPE_CHECKING:
+    import torch
+
+    from contrastive_age.triplets.index import TripletIndex
+
+logger = logging.getLogger(__name__)
+
+Trained = tuple["dict[str, torch.Tensor]", pd.DataFrame]
+
+
+def train(
+    samples: pd.DataFrame,
+    faces: npt.NDArray[np.uint8],
+    folds: pd.DataFrame,
+    triplets: "TripletIndex",
+    setting: Effective,
+    device: str,
+    training_folder: Path,
+    fold: int,
+) -> Trained:
+    """Train one fold, or give back the network that was trained by the very same things.
+
+    Args:
+        samples: The source's samples, whose rows are those of `faces`.
+        faces: uint8 (N, 256, 256, 3).
+        folds: The protocol's folds.
+        triplets: The index over the fold's training part.
+        setting: The protocol's effective values.
+        device: `auto`, `cpu` or `cuda`.
+        training_folder: Where checkpoints, the model and the history of this fold lie.
+        fold: The fold that is tested, so not trained on.
+
+    Returns:
+        The network's state dict and the history; its `attrs` hold the fingerprint of what made both.
+
+    Raises:
+        DataError: The triplet index belongs to other folds, or an age has no class.
+        TrainingError: A loss is not finite.
+    """
+    part = training_part(folds, fold)
+    rows = rows_of(samples, part)
+    made_by = fingerprint(
+        triplets.fingerprint,
+        _fingerprint_of(faces),
+        setting.model_dump(mode="json"),
+        _digest(setting.model.weights),
+        fold,
+    )
+    done = _finished(training_folder, made_by)
+    if done is not None:
+        logger.info("%s, fold %d is trained already", setting.key, fold)
+        return done
+    return _train(part, faces, rows, triplets, setting, device, training_folder, fold, made_by)
+
+
+def _train(
+    part: pd.DataFrame,
+    faces: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    triplets: "TripletIndex",
+    setting: Effective,
+    device: str,
+    training_folder: Path,
+    fold: int,
+    made_by: str,
+) -> Trained:
+    from contrastive_age.model.initialisation import load_initial_weights
+    from contrastive_age.model.losses import LossWeights
+    from contrastive_age.model.network import AgeClasses, AgeNetwork
+    from contrastive_age.training import loop
+    from contrastive_age.training.augmentation import Augmentation, prepare
+
+    classes = AgeClasses(setting.age_min, setting.age_max)
+    network = AgeNetwork(classes)
+    weights = setting.model.weights
+    load_initial_weights(
+        network, weights if weights in NAMED else str(project_path(weights)), setting.seed
+    )
+    history = loop.train(
+        prepare(faces, rows, setting.training.image_size),
+        part["age"].to_numpy(),
+        triplets,
+        network,
+        classes,
+        settings=loop.TrainingSettings(
+            **setting.training.model_dump(),
+            triplets=setting.triplets.mode,
+            augmentation=Augmentation(**setting.augmentation.model_dump()),
+        ),
+        weights=LossWeights(**setting.loss.model_dump()),
+        seed=setting.seed,
+        work_folder=training_folder,
+        fingerprint=made_by,
+        on_epoch=log_epoch,
+        progress=True,
+        label=f"{setting.protocol} fold {fold}",
+        device=loop.choose_device(device),
+    )
+    history.attrs["fingerprint"] = made_by
+    return {name: tensor.cpu() for name, tensor in network.state_dict().items()}, history
+
+
+NAMED = ("imagenet", "none")
+
+
+def _fingerprint_of(faces: npt.NDArray[np.uint8]) -> str | None:
+    """Name what a mapped array of faces holds; None for one that is only in memory."""
+    return store.faces_fingerprint(Path(faces.filename)) if isinstance(faces, np.memmap) else None
+
+
+def _digest(weights: str) -> str:
+    """Name the initial weights by what they hold, so that a changed file is not taken for the old."""
+    path = project_path(weights)
+    if weights in NAMED or not path.is_file():
+        return weights
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finished(training_folder: Path, made_by: str) -> Trained | None:
+    """The model and history in the folder, if the same things made them."""
+    import torch
+
+    try:
+        history = pd.read_parquet(training_folder / "history.parquet")
+        if history.attrs.get("fingerprint") != made_by:
+            return None
+        state: dict[str, Any] = torch.load(
+            training_folder / "model.pth", map_location="cpu", weights_only=True
+        )
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged file can fail in any way: then the fold is trained again
+        logger.warning("%s holds a damaged result (%s); it is made again", training_folder, error)
+        return None
+    return state, history

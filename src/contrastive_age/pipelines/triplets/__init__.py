@@ -1,0 +1,1 @@
+"""Stage 4: the triplet index of a fold's training part."""

@@ -1,0 +1,18 @@
+"""The part of the fold template that indexes triplets."""
+
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.params import Effective
+from contrastive_age.pipelines.triplets import nodes
+
+
+def create_pipeline(fold: int) -> Pipeline:
+    """Folds -> index of the training part of one fold."""
+
+    def index(folds: Any, setting: Effective) -> Any:
+        return nodes.index(folds, setting, fold)
+
+    inputs = ["folds", "params:effective"]
+    return Pipeline([Node(index, inputs=inputs, outputs="triplets", name="index", tags=["triplets"])])

@@ -1,0 +1,1 @@
+"""Which sample is tested in which fold, and what a model could know of it already."""

@@ -1,0 +1,225 @@
+"""What a model could know of a fold without looking: leaked subjects and baselines with no pixels.
+
+A test image leaks when its subject also has images in the training part of its fold. Beside the
+leak stand two errors that need no image: the training median (constant), and the age of the same
+subject's training picture taken nearest to the test picture (identity lookup).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_NAMED = 5
+
+
+def audit_leakage(folds: pd.DataFrame, samples: pd.DataFrame) -> dict[str, Any]:
+    """Count leaked test images in every fold, and score the baselines that need no pixels.
+
+    Args:
+        folds: The folds table, N rows in at least two folds.
+        samples: The samples table; its `capture`, where it has one, says which pictures of a
+            subject are neighbours. Without it the lookup takes the median age of the subject's
+            training pictures.
+
+    Returns:
+        What `leakage.json` holds. `folds`: for each fold `fold, n_test, n_train, test_subjects,
+        leaked_images` (test images whose subject is in training), `leaked_subjects, share`
+        (leaked_images over n_test) and `leaked_identities` (the first few). In all: `n,
+        leaked_images, leaked_share, mae_constant, mae_lookup` (years, pooled over all test images;
+        subjects that are not in training get the training median), `lookup` ("nearest capture" or
+        "median of subject") and `looked_up`, the number of test images it could look up.
+
+    Raises:
+        DataError: When there are fewer than two folds, or samples lack a sample of the folds table.
+    """
+    identity, names = pd.factorize(folds["identity"], sort=True)
+    fold, numbers = pd.factorize(folds["fold"], sort=True)
+    age = folds["age"].to_numpy(np.int64)
+    if len(numbers) < 2:
+        raise DataError(f"the folds table has {len(numbers)} fold(s): at least 2 are needed")
+    constant = _medians_outside(age, np.zeros_like(fold), fold)
+    if "capture" in samples:
+        row = _nearest_capture(identity, fold, _captures(folds, samples))
+        looked_up = row >= 0
+        lookup = np.where(looked_up, age[row], constant)
+    else:
+        median = _medians_outside(age, identity, fold)
+        looked_up = ~np.isnan(median)
+        lookup = np.where(looked_up, median, constant)
+    return {
+        "n": len(folds),
+        "folds": _leaks_by_fold(identity, fold, looked_up, names.to_numpy(), numbers.to_numpy()),
+        "leaked_images": int(looked_up.sum()),
+        "leaked_share": float(looked_up.mean()),
+        "mae_constant": float(np.abs(constant - age).mean()),
+        "mae_lookup": float(np.abs(lookup - age).mean()),
+        "lookup": "nearest capture" if "capture" in samples else "median of subject",
+        "looked_up": int(looked_up.sum()),
+    }
+
+
+def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
+    """Stop a subject-exclusive protocol (SE, LOPO) whose folds share subjects.
+
+    Args:
+        report: What `audit_leakage` returned.
+        protocol_name: The protocol, for the message.
+
+    Raises:
+        DataError: When any test image has its subject in training; names the first such fold and
+            its first identities.
+    """
+    leaking = [entry for entry in report["folds"] if entry["leaked_images"]]
+    if not leaking:
+        return
+    first = leaking[0]
+    more = ", ..." if first["leaked_subjects"] > len(first["leaked_identities"]) else ""
+    raise DataError(
+        f"{protocol_name}: {len(leaking)} of {len(report['folds'])} folds share subjects with "
+        f"their training part, which this protocol forbids. Fold {first['fold']}: "
+        f"{first['leaked_images']} of {first['n_test']} test images, identities "
+        f"{', '.join(first['leaked_identities'])}{more}. Give a split list that keeps every "
+        "subject in one fold, or use a random-split protocol"
+    )
+
+
+def _leaks_by_fold(
+    identity: Ints, fold: Ints, leaked: Mask, names: npt.NDArray[Any], numbers: npt.NDArray[Any]
+) -> list[dict[str, Any]]:
+    k = len(numbers)
+    n_test = np.bincount(fold, minlength=k)
+    leaked_images = np.bincount(fold[leaked], minlength=k)
+    # one entry a subject of a fold, sorted by fold and then by identity
+    subjects, first = np.unique(fold * len(names) + identity, return_index=True)
+    test_subjects = np.bincount(subjects // len(names), minlength=k)
+    leaked_fold, leaked_identity = np.divmod(subjects[leaked[first]], len(names))
+    bounds = np.searchsorted(leaked_fold, np.arange(k + 1))
+    return [
+        {
+            "fold": int(numbers[f]),
+            "n_test": int(n_test[f]),
+            "n_train": int(len(fold) - n_test[f]),
+            "test_subjects": int(test_subjects[f]),
+            "leaked_images": int(leaked_images[f]),
+            "leaked_subjects": int(bounds[f + 1] - bounds[f]),
+            "share": float(leaked_images[f] / n_test[f]),
+            "leaked_identities": [
+                str(names[i]) for i in leaked_identity[bounds[f] : bounds[f + 1]][:_NAMED]
+            ],
+        }
+        for f in range(k)
+    ]
+
+
+def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:
+    rows = pd.Index(samples["sample_id"]).get_indexer(pd.Index(folds["sample_id"]))
+    if (rows < 0).any():
+        missing = folds["sample_id"].to_numpy()[rows < 0]
+        raise DataError(
+            f"{len(missing)} samples of the folds table are not in the samples table "
+            f"({', '.join(missing[:_NAMED])}): make both from the same source"
+        )
+    captures: Ints = samples["capture"].to_numpy(np.int64)[rows]
+    return captures
+
+
+def _run_starts(*columns: Ints) -> Ints:
+    """Places where any of the columns, sorted together, takes a new value; the first is 0."""
+    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.flatnonzero(np.concatenate(([True], changes)))
+
+
+def _medians_outside(age: Ints, group: Ints, fold: Ints) -> Floats:
+    """Give each row the median age of its group's rows in other folds; NaN where there are none.
+
+    With all ages sorted within their group, the r-th age outside a fold lies r places from the
+    group's start, and as many further as rows of the fold come before it. That number is found by
+    bisection, so that the cost hardly depends on the number of folds.
+
+    Args:
+        age: (n,) years.
+        group: (n,) group number of each row: one for all, or the identity.
+        fold: (n,) fold number of each row.
+
+    Returns:
+        (n,) medians in years.
+    """
+    n = len(age)
+    order = np.lexsort((age, group))
+    age, group, fold = age[order], group[order], fold[order]
+    group_start = _run_starts(group)
+    group_size = np.diff(np.append(group_start, n))
+    start_of = np.repeat(group_start, group_size)
+    size_of = np.repeat(group_size, group_size)
+
+    pair = group * (fold.max() + 1) + fold
+    by_pair = np.argsort(pair, kind="stable")
+    pair_start = _run_starts(pair[by_pair])
+    pair_size = np.diff(np.append(pair_start, n))
+    number = np.repeat(np.arange(len(pair_start)), pair_size)
+    outside_before = by_pair - (np.arange(n) - pair_start[number])
+    keys = number * (n + 1) + outside_before
+
+    head = by_pair[pair_start]
+    outside = size_of[head] - pair_size
+
+    def at(rank: Ints) -> Ints:
+        place = start_of[head] + rank
+        skipped = np.searchsorted(keys, np.arange(len(head)) * (n + 1) + place, side="right")
+        found: Ints = age[np.minimum(place + skipped - pair_start, n - 1)]
+        return found
+
+    median = np.where(outside > 0, (at((outside - 1) // 2) + at(outside // 2)) / 2, np.nan)
+    result = np.empty(n)
+    result[order[by_pair]] = median[number]
+    return result
+
+
+def _nearest_capture(identity: Ints, fold: Ints, capture: Ints) -> Ints:
+    """Give each row its subject's picture in another fold that is nearest by capture number.
+
+    Sorted by subject and capture, the nearest picture of another fold is the end of the run of
+    equal folds before, or the beginning of the one after.
+
+    Args:
+        identity: (n,) identity number of each row.
+        fold: (n,) fold number of each row.
+        capture: (n,) order number of the picture among its identity's pictures.
+
+    Returns:
+        (n,) row numbers, -1 where the subject has no picture in another fold. Of two equally near
+        the earlier by capture number, then by row.
+    """
+    n = len(identity)
+    order = np.lexsort((capture, identity))
+    identity, fold, capture = identity[order], fold[order], capture[order]
+    run_start = _run_starts(identity, fold)
+    run_size = np.diff(np.append(run_start, n))
+    before = np.repeat(run_start - 1, run_size)
+    after = np.repeat(run_start + run_size, run_size)
+    none = np.iinfo(np.int64).max
+
+    def distance(other: Ints) -> Ints:
+        inside = np.clip(other, 0, n - 1)
+        same = (other == inside) & (identity[inside] == identity)
+        return np.where(same, np.abs(capture[inside] - capture), none)
+
+    gap_before, gap_after = distance(before), distance(after)
+    found = np.minimum(gap_before, gap_after) < none
+    nearest = np.where(gap_before <= gap_after, before, after)[found]
+    # several pictures may bear the same number: the first of them that is in another fold
+    number_start = _run_starts(identity, capture)
+    first_of = np.repeat(number_start, np.diff(np.append(number_start, n)))
+    first = first_of[nearest]
+    nearest = np.where(fold[first] != fold[found], first, after[first])
+    result = np.full(n, -1)
+    result[order[found]] = order[nearest]
+    return result

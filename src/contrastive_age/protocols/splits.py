@@ -1,0 +1,257 @@
+"""Which sample is tested in which fold: RS, SE, LOPO and published split lists.
+
+Every function gives the folds table: `sample_id` str, `identity` str, `age` int64 (years) and
+`fold` int64, the fold in which the sample is TESTED; rows in the order of the samples table.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import GroupKFold, KFold
+
+from contrastive_age.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+
+_SHOWN = 5
+_EXTENSION = re.compile(r"\.(bmp|gif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
+
+
+def random_split(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
+    """Random split (RS): images are dealt to folds whatever their subject.
+
+    Args:
+        samples: The samples table, N rows.
+        folds: Number of folds K, at least 2.
+        seed: Seed of the shuffle.
+
+    Returns:
+        The folds table; fold sizes differ by one image at most.
+
+    Raises:
+        DataError: When there are fewer images than folds.
+    """
+    _check_enough(folds, len(samples), "images")
+    splitter = KFold(folds, shuffle=True, random_state=seed)
+    return _table(samples, _numbered(splitter.split(np.empty(len(samples))), len(samples)))
+
+
+def subject_exclusive(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
+    """Subject-exclusive split (SE): all images of a subject are tested in one fold.
+
+    `GroupKFold` deals subjects from the largest to the smallest, each to the lightest fold. That is
+    balanced but always the same, and its own `shuffle` gives up the balance; so the subjects are
+    relabelled at random first, which decides among subjects of equally many images.
+
+    Args:
+        samples: The samples table, N rows.
+        folds: Number of folds K, at least 2.
+        seed: Seed of the relabelling.
+
+    Returns:
+        The folds table; fold sizes differ by the images of one subject at most.
+
+    Raises:
+        DataError: When there are fewer subjects than folds.
+    """
+    codes, subjects = pd.factorize(samples["identity"], sort=True)
+    _check_enough(folds, len(subjects), "subjects")
+    labels = np.random.default_rng(seed).permutation(len(subjects))
+    splits = GroupKFold(folds).split(np.empty(len(samples)), groups=labels[codes])
+    return _table(samples, _numbered(splits, len(samples)))
+
+
+def leave_one_person_out(samples: pd.DataFrame) -> pd.DataFrame:
+    """Leave one person out (LOPO): fold i tests the i-th identity in sorted order.
+
+    Args:
+        samples: The samples table, N rows.
+
+    Returns:
+        The folds table, with as many folds as identities; nothing in it is random.
+
+    Raises:
+        DataError: When there are fewer than two subjects.
+    """
+    codes, subjects = pd.factorize(samples["identity"], sort=True)
+    _check_enough(2, len(subjects), "subjects")
+    return _table(samples, codes.astype(np.int64))
+
+
+def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Read a published split list.
+
+    The list is a CSV file with columns `sample_id` and `fold`, every sample exactly once. A name
+    may carry an image extension, and more or fewer leading folders than the sample's own id, as
+    long as it fits one sample only. Folds are numbered 0..K-1 or 1..K.
+
+    A list covers the whole source: apply it before samples are capped.
+
+    Args:
+        samples: The samples table, N rows.
+        path: The CSV file.
+
+    Returns:
+        The folds table, folds numbered from 0.
+
+    Raises:
+        DataError: When the file cannot be read, lacks a column, names an unknown sample, has a name
+            that fits several samples, lists a sample twice or not at all, or does not number its
+            folds without gaps; the first few offenders are named.
+    """
+    listed = _read_list(path)
+    rows = _match(listed["sample_id"].tolist(), samples["sample_id"].tolist(), path)
+    ids = samples["sample_id"].to_numpy()
+    times = np.bincount(rows, minlength=len(samples))
+    _refuse(ids[times > 1], path, "samples listed more than once", "list each once")
+    _refuse(ids[times == 0], path, "samples without a fold", "add them to the list")
+    fold = np.empty(len(samples), np.int64)
+    fold[rows] = _fold_numbers(listed["fold"], path)
+    return _table(samples, fold)
+
+
+def cap_samples(
+    samples: pd.DataFrame, max_samples: int | None, seed: int, *, keep_identities: bool
+) -> pd.DataFrame:
+    """Keep at most `max_samples` samples, chosen at random.
+
+    Args:
+        samples: The samples table, N rows.
+        max_samples: How many to keep; None or more than N keeps all.
+        seed: Seed of the choice.
+        keep_identities: False takes whole identities in random order (the last one cut short), so
+            that identities keep the number of images they have. True takes one image of every
+            identity in turn, so that each keeps at least one, as LOPO needs.
+
+    Returns:
+        The chosen rows in their order, numbered anew.
+
+    Raises:
+        DataError: When `max_samples` is less than one, or less than the number of identities that
+            must be kept.
+    """
+    if max_samples is None or max_samples >= len(samples):
+        return samples
+    codes, subjects = pd.factorize(samples["identity"], sort=True)
+    if max_samples < 1:
+        raise DataError(f"max_samples is {max_samples}: give at least 1, or null for all samples")
+    if keep_identities and max_samples < len(subjects):
+        raise DataError(
+            f"max_samples is {max_samples}, but each of {len(subjects)} identities must keep an "
+            f"image in this protocol: give at least {len(subjects)}"
+        )
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(samples))
+    turn = rng.permutation(len(subjects))[codes[shuffled]]
+    taken_before = pd.Series(turn).groupby(turn).cumcount().to_numpy()
+    by_turn = np.lexsort((turn, taken_before) if keep_identities else (taken_before, turn))
+    return samples.iloc[np.sort(shuffled[by_turn[:max_samples]])].reset_index(drop=True)
+
+
+def _check_enough(folds: int, available: int, what: str) -> None:
+    if folds < 2:
+        raise DataError(f"{folds} folds asked for: cross-validation needs at least 2")
+    if available < folds:
+        raise DataError(
+            f"{folds} folds need at least {folds} {what}, but there are only {available}: "
+            "ask for fewer folds, or raise max_samples"
+        )
+
+
+def _numbered(splits: Iterable[tuple[Ints, Ints]], n: int) -> Ints:
+    fold = np.empty(n, np.int64)
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    return fold
+
+
+def _table(samples: pd.DataFrame, fold: Ints) -> pd.DataFrame:
+    table = samples[["sample_id", "identity", "age"]].reset_index(drop=True)
+    return table.assign(fold=fold)
+
+
+def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: str) -> None:
+    if len(offenders):
+        shown = ", ".join(str(name) for name in offenders[:_SHOWN])
+        more = ", ..." if len(offenders) > _SHOWN else ""
+        raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
+
+
+def _read_list(path: Path) -> pd.DataFrame:
+    try:
+        listed = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such split list; check splitting.folds_file") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable CSV file ({error})") from error
+    missing = [column for column in ("sample_id", "fold") if column not in listed]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; a split list has sample_id, fold")
+    return listed
+
+
+def _tails(name: str) -> Iterator[str]:
+    """Give a path, then the path without its first folder, and so on down to the file's name."""
+    yield name
+    while "/" in name:
+        name = name.split("/", 1)[1]
+        yield name
+
+
+def _match(names: list[str], sample_ids: list[str], path: Path) -> Ints:
+    """Give the row each listed name means: one path, without extension, is the end of the other."""
+    ids = {sample_id: row for row, sample_id in enumerate(sample_ids)}
+    ends: dict[str, int | None] = {}  # None: several samples end like this
+    for sample_id, row in ids.items():
+        for tail in _tails(sample_id):
+            ends[tail] = None if tail in ends else row
+    ends.update(ids)
+    rows: list[int] = []
+    unknown: list[str] = []
+    ambiguous: list[str] = []
+    for name in names:
+        written = name.strip().replace("\\", "/").removeprefix("./")
+        spellings = (written, _EXTENSION.sub("", written))
+        found = [ends[spelling] for spelling in spellings if spelling in ends]
+        if not found:
+            found = [ids[tail] for s in spellings for tail in _tails(s) if tail in ids]
+        match found:
+            case []:
+                unknown.append(name)
+            case [None, *_]:
+                ambiguous.append(name)
+            case [int(best), *_]:
+                rows.append(best)
+    _refuse(
+        np.array(unknown, dtype=object),
+        path,
+        "names that are no sample of this source",
+        "remove them, or check that the list belongs to this source",
+    )
+    _refuse(
+        np.array(ambiguous, dtype=object),
+        path,
+        "names that fit several samples",
+        "write the sample_id as in samples.parquet",
+    )
+    return np.array(rows, dtype=np.int64)
+
+
+def _fold_numbers(column: "pd.Series[str]", path: Path) -> Ints:
+    written = column.str.strip()
+    wrong = column[~written.str.fullmatch(r"\d{1,9}")].to_numpy()
+    _refuse(wrong, path, "folds that are no whole number", "number the folds 0..K-1 or 1..K")
+    fold: Ints = written.to_numpy().astype(np.int64)
+    present = np.unique(fold)
+    if len(present) < 2 or present[0] > 1 or present[-1] - present[0] + 1 != len(present):
+        shown = ", ".join(map(str, present[:_SHOWN])) + (", ..." if len(present) > _SHOWN else "")
+        raise DataError(
+            f"{path}: the folds are numbered {shown}; number at least two folds without gaps, "
+            "0..K-1 or 1..K"
+        )
+    numbered: Ints = fold - present[0]
+    return numbered

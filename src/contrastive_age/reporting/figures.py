@@ -1,0 +1,457 @@
+"""Figures of predictions, faces, training and data, as free-standing matplotlib figures.
+
+Every function returns a `matplotlib.figure.Figure` with a canvas of its own. Nothing touches
+pyplot or the global settings, so figures can be made in threads and without a display.
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap, LogNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.metrics import AGE_BINS, age_bin, signed_errors
+
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+INK = "#222222"
+GREY = "#767676"
+PALE = "#D9D9D9"
+
+TEXT = 11.0
+SMALL = 9.0
+DPI = 120
+
+LOSS_TERMS = {
+    "total": "Total, weighted",
+    "softmax": "Softmax",
+    "mean": "Mean",
+    "variance": "Variance",
+    "cosine": "Cosine similarity",
+    "triplet": "Triplet margin",
+    "kl": "KL divergence",
+}
+"""Columns of a training history and the names they are drawn under, in this order."""
+
+_DOTS_AT_MOST = 3000
+_FEW_IMAGES = 10
+# Inches on a face sheet: a face with the gap beside it, the numbers and headings, and the width
+# that a heading needs.
+_CELL, _GAP, _CAPTION, _HEADING, _NARROWEST = 1.3, 0.1, 0.22, 0.45, 4.2
+_YEARS_A_BAR = 5
+_THOUSANDS = "{x:,.0f}"
+
+
+def scatter(predictions: pd.DataFrame) -> Figure:
+    """Draw predicted against true age.
+
+    A few thousand images are drawn as one translucent dot each; more of them as counts in cells
+    of one year by one year on a logarithmic scale, since dots would hide one another.
+
+    Args:
+        predictions: `age, predicted_age` in years, a row an image.
+
+    Returns:
+        A square figure with the MAE in its title and the line of perfect prediction.
+    """
+    _refuse_empty(predictions, "predictions")
+    age = predictions["age"].to_numpy(dtype=np.float64)
+    predicted = predictions["predicted_age"].to_numpy(dtype=np.float64)
+    low = min(0.0, float(predicted.min()))
+    high = 5.0 * math.ceil((max(age.max(), predicted.max()) + 1) / 5)
+    crowded = len(age) > _DOTS_AT_MOST
+    figure = _figure(7.4 if crowded else 6.4, 6.4)
+    axes = figure.subplots()
+    if crowded:
+        _draw_counts(figure, axes, age, predicted)
+    else:
+        alpha = min(0.8, max(0.25, 10 / math.sqrt(len(age))))
+        axes.scatter(age, predicted, s=18, color=BLUE, alpha=alpha, linewidths=0)
+    axes.axline((0, 0), slope=1, color=ORANGE, linewidth=1.3, label="perfect prediction")
+    axes.set(xlim=(low - 1, high), ylim=(low - 1, high), aspect="equal")
+    axes.legend(loc="upper left", frameon=False, fontsize=SMALL)
+    mae = np.abs(signed_errors(predictions)).mean()
+    _tidy(
+        axes,
+        title=f"MAE {mae:.2f} years over {_images(len(age))}",
+        x="True age (years)",
+        y="Predicted age (years)",
+        grid="both",
+    )
+    return figure
+
+
+def cs_curve(metrics: Mapping[str, Any], cs_constant: Mapping[str, float] | None = None) -> Figure:
+    """Draw the share of images whose error is within 1 to 10 years.
+
+    Args:
+        metrics: As `evaluation.metrics.summarise` gives them; `cs` is drawn.
+        cs_constant: The same of the constant predictor (`evaluation.metrics.cs_by_years` of its
+            errors), if known.
+
+    Returns:
+        A figure with one curve, or two and a legend.
+    """
+    figure = _figure(6.4, 4.4)
+    axes = figure.subplots()
+    curves = {"model": (metrics["cs"], BLUE)}
+    if cs_constant is not None:
+        curves["constant predictor"] = (cs_constant, GREY)
+    for name, (scores, color) in curves.items():
+        years = [int(year) for year in scores]
+        axes.plot(years, list(scores.values()), color=color, marker="o", markersize=4, label=name)
+    if len(curves) > 1:
+        axes.legend(loc="lower right", frameon=False, fontsize=SMALL)
+    axes.set(xlim=(0.7, 10.3), ylim=(0, 102), xticks=range(1, 11))
+    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    _tidy(
+        axes,
+        title=f"CS@5 {metrics['cs5']:.1f}% over {_images(metrics['n'])}",
+        x="Tolerance (years)",
+        y="Images within the tolerance",
+        grid="y",
+    )
+    return figure
+
+
+def error_by_age(predictions: pd.DataFrame) -> Figure:
+    """Draw MAE, bias and the number of images for every five years of age.
+
+    Bars over fewer than ten images are pale: what they show may be chance.
+
+    Args:
+        predictions: `age, predicted_age` in years, a row an image.
+
+    Returns:
+        A figure of three panels over a common age axis.
+    """
+    _refuse_empty(predictions, "predictions")
+    errors = pd.Series(signed_errors(predictions))
+    lower = predictions["age"].to_numpy() // _YEARS_A_BAR * _YEARS_A_BAR
+    bars = pd.DataFrame(
+        {
+            "n": errors.groupby(lower).size(),
+            "mae": errors.abs().groupby(lower).mean(),
+            "bias": errors.groupby(lower).mean(),
+        }
+    )
+    figure = _figure(8.4, 7.2)
+    upper, middle, bottom = figure.subplots(3, sharex=True, height_ratios=[3, 3, 2])
+    _draw_bars(upper, bars["mae"], bars["n"], BLUE)
+    _draw_bars(middle, bars["bias"], bars["n"], ORANGE)
+    middle.axhline(0, color=INK, linewidth=1)
+    _draw_bars(bottom, bars["n"], bars["n"], GREY)
+    oldest = int(bars.index.max()) + _YEARS_A_BAR
+    for start, count in bars["n"].items():
+        bottom.annotate(
+            f"{count:,}",
+            (float(str(start)) + _YEARS_A_BAR / 2, count),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=SMALL - 1 if oldest <= 80 else SMALL - 2,
+            color=INK,
+        )
+    bottom.margins(y=0.25)
+    bottom.set(xlim=(-1, oldest + 1), xticks=range(0, oldest + 1, 2 * _YEARS_A_BAR))
+    bottom.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
+    bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    pale = f" (pale: fewer than {_FEW_IMAGES})" if (bars["n"] < _FEW_IMAGES).any() else ""
+    _tidy(upper, title="Mean absolute error", y="MAE (years)", grid="y")
+    _tidy(middle, title="Bias: above zero is predicted too old", y="Bias (years)", grid="y")
+    _tidy(bottom, title=f"Images{pale}", x="True age (years)", y="Images", grid="y")
+    figure.align_ylabels()
+    return figure
+
+
+def choose_best_and_worst(
+    predictions: pd.DataFrame, n_best: int = 16, n_worst: int = 8
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose the faces worth showing, always the same ones.
+
+    The best are taken from the quarter of the images with the smallest errors: the ages found
+    there are cut into `n_best` equal stretches, and each in turn gives its smallest error, of a
+    subject not chosen yet where there is one, until there are enough. The worst are simply the
+    largest errors. Equal errors are ordered by `sample_id`.
+
+    Args:
+        predictions: `sample_id, identity, age, predicted_age`, a row an image.
+        n_best: Number of well predicted faces.
+        n_worst: Number of badly predicted faces.
+
+    Returns:
+        Rows of `predictions`: the best, sorted by age, and the worst, the largest error first.
+        No row is in both; with fewer images than asked for, the worst come short.
+    """
+    ranked = predictions.assign(_size=np.abs(signed_errors(predictions)))
+    ranked = ranked.sort_values(["_size", "sample_id"], ignore_index=True).drop(columns="_size")
+    candidates = ranked.head(max(n_best, len(ranked) // 4))
+    best = _spread_over_ages(candidates, n_best)
+    worst = ranked.drop(index=best).tail(n_worst)
+    return ranked.loc[best].sort_values(["age", "sample_id"]), worst.iloc[::-1]
+
+
+def face_sheet(
+    faces: npt.NDArray[np.uint8],
+    ages: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    n_worst: int = 8,
+    columns: int = 8,
+) -> Figure:
+    """Show faces with their predicted and true ages, like the paper's Figure 2.
+
+    Args:
+        faces: uint8 RGB, shape (n, h, w, 3): the well predicted ones, then the `n_worst` others,
+            both in reading order.
+        ages: True ages in years, shape (n,).
+        predicted: Predicted ages in years, shape (n,).
+        n_worst: How many of the last faces go below, under a heading of their own.
+        columns: Faces in a row.
+
+    Returns:
+        A figure with one small picture a face, and under it predicted / true age.
+
+    Raises:
+        ValueError: The shapes do not go together, or there is no face.
+    """
+    true, guess = np.asarray(ages, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    n = len(faces)
+    if not n or true.shape != (n,) or guess.shape != (n,):
+        raise ValueError(
+            f"a face sheet needs one age and one prediction a face: got faces {faces.shape}, "
+            f"ages {true.shape}, predictions {guess.shape}"
+        )
+    split = n - min(n_worst, n)
+    groups = {"Smallest errors": range(split), "Largest errors": range(split, n)}
+    groups = {heading: members for heading, members in groups.items() if members}
+    columns = min(columns, max(map(len, groups.values())))
+    rows = sum(math.ceil(len(members) / columns) for members in groups.values())
+    width = max(columns * _CELL + _GAP, _NARROWEST)
+    height = rows * (_CELL + _CAPTION) + len(groups) * _HEADING + _GAP
+    figure = _figure(width, height)
+    figure.set_layout_engine("none")
+    top = height
+    for heading, members in groups.items():
+        figure.text(
+            _GAP / width,
+            (top - 0.6 * _HEADING) / height,
+            f"{heading}: predicted / true age in years",
+            va="center",
+            fontsize=TEXT,
+            color=INK,
+        )
+        top -= _HEADING
+        for place, face in enumerate(members):
+            row, column = divmod(place, columns)
+            corner = _GAP + column * _CELL, top - row * (_CELL + _CAPTION) - _CELL
+            text = f"{guess[face]:.1f} / {true[face]:.0f}"
+            _draw_face(figure, faces[face], corner, text)
+        top -= math.ceil(len(members) / columns) * (_CELL + _CAPTION)
+    return figure
+
+
+def history_curves(history: pd.DataFrame) -> Figure:
+    """Draw every loss term over the epochs, one panel a term and one line a fold.
+
+    Args:
+        history: `epoch, fold` and columns of `LOSS_TERMS`, as trained (before weighting by lambda,
+            but for the total). A term that is absent or nowhere a number is left out.
+
+    Returns:
+        A figure with a panel for each term; over several folds their mean stands out.
+    """
+    _refuse_empty(history, "training epochs")
+    terms = [term for term in LOSS_TERMS if term in history and history[term].notna().any()]
+    columns = min(4, len(terms))
+    rows = math.ceil(len(terms) / columns)
+    figure = _figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    folds = history["fold"].nunique()
+    for panel, term in zip(panels, terms, strict=False):
+        values = history.pivot_table(index="epoch", columns="fold", values=term)
+        alone = folds == 1
+        panel.plot(
+            values.index,
+            values.to_numpy(),
+            color=BLUE if alone else GREY,
+            linewidth=1.6 if alone else 0.8,
+            alpha=1 if alone else max(0.12, min(0.7, 4 / folds)),
+        )
+        if not alone:
+            panel.plot(values.index, values.mean(axis="columns"), color=BLUE, linewidth=1.8)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        _tidy(
+            panel,
+            title=LOSS_TERMS[term],
+            x="Epoch",
+            y="Loss" if panel in panels[::columns] else "",
+            grid="y",
+        )
+    for panel in panels[len(terms) :]:
+        panel.set_axis_off()
+    caption = "one fold" if folds == 1 else f"grey: each of {folds} folds; blue: their mean"
+    figure.suptitle(f"Training loss ({caption})", fontsize=TEXT, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def age_histogram(samples: pd.DataFrame) -> Figure:
+    """Draw how many images there are of every age, with the totals of the paper's four bins.
+
+    Args:
+        samples: `age` in whole years, a row an image.
+
+    Returns:
+        A figure with one bar a year.
+    """
+    _refuse_empty(samples, "samples")
+    counts = samples["age"].value_counts().sort_index()
+    totals = pd.Series(age_bin(samples["age"])).value_counts()
+    oldest = int(counts.index.max())
+    figure = _figure(8.4, 4.4)
+    axes = figure.subplots()
+    axes.bar(counts.index, counts, width=0.85, color=BLUE)
+    axes.set_xlim(-1, max(oldest, 69) + 1)
+    axes.margins(y=0.02)
+    top = axes.get_xaxis_transform()
+    for name, (lower, upper) in AGE_BINS.items():
+        right = min(upper, axes.get_xlim()[1] + 0.5)
+        axes.text(
+            (lower + right - 1) / 2,
+            1.02,
+            f"{name}\n{totals[name]:,}",
+            transform=top,
+            ha="center",
+            va="bottom",
+            fontsize=SMALL,
+            color=INK,
+        )
+        if lower:
+            axes.axvline(lower - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _tidy(axes, x="Age (years)", y="Images", grid="y")
+    figure.suptitle(_images(len(samples)), fontsize=TEXT, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty white figure of the given size in inches, with a canvas that needs no display."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _tidy(
+    axes: Axes,
+    title: str = "",
+    x: str = "",
+    y: str = "",
+    grid: Literal["both", "x", "y"] = "y",
+) -> None:
+    """Give axes the common quiet look."""
+    axes.set_title(title, loc="left", fontsize=TEXT, color=INK)
+    axes.set_xlabel(x, fontsize=TEXT, color=INK)
+    axes.set_ylabel(y, fontsize=TEXT, color=INK)
+    axes.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(axis=grid, color=PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_counts(
+    figure: Figure,
+    axes: Axes,
+    age: npt.NDArray[np.float64],
+    predicted: npt.NDArray[np.float64],
+) -> None:
+    top = math.ceil(max(age.max(), predicted.max())) + 1
+    bottom = min(0, math.floor(predicted.min()))
+    borders = np.arange(bottom, top + 1) - 0.5
+    counts, _, _ = np.histogram2d(age, predicted, bins=[borders, borders])
+    cells = axes.pcolormesh(
+        borders,
+        borders,
+        np.ma.masked_equal(counts.T, 0),
+        cmap=ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256))),
+        norm=LogNorm(1, max(2, counts.max())),
+    )
+    bar = figure.colorbar(cells, ax=axes, shrink=0.7, pad=0.02)
+    bar.ax.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
+    bar.set_label("Images in a cell of one by one year", fontsize=SMALL, color=INK)
+    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK)
+    bar.outline.set_visible(False)
+
+
+def _draw_bars(axes: Axes, heights: pd.Series, counts: pd.Series, color: str) -> None:
+    full = to_rgb(color)
+    pale = tuple(1 - 0.35 * (1 - part) for part in full)
+    colors = [pale if count < _FEW_IMAGES else full for count in counts]
+    axes.bar(heights.index, heights, width=_YEARS_A_BAR * 0.86, align="edge", color=colors)
+
+
+def _draw_face(
+    figure: Figure, face: npt.NDArray[np.uint8], corner: tuple[float, float], text: str
+) -> None:
+    """Draw one face with its text below; `corner` is its lower left one, in inches."""
+    width, height = figure.get_size_inches()
+    side = _CELL - _GAP
+    axes = figure.add_axes((corner[0] / width, corner[1] / height, side / width, side / height))
+    axes.imshow(face)
+    axes.set_axis_off()
+    axes.text(
+        0.5,
+        -0.04,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=TEXT,
+        color=INK,
+    )
+
+
+def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
+    """Choose `n` rows over equal stretches of age, in turns until there are enough.
+
+    In a turn each stretch gives its smallest error, of a subject not chosen yet if it can.
+
+    Args:
+        candidates: `identity, age`, ordered by rising error.
+        n: Number of rows to choose.
+
+    Returns:
+        Labels of the index.
+    """
+    chosen: list[int] = []
+    left = candidates
+    while len(chosen) < n and len(left):
+        turn: list[int] = []
+        for _, stretch in left.groupby(pd.cut(left["age"], n, labels=False)):
+            taken = candidates.loc[chosen + turn, "identity"]
+            new = stretch[~stretch["identity"].isin(taken)]
+            turn.append(int((stretch if new.empty else new).index[0]))
+        chosen += sorted(turn)[: n - len(chosen)]
+        left = candidates.drop(index=chosen)
+    return chosen
+
+
+def _images(n: int) -> str:
+    return f"{n:,} image" if n == 1 else f"{n:,} images"
+
+
+def _refuse_empty(table: pd.DataFrame, what: str) -> None:
+    if table.empty:
+        raise DataError(f"there are no {what} to draw; run the stage that makes them first")

@@ -1,0 +1,15 @@
+"""Kedro's settings for this project."""
+
+from contrastive_age.config import ProjectConfigLoader
+from contrastive_age.console import Console
+from contrastive_age.tracking import Tracking
+
+HOOKS = (Tracking(), Console())
+CONFIG_LOADER_CLASS = ProjectConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft", "globals": "soft"},
+}
+# Our Tracking hook extends the plugin's own.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)

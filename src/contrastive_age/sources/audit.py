@@ -1,0 +1,257 @@
+"""What a source holds, and everything about its labels and files that a reader should know."""
+
+import hashlib
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.sources import reading
+
+AGE_BINS = {"0-19": (0, 19), "20-39": (20, 39), "40-59": (40, 59), "60+": (60, reading.AGE_MAX)}
+"""The paper's bins in years, both ends included; its '>60' is 60 and over."""
+
+
+def audit(
+    samples: pd.DataFrame,
+    rejected: pd.DataFrame,
+    files: pd.DataFrame,
+    *,
+    max_span: int | None = None,
+    dates: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Count and list everything remarkable about a source. Nothing is changed or left out.
+
+    Args:
+        samples: The samples table, at least one row.
+        rejected: `path` and `reason` of what could not be used.
+        files: As `reading.inspect_files` gives it.
+        max_span: Years between an identity's youngest and oldest picture above which it is listed;
+            None leaves that check out.
+        dates: `sample_id`, `dob` and `doa` (datetime64), for the check of ages against dates.
+
+    Returns:
+        A dictionary that JSON can hold: `n`, `identities`, `images_found`, `ages` (min, max,
+        median, in years), `age_bins`, `manifest_hash` (SHA-256 over sample_id, digest, identity and
+        age of all samples), `rejected` (path and reason) and `anomalies`: for each check that the
+        source's columns allow its `count`, an `explanation` and the `items` found.
+    """
+    samples = samples.merge(files[["path", "digest"]], on="path", how="left")
+    ages = samples["age"]
+    return {
+        "n": len(samples),
+        "identities": int(samples["identity"].nunique()),
+        "images_found": int((files["size"] >= 0).sum()),
+        "ages": {
+            "min": int(ages.min()),
+            "max": int(ages.max()),
+            "median": float(ages.median()),
+        },
+        "age_bins": {
+            name: int(ages.between(first, last).sum()) for name, (first, last) in AGE_BINS.items()
+        },
+        "manifest_hash": manifest_hash(samples),
+        "rejected": rejected.to_dict("records"),
+        "anomalies": _rejections(rejected)
+        | _duplicates(samples)
+        | _identities(samples)
+        | _ages_held_by_one_identity(samples)
+        | (_both_sexes(samples) if "sex" in samples else {})
+        | (_falling_ages(samples) if "capture" in samples else {})
+        | (_long_spans(samples, max_span) if max_span is not None else {})
+        | _missing_labels(samples)
+        | (_dates(samples, dates) if dates is not None else {}),
+    }
+
+
+def manifest_hash(samples: pd.DataFrame) -> str:
+    """Name the data set: the same samples with the same bytes and labels give the same hash.
+
+    Args:
+        samples: `sample_id`, `digest`, `identity` and `age`, in any order.
+
+    Returns:
+        SHA-256, hexadecimal, over the rows sorted by sample_id; values end in a zero byte.
+    """
+    ordered = samples.sort_values("sample_id")
+    rows = (
+        ordered["sample_id"] + "\0" + ordered["digest"].fillna("") + "\0"
+        + ordered["identity"] + "\0" + ordered["age"].astype("str") + "\0"
+    )  # fmt: skip
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
+
+
+def _found(explanation: str, items: pd.DataFrame, count: int | None = None) -> dict[str, Any]:
+    """Describe one anomaly; the items are the rows, counted unless a count is given."""
+    return {
+        "count": len(items) if count is None else count,
+        "explanation": explanation,
+        "items": items.to_dict("records"),
+    }
+
+
+def _rejections(rejected: pd.DataFrame) -> dict[str, Any]:
+    unreadable = rejected["reason"].str.startswith(reading.UNREADABLE)
+    unparsed = rejected["reason"].str.startswith(reading.UNPARSED)
+    return {
+        "unreadable_files": _found(
+            "Files that are missing, empty or damaged; they are left out.", rejected[unreadable]
+        ),
+        "unparsed_names": _found(
+            "Files whose names do not hold the labels in the expected form; they are left out.",
+            rejected[unparsed],
+        ),
+        "other_rejections": _found(
+            "Files and entries that are left out for another reason.",
+            rejected[~unreadable & ~unparsed],
+        ),
+    }
+
+
+def _duplicates(samples: pd.DataFrame) -> dict[str, Any]:
+    known = samples[samples["digest"].fillna("") != ""]
+    copies = known[known["digest"].duplicated(keep=False)]
+    groups = (
+        copies.groupby("digest")
+        .agg(
+            sample_ids=("sample_id", list),
+            identities=("identity", _distinct),
+            ages=("age", _distinct),
+        )
+        .reset_index()
+    )
+    return {
+        "duplicate_bytes": _found("Groups of images with the same bytes; all are kept.", groups),
+        "duplicate_bytes_across_identities": _found(
+            "Groups of images with the same bytes under several identities: at most one is right.",
+            groups[groups["identities"].map(len) > 1],
+        ),
+        "duplicate_bytes_across_ages": _found(
+            "Groups of images with the same bytes under several ages: at most one is right.",
+            groups[groups["ages"].map(len) > 1],
+        ),
+    }
+
+
+def _distinct(values: pd.Series) -> list[Any]:
+    return sorted(set(values))
+
+
+def _identities(samples: pd.DataFrame) -> dict[str, Any]:
+    single = samples.loc[~samples["identity"].duplicated(keep=False), ["identity", "sample_id"]]
+    if (samples["identity"] == samples["sample_id"]).all():
+        found = _found(
+            "The source knows no identities, so every image is its own; they are not listed.",
+            single.head(0),
+            count=len(single),
+        )
+    else:
+        found = _found("Identities with one image only.", single)
+    return {"single_image_identities": found}
+
+
+def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
+    holders = samples[["age", "identity"]].drop_duplicates()["age"].value_counts()
+    alone = samples[samples["age"].isin(holders.index[holders == 1])]
+    items = (
+        alone.groupby("age")
+        .agg(identity=("identity", "first"), sample_ids=("sample_id", list))
+        .reset_index()
+    )
+    return {
+        "ages_held_by_one_identity": _found(
+            f"Ages that one identity alone has, on {len(alone)} images: as anchors these find no "
+            "positive.",
+            items,
+        )
+    }
+
+
+def _both_sexes(samples: pd.DataFrame) -> dict[str, Any]:
+    known = samples[samples["sex"].notna()]
+    sexes = known[["identity", "sex"]].drop_duplicates()
+    both = sexes.loc[sexes["identity"].duplicated(), "identity"]
+    listed = known[known["identity"].isin(both)]
+    images = {
+        sex: part.groupby("identity")["sample_id"].agg(list) for sex, part in listed.groupby("sex")
+    }
+    items = pd.DataFrame(images).reset_index(names="identity")
+    return {
+        "identities_with_both_sexes": _found(
+            "Identities with images of both sexes, by sex: some label is wrong.", items
+        )
+    }
+
+
+def _falling_ages(samples: pd.DataFrame) -> dict[str, Any]:
+    pictures = samples.groupby(["identity", "capture"])["age"].agg(["min", "max"]).reset_index()
+    oldest = pictures.groupby("identity")["max"].cummax()
+    before = oldest.groupby(pictures["identity"]).shift()
+    falling = pictures.loc[pictures["min"] < before, "identity"]
+    items = (
+        samples[samples["identity"].isin(falling)]
+        .sort_values(["identity", "capture", "sample_id"])
+        .groupby("identity")
+        .agg(sample_ids=("sample_id", list), captures=("capture", list), ages=("age", list))
+        .reset_index()
+    )
+    return {
+        "ages_falling_along_capture": _found(
+            "Identities that are younger in a later picture than in an earlier one.", items
+        )
+    }
+
+
+def _long_spans(samples: pd.DataFrame, max_span: int) -> dict[str, Any]:
+    spans = samples.groupby("identity")["age"].agg(age_min="min", age_max="max").reset_index()
+    spans["span"] = spans["age_max"] - spans["age_min"]
+    return {
+        "spans_over_limit": _found(
+            f"Identities whose ages span more than {max_span} years.",
+            spans[spans["span"] > max_span],
+        )
+    }
+
+
+def _missing_labels(samples: pd.DataFrame) -> dict[str, Any]:
+    labels = [column for column in ("race", "sex") if column in samples]
+    if not labels:
+        return {}
+    missing = samples[labels].isna()
+    missing = missing[missing.any(axis=1)]
+    items = pd.DataFrame(
+        {
+            "sample_id": samples.loc[missing.index, "sample_id"],
+            "missing": [
+                [label for label, absent in zip(labels, row, strict=True) if absent]
+                for row in missing.itertuples(index=False)
+            ],
+        }
+    )
+    return {
+        "missing_race_or_sex": _found(
+            "Images whose race or sex the source does not give; they are kept.", items
+        )
+    }
+
+
+def _dates(samples: pd.DataFrame, dates: pd.DataFrame) -> dict[str, Any]:
+    table = samples[["sample_id", "age"]].merge(dates, on="sample_id")
+    born, taken = table["dob"].dt, table["doa"].dt
+    before_birthday = taken.month * 100 + taken.day < born.month * 100 + born.day
+    table["age_from_dates"] = taken.year - born.year - before_birthday
+    complete = table["age_from_dates"].notna()
+    written = table.assign(
+        dob=born.strftime("%Y-%m-%d").fillna(""), doa=taken.strftime("%Y-%m-%d").fillna("")
+    )
+    differing = written[complete & (table["age"] != table["age_from_dates"])]
+    return {
+        "date_mismatch": _found(
+            "Images whose age is not the completed years from the date of birth (dob) to the date "
+            "of the picture (doa).",
+            differing.astype({"age_from_dates": "int64"}),
+        ),
+        "unreadable_dates": _found(
+            "Images with a date of birth or of the picture that is missing or cannot be read.",
+            written.loc[~complete, ["sample_id", "dob", "doa"]],
+        ),
+    }

@@ -1,0 +1,71 @@
+"""Text tables as users write them: with commas, semicolons or tabs, perhaps a byte order mark."""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_age.errors import DataError
+
+_SEPARATORS = ",;\t"
+
+
+def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+    """Read a text table with a header line, every value as stripped text.
+
+    Args:
+        path: The file, UTF-8. The separator is the one of comma, semicolon and tab that the header
+            holds most often.
+        needed: The columns that must be there. Names are matched in lower case.
+
+    Returns:
+        One str column for each of the file's, "" where a row has no value, and `row` (int64): the
+        line of the file that the row ends in, the header being 1; and `surplus` (bool): whether the
+        row has more values than the header, so that its values cannot be trusted. Blank lines are
+        left out.
+
+    Raises:
+        DataError: The file is missing, is no UTF-8 text, or lacks rows or columns.
+    """
+    columns = f"It needs a header line with the columns {', '.join(needed)}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"The table {path.absolute()} cannot be read: {error.strerror}. {columns}."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"The table {path.absolute()} is not UTF-8 text; save it as such."
+        ) from error
+    lines = io.StringIO(text, newline="")
+    header_line = next(filter(str.strip, lines), "")
+    lines.seek(0)
+    reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=header_line.count))
+    try:
+        records = [(reader.line_num, record) for record in reader if any(map(str.strip, record))]
+    except csv.Error as error:
+        raise DataError(
+            f"The table {path.absolute()} is damaged near line {reader.line_num}: {error}."
+        ) from error
+    header = [name.strip().lower() for name in records[0][1]] if records else []
+    if set(needed) - set(header) or len(records) < 2 or len(set(header)) < len(header):
+        found = ", ".join(header) or "none"
+        raise DataError(
+            f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
+            f"{found}. {columns}, each once, and at least one row below it."
+        )
+    return _table(header, records[1:])
+
+
+def _table(header: list[str], records: list[tuple[int, list[str]]]) -> pd.DataFrame:
+    width = len(header)
+    padding = [""] * width
+    values = [[*record, *padding][:width] for _, record in records]
+    table = pd.DataFrame(values, columns=header, dtype="str")
+    for column in header:
+        table[column] = table[column].str.strip()
+    table["row"] = pd.Series([line for line, _ in records], dtype="int64")
+    table["surplus"] = [any(map(str.strip, record[width:])) for _, record in records]
+    return table

@@ -1,0 +1,155 @@
+"""Any data set, listed in a table: `path,identity,age` and optionally `sex,race`.
+
+The separator may be a comma, a semicolon or a tab. Paths are relative to the raw data folder or to
+the manifest's own folder, or absolute but inside it; backslashes count as slashes.
+"""
+
+import logging
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from contrastive_age.sources import delimited, reading
+
+logger = logging.getLogger(__name__)
+
+_NEEDED = ("path", "identity", "age")
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+
+
+def base_folder(manifest: Path, raw_root: Path) -> Path:
+    """Find the folder that the manifest's paths are relative to.
+
+    Args:
+        manifest: The table.
+        raw_root: The raw data folder.
+
+    Returns:
+        `raw_root` or the manifest's own folder: the first below which the first path of the table
+        exists, or the next path where the first exists below neither; `raw_root` if none does.
+
+    Raises:
+        DataError: The table is missing, empty, no text, or lacks a column.
+    """
+    candidates = (raw_root, manifest.parent)
+    for text in delimited.read(manifest, _NEEDED)["path"]:
+        for base in candidates:
+            path = _relative(text, base)
+            if path is not None and (base / path).is_file():
+                return base
+    return raw_root
+
+
+def list_images(manifest: Path, base: Path) -> list[str]:
+    """List the files that the manifest names inside `base`, whether they exist or not.
+
+    Args:
+        manifest: The table.
+        base: As `base_folder` gives it.
+
+    Returns:
+        Posix paths relative to `base`, sorted, each once.
+
+    Raises:
+        DataError: The table is missing, empty, no text, or lacks a column.
+    """
+    return sorted(set(_relative_all(delimited.read(manifest, _NEEDED)["path"], base).dropna()))
+
+
+def read(manifest: Path, base: Path, files: pd.DataFrame) -> reading.Reading:
+    """Make the samples table from the rows of the manifest.
+
+    Args:
+        manifest: The table.
+        base: As `base_folder` gives it.
+        files: As `reading.inspect_files(base, list_images(manifest, base))` gives it.
+
+    Returns:
+        Samples with `identity` as written (leading zeros stay), `age` in years and, where the table
+        holds any, `sex` and `race`. Each row that cannot be used is rejected with its line in the
+        file, the header being line 1.
+
+    Raises:
+        DataError: The table is missing, empty, no text, or lacks a column; or no row can be used.
+    """
+    table = delimited.read(manifest, _NEEDED)
+    table["file"] = _relative_all(table["path"], base)
+    reasons = _reasons(table, files)
+    bad = reasons != ""
+    rejected = reading.rejections(
+        table.loc[bad, "path"], reasons[bad] + " (row " + table.loc[bad, "row"].astype("str") + ")"
+    )
+    good = table[~bad]
+    rows = pd.DataFrame(
+        {
+            "path": good["file"],
+            "identity": good["identity"],
+            "age": good["age"].astype("float64").astype("int64"),
+        }
+    )
+    place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
+    return reading.finish(rows.join(_optional(good)), [rejected], place)
+
+
+def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
+    """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
+    problems = table["file"].map(files.set_index("path")["problem"])
+    age = table["age"]
+    # Programs that know no missing whole numbers write 25 as 25.0.
+    whole = age.str.fullmatch(r"[0-9]{1,3}(\.0*)?")
+    in_range = age.where(whole, "-1").astype("float64").between(reading.AGE_MIN, reading.AGE_MAX)
+    checks: list[tuple[pd.Series, pd.Series | str]] = [
+        (table["surplus"], "the row has more values than the header has columns"),
+        (table["path"] == "", "the path is empty"),
+        (table["file"].isna(), "the path lies outside the data folder or holds '..'"),
+        (table["identity"] == "", "the identity is empty"),
+        (
+            ~in_range,
+            "age '" + age + f"' is not a whole number from {reading.AGE_MIN} to {reading.AGE_MAX}",
+        ),
+        (problems != "", f"{reading.UNREADABLE}: " + problems),
+    ]
+    reasons = pd.Series("", index=table.index, dtype="str")
+    for failed, reason in checks:
+        reasons = reasons.mask(failed & (reasons == ""), reason)
+    usable = table[reasons == ""]
+    ids = reading.sample_ids(usable["file"])
+    first = usable["row"].groupby(ids).transform("first")
+    again = first != usable["row"]
+    where = first[again].astype("str")
+    reasons.update("the path, or the same but for its suffix, stands already in row " + where)
+    return reasons
+
+
+def _optional(good: pd.DataFrame) -> pd.DataFrame:
+    """Take the optional columns that hold anything, with missing values where they are empty."""
+    columns = {}
+    if "sex" in good and good["sex"].ne("").any():
+        columns["sex"] = good["sex"].str.lower().map(_SEXES).astype("str")
+        unknown = good["sex"].ne("") & columns["sex"].isna()
+        if unknown.any():
+            logger.warning(
+                "In %d rows the sex is none of F, M, female, male and counts as missing: %s.",
+                unknown.sum(),
+                ", ".join(sorted(set(good.loc[unknown, "sex"]))),
+            )
+    if "race" in good and good["race"].ne("").any():
+        columns["race"] = good["race"].mask(good["race"] == "")
+    return pd.DataFrame(columns, index=good.index)
+
+
+def _relative_all(paths: pd.Series, base: Path) -> pd.Series:
+    return pd.Series([_relative(path, base) for path in paths], index=paths.index, dtype="str")
+
+
+def _relative(text: str, base: Path) -> str | None:
+    """Bring a path into the form relative to `base`; None where it is empty or leaves `base`."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    if not text or ".." in path.parts:
+        return None
+    if not path.is_absolute():
+        return path.as_posix()
+    for folder in (base.absolute(), base.resolve()):
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return None

@@ -1,0 +1,59 @@
+"""UTKFace: labels in the file names, no identities, so every image is an identity of its own.
+
+Layout: chips anywhere below the folder, named `AGE_SEX_RACE_DATETIME.jpg.chip.jpg`. A few names
+lack the race; those images are kept, and the audit lists them.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_age.sources import reading
+
+_NAME = r"(?P<age>\d{1,3})_(?P<sex>[01])_(?:(?P<race>[0-4])_)?\d{8,}(?:[^\d].*)?"
+_EXAMPLE = "25_1_0_20170109150557335.jpg.chip.jpg"
+_EXPECTED = f"<age>_<sex 0 or 1>_<race 0 to 4>_<date and time>, such as {_EXAMPLE}"
+_MISSING = (
+    "UTKFace belongs there: the aligned and cropped faces (chips), named such as "
+    f"{_EXAMPLE}, in this folder or in folders inside it. The data set is for non-commercial "
+    "research only: download it from its project page (https://susanqq.github.io/UTKFace/) and "
+    "unpack the chips into the folder utkface below raw_root."
+)
+_SEXES = {"0": "M", "1": "F"}
+_RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "Others"}
+
+
+def list_images(folder: Path) -> list[str]:
+    """List the images in `folder` and its subfolders, sorted, relative to `folder`.
+
+    Raises:
+        DataError: The folder is missing or holds no image.
+    """
+    return reading.list_images(folder, "", _MISSING)
+
+
+def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
+    """Make the samples table from the names of the images.
+
+    Args:
+        folder: The folder that holds the chips.
+        files: As `reading.inspect_files` gives it for `list_images(folder)`.
+
+    Returns:
+        Samples with `age` in years, `sex`, `race` (missing where the name lacks it) and
+        `identity` equal to `sample_id`; and what was rejected.
+
+    Raises:
+        DataError: Not one image can be used.
+    """
+    names, unparsed = reading.parse_names(files, _NAME, _EXPECTED)
+    rows = names.assign(
+        identity=reading.sample_ids(names["path"]),
+        age=names["age"].astype("int64"),
+        sex=names["sex"].map(_SEXES).astype("str"),
+        race=names["race"].map(_RACES).astype("str"),
+    )
+    others = reading.not_images(folder, "")
+    return reading.finish(
+        rows, [reading.unreadable(files), unparsed, others], str(folder.absolute())
+    )

@@ -1,0 +1,200 @@
+"""The MLflow run tree: experiment = protocol, one run a setting, one child run a fold.
+
+A setting's run is found again by its key, however often `kedro run` is called; a fold's child run
+likewise. Values are logged as they are in effect, each λ in a column of its own.
+"""
+
+import logging
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+from contrastive_age.params import Effective
+
+logger = logging.getLogger(__name__)
+
+TRACKED_TAGS = {"training", "evaluation", "reporting"}
+FIGURES = {"scatter", "cs_curve", "error_by_age", "losses"}
+FACES = {"faces_sheet"}
+DOCUMENTS = {"audit", "leakage", "metrics"}
+
+
+def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
+    """Add one epoch to the curves of the active run, if there is one.
+
+    Args:
+        epoch: Epochs done, from 1.
+        values: The loss terms and the learning rate.
+    """
+    if mlflow.active_run() is not None:
+        mlflow.log_metrics(dict(values), step=epoch, synchronous=False)
+
+
+class Tracking(MlflowHook):  # type: ignore[misc]
+    """kedro-mlflow's hook, with the run tree above in place of one run a command."""
+
+    context: KedroContext
+    setting: Effective | None = None
+    log_faces = False
+    children: dict[str, str]
+    catalog: CatalogProtocol
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Set MLflow up and remember the context."""
+        super().after_context_created(context=context)
+        self.context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Start or re-enter the setting's run; without a node that is tracked, none is made."""
+        self.children, self.setting, self.run_id, self.catalog = {}, None, None, catalog
+        parameters = self.context.config_loader["parameters"]
+        protocols = _protocols(pipeline, parameters)
+        tracking = self.mlflow_config.tracking
+        if len(protocols) != 1:
+            tracking.disable_tracking.pipelines = run_params["pipeline_names"] or ["__default__"]
+            super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
+            return
+        (protocol,) = protocols
+        self.setting = Effective.model_validate(parameters["effective"]["protocols"][protocol])
+        drawn = parameters["effective"]["sources"][self.setting.source]["synthetic"] is not None
+        self.log_faces = drawn if parameters["log_faces"] is None else parameters["log_faces"]
+        demo = self.context.env == "demo"
+        tracking.experiment.name = f"{protocol} (demo)" if demo else protocol
+        self.mlflow_config._set_experiment()
+        tracking.run.id = self._find("setting", f"tags.setting_key = '{self.setting.key}'")
+        tracking.run.name = self.setting.key
+        super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
+        mlflow.set_tags(
+            {
+                "level": "setting",
+                "setting_key": self.setting.key,
+                "seed": self.setting.seed,
+                "git_revision": _git_revision(self.context.project_path),
+            }
+        )
+        mlflow.log_params(self.setting.columns())
+        audit = f"{self.setting.source}.audit"
+        if catalog.exists(audit):
+            self._tag_manifest(catalog.load(audit))
+
+    @hook_impl
+    def before_node_run(
+        self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any], is_async: bool
+    ) -> None:
+        """Enter the fold's child run before a node of its namespace."""
+        if self.setting is None:
+            return
+        # The plugin re-enters the setting's run in this thread; its parameters are logged already.
+        super().before_node_run(node=node, catalog=catalog, inputs={}, is_async=is_async)
+        if node.namespace:
+            mlflow.start_run(run_id=self._child(node.namespace), nested=True)
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Leave the fold's child run."""
+        if self.setting is not None and node.namespace:
+            mlflow.flush_async_logging()
+            mlflow.end_run()
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: Node) -> None:
+        """Mark the fold's child run as failed."""
+        if self.setting is not None and node.namespace:
+            mlflow.set_tag("error", str(error)[:5000])
+            mlflow.end_run("FAILED")
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Log what a tracked node has written: metrics, tables and figures."""
+        if self.setting is None:
+            return
+        prefix, _, name = dataset_name.rpartition(".")
+        if name == "audit":
+            self._tag_manifest(data)
+        if name == "metrics":
+            self._client.log_batch(self.run_id, metrics=_as_metrics(data))
+        if name == "predictions" and prefix in self.children:
+            error = (data["predicted_age"] - data["age"]).abs().mean()
+            self._client.log_metric(self.children[prefix], "mae", float(error))
+        if prefix == self.setting.protocol and name == "predictions":
+            self._log_file(dataset_name, "tables")
+        if name in DOCUMENTS:
+            self._log_file(dataset_name, "tables")
+        if name in FIGURES or (name in FACES and self.log_faces):
+            self._log_file(dataset_name, "figures")
+
+    @property
+    def _client(self) -> mlflow.MlflowClient:
+        client: mlflow.MlflowClient = self.mlflow_config.server._mlflow_client
+        return client
+
+    def _find(self, level: str, condition: str) -> str | None:
+        """The run of this level in the experiment that fulfils a condition, if there is one."""
+        experiment = self.mlflow_config.tracking.experiment._experiment.experiment_id
+        found = self._client.search_runs(
+            [experiment], f"tags.level = '{level}' and {condition}", max_results=1
+        )
+        return found[0].info.run_id if found else None
+
+    def _child(self, namespace: str) -> str:
+        """The run of a fold below the setting's run, made at its first node."""
+        if namespace not in self.children:
+            fold = namespace.rpartition(".")[2]
+            found = self._find(
+                "fold", f"tags.fold = '{fold}' and tags.`mlflow.parentRunId` = '{self.run_id}'"
+            )
+            self.children[namespace] = found or self._make_child(fold)
+        return self.children[namespace]
+
+    def _make_child(self, fold: str) -> str:
+        tags = {"mlflow.parentRunId": self.run_id, "fold": fold, "level": "fold"}
+        experiment = self.mlflow_config.tracking.experiment._experiment.experiment_id
+        run = self._client.create_run(experiment, run_name=fold, tags=tags)
+        return str(run.info.run_id)
+
+    def _tag_manifest(self, audit: Mapping[str, Any]) -> None:
+        self._client.set_tag(self.run_id, "manifest_hash", audit["manifest_hash"])
+
+    def _log_file(self, dataset_name: str, folder: str) -> None:
+        path = str(self.catalog.get(dataset_name)._filepath)
+        self._client.log_artifact(self.run_id, path, folder)
+
+
+def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
+    """The protocols whose training, evaluation or reporting nodes are in the pipeline."""
+    names = {node.name.split(".")[0] for node in pipeline.nodes if TRACKED_TAGS & set(node.tags)}
+    return names & set(parameters["protocols"])
+
+
+def _git_revision(project: Path) -> str:
+    """The revision of the code, with `-dirty` where it was changed; `unknown` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    answer = subprocess.run(  # noqa: S603
+        command, cwd=project, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"
+
+
+def _as_metrics(document: Mapping[str, Any]) -> list[mlflow.entities.Metric]:
+    """The numbers of metrics.json as flat MLflow metrics; what has no value is left out."""
+    now = int(time.time() * 1000)
+    flat = {key: value for key, value in document.items() if isinstance(value, int | float)}
+    flat |= {f"cs_{years}": share for years, share in document["cs"].items()}
+    for name, values in document["age_bins"].items():
+        if values["mae"] is not None:
+            flat[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
+    return [mlflow.entities.Metric(key, float(value), now, 0) for key, value in flat.items()]

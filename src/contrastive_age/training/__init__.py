@@ -1,0 +1,1 @@
+"""The training loop, augmentation and resumable checkpoints."""

@@ -1,0 +1,206 @@
+"""Random views of faces, made for a whole batch at once on the device that holds them.
+
+The aligned face (256 pixels a side) is downscaled once, to the frame of which the network sees
+224/256. Each step then takes ONE batched sampling through that frame: affine, mirror and crop
+together. At test the centre of the frame is cut out.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from contrastive_age.errors import DataError
+
+ALIGNED_SIZE = 256
+CROP_SIZE = 224
+SMALLEST_IMAGE = 16
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Flip = Literal["horizontal", "vertical", "none"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far the views of a face may vary; every value is drawn uniformly.
+
+    Attributes:
+        degrees: Rotation in +-degrees.
+        translate: Shift along each axis, +- this part of the frame's side.
+        scale: Size in 1 +- this.
+        flip: The mirroring applied to half of the views; `horizontal` swaps left and right.
+        crop: Whether the crop's place is random; else it is the centre.
+    """
+
+    degrees: float = 10.0
+    translate: float = 0.03
+    scale: float = 0.1
+    flip: Flip = "horizontal"
+    crop: bool = True
+
+
+class Draws(NamedTuple):
+    """The random values of n views.
+
+    Attributes:
+        angle: Rotation in radians, clockwise as seen on the image, (n,).
+        scale: Magnification, (n,).
+        shift: Translation to the right and down in pixels of the frame, (n, 2).
+        mirror: 1 or -1 for each axis (x, y), (n, 2).
+        corner: Left and top pixel of the crop in the frame, whole numbers, (n, 2).
+    """
+
+    angle: Tensor
+    scale: Tensor
+    shift: Tensor
+    mirror: Tensor
+    corner: Tensor
+
+
+def frame_size(image_size: int) -> int:
+    """Give the side of the frame whose 224/256 is `image_size` pixels.
+
+    Raises:
+        DataError: `image_size` is not between 16 and 224.
+    """
+    if not SMALLEST_IMAGE <= image_size <= CROP_SIZE:
+        raise DataError(
+            f"training.image_size={image_size} does not fit: the aligned faces give between "
+            f"{SMALLEST_IMAGE} and {CROP_SIZE} pixels"
+        )
+    return round(ALIGNED_SIZE * image_size / CROP_SIZE)
+
+
+def prepare(
+    faces: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    image_size: int,
+    chunk_size: int = 256,
+) -> Tensor:
+    """Downscale chosen faces, with antialiasing, to the frame that training and test crop from.
+
+    Args:
+        faces: Aligned faces, uint8 (N, 256, 256, 3) RGB; may be memory-mapped, read chunk by chunk.
+        rows: Which of them, (n,).
+        image_size: Side in pixels of what the network sees.
+        chunk_size: Faces handled at a time.
+
+    Returns:
+        uint8 (n, 3, S, S) with S = round(256 image_size / 224).
+
+    Raises:
+        DataError: The faces are no aligned faces, or `image_size` does not fit.
+    """
+    if faces.dtype != np.uint8 or faces.shape[1:] != (ALIGNED_SIZE, ALIGNED_SIZE, 3):
+        raise DataError(
+            f"faces of shape {faces.shape} and type {faces.dtype} are no aligned faces, uint8 "
+            f"(N, {ALIGNED_SIZE}, {ALIGNED_SIZE}, 3); run the alignment again"
+        )
+    size = frame_size(image_size)
+    prepared = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+    for start in range(0, len(rows), chunk_size):
+        part = torch.from_numpy(faces[rows[start : start + chunk_size]]).permute(0, 3, 1, 2)
+        if size != ALIGNED_SIZE:
+            part = interpolate(part, size=(size, size), mode="bilinear", antialias=True)
+        prepared[start : start + chunk_size] = part
+    return prepared
+
+
+def augment(
+    images: Tensor, image_size: int, augmentation: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Give one random, normalised view of each image.
+
+    Args:
+        images: uint8 (n, 3, S, S), on any device.
+        image_size: Side of the views in pixels.
+        augmentation: The ranges to draw from.
+        generator: On the CPU, so that every device sees the same views.
+
+    Returns:
+        float32 (n, 3, image_size, image_size) on the device of `images`.
+    """
+    draws = draw(len(images), images.shape[-1], image_size, augmentation, generator)
+    return sample(images, image_size, draws)
+
+
+def draw(
+    number: int,
+    frame: int,
+    image_size: int,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+) -> Draws:
+    """Draw the values of `number` views of `image_size` pixels through frames of `frame` pixels."""
+    unit = torch.rand((number, 7), generator=generator)
+    symmetric = 2 * unit - 1
+    mirror = torch.ones((number, 2))
+    if augmentation.flip != "none":
+        mirror[unit[:, 4] < 0.5, 0 if augmentation.flip == "horizontal" else 1] = -1
+    spare = frame - image_size
+    corner = torch.floor(unit[:, 5:7] * (spare + 1)) if augmentation.crop else spare // 2
+    return Draws(
+        angle=symmetric[:, 0] * math.radians(augmentation.degrees),
+        scale=1 + symmetric[:, 1] * augmentation.scale,
+        shift=symmetric[:, 2:4] * augmentation.translate * frame,
+        mirror=mirror,
+        corner=torch.as_tensor(corner, dtype=torch.float32).expand(number, 2),
+    )
+
+
+def sample(images: Tensor, image_size: int, draws: Draws) -> Tensor:
+    r"""Apply affine transform about the centre, mirroring and crop (in this order), and normalise.
+
+    All three are one affine map from a pixel of the view to a place in the frame: with d the
+    pixel's position relative to the frame's centre, F the mirroring, R the rotation by the angle, s
+    the scale and t the shift, the place is R^{-1} (F d - t) / s. What lies outside is black.
+
+    Args:
+        images: uint8 (n, 3, S, S), on any device.
+        image_size: Side of the views in pixels.
+        draws: Of n views, on the CPU.
+
+    Returns:
+        float32 (n, 3, image_size, image_size), bilinearly sampled, normalised as for ImageNet.
+    """
+    number, channels, frame, _ = images.shape
+    cos, sin = torch.cos(draws.angle), torch.sin(draws.angle)
+    inverse = torch.stack([cos, sin, -sin, cos], dim=1).view(number, 2, 2)
+    inverse = inverse / draws.scale[:, None, None]
+    # affine_grid and grid_sample count in half sides of view and frame, from their centres.
+    centre = draws.corner - (frame - image_size) / 2
+    offset = inverse @ (draws.mirror * centre - draws.shift)[:, :, None] * (2 / frame)
+    linear = inverse * draws.mirror[:, None, :] * (image_size / frame)
+    theta = torch.cat([linear, offset], dim=2).to(images.device, non_blocking=True)
+    grid = affine_grid(theta, [number, channels, image_size, image_size], align_corners=False)
+    views = grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
+    return _normalise(views)
+
+
+def centre_crop(images: Tensor, image_size: int) -> Tensor:
+    """Cut the centre out of each image and normalise it.
+
+    Args:
+        images: uint8 (n, 3, S, S), on any device.
+        image_size: Side of the centre in pixels.
+
+    Returns:
+        float32 (n, 3, image_size, image_size).
+    """
+    first = (images.shape[-1] - image_size) // 2
+    last = first + image_size
+    return _normalise(images[:, :, first:last, first:last].float())
+
+
+def _normalise(images: Tensor) -> Tensor:
+    """Bring values 0..255 to ImageNet's mean and spread, in place, channel by channel."""
+    # Plain numbers: a small tensor of them would be copied to a GPU, and waited for, at every step.
+    for channel, (mean, std) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)):
+        images[:, channel].sub_(255 * mean).div_(255 * std)
+    return images

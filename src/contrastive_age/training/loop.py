@@ -1,0 +1,396 @@
+"""The training of one fold: epochs of triplet batches through one network.
+
+Everything random in an epoch follows from the seed and the epoch's number alone, so that a run
+resumed after a kill ends like one that was never interrupted.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Never
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.files import fingerprint as fingerprint_of
+from contrastive_age.model.losses import (
+    LossTerms,
+    LossWeights,
+    Supervise,
+    TripletPositions,
+    total_loss,
+)
+from contrastive_age.model.network import AgeClasses, Outputs
+from contrastive_age.training import checkpoint
+from contrastive_age.training.augmentation import Augmentation, augment
+from contrastive_age.training.checkpoint import Checkpoint
+from contrastive_age.triplets.index import TripletIndex
+from contrastive_age.triplets.sampling import Batch, Mode, batches
+
+logger = logging.getLogger(__name__)
+
+Schedule = Literal["constant", "cosine", "onecycle"]
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+# One-cycle: the rate climbs from peak / 25 over the first part of training, then falls to nearly
+# nothing (the defaults of torch's OneCycleLR).
+WARM_UP = 0.3
+FIRST_RATE = 1 / 25
+LAST_RATE = FIRST_RATE / 1e4
+
+# Looking at a loss on a GPU waits for all work queued before it: there it is done now and then.
+STEPS_BETWEEN_CHECKS = 50
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; the defaults are the paper's values where it gives them.
+
+    Attributes:
+        epochs: Passes over all anchors.
+        batch_size: Anchors a step.
+        image_size: Side in pixels of what the network sees.
+        lr: Adam's learning rate; with a schedule, its peak.
+        schedule: `constant`, `cosine` (down to 0) or `onecycle` (up, then down).
+        weight_decay: Of Adam.
+        supervise: Whether the anchors or all forwarded images carry the supervised terms.
+        triplets: `explicit` (each anchor brings its own images) or `shared` (formed within the
+            batch).
+        augmentation: The ranges of the random views.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    image_size: int = 224
+    lr: float = 1e-3
+    schedule: Schedule = "constant"
+    weight_decay: float = 0.0
+    supervise: Supervise = "anchor"
+    triplets: Mode = "explicit"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training part of a fold on the device: the same n rows in all three.
+
+    Attributes:
+        images: From `augmentation.prepare`, uint8 (n, 3, S, S).
+        age_index: Class numbers, int64 (n,).
+        index: The triplet index.
+    """
+
+    images: Tensor
+    age_index: Tensor
+    index: TripletIndex
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Choose where to compute.
+
+    Args:
+        name: `auto` (the GPU where there is one, else the CPU) or a device as torch names it.
+
+    Raises:
+        DataError: The device is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device={name} cannot be used ({error}); use auto or cpu") from error
+
+
+def train(
+    images: Tensor,
+    ages: npt.NDArray[np.int64],
+    index: TripletIndex,
+    network: nn.Module,
+    classes: AgeClasses,
+    *,
+    settings: TrainingSettings,
+    weights: LossWeights,
+    seed: int,
+    work_folder: Path | None = None,
+    fingerprint: str = "",
+    on_epoch: OnEpoch | None = None,
+    progress: bool = False,
+    label: str = "training",
+    device: torch.device | None = None,
+) -> pd.DataFrame:
+    """Train a network on one fold, going on from the work folder's checkpoint where there is one.
+
+    Args:
+        images: The fold's training faces from `augmentation.prepare`, uint8 (n, 3, S, S).
+        ages: Their ages in years, (n,).
+        index: The triplet index over the same rows.
+        network: An `AgeNetwork` (or another module that gives `Outputs`) with its initial weights;
+            trained in place and left on `device`.
+        classes: The network's age classes.
+        settings: How to train.
+        weights: Of the loss terms.
+        seed: Of everything random.
+        work_folder: Where a checkpoint is kept after each epoch; None keeps none. It stays when
+            training is done, until the caller has stored the network and calls
+            `checkpoint.discard`.
+        fingerprint: Names the data and initial weights; a checkpoint made by others is not used.
+        on_epoch: Called after each epoch trained here with its number (from 1) and history entry.
+        progress: Whether to show a progress bar on stderr.
+        label: Name of the bar, such as the fold.
+        device: Where to train; chosen automatically when None.
+
+    Returns:
+        History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total`, `softmax`,
+        `mean`, `variance`, `cosine`, `triplet`, `kl` (means over the steps by their anchors,
+        unweighted but for `total`), `anchors_without_positive` and `seconds`.
+
+    Raises:
+        DataError: Ages outside the classes, fewer than two images, or lengths that differ.
+        TrainingError: A loss is not finite.
+    """
+    if not len(images) == len(ages) == len(index):
+        raise ValueError(
+            f"{len(images)} images, {len(ages)} ages and a triplet index of {len(index)} rows"
+        )
+    if len(images) < 2:
+        raise DataError(
+            f"{label}: {len(images)} training images, but batch normalisation needs at least 2; "
+            "use more samples or fewer folds"
+        )
+    device = device or choose_device()
+    age_index = torch.from_numpy(classes.index(ages)).to(device)
+    data = TrainingData(images.to(device), age_index, index)
+    network.to(device).train()
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    made_by = fingerprint_of(
+        fingerprint, asdict(settings), asdict(weights), asdict(classes), seed, len(ages)
+    )
+    history = _resume(network, optimiser, work_folder, made_by)
+    bar = tqdm(
+        total=settings.epochs * len(index),
+        initial=len(history) * len(index),
+        desc=label,
+        unit="anchor",
+        disable=not progress,
+        leave=False,
+    )
+    with bar, _deterministic():
+        for epoch in range(len(history) + 1, settings.epochs + 1):
+            bar.set_description(f"{label}, epoch {epoch}/{settings.epochs}")
+            entry = train_one_epoch(
+                network,
+                optimiser,
+                data,
+                settings=settings,
+                weights=weights,
+                epoch=epoch,
+                seed=seed,
+                bar=bar,
+            )
+            history.append(entry)
+            if on_epoch:
+                on_epoch(epoch, entry)
+            if work_folder:
+                state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
+                checkpoint.save(work_folder, state, made_by)
+    return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
+
+
+def train_one_epoch(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    data: TrainingData,
+    *,
+    settings: TrainingSettings,
+    weights: LossWeights,
+    epoch: int,
+    seed: int,
+    bar: "tqdm[Never]",
+) -> dict[str, float]:
+    """Make each row an anchor once, and give the epoch's entry of the history.
+
+    Args:
+        network: In training mode, on the device of `data`.
+        optimiser: Over its parameters.
+        data: The training part.
+        settings: How to train.
+        weights: Of the loss terms.
+        epoch: From 1.
+        seed: With `epoch`, determines everything random.
+        bar: Moved on by the anchors seen.
+
+    Raises:
+        TrainingError: A loss is not finite; names epoch, step and terms.
+    """
+    started = time.perf_counter()
+    order, views = _generators(seed, epoch)
+    losses = _EpochLosses(epoch, data.images.device, bar)
+    seen = without_positive = 0
+    lr = settings.lr
+    for batch in batches(data.index, settings.triplets, settings.batch_size, order):
+        lr = _set_rate(optimiser, settings, epoch - 1 + seen / len(data.index))
+        rows, positions = _to_device(batch, data.images.device)
+        inputs = augment(data.images[rows], settings.image_size, settings.augmentation, views)
+        outputs: Outputs = network(inputs)
+        terms = total_loss(outputs, data.age_index[rows], positions, weights, settings.supervise)
+        optimiser.zero_grad()
+        terms.total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.add(terms, len(batch.anchor))
+        seen += len(batch.anchor)
+        without_positive += int(np.count_nonzero(~batch.has_positive))
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        **losses.averages(),
+        "anchors_without_positive": without_positive,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def learning_rate(schedule: Schedule, progress: float, peak: float) -> float:
+    """Give the rate at a point of training.
+
+    A function of progress alone, so there is no scheduler whose state could be lost.
+
+    Args:
+        schedule: Its shape.
+        progress: Part of all anchors seen, 0 to 1.
+        peak: The highest rate.
+    """
+    if schedule == "constant":
+        return peak
+    if schedule == "cosine":
+        return _half_cosine(peak, 0, progress)
+    if progress < WARM_UP:
+        return _half_cosine(peak * FIRST_RATE, peak, progress / WARM_UP)
+    return _half_cosine(peak, peak * LAST_RATE, (progress - WARM_UP) / (1 - WARM_UP))
+
+
+def _half_cosine(first: float, last: float, progress: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _set_rate(
+    optimiser: torch.optim.Optimizer, settings: TrainingSettings, epochs_done: float
+) -> float:
+    """Set and give the learning rate after a number of epochs, whole or not."""
+    lr = learning_rate(settings.schedule, epochs_done / settings.epochs, settings.lr)
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Generator]:
+    """Give the generators of an epoch: for the order and partners, and for the views."""
+    order, views = np.random.SeedSequence([seed, epoch]).spawn(2)
+    state = int(views.generate_state(1, np.uint64)[0])
+    return np.random.default_rng(order), torch.Generator().manual_seed(state)
+
+
+def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, TripletPositions]:
+    """Send a batch's rows and positions to the device."""
+
+    def send(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Tensor:
+        return torch.from_numpy(values).to(device, non_blocking=True)
+
+    positions = TripletPositions(
+        send(batch.anchor),
+        send(batch.positive),
+        send(batch.negative),
+        send(batch.has_positive),
+        send(batch.has_negative),
+    )
+    return send(batch.rows), positions
+
+
+class _EpochLosses:
+    """The loss terms of an epoch's steps: kept on the device, and looked at now and then."""
+
+    def __init__(self, epoch: int, device: torch.device, bar: "tqdm[Never]") -> None:
+        self._epoch = epoch
+        self._between = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
+        self._bar = bar
+        self._waiting: list[Tensor] = []
+        self._terms: list[npt.NDArray[np.float64]] = []
+        self._anchors: list[int] = []
+
+    def add(self, terms: LossTerms, anchors: int) -> None:
+        """Keep a step's terms, averages over so many anchors."""
+        self._waiting.append(torch.stack(terms).detach())
+        self._anchors.append(anchors)
+        if len(self._waiting) == self._between:
+            self._look()
+
+    def averages(self) -> dict[str, float]:
+        """Give the mean of each term over the epoch's anchors."""
+        if self._waiting:
+            self._look()
+        means = np.average(self._terms, axis=0, weights=self._anchors)
+        return dict(zip(LossTerms._fields, means.tolist(), strict=True))
+
+    def _look(self) -> None:
+        """Fetch the terms that wait, stop if a total is not finite, and move the bar on."""
+        for terms in torch.stack(self._waiting).double().cpu().numpy():
+            self._terms.append(terms)
+            if not np.isfinite(terms[0]):
+                step = len(self._terms)
+                values = zip(LossTerms._fields, terms, strict=True)
+                raise TrainingError(
+                    f"The loss is not finite in epoch {self._epoch}, step {step}: "
+                    + ", ".join(f"{name} {value:.4g}" for name, value in values)
+                    + "; lower training.lr or the lambdas, and look at the faces"
+                )
+        self._bar.set_postfix(loss=f"{self._terms[-1][0]:.3f}", refresh=False)
+        self._bar.update(sum(self._anchors[-len(self._waiting) :]))
+        self._waiting.clear()
+
+
+def _resume(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    work_folder: Path | None,
+    made_by: str,
+) -> list[dict[str, float]]:
+    """Bring network and optimiser to the checkpoint, if any, and give the history so far."""
+    found = checkpoint.load(work_folder, made_by) if work_folder else None
+    if found is None:
+        return []
+    network.load_state_dict(found.network)
+    optimiser.load_state_dict(found.optimiser)
+    logger.info("Training goes on after epoch %d, from %s", len(found.history), work_folder)
+    return found.history
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let torch use only algorithms that give the same bits twice, for as long as the block lasts.
+
+    Among others, the gradient of picking one row several times is else summed in any order.
+    """
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,1 @@
+"""Anchors, positives and negatives: the index and the sampling of batches."""

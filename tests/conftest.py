@@ -1,0 +1,96 @@
+"""Fixtures shared by all tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Every protocol on a handful of drawn faces, one epoch at the smallest size.
+SMALL = {"training": {"epochs": 1, "batch_size": 8, "image_size": 32}, "model": {"weights": "none"}}
+TINY = {
+    "sources": {
+        "synthetic": {"synthetic": {"identities": 6, "images": 24, "seed": 0}},
+        "fgnet": {"synthetic": {"identities": 4, "images": 16, "seed": 1}},
+        "morph2": {"synthetic": {"identities": 8, "images": 24, "seed": 2}},
+    },
+    "protocols": {
+        "synthetic_se": {"folds": 2} | SMALL,
+        "fgnet_se": {"folds": 2} | SMALL,
+        "fgnet_lopo": {"folds": 4} | SMALL,
+        "morph_rs": {"folds": 2} | SMALL,
+        "morph_se": {"folds": 2} | SMALL,
+        "custom_se": {"folds": 2} | SMALL,
+        "custom_rs": {"folds": 2} | SMALL,
+        "utkface_rs": {"folds": 2} | SMALL,
+    },
+    "detection": {"workers": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real FG-NET and UTKFace images; tests that need it are skipped elsewhere."""
+    folder = Path(os.environ.get("CONTRASTIVE_AGE_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "fgnet" / "images").is_dir():
+        pytest.skip(f"real data not found at {folder}; set CONTRASTIVE_AGE_DATA to its folder")
+    return folder
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of this project's configuration in a folder of its own, over the same code."""
+
+    root: Path
+
+    def kedro(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a kedro command in the project, as a user would."""
+        environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT / "src")}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        done = subprocess.run(
+            [sys.executable, "-m", "kedro", *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def one(self, pattern: str) -> Path:
+        """The one file below data/ that a pattern names."""
+        (found,) = (self.root / "data").glob(pattern)
+        return found
+
+
+def make_project(root: Path) -> Project:
+    """Lay a project out in `root`, with the tiny budget as its local configuration."""
+    shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "src").symlink_to(ROOT / "src")
+    (root / "conf" / "local").mkdir()
+    (root / "conf" / "local" / "parameters.yml").write_text(yaml.safe_dump(TINY))
+    return Project(root)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh project."""
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which `kedro run` has run once; tests read it and leave it as it is."""
+    project = make_project(tmp_path_factory.mktemp("finished"))
+    project.kedro("run")
+    return project

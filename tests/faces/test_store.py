@@ -1,0 +1,367 @@
+"""The array of faces on disk: resumed, changed, damaged and foreign files, against one by one."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from PIL import Image
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces import store
+from contrastive_age.faces.alignment import (
+    LANDMARK_COLUMNS,
+    align,
+    five_point_template,
+    landmark_array,
+    load_image,
+)
+from contrastive_age.faces.store import BuildReport, build_faces, open_faces
+
+COUNT = 7
+
+
+def write_photo(path: Path, seed: int) -> str:
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).resize((90, 80), Image.Resampling.BICUBIC).save(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def make_table(folder: Path, count: int = COUNT) -> pd.DataFrame:
+    rows = []
+    for index in range(count):
+        path = f"photos/{index:03d}.png"
+        points = five_point_template(size=60) + np.array([10 + index, 5 + 0.25 * index])
+        rows.append((path[:-4], path, write_photo(folder / path, index), *points.ravel()))
+    return pd.DataFrame(rows, columns=["sample_id", "path", "digest", *LANDMARK_COLUMNS])
+
+
+def one_by_one(folder: Path, table: pd.DataFrame, coverage: float = 1.4) -> npt.NDArray[np.uint8]:
+    return np.stack(
+        [
+            align(load_image(folder / path), points, coverage)
+            for path, points in zip(table["path"], landmark_array(table), strict=True)
+        ]
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def table(folder: Path) -> pd.DataFrame:
+    return make_table(folder)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CHUNK_SIZE", 2)
+
+
+def build(folder: Path, table: pd.DataFrame, work: Path, **options: Any) -> BuildReport:
+    return build_faces(folder, table, work, progress=False, **options)
+
+
+def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `count` faces be aligned, then fail as Control-C would."""
+    calls = iter(range(count))
+
+    def align_some(*args: Any) -> npt.NDArray[np.uint8]:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return align(*args)
+
+    monkeypatch.setattr(store, "align", align_some)
+
+
+def check(report: BuildReport, folder: Path, table: pd.DataFrame, coverage: float = 1.4) -> None:
+    expected = one_by_one(folder, table, coverage)
+    np.testing.assert_array_equal(np.load(report.path, mmap_mode="r"), expected)
+    np.testing.assert_array_equal(open_faces(report.path, table["sample_id"]), expected)
+    assert report.processed + report.reused == len(table)
+    assert [path.name for path in report.path.parent.iterdir()] == ["faces.npy"]
+
+
+def test_faces_are_those_aligned_one_by_one(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (COUNT, 0)
+    check(report, folder, table)
+    faces = open_faces(report.path, table["sample_id"])
+    assert faces.shape == (COUNT, 256, 256, 3)
+    assert faces.dtype == np.uint8
+    assert not faces.flags.writeable
+
+
+def test_nothing_new_leaves_the_file_alone(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    first = build(folder, table, work)
+    before = first.path.stat()
+    shutil.rmtree(folder)  # not even the photos are needed
+    second = build(folder, table, work)
+    assert (second.processed, second.reused) == (0, COUNT)
+    after = first.path.stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_only_changed_photos_are_processed(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    build(folder, table, work)
+    table.loc[2, "digest"] = write_photo(folder / table.loc[2, "path"], 99)
+    table.loc[4, "nose_x"] += 1.5
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (2, COUNT - 2)
+    check(report, folder, table)
+
+
+@pytest.mark.parametrize("rows", [[3, 1], [6, 5, 4, 3, 2, 1, 0], [0, 0, 2]])
+def test_rows_follow_the_table(
+    folder: Path, table: pd.DataFrame, work: Path, rows: list[int]
+) -> None:
+    build(folder, table, work)
+    chosen = table.iloc[rows].reset_index(drop=True)
+    report = build(folder, chosen, work)
+    assert report.processed == 0
+    check(report, folder, chosen)
+
+
+def test_added_photos_are_processed_alone(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    build(folder, table.iloc[1:4], work)
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (COUNT - 3, 3)
+    check(report, folder, table)
+
+
+def test_renamed_samples_keep_their_faces(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    build(folder, table, work)
+    table["sample_id"] = "other/" + table["sample_id"]
+    report = build(folder, table, work)
+    assert report.processed == 0
+    check(report, folder, table)
+
+
+def test_coverage_changes_all_faces(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    build(folder, table, work)
+    report = build(folder, table, work, coverage=1.0)
+    assert report.processed == COUNT
+    check(report, folder, table, 1.0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 6])
+def test_interrupted_work_goes_on(
+    folder: Path, table: pd.DataFrame, work: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_after(count, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, table, work, workers=1)
+    assert not (work / "faces.npy").exists()
+    report = build(folder, table, work)
+    assert report.reused == count // 2 * 2  # whole chunks of two
+    check(report, folder, table)
+
+
+def test_interrupted_update_goes_on_for_another_table(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(folder, table, work)
+    other = table.copy()
+    other["nose_y"] += 1
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, other, work, workers=1)
+    np.testing.assert_array_equal(  # the earlier faces are whole until the new ones are
+        open_faces(work / "faces.npy", table["sample_id"]), one_by_one(folder, table)
+    )
+    mixed = pd.concat([other.iloc[:1], table.iloc[1:]]).reset_index(drop=True)
+    report = build(folder, mixed, work)
+    assert report.processed == 0
+    check(report, folder, mixed)
+
+
+def test_overwritten_rows_do_not_keep_their_label(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table A is begun, then B, then A again: rows that B spoiled must be redone."""
+    other = table.copy()
+    other["nose_y"] += 1
+    for some, count in ((table, 4), (other, 2)):
+        with monkeypatch.context() as patch:
+            interrupt_after(count, patch)
+            with pytest.raises(KeyboardInterrupt):
+                build(folder, some, work, workers=1)
+    report = build(folder, table, work)
+    assert report.processed == COUNT
+    check(report, folder, table)
+
+
+def test_a_killed_process_loses_no_more_than_a_chunk(
+    folder: Path, table: pd.DataFrame, work: Path, tmp_path: Path
+) -> None:
+    table.to_parquet(tmp_path / "table.parquet")
+    script = f"""
+import os, signal
+from pathlib import Path
+import pandas as pd
+from contrastive_age.faces import store
+align, calls = store.align, iter(range(5))
+def align_some(*args):
+    if next(calls, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return align(*args)
+store.align, store.CHUNK_SIZE = align_some, 2
+table = pd.read_parquet({str(tmp_path / "table.parquet")!r})
+store.build_faces(Path({str(folder)!r}), table, Path({str(work)!r}), workers=1, progress=False)
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (3, 4)
+    check(report, folder, table)
+
+
+def resize(path: Path, size: int) -> None:
+    os.truncate(path, path.stat().st_size + size)
+
+
+def replace_with_plain_array(path: Path) -> None:
+    np.save(path, np.zeros((COUNT, 256, 256, 3), np.uint8))
+
+
+def replace_with_other_shape(path: Path) -> None:
+    np.save(path, np.zeros((COUNT, 8, 8, 3), np.uint8))
+
+
+def replace_with_text(path: Path) -> None:
+    path.write_text("faces")
+
+
+DAMAGES = [
+    lambda path: resize(path, -1),
+    lambda path: resize(path, -200_000),
+    lambda path: resize(path, 1),
+    lambda path: os.truncate(path, 0),
+    replace_with_plain_array,
+    replace_with_other_shape,
+    replace_with_text,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_and_foreign_files_are_noticed_and_redone(
+    folder: Path, table: pd.DataFrame, work: Path, damage: Any
+) -> None:
+    path = build(folder, table, work).path
+    damage(path)
+    with pytest.raises(DataError, match=r"faces\.npy is .*; run the alignment again"):
+        open_faces(path, table["sample_id"])
+    report = build(folder, table, work)
+    assert report.processed == COUNT
+    check(report, folder, table)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_unfinished_files_are_begun_again(
+    folder: Path, table: pd.DataFrame, work: Path, damage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, table, work, workers=1)
+    damage(work / "faces.partial.npy")
+    report = build(folder, table, work)
+    assert report.processed == COUNT
+    check(report, folder, table)
+
+
+def test_unfinished_file_of_another_length_is_begun_again(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, table, work, workers=1)
+    report = build(folder, table.iloc[:3], work)
+    check(report, folder, table.iloc[:3])
+
+
+def test_open_refuses_other_samples(folder: Path, table: pd.DataFrame, work: Path) -> None:
+    path = build(folder, table, work).path
+    for samples in (table["sample_id"][::-1], table["sample_id"][:-1], []):
+        with pytest.raises(DataError, match="other samples"):
+            open_faces(path, samples)
+    with pytest.raises(DataError, match="is missing; run the alignment"):
+        open_faces(work / "absent.npy", [])
+
+
+def test_open_refuses_unfinished_faces(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(4, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, table, work, workers=1)
+    with pytest.raises(DataError):
+        open_faces(work / "faces.partial.npy", table["sample_id"])
+
+
+def test_unreadable_photos_are_black_and_reported(
+    folder: Path, table: pd.DataFrame, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / table.loc[3, "path"]).write_bytes(b"no image")
+    report = build(folder, table, work)
+    assert report.unreadable == ("photos/003",)
+    assert "003.png cannot be read" in caplog.text
+    faces = open_faces(report.path, table["sample_id"])
+    assert not faces[3].any()
+    others = table.drop(index=3)
+    np.testing.assert_array_equal(np.delete(faces, 3, axis=0), one_by_one(folder, others))
+
+
+def test_what_cannot_be_built_is_said(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="no photos"):
+        build(folder, table.iloc[:0], work)
+
+    spoilt = table.copy()
+    spoilt.loc[1, "left_eye_x"] = np.nan
+    with pytest.raises(DataError, match="photos/001"):
+        build(folder, spoilt, work)
+
+    (folder / table.loc[5, "path"]).unlink()
+    with pytest.raises(DataError, match=r"005\.png is missing \(1 missing"):
+        build(folder, table, work)
+
+    usage = shutil.disk_usage(folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DataError, match="make room"):
+        build(folder, table, work / "elsewhere")
+
+
+def test_progress_is_drawn_while_there_is_something_to_do(
+    folder: Path, table: pd.DataFrame, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_faces(folder, table, work)
+    captured = capsys.readouterr()
+    assert "Aligning faces: 100%" in captured.err
+    assert captured.out == ""
+    build_faces(folder, table, work)
+    assert capsys.readouterr().err == ""

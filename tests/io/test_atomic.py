@@ -1,0 +1,38 @@
+"""Our datasets keep what they are given, and never leave half a file."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+from matplotlib.figure import Figure
+
+from contrastive_age.io.atomic import Document, Picture, Table
+
+
+def test_a_table_keeps_its_fingerprint(tmp_path: Path) -> None:
+    table = pd.DataFrame({"identity": ["001", "002"], "age": [3, 40]})
+    table.attrs["fingerprint"] = "abc"
+    dataset = Table(filepath=str(tmp_path / "x" / "table.parquet"))
+    dataset.save(table)
+    loaded = dataset.load()
+    pd.testing.assert_frame_equal(loaded, table)
+    assert loaded.attrs == {"fingerprint": "abc"}
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["table.parquet"]
+
+
+def test_a_document_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    dataset = Document(filepath=str(tmp_path / "document.json"))
+    dataset.save({"n": 1})
+    with pytest.raises((DatasetError, TypeError)):
+        dataset.save({"n": object()})
+    assert dataset.load() == {"n": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_picture_is_written(tmp_path: Path) -> None:
+    figure = Figure()
+    figure.add_subplot().plot([0, 1])
+    Picture(filepath=str(tmp_path / "picture.png")).save(figure)
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.iterdir())) == 1

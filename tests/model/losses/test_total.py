@@ -1,0 +1,109 @@
+"""Tests of the weighted sum of the loss terms."""
+
+import pytest
+import torch
+
+from contrastive_age.model.losses import (
+    LossWeights,
+    TripletPositions,
+    cosine_loss,
+    kl_loss,
+    mean_loss,
+    softmax_loss,
+    total_loss,
+    triplet_loss,
+    variance_loss,
+)
+from contrastive_age.model.network import Outputs
+
+ALL = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1.5, lambda_k=0.7, margin=0.3)
+AGES = torch.tensor([4, 0, 2, 2, 4, 1, 3])
+
+
+def positions(has_positive=(True, False, True, True), has_negative=(True, True, False, True)):
+    return TripletPositions(
+        anchor=torch.tensor([0, 1, 2, 3]),
+        positive=torch.tensor([4, 1, 3, 2]),
+        negative=torch.tensor([5, 6, 2, 5]),
+        has_positive=torch.tensor(has_positive),
+        has_negative=torch.tensor(has_negative),
+    )
+
+
+def outputs(normal, dtype=torch.float64):
+    return Outputs(normal(7, 8, dtype=dtype, grad=True), normal(7, 5, dtype=dtype, grad=True))
+
+
+def by_loop(outputs, triplets, weights, supervise):
+    """Recompute every term, image by image and triplet by triplet."""
+    features, logits = outputs
+    s = logits.softmax(dim=1)
+    rows = triplets.anchor.tolist() if supervise == "anchor" else range(len(AGES))
+    terms = {name: [] for name in ("softmax", "mean", "variance", "cosine", "triplet", "kl")}
+    for i in rows:
+        one = slice(i, i + 1)
+        terms["softmax"].append(softmax_loss(logits[one], AGES[one]).item())
+        terms["mean"].append(mean_loss(s[one], AGES[one]).item())
+        terms["variance"].append(variance_loss(s[one]).item())
+    for a, p, n, has_p, has_n in zip(*(x.tolist() for x in triplets), strict=True):
+        if has_p:
+            terms["cosine"].append(cosine_loss(features[a : a + 1], features[p : p + 1]).item())
+            terms["kl"].append(kl_loss(logits[a : a + 1], logits[p : p + 1]).item())
+        if has_p and has_n:
+            triplet = triplet_loss(s[a : a + 1], s[p : p + 1], s[n : n + 1], weights.margin)
+            terms["triplet"].append(triplet.item())
+    means = {name: sum(x) / len(x) if x else 0.0 for name, x in terms.items()}
+    means["total"] = (
+        means["softmax"]
+        + weights.lambda_m * means["mean"]
+        + weights.lambda_v * means["variance"]
+        + weights.lambda_c * means["cosine"]
+        + weights.lambda_t * means["triplet"]
+        + weights.lambda_k * means["kl"]
+    )
+    return means
+
+
+@pytest.mark.parametrize("supervise", ["anchor", "all"])
+@pytest.mark.parametrize("weights", [ALL, LossWeights()], ids=["all", "cross entropy"])
+def test_equals_a_loop_over_images_and_triplets(normal, dtype, supervise, weights):
+    out = outputs(normal, dtype)
+    found = total_loss(out, AGES, positions(), weights, supervise)._asdict()
+    expected = by_loop(out, positions(), weights, supervise)
+    assert {name: x.item() for name, x in found.items()} == pytest.approx(expected, rel=1e-4)
+    assert found["total"].dtype == dtype
+
+
+@pytest.mark.parametrize("supervise", ["anchor", "all"])
+def test_gradient(normal, supervise):
+    def loss(features, logits):
+        return total_loss(Outputs(features, logits), AGES, positions(), ALL, supervise).total
+
+    assert torch.autograd.gradcheck(loss, tuple(outputs(normal)))
+
+
+def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):
+    out = outputs(normal)
+    none = positions(has_positive=(False,) * 4, has_negative=(False,) * 4)
+    terms = total_loss(out, AGES, none, ALL, "anchor")
+    assert (terms.cosine.item(), terms.triplet.item(), terms.kl.item()) == (0, 0, 0)
+    features, logits = torch.autograd.grad(terms.total, out)
+    assert features.abs().sum().item() == 0
+    assert torch.isfinite(logits).all()
+    assert logits.abs().sum().item() > 0
+
+
+def test_terms_of_weight_zero_are_reported_without_gradient(normal):
+    terms = total_loss(outputs(normal), AGES, positions(), LossWeights(lambda_t=1), "anchor")
+    assert terms.softmax.requires_grad
+    assert terms.triplet.requires_grad
+    for term in (terms.mean, terms.variance, terms.cosine, terms.kl):
+        assert not term.requires_grad
+        assert term.item() > 0
+
+
+def test_an_empty_batch_costs_nothing():
+    empty = Outputs(torch.zeros(0, 8, requires_grad=True), torch.zeros(0, 5, requires_grad=True))
+    rows, flags = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
+    triplets = TripletPositions(rows, rows, rows, flags, flags)
+    assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all")] == [0] * 7

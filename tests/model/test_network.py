@@ -1,0 +1,70 @@
+"""Tests of the network, its age classes and its prediction."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from contrastive_age.errors import DataError
+from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+
+
+def test_classes_are_every_year_between_the_bounds():
+    classes = AgeClasses(16, 77)
+    assert classes.number == 62
+    assert classes.values.tolist() == [float(age) for age in range(16, 78)]
+    assert classes.index(np.array([77, 16, 20])).tolist() == [61, 0, 4]
+
+
+@pytest.mark.parametrize("age", [15, 78, -1])
+def test_an_age_without_a_class_is_named(age):
+    message = f"1 of 2 training ages .* 16..77, for example {age}"
+    with pytest.raises(DataError, match=message):
+        AgeClasses(16, 77).index(np.array([16, age]))
+
+
+@pytest.mark.parametrize(("age_min", "age_max"), [(5, 5), (6, 5)])
+def test_a_range_of_less_than_two_ages_is_refused(age_min, age_max):
+    with pytest.raises(DataError, match=f"{age_min}..{age_max}"):
+        AgeClasses(age_min, age_max)
+
+
+def test_logits_are_one_linear_layer_over_the_pooled_features():
+    network = AgeNetwork(AgeClasses(0, 69)).eval()
+    images = torch.randn(2, 3, 40, 40)
+    with torch.no_grad():
+        features, logits = network(images)
+    assert features.shape == (2, 512)
+    assert logits.shape == (2, 70)
+    torch.testing.assert_close(logits, features @ network.fc.weight.T + network.fc.bias)
+
+
+def test_is_torchvisions_resnet_18():
+    network = AgeNetwork(AgeClasses(0, 9)).eval()
+    original = resnet18(num_classes=10).eval()
+    state = {name.removeprefix("backbone."): x for name, x in network.state_dict().items()}
+    original.load_state_dict(state, strict=True)
+    images = torch.randn(2, 3, 33, 33)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images).logits, original(images))
+
+
+def test_expected_age_equals_a_loop():
+    logits = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    ages = torch.arange(20, 26, dtype=torch.float64)
+    means, deviations = expected_age(logits, ages)
+    for row in range(4):
+        weights = [math.exp(x) for x in logits[row].tolist()]
+        p = [x / sum(weights) for x in weights]
+        mean = sum(p[j] * (20 + j) for j in range(6))
+        variance = sum(p[j] * (20 + j - mean) ** 2 for j in range(6))
+        assert means[row].item() == pytest.approx(mean)
+        assert deviations[row].item() == pytest.approx(math.sqrt(variance))
+
+
+def test_a_certain_prediction_has_no_deviation():
+    logits = torch.tensor([[0.0, 1000.0, 0.0]])
+    mean, deviation = expected_age(logits, torch.tensor([16.0, 17.0, 18.0]))
+    assert (mean.item(), deviation.item()) == (17, 0)

@@ -1,0 +1,215 @@
+"""The audit, held against loops over all pairs of rows."""
+
+import itertools
+import json
+from collections import defaultdict
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contrastive_age.sources import reading
+from contrastive_age.sources.audit import audit, manifest_hash
+
+NOTHING = reading.rejections([], [])
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "identity": st.sampled_from(["p", "q", "r", "s"]),
+            "age": st.integers(15, 25),
+            "capture": st.integers(0, 3),
+            "sex": st.sampled_from(["F", "M", None]),
+            "digest": st.sampled_from(["0", "1", "2", "3", "4", "5", ""]),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def tables(rows: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Samples and files of the rows; the samples are named by their number."""
+    table = pd.DataFrame(rows).assign(sample_id=[f"{n:03d}" for n in range(len(rows))])
+    table["path"] = table["sample_id"] + ".png"
+    if "digest" not in table:
+        table["digest"] = table["sample_id"]
+    if "sex" in table:
+        table["sex"] = table["sex"].astype("str")
+    files = table[["path", "digest"]].assign(size=1, mtime_ns=1, problem="")
+    columns = ["sample_id", "path", "identity", "age", "sex", "race", "capture"]
+    return table[[column for column in columns if column in table]], files
+
+
+def anomalies(rows: list[dict], **options) -> dict:
+    samples, files = tables(rows)
+    report = audit(samples, NOTHING, files, **options)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    return report["anomalies"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS)
+def test_every_check_finds_what_a_loop_finds(rows: list[dict]) -> None:
+    found = anomalies(rows, max_span=6)
+    named = {f"{n:03d}": row for n, row in enumerate(rows)}
+    pairs = list(itertools.permutations(named, 2))
+    of = defaultdict(list)
+    for name, row in named.items():
+        of[row["identity"]].append(name)
+
+    def keys(check: str, key: str) -> set:
+        items = [item[key] for item in found[check]["items"]]
+        assert len(items) == len(set(items)) == found[check]["count"]
+        return set(items)
+
+    def same(column: str, a: str, b: str) -> bool:
+        return named[a][column] == named[b][column] and named[a][column] not in ("", None)
+
+    copies = [(a, b) for a, b in pairs if same("digest", a, b)]
+    assert keys("duplicate_bytes", "digest") == {named[a]["digest"] for a, _ in copies}
+    for check, column in (("identities", "identity"), ("ages", "age")):
+        assert keys(f"duplicate_bytes_across_{check}", "digest") == {
+            named[a]["digest"] for a, b in copies if named[a][column] != named[b][column]
+        }
+    for item in found["duplicate_bytes"]["items"]:
+        group = [name for name in named if named[name]["digest"] == item["digest"]]
+        assert item["sample_ids"] == group
+        assert item["identities"] == sorted({named[name]["identity"] for name in group})
+        assert item["ages"] == sorted({named[name]["age"] for name in group})
+
+    assert keys("identities_with_both_sexes", "identity") == {
+        identity for identity in of if {"F", "M"} <= {named[name]["sex"] for name in of[identity]}
+    }
+    for item in found["identities_with_both_sexes"]["items"]:
+        for sex in "FM":
+            assert item[sex] == [n for n in of[item["identity"]] if named[n]["sex"] == sex]
+
+    assert keys("ages_falling_along_capture", "identity") == {
+        named[a]["identity"]
+        for a, b in pairs
+        if same("identity", a, b)
+        and named[a]["capture"] < named[b]["capture"]
+        and named[a]["age"] > named[b]["age"]
+    }
+    assert keys("spans_over_limit", "identity") == {
+        named[a]["identity"]
+        for a, b in pairs
+        if same("identity", a, b) and named[a]["age"] - named[b]["age"] > 6
+    }
+    assert keys("single_image_identities", "identity") == {i for i in of if len(of[i]) == 1}
+    assert keys("ages_held_by_one_identity", "age") == {
+        row["age"]
+        for row in rows
+        if all(r["identity"] == row["identity"] for r in rows if r["age"] == row["age"])
+    }
+    assert keys("missing_race_or_sex", "sample_id") == {
+        name for name in named if named[name]["sex"] is None
+    }
+
+
+def test_the_head_of_the_report_counts_the_samples() -> None:
+    samples, files = tables(
+        [{"identity": str(n % 3), "age": age} for n, age in enumerate([0, 19, 20, 39, 40, 60, 120])]
+    )
+    absent = pd.DataFrame(
+        {"path": ["x"], "digest": [""], "size": [-1], "mtime_ns": [-1], "problem": ["gone"]}
+    )
+    report = audit(samples, NOTHING, pd.concat([files, absent]))
+    assert (report["n"], report["identities"], report["images_found"]) == (7, 3, 7)
+    assert report["ages"] == {"min": 0, "max": 120, "median": 39.0}
+    assert report["age_bins"] == {"0-19": 2, "20-39": 2, "40-59": 1, "60+": 2}
+
+
+def test_rejections_are_listed_and_told_apart() -> None:
+    samples, files = tables([{"identity": "p", "age": 3}])
+    rejected = reading.rejections(
+        ["a", "b", "c"], ["unreadable: empty", "name does not parse: expected x", "age 300"]
+    )
+    report = audit(samples, rejected, files)
+    assert report["rejected"] == rejected.to_dict("records")
+    for check, path in (
+        ("unreadable_files", "a"),
+        ("unparsed_names", "b"),
+        ("other_rejections", "c"),
+    ):
+        found = report["anomalies"][check]
+        assert (found["count"], [item["path"] for item in found["items"]]) == (1, [path])
+
+
+def test_checks_that_the_columns_do_not_allow_are_left_out() -> None:
+    found = anomalies([{"identity": "p", "age": 3}])
+    assert not found.keys() & {
+        "identities_with_both_sexes",
+        "ages_falling_along_capture",
+        "spans_over_limit",
+        "missing_race_or_sex",
+        "date_mismatch",
+    }
+
+
+def test_every_anomaly_has_a_count_an_explanation_and_items() -> None:
+    for found in anomalies([{"identity": "p", "age": 3, "sex": "F", "capture": 1}]).values():
+        assert set(found) == {"count", "explanation", "items"}
+        assert found["explanation"].endswith(".")
+
+
+def test_a_source_without_identities_does_not_list_every_image() -> None:
+    found = anomalies([{"identity": f"{n:03d}", "age": 3} for n in range(5)])
+    single = found["single_image_identities"]
+    assert (single["count"], single["items"]) == (5, [])
+    assert "no identities" in single["explanation"]
+
+
+def test_the_labels_that_are_missing_are_named() -> None:
+    rows = [
+        {"identity": "p", "age": 3, "sex": None, "race": "x"},
+        {"identity": "p", "age": 3, "sex": "F", "race": "x"},
+        {"identity": "p", "age": 3, "sex": None, "race": None},
+    ]
+    assert anomalies(rows)["missing_race_or_sex"]["items"] == [
+        {"sample_id": "000", "missing": ["sex"]},
+        {"sample_id": "002", "missing": ["race", "sex"]},
+    ]
+
+
+def test_ages_are_held_against_the_completed_years_between_the_dates() -> None:
+    ages = [54, 54, 54, 54, 54]
+    born = ["1950-02-23", "1950-02-24", "1949-02-24", None, "1948-02-29"]
+    taken = ["2004-02-23", "2004-02-23", "2004-02-23", "2004-02-23", "2003-02-28"]
+    dates = pd.DataFrame(
+        {
+            "sample_id": [f"{n:03d}" for n in range(5)],
+            "dob": pd.to_datetime(pd.Series(born)),
+            "doa": pd.to_datetime(pd.Series(taken)),
+        }
+    )
+    found = anomalies([{"identity": "p", "age": age} for age in ages], dates=dates)
+    assert found["date_mismatch"]["items"] == [
+        {
+            "sample_id": "001",
+            "age": 54,
+            "dob": "1950-02-24",
+            "doa": "2004-02-23",
+            "age_from_dates": 53,
+        }
+    ]
+    assert found["unreadable_dates"]["items"] == [
+        {"sample_id": "003", "dob": "", "doa": "2004-02-23"}
+    ]
+
+
+def test_the_hash_depends_on_labels_and_bytes_but_not_on_the_order() -> None:
+    table = pd.DataFrame(
+        {
+            "sample_id": ["a", "b"],
+            "digest": ["0", "1"],
+            "identity": ["p", "q"],
+            "age": [3, 4],
+        }
+    )
+    whole = manifest_hash(table)
+    assert manifest_hash(table.iloc[::-1]) == whole
+    changes = {"sample_id": ["a", "c"], "digest": ["0", "2"], "identity": ["p", "p"], "age": [3, 5]}
+    others = {manifest_hash(table.assign(**{name: new})) for name, new in changes.items()}
+    assert len(others | {whole}) == 5

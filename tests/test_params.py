@@ -1,0 +1,121 @@
+"""Effective values: what is given wins, and one set of values has one key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contrastive_age import params
+from contrastive_age.errors import DataError
+
+CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters"
+
+
+@pytest.fixture
+def given() -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for path in CONF.glob("*.yml"):
+        merged |= yaml.safe_load(path.read_text())
+    return merged
+
+
+def test_null_means_the_protocols_own_value(given: dict[str, Any]) -> None:
+    found = params.effective(given, "morph_se")
+    assert (found.training.epochs, found.training.batch_size, found.training.image_size) == (100, 64, 224)
+    assert (found.loss.lambda_c, found.loss.lambda_t) == (10, 1)
+    assert params.effective(given, "fgnet_lopo").loss.lambda_c == 1
+
+
+def test_what_is_given_wins(given: dict[str, Any]) -> None:
+    given["loss"]["lambda_c"] = 8
+    given["training"]["epochs"] = 3
+    found = params.effective(given, "morph_se")
+    assert found.loss.lambda_c == 8
+    assert found.training.epochs == 3
+    assert found.loss.lambda_m == 0.2
+
+
+@pytest.mark.parametrize(
+    ("setting", "weights"),
+    [
+        ("ce", (0, 0, 0, 0, 0)),
+        ("mv", (0.2, 0.05, 0, 0, 0)),
+        ("binary", (0.2, 0.05, 10, 0, 0)),
+        ("ternary", (0.2, 0.05, 10, 1, 0)),
+        ("triplet", (0.2, 0.05, 0, 1, 0)),
+        ("kld", (0.2, 0.05, 0, 0, 1)),
+        ("kld_ternary", (0.2, 0.05, 0, 1, 1)),
+    ],
+)
+def test_named_settings_are_the_papers(
+    given: dict[str, Any], setting: str, weights: tuple[float, ...]
+) -> None:
+    loss = params.effective(given | {"setting": setting}, "morph_rs").loss
+    assert (loss.lambda_m, loss.lambda_v, loss.lambda_c, loss.lambda_t, loss.lambda_k) == weights
+
+
+def test_key_does_not_depend_on_how_a_value_is_written(given: dict[str, Any]) -> None:
+    whole = given | {"loss": given["loss"] | {"lambda_c": 10}}
+    real = given | {"loss": given["loss"] | {"lambda_c": 10.0}}
+    implied = given
+    keys = {params.effective(each, "morph_se").key for each in (whole, real, implied)}
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "value"),
+    [
+        ("loss", "lambda_c", 3),
+        ("loss", "margin", 0.3),
+        ("training", "lr", 0.01),
+        ("model", "weights", "none"),
+        ("triplets", "mode", "shared"),
+        ("augmentation", "flip", "none"),
+        ("splitting", "seed", 5),
+        ("alignment", "coverage", 1.0),
+        (None, "seed", 1),
+        (None, "max_samples", 100),
+    ],
+)
+def test_every_value_that_decides_a_result_changes_the_key(
+    given: dict[str, Any], block: str | None, name: str, value: Any
+) -> None:
+    before = params.effective(given, "fgnet_se").key
+    changed = {block: given[block] | {name: value}} if block else {name: value}
+    assert params.effective(given | changed, "fgnet_se").key != before
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"loss": {"lambda_c": -1}}, "lambda_c"),
+        ({"loss": {"lambda_x": 1}}, "lambda_x"),
+        ({"training": {"epochs": 0}}, "epochs"),
+        ({"training": {"image_size": 500}}, "image_size"),
+        ({"training": {"schedule": "warm"}}, "schedule"),
+        ({"setting": "quaternary"}, "quaternary"),
+        ({"max_samples": 0}, "max_samples"),
+    ],
+)
+def test_mistakes_are_named(given: dict[str, Any], changed: dict[str, Any], message: str) -> None:
+    for name, value in changed.items():
+        given[name] = given[name] | value if isinstance(value, dict) else value
+    with pytest.raises(DataError, match=message):
+        params.effective(given, "fgnet_se")
+
+
+def test_sources_are_resolved_against_the_root(given: dict[str, Any], tmp_path: Path) -> None:
+    relative = params.source(given, "fgnet", tmp_path)
+    assert relative.folder == tmp_path / "data/01_raw/fgnet"
+    absolute = params.source(given | {"raw_root": "/photos"}, "morph2", tmp_path)
+    assert absolute.folder == Path("/photos/morph2")
+    custom = params.source(given | {"manifest": "list.csv"}, "custom", tmp_path)
+    assert custom.manifest == tmp_path / "list.csv"
+    assert params.source(given | {"manifest": "list.csv"}, "fgnet", tmp_path).manifest is None
+
+
+def test_columns_are_flat_and_hold_each_lambda(given: dict[str, Any]) -> None:
+    columns = params.effective(given, "fgnet_se").columns()
+    assert {"lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k", "margin"} <= set(columns)
+    assert not any(isinstance(value, dict | list) for value in columns.values())

@@ -1,0 +1,173 @@
+"""Tests of the random views against a plain reference, image by image."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as reference
+
+from contrastive_age.errors import DataError
+from contrastive_age.training.augmentation import (
+    Augmentation,
+    augment,
+    centre_crop,
+    draw,
+    frame_size,
+    prepare,
+    sample,
+)
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_images(number, size, seed=5):
+    """Random images, smooth enough that a sampling error of a fraction of a pixel stays small."""
+    coarse = torch.rand((number, 3, 6, 6), generator=generator(seed)) * 255
+    smooth = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
+    return smooth.clamp(0, 255).byte()
+
+
+def view_by_torchvision(image, image_size, draws, row):
+    """Affine, mirror, crop, normalise: one image, one torchvision call a step."""
+    view = reference.affine(
+        image.float() / 255,
+        angle=math.degrees(draws.angle[row]),
+        translate=draws.shift[row].tolist(),
+        scale=draws.scale[row].item(),
+        shear=[0.0, 0.0],
+        interpolation=InterpolationMode.BILINEAR,
+    )
+    if draws.mirror[row, 0] < 0:
+        view = reference.hflip(view)
+    if draws.mirror[row, 1] < 0:
+        view = reference.vflip(view)
+    left, top = (int(x) for x in draws.corner[row])
+    return reference.normalize(reference.crop(view, top, left, image_size, image_size), MEAN, STD)
+
+
+@pytest.mark.parametrize("flip", ["horizontal", "vertical", "none"])
+@pytest.mark.parametrize(("frame", "image_size"), [(37, 32), (73, 64), (64, 56)])
+def test_equals_torchvision_image_by_image(flip, frame, image_size):
+    images = random_images(12, frame)
+    augmentation = Augmentation(degrees=25, translate=0.1, scale=0.3, flip=flip)
+    draws = draw(12, frame, image_size, augmentation, generator(1))
+    views = sample(images, image_size, draws)
+    for row in range(12):
+        expected = view_by_torchvision(images[row], image_size, draws, row)
+        torch.testing.assert_close(views[row], expected, atol=2e-4, rtol=0)
+
+
+def test_a_view_without_variation_is_the_exact_cut():
+    images = torch.randint(0, 256, (5, 3, 37, 37), dtype=torch.uint8, generator=generator())
+    still = Augmentation(degrees=0, translate=0, scale=0, flip="none", crop=False)
+    views = augment(images, 32, still, generator())
+    torch.testing.assert_close(views, centre_crop(images, 32), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("frame", "image_size"), [(37, 32), (256, 224), (20, 20)])
+def test_centre_crop_is_a_slice(frame, image_size):
+    images = random_images(2, frame)
+    first = (frame - image_size) // 2
+    cut = images[:, :, first : first + image_size, first : first + image_size].float() / 255
+    expected = (cut - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(centre_crop(images, image_size), expected)
+
+
+def test_images_stay_as_they_were():
+    images = random_images(2, 37)
+    before = images.clone()
+    augment(images, 32, Augmentation(), generator())
+    centre_crop(images, 37)
+    assert torch.equal(images, before)
+
+
+def test_one_seed_one_view_and_each_image_its_own():
+    images = random_images(1, 37).expand(3, -1, -1, -1)
+    once = augment(images, 32, Augmentation(), generator(3))
+    again = augment(images, 32, Augmentation(), generator(3))
+    assert torch.equal(once, again)
+    assert not torch.equal(once[0], once[1])
+    assert not torch.equal(once, augment(images, 32, Augmentation(), generator(4)))
+
+
+def test_draws_fill_their_ranges():
+    augmentation = Augmentation(degrees=10, translate=0.05, scale=0.2, flip="horizontal")
+    draws = draw(4000, 40, 35, augmentation, generator())
+    limit = math.radians(10)
+    assert -limit <= draws.angle.min() < -0.95 * limit
+    assert 0.95 * limit < draws.angle.max() <= limit
+    assert 0.8 <= draws.scale.min() < 0.82
+    assert 1.18 < draws.scale.max() <= 1.2
+    assert draws.shift.abs().max() <= 2
+    assert (draws.shift.abs().amax(dim=0) > 1.9).all()
+    assert draws.mirror[:, 0].mean().abs() < 0.06
+    assert (draws.mirror[:, 1] == 1).all()
+    for axis in range(2):
+        corners, counts = draws.corner[:, axis].unique(return_counts=True)
+        assert corners.tolist() == [0, 1, 2, 3, 4, 5]
+        assert counts.min() > 0.8 * 4000 / 6
+
+
+def test_each_value_is_drawn_on_its_own():
+    draws = draw(4000, 40, 30, Augmentation(), generator())
+    values = [draws.angle, draws.scale, *draws.shift.T, draws.mirror[:, 0], *draws.corner.T]
+    correlation = torch.corrcoef(torch.stack(values)) - torch.eye(len(values))
+    assert correlation.abs().max() < 0.08
+
+
+@pytest.mark.parametrize(("image_size", "size"), [(224, 256), (64, 73), (96, 110), (48, 55)])
+def test_the_network_sees_224_of_256(image_size, size):
+    assert frame_size(image_size) == size
+
+
+@pytest.mark.parametrize("image_size", [0, 15, 225, 256])
+def test_an_image_size_that_does_not_fit_is_refused(image_size):
+    with pytest.raises(DataError, match=rf"image_size={image_size} .* between 16 and 224"):
+        frame_size(image_size)
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """Five aligned faces in a file, opened as the pipeline opens them."""
+    images = random_images(5, 256).permute(0, 2, 3, 1).numpy()
+    np.save(tmp_path / "faces.npy", images)
+    return np.load(tmp_path / "faces.npy", mmap_mode="r")
+
+
+def test_prepare_downscales_as_pil_does(faces):
+    rows = np.array([4, 0, 2])
+    prepared = prepare(faces, rows, image_size=64, chunk_size=2)
+    assert prepared.shape == (3, 3, 73, 73)
+    assert prepared.dtype == torch.uint8
+    for row, image in zip(rows, prepared, strict=True):
+        expected = Image.fromarray(faces[row]).resize((73, 73), Image.Resampling.BILINEAR)
+        difference = image.permute(1, 2, 0).numpy().astype(int) - np.asarray(expected, dtype=int)
+        assert np.abs(difference).max() <= 1
+
+
+def test_prepare_at_full_size_keeps_every_pixel(faces):
+    prepared = prepare(faces, np.array([1, 3]), image_size=224)
+    assert np.array_equal(prepared.permute(0, 2, 3, 1).numpy(), faces[[1, 3]])
+
+
+def test_prepare_does_not_depend_on_the_chunks(faces):
+    rows = np.arange(5)
+    once = prepare(faces, rows, image_size=32, chunk_size=5)
+    assert torch.equal(once, prepare(faces, rows, image_size=32, chunk_size=1))
+    assert prepare(faces, rows[:0], image_size=32).shape == (0, 3, 37, 37)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((2, 128, 128, 3), dtype=np.uint8), np.zeros((2, 256, 256, 3), dtype=np.float32)],
+)
+def test_what_is_no_aligned_face_is_refused(wrong):
+    with pytest.raises(DataError, match="no aligned faces"):
+        prepare(wrong, np.array([0]), image_size=64)

@@ -1,0 +1,405 @@
+"""Tests of the training loop: what it learns, repeats, resumes and refuses."""
+
+import dataclasses
+import logging
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.evaluation.prediction import predict
+from contrastive_age.model.initialisation import load_initial_weights
+from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.network import AgeClasses, AgeNetwork, Outputs
+from contrastive_age.training import checkpoint, loop
+from contrastive_age.training.augmentation import Augmentation, frame_size
+from contrastive_age.training.loop import TrainingSettings, choose_device, learning_rate, train
+from contrastive_age.triplets.index import build_index
+
+CLASSES = AgeClasses(20, 24)
+WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1)
+SETTINGS = TrainingSettings(
+    epochs=3, batch_size=8, image_size=16, schedule="cosine", triplets="explicit"
+)
+CPU = torch.device("cpu")
+TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
+
+
+@dataclasses.dataclass
+class Fold:
+    """A small training part whose images show their age by brightness."""
+
+    images: torch.Tensor
+    ages: np.ndarray
+    identities: np.ndarray
+
+    @property
+    def index(self):
+        return build_index(self.ages, self.identities)
+
+
+@pytest.fixture
+def fold():
+    rng = np.random.default_rng(1)
+    ages = rng.integers(20, 24, size=22)
+    ages[0] = 24  # an age that one identity alone has
+    identities = np.arange(22) % 7
+    size = frame_size(16)
+    images = rng.integers(0, 60, size=(22, 3, size, size)) + (ages - 20)[:, None, None, None] * 45
+    return Fold(torch.from_numpy(images.astype(np.uint8)), ages, identities)
+
+
+class SmallNetwork(nn.Module):
+    """What the loop needs of a network (features, logits, batch norm), a thousand times faster."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
+        self.fc = nn.Linear(8, CLASSES.number)
+
+    def forward(self, images):
+        features = self.body(images).flatten(1)
+        return Outputs(features, self.fc(features))
+
+
+def start():
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return SmallNetwork()
+
+
+def start_resnet():
+    network = AgeNetwork(CLASSES)
+    load_initial_weights(network, "none", seed=5)
+    return network
+
+
+def run(fold, network, settings=SETTINGS, weights=WEIGHTS, seed=5, **options):
+    return train(
+        fold.images,
+        fold.ages,
+        fold.index,
+        network,
+        CLASSES,
+        settings=settings,
+        weights=weights,
+        seed=seed,
+        device=CPU,
+        **options,
+    )
+
+
+def same(one, other):
+    state = other.state_dict()
+    return all(torch.equal(tensor, state[name]) for name, tensor in one.state_dict().items())
+
+
+def without_seconds(history):
+    return history.drop(columns="seconds")
+
+
+@pytest.mark.parametrize("triplets", ["explicit", "shared"])
+def test_learns_and_reports_every_term_every_epoch(fold, triplets):
+    settings = dataclasses.replace(SETTINGS, triplets=triplets, epochs=12, lr=0.02)
+    history = run(fold, start(), settings)
+    assert list(history) == ["epoch", "lr", *TERMS, "anchors_without_positive", "seconds"]
+    assert history["epoch"].tolist() == list(range(1, 13))
+    assert np.isfinite(history.to_numpy()).all()
+    assert history["total"].iloc[-1] < 0.7 * history["total"].iloc[0]
+    weighted = (
+        history["softmax"]
+        + 0.2 * history["mean"]
+        + 0.05 * history["variance"]
+        + history["cosine"]
+        + history["triplet"]
+    )
+    np.testing.assert_allclose(history["total"], weighted, rtol=1e-5)
+    alone = int((fold.index.positives_count() == 0).sum())
+    assert alone >= 1
+    assert history["anchors_without_positive"].tolist() == [alone] * 12
+
+
+@pytest.mark.parametrize("triplets", ["explicit", "shared"])
+def test_one_seed_gives_the_same_bits_twice(fold, triplets):
+    settings = dataclasses.replace(SETTINGS, triplets=triplets)
+    networks = [start(), start()]
+    torch.manual_seed(1)
+    first = run(fold, networks[0], settings)
+    torch.manual_seed(2)
+    np.random.seed(3)  # noqa: NPY002 global state must not matter
+    second = run(fold, networks[1], settings)
+    assert same(*networks)
+    assert without_seconds(first).equals(without_seconds(second))
+    other = start()
+    run(fold, other, settings, seed=6)
+    assert not same(networks[0], other)
+
+
+class KilledError(Exception):
+    """Stands for the kill of a process."""
+
+
+@pytest.mark.parametrize(
+    ("finished", "triplets", "start"),
+    [
+        (0, "explicit", start),
+        (1, "explicit", start),
+        (2, "explicit", start),
+        (2, "shared", start),
+        (1, "shared", start_resnet),
+    ],
+)
+def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
+    fold, tmp_path, monkeypatch, finished, triplets, start
+):
+    settings = dataclasses.replace(SETTINGS, triplets=triplets)
+    whole = start()
+    expected = run(fold, whole, settings)
+    real, calls = loop.total_loss, []
+
+    def killed_in_a_later_epoch(*arguments):
+        calls.append(1)
+        if len(calls) == finished * 3 + 2:  # about three steps an epoch: 22 anchors by 8
+            raise KilledError
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "total_loss", killed_in_a_later_epoch)
+    with pytest.raises(KilledError):
+        run(fold, start(), settings, work_folder=tmp_path)
+    monkeypatch.setattr(loop, "total_loss", real)
+    epochs = []
+    resumed = start()
+    history = run(
+        fold,
+        resumed,
+        settings,
+        work_folder=tmp_path,
+        on_epoch=lambda epoch, values: epochs.append((epoch, values["total"])),
+    )
+    assert same(whole, resumed)
+    assert without_seconds(history).equals(without_seconds(expected))
+    assert (
+        epochs == list(expected[["epoch", "total"]].itertuples(index=False, name=None))[finished:]
+    )
+    one = predict(whole, fold.images, 16, device=CPU)
+    other = predict(resumed, fold.images, 16, device=CPU)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_killed_before_the_network_is_stored_nothing_is_trained_again(fold, tmp_path):
+    trained, again = start(), start()
+    history = run(fold, trained, work_folder=tmp_path)
+    epochs = []
+    repeated = run(
+        fold, again, work_folder=tmp_path, on_epoch=lambda epoch, values: epochs.append(epoch)
+    )
+    assert same(trained, again)
+    assert repeated.equals(history)
+    assert epochs == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 6},
+        {"fingerprint": "other images"},
+        {"settings": dataclasses.replace(SETTINGS, lr=2e-3)},
+        {"settings": dataclasses.replace(SETTINGS, augmentation=Augmentation(degrees=5))},
+        {"weights": dataclasses.replace(WEIGHTS, lambda_c=2)},
+    ],
+    ids=["seed", "data", "rate", "augmentation", "lambda"],
+)
+def test_a_checkpoint_of_other_things_is_not_used(fold, tmp_path, caplog, change):
+    run(fold, start(), work_folder=tmp_path)
+    fresh, expected = start(), start()
+    with caplog.at_level(logging.WARNING):
+        run(fold, fresh, work_folder=tmp_path, **change)
+    assert "made with other data or parameters" in caplog.text
+    run(fold, expected, **change)
+    assert same(fresh, expected)
+
+
+def test_a_truncated_checkpoint_starts_training_again(fold, tmp_path, caplog):
+    expected, fresh = start(), start()
+    run(fold, expected, work_folder=tmp_path)
+    path = tmp_path / checkpoint.NAME
+    path.write_bytes(path.read_bytes()[:5000])
+    run(fold, fresh, work_folder=tmp_path)
+    assert "is damaged or no checkpoint" in caplog.text
+    assert same(expected, fresh)
+
+
+@pytest.mark.parametrize("between", [1, 50])
+def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch, between):
+    real, calls = loop.total_loss, []
+
+    def broken_in_the_fifth_step(*arguments):
+        terms = real(*arguments)
+        calls.append(1)
+        if len(calls) != 5:
+            return terms
+        return terms._replace(total=terms.total * math.nan, mean=terms.mean * math.inf)
+
+    class SeldomLooking(loop._EpochLosses):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self._between = between
+
+    monkeypatch.setattr(loop, "total_loss", broken_in_the_fifth_step)
+    monkeypatch.setattr(loop, "_EpochLosses", SeldomLooking)
+    pattern = r"epoch 2, step 2: total nan, softmax \d.*, mean inf, variance \d.*, kl \d"
+    with pytest.raises(TrainingError, match=pattern):
+        run(fold, start())
+    assert len(calls) == (5 if between == 1 else 6)
+
+
+def test_a_diverging_run_stops_by_itself(fold):
+    settings = dataclasses.replace(SETTINGS, lr=1e30, schedule="constant")
+    with pytest.raises(TrainingError, match="not finite in epoch"):
+        run(fold, start(), settings)
+
+
+def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
+    real, steps = loop.total_loss, []
+
+    def recorded(outputs, age_index, triplets, *rest):
+        terms = real(outputs, age_index, triplets, *rest)
+        steps.append((len(triplets.anchor), [x.item() for x in terms]))
+        return terms
+
+    monkeypatch.setattr(loop, "total_loss", recorded)
+    history = run(fold, start(), dataclasses.replace(SETTINGS, epochs=1))
+    assert [anchors for anchors, _ in steps] == [8, 8, 6]
+    expected = sum(np.array(terms) * anchors for anchors, terms in steps) / 22
+    np.testing.assert_allclose(history[TERMS].to_numpy()[0], expected, rtol=1e-6)
+
+
+def test_each_step_is_one_forward_pass_of_all_its_images(fold):
+    sizes = []
+    network = start()
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="shared"))
+    assert sum(sizes) == 22
+    sizes.clear()
+    run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="explicit"))
+    positives = int((fold.index.positives_count() > 0).sum())
+    negatives = int((fold.index.negatives_count() > 0).sum())
+    assert len(sizes) == 3
+    assert sum(sizes) == 22 + positives + negatives
+
+
+@pytest.mark.parametrize("supervise", ["anchor", "all"])
+def test_which_images_are_supervised_is_a_setting(fold, supervise, monkeypatch):
+    seen = []
+    real = loop.total_loss
+    monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[-1]) or real(*x))
+    run(fold, start(), dataclasses.replace(SETTINGS, supervise=supervise, epochs=1))
+    assert set(seen) == {supervise}
+
+
+def test_rates_follow_their_schedule_over_the_whole_training(fold, monkeypatch):
+    rates = []
+    real = loop._set_rate
+    monkeypatch.setattr(loop, "_set_rate", lambda *x: rates.append(real(*x)) or rates[-1])
+    history = run(fold, start())
+    seen = np.array([0, 8, 16, 22, 30, 38, 44, 52, 60]) / 66
+    np.testing.assert_allclose(rates, 1e-3 * (1 + np.cos(np.pi * seen)) / 2)
+    np.testing.assert_allclose(history["lr"], rates[2::3])
+
+
+def test_shapes_of_the_schedules():
+    progress = np.linspace(0, 1, 101)
+    constant, cosine, cycle = (
+        np.array([learning_rate(schedule, x, 0.01) for x in progress])
+        for schedule in ("constant", "cosine", "onecycle")
+    )
+    assert (constant == 0.01).all()
+    assert cosine[[0, 50, 100]] == pytest.approx([0.01, 0.005, 0])
+    assert (np.diff(cosine) < 0).all()
+    assert cycle[[0, 30, 100]] == pytest.approx([0.01 / 25, 0.01, 0.01 / 25 / 1e4])
+    assert (np.diff(cycle[:31]) > 0).all()
+    assert (np.diff(cycle[30:]) < 0).all()
+
+
+def test_onecycle_is_torchs():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.Adam([parameter])
+    steps = 200
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps + 1)
+    for step in range(steps + 1):
+        # torch turns from rise to fall one step earlier: equal within the change of a step
+        expected = reference.get_last_lr()[0]
+        assert learning_rate("onecycle", step / steps, 0.01) == pytest.approx(expected, abs=1.5e-4)
+        optimiser.step()
+        if step < steps:
+            reference.step()
+
+
+def test_an_age_outside_the_classes_is_named(fold):
+    fold.ages[3] = 25
+    with pytest.raises(DataError, match=r"outside the age classes 20\.\.24, for example 25"):
+        run(fold, start())
+
+
+def test_a_single_image_is_too_few(fold):
+    one = Fold(fold.images[:1], fold.ages[:1], fold.identities[:1])
+    with pytest.raises(DataError, match="1 training images"):
+        run(one, start())
+
+
+def test_lengths_must_agree(fold):
+    with pytest.raises(ValueError, match="22 images, 22 ages and a triplet index of 3 rows"):
+        train(
+            fold.images,
+            fold.ages,
+            build_index(fold.ages[:3], fold.identities[:3]),
+            start(),
+            CLASSES,
+            settings=SETTINGS,
+            weights=WEIGHTS,
+            seed=1,
+        )
+
+
+def test_trains_whatever_mode_the_network_was_in(fold):
+    training, evaluating = start(), start().eval()
+    run(fold, training)
+    run(fold, evaluating)
+    assert same(training, evaluating)
+
+
+def test_torchs_options_are_as_before_even_after_an_error(fold, monkeypatch):
+    inside = []
+
+    def fails(*arguments):
+        inside.append(torch.are_deterministic_algorithms_enabled())
+        raise KilledError
+
+    monkeypatch.setattr(loop, "total_loss", fails)
+    with pytest.raises(KilledError):
+        run(fold, start())
+    assert inside == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+def test_progress_is_shown_on_stderr_only_when_asked_for(fold, capsys):
+    run(fold, start(), progress=True, label="fold_3")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "fold_3, epoch 3/3" in shown.err
+    assert "anchor/s, loss=" in shown.err
+    run(fold, start())
+    assert capsys.readouterr().err == ""
+
+
+def test_the_device_is_the_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device().type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device().type == "cpu"
