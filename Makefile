@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/kedro run --env=demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -36,7 +36,7 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with the real FG-NET and UTKFace images; tests that need it are skipped elsewhere."""
+    """The folder with the real FG-NET and UTKFace images; elsewhere, tests of them are skipped."""
     folder = Path(os.environ.get("CONTRASTIVE_AGE_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "fgnet" / "images").is_dir():
         pytest.skip(f"real data not found at {folder}; set CONTRASTIVE_AGE_DATA to its folder")
@@ -51,7 +51,12 @@ class Project:
 
     def kedro(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a kedro command in the project, as a user would."""
-        environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT / "src")}
+        # Threads that spin while they wait are costly where several processes share few cores.
+        environment = os.environ | {
+            "COLUMNS": "200",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
         environment.pop("MLFLOW_TRACKING_URI", None)
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
@@ -76,7 +81,7 @@ def make_project(root: Path) -> Project:
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, root / name)
-    (root / "src").symlink_to(ROOT / "src")
+    (root / "src").mkdir()  # Kedro asks for it; the code is imported from where it is
     (root / "conf" / "local").mkdir()
     (root / "conf" / "local" / "parameters.yml").write_text(yaml.safe_dump(TINY))
     return Project(root)

@@ -22,7 +22,11 @@ def given() -> dict[str, Any]:
 
 def test_null_means_the_protocols_own_value(given: dict[str, Any]) -> None:
     found = params.effective(given, "morph_se")
-    assert (found.training.epochs, found.training.batch_size, found.training.image_size) == (100, 64, 224)
+    assert (found.training.epochs, found.training.batch_size, found.training.image_size) == (
+        100,
+        64,
+        224,
+    )
     assert (found.loss.lambda_c, found.loss.lambda_t) == (10, 1)
     assert params.effective(given, "fgnet_lopo").loss.lambda_c == 1
 

@@ -16,8 +16,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>` and `effective.sources.<source>`.
-    - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so a
-      changed parameter is another folder.
+    - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
+      a changed parameter is another folder.
 
     It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
     arguments, sees the environment and the parameters of the run.
@@ -30,7 +30,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self.root = Path(conf_source).resolve().parent
         root = self.root.as_posix()
         for name, resolve in {
-            "tracking_uri": lambda: _environment("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db"),
+            "tracking_uri": lambda: _environment(
+                "MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db"
+            ),
             "artifact_location": lambda: f"{root}/mlartifacts",
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
@@ -88,5 +90,7 @@ def project_parameters() -> dict[str, Any]:
         from kedro.framework.project import settings
 
         root = Path(__file__).resolve().parents[2]
-        loader = ProjectConfigLoader(str(root / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+        loader = ProjectConfigLoader(
+            str(root / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
+        )
     return dict(loader["parameters"])

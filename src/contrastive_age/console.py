@@ -16,7 +16,9 @@ class Console:
         self._leakage: dict[str, Any] = {}
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         """Remember the catalog, which knows the files."""
         self._project = Path(run_params["project_path"])
         self._catalog = catalog
@@ -44,7 +46,8 @@ class Console:
 
         name, metrics = self._metrics
         self._metrics = None
-        folder = Path(str(self._catalog.get(name)._filepath)).parent
+        dataset: Any = self._catalog.get(name)
+        folder = Path(str(dataset._filepath)).parent
         if folder.is_relative_to(self._project):
             folder = folder.relative_to(self._project)
         terminal = Terminal()

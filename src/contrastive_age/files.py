@@ -17,7 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path: The file to write; its folder is made when missing.
 
     Yields:
-        A path in the same folder with the same suffix, so that writers that look at the suffix work.
+        A path in the same folder with the same suffix, for writers that look at the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")

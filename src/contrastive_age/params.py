@@ -1,7 +1,7 @@
 """The project's parameters as validated models: what one protocol is really trained with.
 
 `null` in the parameters means the protocol's own value, what is given wins (`effective`). The same
-values give the same `key`, whatever way they were written, so a changed parameter is another folder.
+values give the same `key`, however they were written, so a changed parameter is another folder.
 """
 
 import hashlib
@@ -186,7 +186,10 @@ def effective(params: Mapping[str, Any], protocol: str) -> Effective:
             "age_min": age_min,
             "age_max": age_max,
             "loss": settings[params["setting"]] | _given(params["loss"]),
-            **{name: params[name] for name in ("setting", "seed", "max_samples", "splitting", "alignment")},
+            **{
+                name: params[name]
+                for name in ("setting", "seed", "max_samples", "splitting", "alignment")
+            },
         },
     )
 

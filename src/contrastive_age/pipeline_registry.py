@@ -18,7 +18,7 @@ DEFAULT = "synthetic_se"
 def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
 
-        samples, faces, folds -> triplets -> model, history -> predictions, outputs
+    samples, faces, folds -> triplets -> model, history -> predictions, outputs
     """
     return Pipeline(
         triplets(fold) + training(fold) + evaluation(fold),
@@ -38,7 +38,7 @@ def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
 def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     """A protocol from raw photos to figures.
 
-        ingestion -> alignment -> splitting -> fold_0 ... fold_K-1 -> evaluation -> reporting
+    ingestion -> alignment -> splitting -> fold_0 ... fold_K-1 -> evaluation -> reporting
     """
     parts: list[Pipeline] = [ingestion(source), alignment(source), splitting(protocol, source)]
     parts += [fold_pipeline(protocol, source, fold) for fold in range(folds)]

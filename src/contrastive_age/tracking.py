@@ -44,10 +44,11 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     """kedro-mlflow's hook, with the run tree above in place of one run a command."""
 
     context: KedroContext
+    run_id: str
     setting: Effective | None = None
     log_faces = False
     children: dict[str, str]
-    catalog: CatalogProtocol
+    catalog: CatalogProtocol[Any, Any]
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -57,10 +58,10 @@ class Tracking(MlflowHook):  # type: ignore[misc]
 
     @hook_impl
     def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Start or re-enter the setting's run; without a node that is tracked, none is made."""
-        self.children, self.setting, self.run_id, self.catalog = {}, None, None, catalog
+        self.children, self.setting, self.catalog = {}, None, catalog
         parameters = self.context.config_loader["parameters"]
         protocols = _protocols(pipeline, parameters)
         tracking = self.mlflow_config.tracking
@@ -93,7 +94,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
 
     @hook_impl
     def before_node_run(
-        self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any], is_async: bool
+        self, node: Node, catalog: CatalogProtocol[Any, Any], is_async: bool
     ) -> None:
         """Enter the fold's child run before a node of its namespace."""
         if self.setting is None:
@@ -118,7 +119,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             mlflow.end_run("FAILED")
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what a tracked node has written: metrics, tables and figures."""
         if self.setting is None:
             return
@@ -170,8 +171,8 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         self._client.set_tag(self.run_id, "manifest_hash", audit["manifest_hash"])
 
     def _log_file(self, dataset_name: str, folder: str) -> None:
-        path = str(self.catalog.get(dataset_name)._filepath)
-        self._client.log_artifact(self.run_id, path, folder)
+        dataset: Any = self.catalog.get(dataset_name)
+        self._client.log_artifact(self.run_id, str(dataset._filepath), folder)
 
 
 def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
@@ -181,7 +182,7 @@ def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
 
 
 def _git_revision(project: Path) -> str:
-    """The revision of the code, with `-dirty` where it was changed; `unknown` outside a checkout."""
+    """The revision of the code, `-dirty` where it was changed; `unknown` outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     answer = subprocess.run(  # noqa: S603
         command, cwd=project, capture_output=True, text=True, check=False

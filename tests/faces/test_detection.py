@@ -386,7 +386,7 @@ class TestCache:
         assert self.detect(fake, tmp_path, files)["status"].tolist() == ["detected"] * 7
         assert canvases_seen() == 3
 
-    def test_crashes_are_tried_again(
+    def test_failures_are_tried_again(
         self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]
     ) -> None:
         files = make_files(tmp_path / "photos", ["faulty"])
@@ -394,6 +394,11 @@ class TestCache:
         assert canvases_seen() > 0
         self.detect(fake, tmp_path, files)
         assert canvases_seen() > 0
+
+        files = make_files(tmp_path / "photos", ["text"])
+        assert self.detect(fake, tmp_path, files)["status"].tolist() == ["fallback"]
+        draw("face").save(tmp_path / "photos" / "00.png")  # the medium was at fault, not the bytes
+        assert self.detect(fake, tmp_path, files)["status"].tolist() == ["detected"]
 
     def test_damaged_parts_are_redone(
         self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]

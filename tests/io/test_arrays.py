@@ -27,7 +27,7 @@ def test_a_state_dict_is_loaded_without_pickles(tmp_path: Path) -> None:
     dataset.save({"weight": torch.arange(3.0)})
     torch.testing.assert_close(dataset.load()["weight"], torch.arange(3.0))
     torch.save({"weight": Path("a pickled object")}, path)
-    with pytest.raises(Exception, match="weights_only|Weights only|Unsupported"):
+    with pytest.raises(Exception, match="weights_only"):
         dataset.load()
 
 

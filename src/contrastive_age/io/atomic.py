@@ -11,7 +11,7 @@ from contrastive_age.files import replacing
 
 
 class _Atomic:
-    """Saves a local file under a temporary name first; object stores replace whole objects anyway."""
+    """Saves a local file under a temporary name first; object stores replace whole objects."""
 
     _protocol: str
     _filepath: PurePosixPath
@@ -22,7 +22,7 @@ class _Atomic:
             return
         with replacing(Path(self._filepath)) as beside:
             copy = self._copy(_filepath=PurePosixPath(beside.as_posix()))  # type: ignore[attr-defined]
-            super(_Atomic, copy).save(data)
+            super(_Atomic, copy).save(data)  # type: ignore[misc]
 
 
 class Table(_Atomic, ParquetDataset):  # type: ignore[misc]

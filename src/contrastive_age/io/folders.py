@@ -23,7 +23,7 @@ class WorkFolder(AbstractDataset[Path, Path]):
 
     def save(self, data: Path) -> None:
         """Refuse: the node that was given the folder writes into it."""
-        raise DatasetError(f"{self._filepath} is a folder to work in, not an output")
+        raise DatasetError(f"{self._filepath} is a folder to work in, not an output: {data}")
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
@@ -35,7 +35,8 @@ class WorkFolder(AbstractDataset[Path, Path]):
 class FaceArray(AbstractDataset[Path, npt.NDArray[np.uint8]]):
     """The aligned faces, uint8 (N, 256, 256, 3), mapped and never read whole.
 
-    The node that fills the array has written it already; `save` checks that it did so in the right place.
+    The node that fills the array has written it already; `save` checks that it did so in the right
+    place.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:

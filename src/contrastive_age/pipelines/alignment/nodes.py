@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age.errors import DataError
+from contrastive_age.faces import store
 from contrastive_age.faces.detection import detect_landmarks
-from contrastive_age.faces.store import build_faces
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Alignment, Detection, Source
 from contrastive_age.pipelines.ingestion.nodes import photo_folder
@@ -75,9 +76,14 @@ def align(
 
     Returns:
         The file of the array.
+
+    Raises:
+        DataError: The landmarks are those of other samples, or the disk is too small.
     """
+    if not landmarks["sample_id"].equals(samples["sample_id"]):
+        raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
     table = _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
-    report = build_faces(
+    report = store.build_faces(
         photo_folder(source),
         table,
         alignment_folder,
@@ -88,29 +94,39 @@ def align(
     return report.path
 
 
-def rows_of(samples: pd.DataFrame, part: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """The rows of some samples in the array of faces.
+def rows_of(
+    samples: pd.DataFrame, faces: npt.NDArray[np.uint8], part: pd.DataFrame
+) -> npt.NDArray[np.int64]:
+    """The rows of some samples in the array of faces, after making sure that it is theirs.
 
     Args:
         samples: All samples, in the order of the array.
+        faces: uint8 (N, 256, 256, 3), as the catalog maps it.
         part: Any table with `sample_id`.
 
     Returns:
         int64 (n,), in the order of `part`.
 
     Raises:
-        ValueError: A sample is unknown.
+        DataError: The array holds the faces of other samples, or a sample has no face.
     """
+    if isinstance(faces, np.memmap):
+        store.open_faces(Path(str(faces.filename)), samples["sample_id"])
     rows = pd.Index(samples["sample_id"]).get_indexer(pd.Index(part["sample_id"]))
     if (rows < 0).any():
         unknown = part["sample_id"].to_numpy()[rows < 0]
-        raise ValueError(f"{len(unknown)} samples have no face, the first is {unknown[0]}")
-    return rows.astype(np.int64)
+        raise DataError(
+            f"{len(unknown)} samples of the folds are no longer in the source, the first is "
+            f"{unknown[0]}; run the splitting again"
+        )
+    return np.asarray(rows, dtype=np.int64)
 
 
 def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     """`sample_id`, `path` and `digest` of every sample."""
-    return samples[["sample_id", "path"]].merge(files[["path", "digest"]], on="path", validate="1:1")
+    return samples[["sample_id", "path"]].merge(
+        files[["path", "digest"]], on="path", validate="1:1"
+    )
 
 
 def _hash_rows(table: pd.DataFrame) -> int:

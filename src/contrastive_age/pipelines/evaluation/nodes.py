@@ -53,7 +53,7 @@ def evaluate(
     network = AgeNetwork(classes)
     network.load_state_dict(model)
     size = setting.training.image_size
-    images = prepare(faces, rows_of(samples, part), size)
+    images = prepare(faces, rows_of(samples, faces, part), size)
     features, logits = predict(
         network, images, size, setting.training.batch_size, choose_device(device)
     )

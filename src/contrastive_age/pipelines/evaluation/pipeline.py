@@ -21,9 +21,7 @@ def create_pipeline(fold: int) -> Pipeline:
         device: str,
         training_folder: Path,
     ) -> Any:
-        return nodes.evaluate(
-            samples, faces, folds, model, setting, device, training_folder, fold
-        )
+        return nodes.evaluate(samples, faces, folds, model, setting, device, training_folder, fold)
 
     return Pipeline(
         [

@@ -2,15 +2,29 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
+from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Source
 from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface
 
 logger = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """What the modules of raw layouts without a manifest have in common."""
+
+    def list_images(self, folder: Path) -> list[str]:
+        """List the images below the folder."""
+
+    def read(self, folder: Path, files: pd.DataFrame) -> reading.Reading:
+        """Make the samples."""
+
+
+READERS: dict[str, Reader] = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
 
 Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -20,7 +34,7 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
 
     Args:
         source: The source's layout and folder.
-        ingestion_folder: Where an earlier table of files lies; its unchanged files are not read again.
+        ingestion_folder: Where an earlier table of files lies, whose unchanged files are not read.
 
     Returns:
         The samples, the files and the audit.
@@ -63,11 +77,9 @@ def photo_folder(source: Source) -> Path:
 
 def _manifest(source: Source) -> Path:
     if source.manifest is None:
-        from contrastive_age.errors import DataError
-
         raise DataError(
-            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with the "
-            "columns path,identity,age and optionally sex,race"
+            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
+            "the columns path,identity,age and optionally sex,race"
         )
     return source.manifest
 
@@ -75,16 +87,14 @@ def _manifest(source: Source) -> Path:
 def _list_images(source: Source) -> list[str]:
     if source.layout == "manifest":
         return manifest.list_images(_manifest(source), photo_folder(source))
-    readers = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
-    return readers[source.layout].list_images(source.folder)
+    return READERS[source.layout].list_images(source.folder)
 
 
 def _read(source: Source, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if source.layout == "manifest":
         found = manifest.read(_manifest(source), photo_folder(source), files)
     else:
-        readers = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
-        found = readers[source.layout].read(source.folder, files)
+        found = READERS[source.layout].read(source.folder, files)
     return found.samples, found.rejected
 
 

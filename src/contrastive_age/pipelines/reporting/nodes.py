@@ -67,7 +67,7 @@ def draw(
     best, worst = figures.choose_best_and_worst(predictions)
     shown = pd.concat([best, worst])
     sheet = figures.face_sheet(
-        faces[rows_of(samples, shown)],
+        faces[rows_of(samples, faces, shown)],
         shown["age"].to_numpy(),
         shown["predicted_age"].to_numpy(),
         n_worst=len(worst),

@@ -50,14 +50,14 @@ def train(
         fold: The fold that is tested, so not trained on.
 
     Returns:
-        The network's state dict and the history; its `attrs` hold the fingerprint of what made both.
+        The network's state dict and the history, whose `attrs` hold the fingerprint of both.
 
     Raises:
         DataError: The triplet index belongs to other folds, or an age has no class.
         TrainingError: A loss is not finite.
     """
     part = training_part(folds, fold)
-    rows = rows_of(samples, part)
+    rows = rows_of(samples, faces, part)
     made_by = fingerprint(
         triplets.fingerprint,
         _fingerprint_of(faces),
@@ -124,11 +124,13 @@ NAMED = ("imagenet", "none")
 
 def _fingerprint_of(faces: npt.NDArray[np.uint8]) -> str | None:
     """Name what a mapped array of faces holds; None for one that is only in memory."""
-    return store.faces_fingerprint(Path(faces.filename)) if isinstance(faces, np.memmap) else None
+    return (
+        store.faces_fingerprint(Path(str(faces.filename))) if isinstance(faces, np.memmap) else None
+    )
 
 
 def _digest(weights: str) -> str:
-    """Name the initial weights by what they hold, so that a changed file is not taken for the old."""
+    """Name the initial weights by what they hold: a changed file is not taken for the old."""
     path = project_path(weights)
     if weights in NAMED or not path.is_file():
         return weights

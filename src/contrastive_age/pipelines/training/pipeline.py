@@ -10,7 +10,7 @@ from contrastive_age.pipelines.training import nodes
 
 
 def create_pipeline(fold: int) -> Pipeline:
-    """Samples, faces, folds and triplets -> model and history; checkpoints lie in the training folder."""
+    """Samples, faces, folds and triplets -> model and history, by way of checkpoints."""
 
     def train(
         samples: Any,

@@ -15,4 +15,6 @@ def create_pipeline(fold: int) -> Pipeline:
         return nodes.index(folds, setting, fold)
 
     inputs = ["folds", "params:effective"]
-    return Pipeline([Node(index, inputs=inputs, outputs="triplets", name="index", tags=["triplets"])])
+    return Pipeline(
+        [Node(index, inputs=inputs, outputs="triplets", name="index", tags=["triplets"])]
+    )

@@ -1,0 +1,22 @@
+"""The notebook runs from top to bottom over a finished run."""
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from conftest import Project
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "walkthrough.ipynb"
+
+
+def test_the_notebook_runs_and_is_committed_without_outputs(finished: Project) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(finished.root)}})
+    done = client.execute()
+    text = "".join(
+        output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])
+    )
+    assert "MAE" in text
+    assert "24 images of 6 identities" in text
