@@ -1,5 +1,10 @@
 """Kedro's settings for this project."""
 
+import os
+
+# Before MLflow is imported: nothing about a run leaves this machine.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.console import Console
 from contrastive_age.tracking import Tracking

@@ -18,6 +18,7 @@ from PIL import Image
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.alignment import (
+    DEFAULT_COVERAGE,
     LANDMARK_COLUMNS,
     align,
     five_point_template,
@@ -45,7 +46,9 @@ def make_table(folder: Path, count: int = COUNT) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sample_id", "path", "digest", *LANDMARK_COLUMNS])
 
 
-def one_by_one(folder: Path, table: pd.DataFrame, coverage: float = 1.4) -> npt.NDArray[np.uint8]:
+def one_by_one(
+    folder: Path, table: pd.DataFrame, coverage: float = DEFAULT_COVERAGE
+) -> npt.NDArray[np.uint8]:
     return np.stack(
         [
             align(load_image(folder / path), points, coverage)
@@ -90,7 +93,9 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "align", align_some)
 
 
-def check(report: BuildReport, folder: Path, table: pd.DataFrame, coverage: float = 1.4) -> None:
+def check(
+    report: BuildReport, folder: Path, table: pd.DataFrame, coverage: float = DEFAULT_COVERAGE
+) -> None:
     expected = one_by_one(folder, table, coverage)
     np.testing.assert_array_equal(np.load(report.path, mmap_mode="r"), expected)
     np.testing.assert_array_equal(open_faces(report.path, table["sample_id"]), expected)

@@ -22,7 +22,7 @@ POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 LANDMARK_COLUMNS = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 
 FACE_SIZE = 256
-DEFAULT_COVERAGE = 1.4
+DEFAULT_COVERAGE = 1.35
 
 ARCFACE_SIZE = 112
 ARCFACE_POINTS = (
