@@ -34,10 +34,11 @@ def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
 
     Args:
         epoch: Epochs done, from 1.
-        values: The loss terms and the learning rate.
+        values: The epoch's entry of the history: loss terms, learning rate, seconds.
     """
     if mlflow.active_run() is not None:
-        mlflow.log_metrics(dict(values), step=epoch, synchronous=False)
+        curves = {name: value for name, value in values.items() if name != "epoch"}
+        mlflow.log_metrics(curves, step=epoch, synchronous=False)
 
 
 class Tracking(MlflowHook):  # type: ignore[misc]

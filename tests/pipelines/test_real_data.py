@@ -1,0 +1,37 @@
+"""What is known of FG-NET holds after ingestion and splitting of the real photos."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import Project
+
+
+@pytest.mark.real_data
+def test_fgnet_is_read_whole_and_split_by_subject(project: Project, shared_data) -> None:
+    local = project.root / "conf" / "local" / "parameters.yml"
+    local.unlink()  # the real protocol, not the tests' tiny one
+    project.kedro(
+        "run",
+        "--pipeline=fgnet_se",
+        "--tags=ingestion,splitting",
+        f"--params=raw_root={shared_data}",
+    )
+    audit = json.loads(project.one("02_intermediate/fgnet/audit.json").read_text())
+    assert audit["n"] == 1002
+    assert audit["identities"] == 82
+    assert list(audit["age_bins"].values()) == [710, 223, 61, 8]
+    folds = pd.read_parquet(project.one("05_model_input/fgnet_se/folds.parquet"))
+    sizes = folds["fold"].value_counts()
+    assert len(sizes) == 5
+    assert sizes.max() - sizes.min() <= 18  # no subject has more images
+    leakage = json.loads(project.one("05_model_input/fgnet_se/leakage.json").read_text())
+    assert leakage["leaked_images"] == 0
+    assert leakage["mae_constant"] == pytest.approx(9.76, abs=0.01)
+
+
+def test_lopo_registers_82_folds(project: Project) -> None:
+    (project.root / "conf" / "local" / "parameters.yml").unlink()
+    described = project.kedro("registry", "describe", "fgnet_lopo").stdout
+    trained = {word for word in described.split() if word.startswith("fgnet_lopo.fold_")}
+    assert len({word.split(".")[1] for word in trained}) == 82
