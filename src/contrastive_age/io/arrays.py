@@ -76,5 +76,6 @@ class StateDict(_File):
         """Write the tensors."""
         import torch
 
-        with replacing(self._filepath) as beside:
-            torch.save(data, beside)
+        # Given a path, torch writes its name into the file: equal models would differ by it.
+        with replacing(self._filepath) as beside, beside.open("wb") as file:
+            torch.save(data, file)
