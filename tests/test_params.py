@@ -123,3 +123,29 @@ def test_columns_are_flat_and_hold_each_lambda(given: dict[str, Any]) -> None:
     columns = params.effective(given, "fgnet_se").columns()
     assert {"lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k", "margin"} <= set(columns)
     assert not any(isinstance(value, dict | list) for value in columns.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"folds_at_once": 0}, "folds_at_once=0"),
+        ({"acceleration": {"precision": "float16"}}, "acceleration.precision='float16'"),
+        ({"acceleration": {"channels_last": "never"}}, "acceleration.channels_last"),
+        ({"acceleration": {"speed": 2}}, "acceleration.speed"),
+    ],
+)
+def test_mistakes_in_how_to_compute_are_named(
+    given: dict[str, Any], changed: dict[str, Any], message: str
+) -> None:
+    for name, value in changed.items():
+        given[name] = given[name] | value if isinstance(value, dict) else value
+    with pytest.raises(DataError, match=message):
+        params.computing(given)
+
+
+def test_how_to_compute_is_no_part_of_the_key(given: dict[str, Any]) -> None:
+    before = params.effective(given, "fgnet_se").key
+    given["folds_at_once"] = 4
+    given["acceleration"] |= {"precision": "bfloat16", "channels_last": "true"}
+    assert params.computing(given).acceleration.channels_last is True
+    assert params.effective(given, "fgnet_se").key == before

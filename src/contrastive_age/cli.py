@@ -1,4 +1,7 @@
-"""The project's commands: Kedro's own `run`, with errors that a user can mend said in one line."""
+"""The project's commands: Kedro's own `run`, with several folds at once where that is asked for.
+
+Errors that a user can mend are said in one line.
+"""
 
 from typing import Any
 
@@ -6,6 +9,8 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from contrastive_age.errors import DataError, TrainingError
+
+RUNNER = "contrastive_age.runners.FoldRunner"
 
 
 @click.group(name="contrastive-age")
@@ -18,6 +23,7 @@ class Run(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
+        ctx.params["runner"] = ctx.params["runner"] or RUNNER
         try:
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:

@@ -15,7 +15,8 @@ SETTING = "<setting>"
 class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
-    - `parameters` gains `effective.protocols.<protocol>` and `effective.sources.<source>`.
+    - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
+      `effective.computing`.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
       a changed parameter is another folder.
 
@@ -57,6 +58,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 name: params.source(config, name, self.root).model_dump(mode="json")
                 for name in config["sources"]
             },
+            "computing": params.computing(config).model_dump(),
         }
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:

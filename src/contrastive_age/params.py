@@ -107,6 +107,24 @@ class Loss(Strict):
     margin: float = Field(ge=0)
 
 
+class Acceleration(Strict):
+    """Precision, memory layout and place of the faces; `auto` chooses for the device."""
+
+    precision: Literal["auto", "float32", "bfloat16"]
+    channels_last: Literal["auto"] | bool
+    fused: Literal["auto"] | bool
+    compile: bool
+    residence: Literal["auto", "device", "host"]
+
+
+class Computing(Strict):
+    """Where and how folds are computed: it changes results by rounding alone, so no key."""
+
+    device: str
+    folds_at_once: int = Field(gt=0)
+    acceleration: Acceleration
+
+
 class Effective(Strict):
     """All values that decide one protocol's result under one setting."""
 
@@ -192,6 +210,18 @@ def effective(params: Mapping[str, Any], protocol: str) -> Effective:
             },
         },
     )
+
+
+def computing(params: Mapping[str, Any]) -> Computing:
+    """Validate where and how folds are computed.
+
+    Args:
+        params: The project's parameters as merged by Kedro.
+
+    Raises:
+        DataError: An unknown key, or a value out of its range.
+    """
+    return _validated(Computing, {name: params[name] for name in Computing.model_fields})
 
 
 def source(params: Mapping[str, Any], name: str, root: Path) -> Source:

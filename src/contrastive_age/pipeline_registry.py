@@ -30,7 +30,7 @@ def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
         },
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
-            "params:device": "params:device",
+            "params:computing": "params:effective.computing",
         },
     )
 

@@ -8,8 +8,9 @@ import logging
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
 from kedro.framework.context import KedroContext
@@ -41,9 +42,31 @@ def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
         mlflow.log_metrics(curves, step=epoch, synchronous=False)
 
 
-class Tracking(MlflowHook):  # type: ignore[misc]
-    """kedro-mlflow's hook, with the run tree above in place of one run a command."""
+def tag_run(tags: Mapping[str, Any]) -> None:
+    """Tag the active run, if there is one."""
+    if mlflow.active_run() is not None:
+        mlflow.set_tags(dict(tags))
 
+
+@dataclass(frozen=True)
+class Employer:
+    """The process that a worker process runs folds for.
+
+    Attributes:
+        run_id: The setting's run, which the employer holds open; None where it does not track.
+    """
+
+    run_id: str | None
+
+
+class Tracking(MlflowHook):  # type: ignore[misc]
+    """kedro-mlflow's hook, with the run tree above in place of one run a command.
+
+    In a worker process it makes and ends the runs of folds, and leaves the setting's run, whose
+    status and tags are the employer's, alone.
+    """
+
+    employer: ClassVar[Employer | None] = None
     context: KedroContext
     run_id: str
     setting: Effective | None = None
@@ -66,7 +89,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         parameters = self.context.config_loader["parameters"]
         protocols = _protocols(pipeline, parameters)
         tracking = self.mlflow_config.tracking
-        if len(protocols) != 1:
+        if len(protocols) != 1 or self.employer == Employer(None):
             tracking.disable_tracking.pipelines = run_params["pipeline_names"] or ["__default__"]
             super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
             return
@@ -77,6 +100,10 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         demo = self.context.env == "demo"
         tracking.experiment.name = f"{protocol} (demo)" if demo else protocol
         self.mlflow_config._set_experiment()
+        if self.employer and self.employer.run_id:
+            self.run_id = self.employer.run_id
+            self._is_mlflow_enabled = False  # so that the plugin ends no run either
+            return
         tracking.run.id = self._find("setting", f"tags.setting_key = '{self.setting.key}'")
         tracking.run.name = self.setting.key
         super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
@@ -100,8 +127,9 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         """Enter the fold's child run before a node of its namespace."""
         if self.setting is None:
             return
-        # The plugin re-enters the setting's run in this thread; its parameters are logged already.
-        super().before_node_run(node=node, catalog=catalog, inputs={}, is_async=is_async)
+        if not self.employer:
+            # The plugin re-enters the setting's run in this thread; its parameters are logged.
+            super().before_node_run(node=node, catalog=catalog, inputs={}, is_async=is_async)
         if node.namespace:
             mlflow.start_run(run_id=self._child(node.namespace), nested=True)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from contrastive_age.model.network import Outputs
+from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
 
 
@@ -17,6 +18,8 @@ def predict(
     device: torch.device | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Give features and logits of the centre of each face.
+
+    Always in plain float32: it is little work, and the outputs then depend on the weights alone.
 
     Args:
         network: An `AgeNetwork` (or another module that gives `Outputs`); set to evaluation mode
@@ -34,7 +37,7 @@ def predict(
     parts: list[Outputs] = []
     with torch.inference_mode():
         for chunk in torch.split(images, batch_size):
-            parts.append(network(centre_crop(chunk.to(device), image_size)))
+            parts.append(network(centre_crop(send(chunk, device), image_size)))
         features = torch.cat([part.features for part in parts])
         logits = torch.cat([part.logits for part in parts])
     return features.cpu().numpy(), logits.cpu().numpy()

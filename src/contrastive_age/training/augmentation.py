@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
+from contrastive_age.training.acceleration import send
 
 ALIGNED_SIZE = 256
 CROP_SIZE = 224
@@ -177,7 +178,7 @@ def sample(images: Tensor, image_size: int, draws: Draws) -> Tensor:
     centre = draws.corner - (frame - image_size) / 2
     offset = inverse @ (draws.mirror * centre - draws.shift)[:, :, None] * (2 / frame)
     linear = inverse * draws.mirror[:, None, :] * (image_size / frame)
-    theta = torch.cat([linear, offset], dim=2).to(images.device, non_blocking=True)
+    theta = send(torch.cat([linear, offset], dim=2), images.device)
     grid = affine_grid(theta, [number, channels, image_size, image_size], align_corners=False)
     views = grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
     return _normalise(views)

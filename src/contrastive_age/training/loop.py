@@ -31,6 +31,7 @@ from contrastive_age.model.losses import (
 )
 from contrastive_age.model.network import AgeClasses, Outputs
 from contrastive_age.training import checkpoint
+from contrastive_age.training.acceleration import Acceleration, Plan, gather, resolve, send
 from contrastive_age.training.augmentation import Augmentation, augment
 from contrastive_age.training.checkpoint import Checkpoint
 from contrastive_age.triplets.index import TripletIndex
@@ -81,11 +82,11 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training part of a fold on the device: the same n rows in all three.
+    """The training part of a fold: the same n rows in all three.
 
     Attributes:
-        images: From `augmentation.prepare`, uint8 (n, 3, S, S).
-        age_index: Class numbers, int64 (n,).
+        images: From `augmentation.prepare`, uint8 (n, 3, S, S), on the device or the host.
+        age_index: Class numbers, int64 (n,), on the device.
         index: The triplet index.
     """
 
@@ -127,6 +128,7 @@ def train(
     progress: bool = False,
     label: str = "training",
     device: torch.device | None = None,
+    plan: Plan | None = None,
 ) -> pd.DataFrame:
     """Train a network on one fold, going on from the work folder's checkpoint where there is one.
 
@@ -148,6 +150,8 @@ def train(
         progress: Whether to show a progress bar on stderr.
         label: Name of the bar, such as the fold.
         device: Where to train; chosen automatically when None.
+        plan: How to compute; chosen for the device when None. A checkpoint made with another
+            arithmetic is not used.
 
     Returns:
         History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total`, `softmax`,
@@ -168,14 +172,26 @@ def train(
             "use more samples or fewer folds"
         )
     device = device or choose_device()
+    plan = plan or resolve(Acceleration(), device, images.nbytes)
     age_index = torch.from_numpy(classes.index(ages)).to(device)
-    data = TrainingData(images.to(device), age_index, index)
-    network.to(device).train()
+    data = TrainingData(
+        images.to(device) if plan.residence == "device" else images, age_index, index
+    )
+    forward = plan.prepared(network.to(device).train())
     optimiser = torch.optim.Adam(
-        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        network.parameters(),
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        fused=plan.fused,
     )
     made_by = fingerprint_of(
-        fingerprint, asdict(settings), asdict(weights), asdict(classes), seed, len(ages)
+        fingerprint,
+        asdict(settings),
+        asdict(weights),
+        asdict(classes),
+        seed,
+        len(ages),
+        plan.arithmetic,
     )
     history = _resume(network, optimiser, work_folder, made_by)
     bar = tqdm(
@@ -190,11 +206,12 @@ def train(
         for epoch in range(len(history) + 1, settings.epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{settings.epochs}")
             entry = train_one_epoch(
-                network,
+                forward,
                 optimiser,
                 data,
                 settings=settings,
                 weights=weights,
+                plan=plan,
                 epoch=epoch,
                 seed=seed,
                 bar=bar,
@@ -215,6 +232,7 @@ def train_one_epoch(
     *,
     settings: TrainingSettings,
     weights: LossWeights,
+    plan: Plan,
     epoch: int,
     seed: int,
     bar: "tqdm[Never]",
@@ -222,11 +240,12 @@ def train_one_epoch(
     """Make each row an anchor once, and give the epoch's entry of the history.
 
     Args:
-        network: In training mode, on the device of `data`.
+        network: In training mode, on the device of `data`, as the plan prepared it.
         optimiser: Over its parameters.
         data: The training part.
         settings: How to train.
         weights: Of the loss terms.
+        plan: How to compute.
         epoch: From 1.
         seed: With `epoch`, determines everything random.
         bar: Moved on by the anchors seen.
@@ -236,15 +255,14 @@ def train_one_epoch(
     """
     started = time.perf_counter()
     order, views = _generators(seed, epoch)
-    losses = _EpochLosses(epoch, data.images.device, bar)
+    losses = _EpochLosses(epoch, data.age_index.device, bar)
     seen = without_positive = 0
     lr = settings.lr
     for batch in batches(data.index, settings.triplets, settings.batch_size, order):
         lr = _set_rate(optimiser, settings, epoch - 1 + seen / len(data.index))
-        rows, positions = _to_device(batch, data.images.device)
-        inputs = augment(data.images[rows], settings.image_size, settings.augmentation, views)
-        outputs: Outputs = network(inputs)
-        terms = total_loss(outputs, data.age_index[rows], positions, weights, settings.supervise)
+        terms = _forward(
+            network, data, batch, settings=settings, weights=weights, plan=plan, views=views
+        )
         optimiser.zero_grad()
         terms.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -258,6 +276,28 @@ def train_one_epoch(
         "anchors_without_positive": without_positive,
         "seconds": time.perf_counter() - started,
     }
+
+
+def _forward(
+    network: nn.Module,
+    data: TrainingData,
+    batch: Batch,
+    *,
+    settings: TrainingSettings,
+    weights: LossWeights,
+    plan: Plan,
+    views: torch.Generator,
+) -> LossTerms:
+    """Give the losses of a batch; a GPU is never waited for."""
+    device = data.age_index.device
+    rows, positions = _to_device(batch, device)
+    resident = plan.residence == "device"
+    faces = data.images[rows] if resident else gather(data.images, batch.rows, device)
+    inputs = augment(faces, settings.image_size, settings.augmentation, views)
+    with plan.autocast(device):
+        outputs: Outputs = network(plan.laid_out(inputs))
+    exact = Outputs(outputs.features.float(), outputs.logits.float())
+    return total_loss(exact, data.age_index[rows], positions, weights, settings.supervise)
 
 
 def learning_rate(schedule: Schedule, progress: float, peak: float) -> float:
@@ -303,17 +343,17 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
 def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, TripletPositions]:
     """Send a batch's rows and positions to the device."""
 
-    def send(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Tensor:
-        return torch.from_numpy(values).to(device, non_blocking=True)
+    def sent(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Tensor:
+        return send(torch.from_numpy(values), device)
 
     positions = TripletPositions(
-        send(batch.anchor),
-        send(batch.positive),
-        send(batch.negative),
-        send(batch.has_positive),
-        send(batch.has_negative),
+        sent(batch.anchor),
+        sent(batch.positive),
+        sent(batch.negative),
+        sent(batch.has_positive),
+        sent(batch.has_negative),
     )
-    return send(batch.rows), positions
+    return sent(batch.rows), positions
 
 
 class _EpochLosses:

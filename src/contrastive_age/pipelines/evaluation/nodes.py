@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.evaluation.metrics import check_predictions
-from contrastive_age.params import Effective
+from contrastive_age.params import Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 
 Faces = npt.NDArray[np.uint8]
@@ -20,7 +20,7 @@ def evaluate(
     folds: pd.DataFrame,
     model: dict[str, Any],
     setting: Effective,
-    device: str,
+    computing: Computing,
     training_folder: Path,
     fold: int,
 ) -> tuple[pd.DataFrame, dict[str, npt.NDArray[Any]]]:
@@ -32,7 +32,7 @@ def evaluate(
         folds: The protocol's folds.
         model: State dict of the trained network.
         setting: The protocol's effective values.
-        device: `auto`, `cpu` or `cuda`.
+        computing: Where to compute.
         training_folder: Where the fold's checkpoint lies: its model is stored by now, so it goes.
         fold: The fold to predict.
 
@@ -55,7 +55,7 @@ def evaluate(
     size = setting.training.image_size
     images = prepare(faces, rows_of(samples, faces, part), size)
     features, logits = predict(
-        network, images, size, setting.training.batch_size, choose_device(device)
+        network, images, size, setting.training.batch_size, choose_device(computing.device)
     )
     mean, std = expected_age(torch.from_numpy(logits), classes.values)
     predictions = part[["sample_id", "identity", "fold", "age"]].assign(

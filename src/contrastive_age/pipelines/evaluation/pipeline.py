@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Effective
+from contrastive_age.params import Computing, Effective
 from contrastive_age.pipelines.evaluation import nodes
 
 
@@ -18,10 +18,12 @@ def create_pipeline(fold: int) -> Pipeline:
         folds: Any,
         model: Any,
         setting: Effective,
-        device: str,
+        computing: Computing,
         training_folder: Path,
     ) -> Any:
-        return nodes.evaluate(samples, faces, folds, model, setting, device, training_folder, fold)
+        return nodes.evaluate(
+            samples, faces, folds, model, setting, computing, training_folder, fold
+        )
 
     return Pipeline(
         [
@@ -33,7 +35,7 @@ def create_pipeline(fold: int) -> Pipeline:
                     "folds",
                     "model",
                     "params:effective",
-                    "params:device",
+                    "params:computing",
                     "training_folder",
                 ],
                 outputs=["predictions", "outputs"],

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+from dataclasses import asdict
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,10 @@ import pandas as pd
 from contrastive_age.config import project_path
 from contrastive_age.faces import store
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Effective
+from contrastive_age.params import Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.triplets.nodes import training_part
-from contrastive_age.tracking import log_epoch
+from contrastive_age.tracking import log_epoch, tag_run
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +35,7 @@ def train(
     folds: pd.DataFrame,
     triplets: "TripletIndex",
     setting: Effective,
-    device: str,
+    computing: Computing,
     training_folder: Path,
     fold: int,
 ) -> Trained:
@@ -45,7 +47,7 @@ def train(
         folds: The protocol's folds.
         triplets: The index over the fold's training part.
         setting: The protocol's effective values.
-        device: `auto`, `cpu` or `cuda`.
+        computing: Where and how to compute.
         training_folder: Where checkpoints, the model and the history of this fold lie.
         fold: The fold that is tested, so not trained on.
 
@@ -69,7 +71,7 @@ def train(
     if done is not None:
         logger.info("%s, fold %d is trained already", setting.key, fold)
         return done
-    return _train(part, faces, rows, triplets, setting, device, training_folder, fold, made_by)
+    return _train(part, faces, rows, triplets, setting, computing, training_folder, fold, made_by)
 
 
 def _train(
@@ -78,7 +80,7 @@ def _train(
     rows: npt.NDArray[np.int64],
     triplets: "TripletIndex",
     setting: Effective,
-    device: str,
+    computing: Computing,
     training_folder: Path,
     fold: int,
     made_by: str,
@@ -87,6 +89,7 @@ def _train(
     from contrastive_age.model.losses import LossWeights
     from contrastive_age.model.network import AgeClasses, AgeNetwork
     from contrastive_age.training import loop
+    from contrastive_age.training.acceleration import Acceleration, resolve
     from contrastive_age.training.augmentation import Augmentation, prepare
 
     classes = AgeClasses(setting.age_min, setting.age_max)
@@ -95,8 +98,13 @@ def _train(
     load_initial_weights(
         network, weights if weights in NAMED else str(project_path(weights)), setting.seed
     )
+    images = prepare(faces, rows, setting.training.image_size)
+    device = loop.choose_device(computing.device)
+    wanted = Acceleration(**computing.acceleration.model_dump())
+    plan = resolve(wanted, device, images.nbytes, share=1 / computing.folds_at_once)
+    tag_run({"device": str(device), **asdict(plan)})
     history = loop.train(
-        prepare(faces, rows, setting.training.image_size),
+        images,
         part["age"].to_numpy(),
         triplets,
         network,
@@ -111,12 +119,15 @@ def _train(
         work_folder=training_folder,
         fingerprint=made_by,
         on_epoch=log_epoch,
-        progress=True,
+        # A terminal has room for the bar of one process.
+        progress=parent_process() is None,
         label=f"{setting.protocol} fold {fold}",
-        device=loop.choose_device(device),
+        device=device,
+        plan=plan,
     )
     history.attrs["fingerprint"] = made_by
-    return {name: tensor.cpu() for name, tensor in network.state_dict().items()}, history
+    state = network.state_dict()
+    return {name: tensor.cpu().contiguous() for name, tensor in state.items()}, history
 
 
 NAMED = ("imagenet", "none")

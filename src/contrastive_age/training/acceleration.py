@@ -1,0 +1,136 @@
+"""How a training is computed: precision, memory layout, and where its faces lie.
+
+None of it decides what is trained: results differ by rounding alone.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+Auto = Literal["auto"]
+Precision = Literal["float32", "bfloat16"]
+Residence = Literal["device", "host"]
+
+COMPILER = "inductor"
+# Faces may take this part of the memory; the rest is for the network, its gradients and the step.
+PART_FOR_FACES = 0.5
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """How to compute; `auto` is left to `resolve`.
+
+    Attributes:
+        precision: Of the network's forward and backward pass; losses and weights stay float32.
+        channels_last: Whether images lie pixel by pixel in memory, which GPUs like.
+        fused: Whether Adam changes all weights in one kernel.
+        compile: Whether the network is compiled first; pays when an epoch takes minutes.
+        residence: Whether all faces lie on the device, or on the host and are sent step by step.
+    """
+
+    precision: Auto | Precision = "auto"
+    channels_last: Auto | bool = "auto"
+    fused: Auto | bool = "auto"
+    compile: bool = False
+    residence: Auto | Residence = "auto"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An `Acceleration` without `auto`; by default the plain one, as on a CPU."""
+
+    precision: Precision = "float32"
+    channels_last: bool = False
+    fused: bool = False
+    compile: bool = False
+    residence: Residence = "device"
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """What may change the rounding: all but where the faces lie."""
+        return {name: value for name, value in asdict(self).items() if name != "residence"}
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """Lay the network out as planned, in place, and give what to call for a forward pass."""
+        if self.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if not self.compile:
+            return network
+        return cast(nn.Module, torch.compile(network, backend=COMPILER))
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """Lay images (n, 3, s, s) out as planned."""
+        return (
+            images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+        )
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Compute in the planned precision for as long as the block lasts."""
+        lower = self.precision == "bfloat16"
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)
+
+
+def resolve(
+    wanted: Acceleration, device: torch.device, image_bytes: int, share: float = 1.0
+) -> Plan:
+    """Choose for a device what is left to it.
+
+    A GPU computes in bfloat16 where it can, with channels last and a fused Adam, and holds the
+    faces if they take at most half of the memory that is free. Everything else is plain.
+
+    Args:
+        wanted: What is asked for; wins over the choice.
+        device: Where to train.
+        image_bytes: Size of the fold's training faces as prepared.
+        share: The part of the device's memory that this training may count on.
+    """
+    gpu = device.type == "cuda"
+
+    def choose(value: Any, on_gpu: Any, elsewhere: Any) -> Any:
+        if value != "auto":
+            return value
+        return on_gpu if gpu else elsewhere
+
+    lower = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    fits = not gpu or image_bytes <= PART_FOR_FACES * _memory(device, share)
+    return Plan(
+        precision=choose(wanted.precision, "bfloat16" if lower else "float32", "float32"),
+        channels_last=choose(wanted.channels_last, True, False),
+        fused=choose(wanted.fused, True, False),
+        compile=wanted.compile,
+        residence=choose(wanted.residence, "device" if fits else "host", "device"),
+    )
+
+
+def _memory(device: torch.device, share: float) -> float:
+    """Give the bytes to count on: what is free, and no more than the share of all."""
+    free, total = torch.cuda.mem_get_info(device)
+    return min(free, share * total)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Send a tensor of the host to the device, without waiting until it is there."""
+    if device.type != "cuda":
+        return values.to(device)
+    # Only from pinned memory is the copy asynchronous; torch keeps it until the copy is done.
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values).to(device, non_blocking=True)
+
+
+def gather(images: Tensor, rows: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    """Pick faces that lie on the host, and send them without waiting until they are there.
+
+    Args:
+        images: uint8 (n, 3, S, S) on the host.
+        rows: Which of them, (m,).
+        device: Where they are wanted.
+    """
+    shape = (len(rows), *images.shape[1:])
+    picked = torch.empty(shape, dtype=images.dtype, pin_memory=device.type == "cuda")
+    torch.index_select(images, 0, torch.from_numpy(rows), out=picked)
+    return picked.to(device, non_blocking=True)

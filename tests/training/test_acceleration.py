@@ -1,0 +1,298 @@
+"""Tests of the ways to compute: each against the plain float32 loop, and none that waits."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from contrastive_age.model.initialisation import load_initial_weights
+from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.network import AgeClasses, AgeNetwork, Outputs
+from contrastive_age.training import acceleration, loop
+from contrastive_age.training.acceleration import Acceleration, Plan, gather, resolve, send
+from contrastive_age.training.augmentation import frame_size
+from contrastive_age.training.loop import TrainingData, TrainingSettings, train
+from contrastive_age.triplets.index import build_index
+from contrastive_age.triplets.sampling import batches
+
+CLASSES = AgeClasses(20, 24)
+WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1, lambda_k=0.5)
+SETTINGS = TrainingSettings(epochs=2, batch_size=8, image_size=32)
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
+PLAIN = Plan()
+EVERYTHING = Plan("bfloat16", channels_last=True, fused=True, compile=True, residence="host")
+# How far losses (relative) and weights (absolute, each about 0.1) may be apart after six steps:
+# sums in another order round float32's 24 bits differently; bfloat16 has 8 bits, so that a gradient
+# near 0 may change its sign, and Adam then moves the weight the other way by about its rate.
+SAME = (0, 0)
+CLOSE = (1e-4, 1e-5)
+LOOSE = (3e-2, 1e-2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def part():
+    """Images that show their age by brightness, ages and the index over them."""
+    rng = np.random.default_rng(1)
+    ages = rng.integers(20, 25, size=20)
+    size = frame_size(32)
+    images = rng.integers(0, 60, size=(20, 3, size, size)) + (ages - 20)[:, None, None, None] * 45
+    return torch.from_numpy(images.astype(np.uint8)), ages, build_index(ages, np.arange(20) % 6)
+
+
+class SmallNetwork(nn.Module):
+    """What the loop needs of a network: features, logits, batch norm, several channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+        )
+        self.fc = nn.Linear(32, CLASSES.number)
+
+    def forward(self, images):
+        features = self.body(images).flatten(1)
+        return Outputs(features, self.fc(features))
+
+
+def small():
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return SmallNetwork()
+
+
+def resnet():
+    network = AgeNetwork(CLASSES)
+    load_initial_weights(network, "none", seed=5)
+    return network
+
+
+def run(part, plan, *, network=None, settings=SETTINGS, **options):
+    images, ages, index = part
+    network = network or small()
+    history = train(
+        images,
+        ages,
+        index,
+        network,
+        CLASSES,
+        settings=settings,
+        weights=WEIGHTS,
+        seed=5,
+        device=CPU,
+        plan=plan,
+        **options,
+    )
+    return history.drop(columns="seconds"), network.state_dict()
+
+
+@pytest.mark.parametrize("triplets", ["explicit", "shared"])
+@pytest.mark.parametrize(
+    ("change", "tolerance"),
+    [
+        ({"residence": "host"}, SAME),
+        ({"compile": True}, CLOSE),
+        ({"fused": True}, CLOSE),
+        ({"channels_last": True}, CLOSE),
+        ({"precision": "bfloat16"}, LOOSE),
+        (dataclasses.asdict(EVERYTHING), LOOSE),
+    ],
+    ids=["host", "compile", "fused", "channels_last", "bfloat16", "everything"],
+)
+def test_every_way_trains_like_the_plain_one(part, monkeypatch, triplets, change, tolerance):
+    monkeypatch.setattr(acceleration, "COMPILER", "aot_eager")
+    settings = dataclasses.replace(SETTINGS, triplets=triplets)
+    expected, weights = run(part, PLAIN, settings=settings)
+    found, changed = run(part, Plan(**change), settings=settings)
+    of_losses, of_weights = tolerance
+    np.testing.assert_allclose(found[TERMS], expected[TERMS], rtol=of_losses)
+    assert list(changed) == list(weights)
+    for name, tensor in weights.items():
+        torch.testing.assert_close(changed[name], tensor, rtol=0, atol=of_weights)
+
+
+@pytest.mark.parametrize(
+    ("plan", "tolerance"), [(Plan(channels_last=True, fused=True), 1e-4), (EVERYTHING, 2e-2)]
+)
+def test_the_first_step_of_a_resnet_is_alike(part, monkeypatch, plan, tolerance):
+    monkeypatch.setattr(acceleration, "COMPILER", "aot_eager")
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=20, triplets="shared")
+    expected, _ = run(part, PLAIN, network=resnet(), settings=settings)
+    found, _ = run(part, plan, network=resnet(), settings=settings)
+    np.testing.assert_allclose(found[TERMS], expected[TERMS], rtol=tolerance, atol=1e-6)
+
+
+def test_losses_are_exact_whatever_the_network_computes_in(part, monkeypatch):
+    seen = []
+    real = loop.total_loss
+    monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[0]) or real(*x))
+    run(part, Plan(precision="bfloat16"))
+    assert {x.dtype for outputs in seen for x in outputs} == {torch.float32}
+    # what bfloat16 has computed has 8 bits of mantissa
+    assert all(torch.equal(x.logits, x.logits.bfloat16().float()) for x in seen)
+
+
+@pytest.mark.parametrize("plan", [Plan(fused=True), EVERYTHING], ids=["fused", "everything"])
+def test_resumed_it_ends_like_one_never_interrupted(part, tmp_path, monkeypatch, plan):
+    monkeypatch.setattr(acceleration, "COMPILER", "aot_eager")
+    expected, weights = run(part, plan)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch, values):
+        if epoch == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(part, plan, work_folder=tmp_path, on_epoch=kill)
+    trained = []
+    found, resumed = run(
+        part, plan, work_folder=tmp_path, on_epoch=lambda epoch, values: trained.append(epoch)
+    )
+    assert trained == [2]
+    assert found.equals(expected)
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "used"),
+    [
+        ({"precision": "bfloat16"}, False),
+        ({"channels_last": True}, False),
+        ({"fused": True}, False),
+        ({"compile": True}, False),
+        ({"residence": "host"}, True),
+    ],
+)
+def test_a_checkpoint_of_another_arithmetic_is_not_used(
+    part, tmp_path, caplog, monkeypatch, change, used
+):
+    monkeypatch.setattr(acceleration, "COMPILER", "eager")
+    run(part, PLAIN, work_folder=tmp_path)
+    trained = []
+    with caplog.at_level(logging.INFO):
+        run(
+            part,
+            Plan(**change),
+            work_folder=tmp_path,
+            on_epoch=lambda epoch, values: trained.append(epoch),
+        )
+    assert trained == ([] if used else [1, 2])
+    assert ("made with other data or parameters" in caplog.text) is not used
+
+
+def test_by_default_a_cpu_computes_plainly():
+    assert resolve(Acceleration(), CPU, 10**15) == PLAIN
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """As on a GPU with 80 GB, of which 60 are free."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60 * 10**9, 80 * 10**9))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+
+@pytest.mark.parametrize(
+    ("image_bytes", "share", "residence"),
+    [
+        (30 * 10**9, 1, "device"),
+        (30 * 10**9 + 1, 1, "host"),
+        (10 * 10**9, 1 / 4, "device"),
+        (10 * 10**9 + 1, 1 / 4, "host"),
+    ],
+)
+def test_by_default_a_gpu_takes_what_makes_it_fast(gpu, image_bytes, share, residence):
+    expected = Plan("bfloat16", channels_last=True, fused=True, compile=False, residence=residence)
+    assert resolve(Acceleration(), CUDA, image_bytes, share) == expected
+
+
+def test_an_old_gpu_computes_in_float32(gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    assert resolve(Acceleration(), CUDA, 1).precision == "float32"
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA])
+@pytest.mark.parametrize("plan", [PLAIN, EVERYTHING])
+def test_what_is_asked_for_wins(gpu, device, plan):
+    assert resolve(Acceleration(**dataclasses.asdict(plan)), device, 10**15) == plan
+
+
+def test_gathered_faces_are_the_rows_in_their_order():
+    images = torch.arange(5 * 3 * 2 * 2, dtype=torch.uint8).reshape(5, 3, 2, 2)
+    rows = np.array([4, 0, 0, 2])
+    assert torch.equal(gather(images, rows, CPU), images[torch.from_numpy(rows)])
+    assert gather(images, rows[:0], CPU).shape == (0, 3, 2, 2)
+
+
+class Copies(TorchDispatchMode):
+    """Keeps what is copied between devices, and how often pinned memory was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent, self.fetched, self.pinned = [], [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.ops.aten._to_copy.default and kwargs.get("device") is not None:
+            route = args[0].device.type, kwargs["device"].type
+            if route == ("cpu", "cuda"):
+                self.sent.append(kwargs.get("non_blocking", False))
+            if route == ("cuda", "cpu"):
+                self.fetched.append(function)
+        self.pinned += bool(kwargs.get("pin_memory"))
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("residence", ["device", "host"])
+@pytest.mark.parametrize("triplets", ["explicit", "shared"])
+def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
+    """On a pretended GPU: what looks at a value there raises, as do mixed-up devices."""
+    images, ages, index = part
+    (batch, *_) = batches(index, triplets, 8, np.random.default_rng(0))
+    plan = Plan(channels_last=True, residence=residence)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with CUDA:
+            network = AgeNetwork(CLASSES)
+            age_index = torch.zeros(len(ages), dtype=torch.int64)
+            faces = torch.zeros(images.shape, dtype=torch.uint8)
+        data = TrainingData(faces if residence == "device" else images, age_index, index)
+        with Copies() as copies:
+            terms = loop._forward(
+                network,
+                data,
+                batch,
+                settings=SETTINGS,
+                weights=WEIGHTS,
+                plan=plan,
+                views=torch.Generator(),
+            )
+    assert {term.device.type for term in terms} == {"cuda"}
+    # rows, the triplets' five arrays, the views' geometry and, from the host, the faces
+    assert copies.sent == [True] * (7 if residence == "device" else 8)
+    assert copies.pinned == len(copies.sent)
+    assert copies.fetched == []
+
+
+def test_the_pretended_gpu_notices_who_looks():
+    with FakeTensorMode(), pytest.raises(Exception, match="_local_scalar_dense"):
+        send(torch.ones(1), CUDA).item()
