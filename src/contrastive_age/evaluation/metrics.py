@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import mean_absolute_error
 
 from contrastive_age.errors import DataError
 
@@ -119,7 +118,7 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
     sizes = pd.Series(np.abs(errors), index=predictions.index)
     scores = cs_by_years(errors)
     return {
-        "mae": float(mean_absolute_error(predictions["age"], predictions["predicted_age"])),
+        "mae": float(sizes.mean()),
         "mae_by_subject": float(sizes.groupby(predictions["identity"]).mean().mean()),
         "mae_constant": float(mae_constant),
         "bias": float(errors.mean()),
