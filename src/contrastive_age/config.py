@@ -1,6 +1,8 @@
 """The project's config loader: each protocol's effective values, and its setting's key in paths."""
 
+import copy
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,16 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def __getitem__(self, key: str) -> Any:
         """Give a configuration, with what this project adds to `parameters` and `catalog`."""
-        config = super().__getitem__(key)
         if key == "parameters":
-            return config | {"effective": self._effective(config)}
-        if key == "catalog":
-            return self._with_setting_keys(config)
-        return config
+            return copy.deepcopy(self._parameters)
+        config = super().__getitem__(key)
+        return self._with_setting_keys(config) if key == "catalog" else config
 
-    def _effective(self, config: dict[str, Any]) -> dict[str, Any]:
-        return {
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        """All parameters; a run asks for them several times, and reading the files takes long."""
+        config: dict[str, Any] = super().__getitem__("parameters")
+        effective = {
             "protocols": {
                 name: params.effective(config, name).model_dump() for name in config["protocols"]
             },
@@ -60,9 +63,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
             },
             "computing": params.computing(config).model_dump(),
         }
+        return config | {"effective": effective}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
-        values = super().__getitem__("parameters")
+        values = self._parameters
         keys = {name: params.effective(values, name).key for name in values["protocols"]}
         entries: dict[str, Any] = {}
         for entry, body in config.items():

@@ -21,7 +21,7 @@ def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
     samples, faces, folds -> triplets -> model, history -> predictions, outputs
     """
     return Pipeline(
-        triplets(fold) + training(fold) + evaluation(fold),
+        [triplets(fold), training(fold), evaluation(fold)],
         namespace=f"{protocol}.fold_{fold}",
         inputs={
             "samples": f"{source}.samples",
@@ -40,10 +40,10 @@ def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
 
     ingestion -> alignment -> splitting -> fold_0 ... fold_K-1 -> evaluation -> reporting
     """
-    parts: list[Pipeline] = [ingestion(source), alignment(source), splitting(protocol, source)]
+    parts = [ingestion(source), alignment(source), splitting(protocol, source)]
     parts += [fold_pipeline(protocol, source, fold) for fold in range(folds)]
     parts += [collection(protocol, folds), reporting(protocol, source, folds)]
-    return sum(parts, Pipeline([]))
+    return Pipeline(parts)
 
 
 def register_pipelines() -> dict[str, Pipeline]:

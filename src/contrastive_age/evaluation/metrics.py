@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import mean_absolute_error
 
 from contrastive_age.errors import DataError
 
@@ -116,10 +115,12 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
     if not math.isfinite(mae_constant):
         raise ValueError(f"the constant predictor's MAE is {mae_constant}, not a finite number")
     errors = signed_errors(predictions)
+    if not np.isfinite(errors).all():
+        raise ValueError("a prediction or an age is NaN or infinite")
     sizes = pd.Series(np.abs(errors), index=predictions.index)
     scores = cs_by_years(errors)
     return {
-        "mae": float(mean_absolute_error(predictions["age"], predictions["predicted_age"])),
+        "mae": float(sizes.mean()),
         "mae_by_subject": float(sizes.groupby(predictions["identity"]).mean().mean()),
         "mae_constant": float(mae_constant),
         "bias": float(errors.mean()),
@@ -147,19 +148,21 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
     """
     ids = predictions["sample_id"]
     wanted = folds["sample_id"]
-    both = predictions.merge(
-        folds, on="sample_id", suffixes=("", "_wanted"), validate="many_to_one"
-    )
+    row = pd.Index(wanted).get_indexer(pd.Index(ids))
+    known = row >= 0
+    own, listed = predictions[known], folds.iloc[row[known]]
     values = predictions[["predicted_age", "predicted_std"]].to_numpy(dtype=np.float64)
     finite = np.isfinite(values).all(axis=1)
     found = {
-        "without a prediction": wanted[~wanted.isin(ids)],
-        "predicted but in no fold": ids[~ids.isin(wanted)],
+        "without a prediction": wanted[np.bincount(row[known], minlength=len(folds)) == 0],
+        "predicted but in no fold": ids[~known],
         "predicted more than once": ids[ids.duplicated()],
-        "predicted in another fold than their own": both["sample_id"][
-            both["fold"] != both["fold_wanted"]
+        "predicted in another fold than their own": ids[known][
+            own["fold"].to_numpy() != listed["fold"].to_numpy()
         ],
-        "with another age than in the folds": both["sample_id"][both["age"] != both["age_wanted"]],
+        "with another age than in the folds": ids[known][
+            own["age"].to_numpy() != listed["age"].to_numpy()
+        ],
         "with a prediction that is not finite": ids[~finite],
     }
     complaints = [

@@ -1,13 +1,12 @@
 """Numpy archives and torch state dicts: written beside and renamed, and loaded without pickles."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from kedro.io import AbstractDataset
 
 from contrastive_age.files import replacing
+from contrastive_age.io.local import LocalFile
 
 if TYPE_CHECKING:
     import torch
@@ -17,22 +16,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class _File(AbstractDataset[Any, Any]):
-    """What the datasets of this module share: one local file."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Remember the file."""
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class ArrayArchive(_File):
+class ArrayArchive(LocalFile):
     """Named arrays in one `.npz` file."""
 
     def load(self) -> Arrays:
@@ -46,7 +30,7 @@ class ArrayArchive(_File):
             np.savez(beside, **data)  # type: ignore[arg-type]
 
 
-class TripletIndexFile(_File):
+class TripletIndexFile(LocalFile):
     """The triplet index of a training part."""
 
     def load(self) -> "TripletIndex":
@@ -60,7 +44,7 @@ class TripletIndexFile(_File):
         data.save(self._filepath)
 
 
-class StateDict(_File):
+class StateDict(LocalFile):
     """A torch state dict, loaded onto the CPU with `weights_only`."""
 
     def load(self) -> "dict[str, torch.Tensor]":

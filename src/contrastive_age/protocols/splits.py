@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold
 
 from contrastive_age.errors import DataError
 
@@ -35,6 +34,8 @@ def random_split(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     Raises:
         DataError: When there are fewer images than folds.
     """
+    from sklearn.model_selection import KFold
+
     _check_enough(folds, len(samples), "images")
     splitter = KFold(folds, shuffle=True, random_state=seed)
     return _table(samples, _numbered(splitter.split(np.empty(len(samples))), len(samples)))
@@ -58,6 +59,8 @@ def subject_exclusive(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFr
     Raises:
         DataError: When there are fewer subjects than folds.
     """
+    from sklearn.model_selection import GroupKFold
+
     codes, subjects = pd.factorize(samples["identity"], sort=True)
     _check_enough(folds, len(subjects), "subjects")
     labels = np.random.default_rng(seed).permutation(len(subjects))

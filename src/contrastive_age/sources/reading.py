@@ -1,5 +1,6 @@
 """What all raw layouts share: the table of samples, the files behind it, and what was rejected."""
 
+import functools
 import hashlib
 import io
 import logging
@@ -9,14 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import pandera.errors
-import pandera.pandas as pa
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 logger = logging.getLogger(__name__)
 
@@ -41,30 +44,6 @@ _FILE_TYPES = {
     "digest": "str",
     "problem": "str",
 }
-
-_SAMPLES = pa.DataFrameSchema(
-    {
-        "sample_id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
-        "path": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
-        "identity": pa.Column(str, pa.Check.str_length(min_value=1)),
-        "age": pa.Column("int64", pa.Check.in_range(AGE_MIN, AGE_MAX)),
-        "sex": pa.Column(str, pa.Check.isin(["F", "M"]), nullable=True, required=False),
-        "race": pa.Column(str, nullable=True, required=False),
-        "capture": pa.Column("int64", pa.Check.ge(0), required=False),
-    },
-    index=pa.Index("int64"),
-    checks=[
-        pa.Check(
-            lambda table: table["sample_id"].is_monotonic_increasing,
-            error="the table is not sorted by sample_id",
-        ),
-        pa.Check(
-            lambda table: table.index.equals(pd.RangeIndex(len(table))),
-            error="the index does not run from 0 without gaps",
-        ),
-    ],
-    strict=True,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +75,10 @@ def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
     Raises:
         DataError: The table breaks the contract; the message lists every breach.
     """
+    import pandera.errors
+
     try:
-        _SAMPLES.validate(samples, lazy=True)
+        _schema().validate(samples, lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
         breaches = [
@@ -112,6 +93,35 @@ def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
             "The samples table breaks its contract; read the source again. " + "; ".join(breaches)
         ) from error
     return samples
+
+
+@functools.cache
+def _schema() -> "pa.DataFrameSchema":
+    import pandera.pandas as pa
+
+    return pa.DataFrameSchema(
+        {
+            "sample_id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
+            "path": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
+            "identity": pa.Column(str, pa.Check.str_length(min_value=1)),
+            "age": pa.Column("int64", pa.Check.in_range(AGE_MIN, AGE_MAX)),
+            "sex": pa.Column(str, pa.Check.isin(["F", "M"]), nullable=True, required=False),
+            "race": pa.Column(str, nullable=True, required=False),
+            "capture": pa.Column("int64", pa.Check.ge(0), required=False),
+        },
+        index=pa.Index("int64"),
+        checks=[
+            pa.Check(
+                lambda table: table["sample_id"].is_monotonic_increasing,
+                error="the table is not sorted by sample_id",
+            ),
+            pa.Check(
+                lambda table: table.index.equals(pd.RangeIndex(len(table))),
+                error="the index does not run from 0 without gaps",
+            ),
+        ],
+        strict=True,
+    )
 
 
 def walk(folder: Path, below: str = "") -> Iterator[str]:
@@ -342,7 +352,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
             f"the first of them: {reasons}. Correct the files or their names and run again."
         )
-    order = [column for column in _SAMPLES.columns if column in rows.columns]
+    order = [column for column in _schema().columns if column in rows.columns]
     samples = check_samples(rows[order].reset_index(drop=True))
     logger.info("%s: %d samples, %d rejected.", place, len(samples), len(everything))
     return Reading(samples, everything)
