@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint docs viz mlflow
+.PHONY: setup demo test lint docs viz mlflow bench
 
 setup: $(STAMP)
 
@@ -34,3 +34,6 @@ viz: setup
 
 mlflow: setup
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+
+bench: setup
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
