@@ -126,14 +126,11 @@ def compare(
     Returns:
         Ours and the plain loop's passes, the second pass and the pass with a new photo.
     """
-    compared = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as work:
-            compared.append((ours(folder, paths, Path(work)), plain(folder, paths)))
     with tempfile.TemporaryDirectory() as work:
-        ours(folder, paths, Path(work))
-        again = ours(folder, paths, Path(work))
-        return compared, again, ours(folder, [*paths, one_more], Path(work))
+        folders = [Path(work) / str(number) for number in range(rounds)]
+        compared = [(ours(folder, paths, own), plain(folder, paths)) for own in folders]
+        again = ours(folder, paths, folders[-1])
+        return compared, again, ours(folder, [*paths, one_more], folders[-1])
 
 
 def error(points: Points, truth: Points) -> float:

@@ -7,11 +7,7 @@ from kedro.io import AbstractDataset
 
 
 class LocalFile(AbstractDataset[Any, Any]):
-    """One file on this machine's disk; a subclass loads and saves it.
-
-    Our datasets stand on this and not on those of kedro-datasets, whose packages import pyplot and
-    clients of databases: two seconds before the first node of every run.
-    """
+    """One file on this machine's disk; a subclass loads and saves it."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Remember the file."""

@@ -1,0 +1,116 @@
+"""Each benchmark in its smallest form: it runs, and says something of everything it compares."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import (
+    alignment,
+    growth,
+    made_up,
+    shared_batches,
+    shared_on_fgnet,
+    startup,
+    training_loop,
+)
+from benchmarks.measuring import Result
+from contrastive_age.sources.reading import check_samples
+from contrastive_age.triplets.index import build_index
+from contrastive_age.triplets.sampling import Mode, batches
+
+TINY = training_loop.Size(rows=8, epochs=1, batch_size=4, image_size=32, rounds=1)
+
+
+def _check(result: Result, lines: int) -> None:
+    assert len(result.comparisons) == lines
+    assert all(math.isfinite(comparison.ratio) for comparison in result.comparisons)
+    assert result.title
+    assert result.details
+
+
+def test_shared_batches() -> None:
+    _check(shared_batches.run(TINY), lines=1)
+
+
+def test_training_loop() -> None:
+    _check(training_loop.run(TINY), lines=2)
+
+
+@pytest.mark.parametrize("mode", ["explicit", "shared"])
+def test_the_images_of_an_epoch_are_counted(mode: Mode) -> None:
+    index = build_index([3, 3, 3, 40, 40, 41], [0, 1, 1, 2, 3, 3])
+    made = batches(index, mode, 2, np.random.default_rng(0))
+    assert training_loop.images_an_epoch(index, mode) == sum(len(batch.rows) for batch in made)
+
+
+def test_a_gpu_is_measured_over_whole_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    bare = training_loop.Bare(TINY, torch.device("cpu"))
+    steps: list[int] = []
+    monkeypatch.setattr(bare, "step", steps.append)
+    training_loop.one_after_the_other(lambda: None, bare, images=10, a_step=4)
+    assert steps == [4, 4, 4]
+
+
+def test_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_this_process(_: str, *arguments: str) -> dict[str, float]:
+        if arguments[0] == "--faces":
+            return vars(growth.measure_faces(10))
+        values = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        return vars(growth.measure(values["--task"], int(values["--rows"]), 1))
+
+    monkeypatch.setattr(growth, "in_child", in_this_process)
+    _check(growth.run(sizes=(200, 400), repeats=1, face_rows=10), lines=len(growth.TASKS) + 1)
+
+
+def test_growth_in_a_process_of_its_own() -> None:
+    cost = growth.in_child("benchmarks.growth", "--task", "random split", "--rows", "200")
+    assert set(cost) == {"seconds", "peak"}
+
+
+def test_made_up_samples_keep_the_contract() -> None:
+    samples = made_up.samples(21)
+    check_samples(samples)
+    assert len(samples) == 21
+    assert samples["identity"].nunique() == 6
+
+
+def test_alignment() -> None:
+    _check(alignment.run(photos=1, rounds=1), lines=2)
+
+
+def test_startup() -> None:
+    _check(startup.run(rounds=1), lines=2)
+
+
+def test_fgnet_commands_and_table(tmp_path: Path) -> None:
+    given = shared_on_fgnet.parameters("shared", 2, tmp_path, tmp_path / "weights.pth")
+    (params,) = [part for part in shared_on_fgnet.command(given) if part.startswith("--params=")]
+    for part in (
+        f"raw_root={tmp_path}",
+        "seed=2",
+        "triplets.mode=shared",
+        "training.image_size=48",
+    ):
+        assert part in params
+    outcomes = [
+        shared_on_fgnet.Outcome("shared", 0, 5.0, [4.0, 6.0]),
+        shared_on_fgnet.Outcome("shared", 1, 5.2, [5.2, 5.2]),
+        shared_on_fgnet.Outcome("explicit", 0, 5.3, [5.3, 5.3]),
+    ]
+    text = shared_on_fgnet.report(outcomes)
+    assert "| shared | 0 | 5.000 | 4.00, 6.00 |" in text
+    assert "shared: mean 5.100, spread 0.200 over 2 seeds" in text
+    assert "shared minus explicit: -0.200 years" in text
+
+
+def test_fgnet_metrics_are_found_by_the_key_of_their_setting(tmp_path: Path) -> None:
+    found = {
+        shared_on_fgnet.metrics_file(shared_on_fgnet.parameters(mode, seed, tmp_path, tmp_path))
+        for mode, seed in shared_on_fgnet.RUNS
+    }
+    assert len(found) == len(shared_on_fgnet.RUNS)
+    assert {path.parts[-3] for path in found} == {"fgnet_se"}
