@@ -1,5 +1,7 @@
 """Our datasets keep what they are given, and never leave half a file."""
 
+import base64
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -36,3 +38,23 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
     Picture(filepath=str(tmp_path / "picture.png")).save(figure)
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_previews_are_of_the_kinds_that_kedro_viz_draws(tmp_path: Path) -> None:
+    table = Table(filepath=str(tmp_path / "table.parquet"))
+    table.save(pd.DataFrame({"age": [3, 40, 50]}))
+    assert table.preview(nrows=2)["data"] == [[3], [40]]
+    document = Document(filepath=str(tmp_path / "document.json"))
+    document.save({"n": 1})
+    assert json.loads(document.preview()) == {"n": 1}
+    picture = Picture(filepath=str(tmp_path / "picture.png"))
+    picture.save(Figure())
+    assert base64.b64decode(picture.preview()).startswith(b"\x89PNG")
+
+
+def test_any_fsspec_path_will_do() -> None:
+    dataset = Table(filepath="memory://folder/table.parquet")
+    assert not dataset.exists()
+    dataset.save(pd.DataFrame({"age": [3]}))
+    assert dataset.exists()
+    assert dataset.load()["age"].tolist() == [3]
