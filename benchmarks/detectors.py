@@ -16,21 +16,28 @@ from typing import Any
 import numpy as np
 
 from contrastive_age.faces.alignment import POINTS
-from contrastive_age.faces.detection import Detector, load_mtcnn
+from contrastive_age.faces.detection import ATTEMPTS, BATCH_SIZE, Detector, load_mtcnn
+from contrastive_age.sources.drawing import draw_face
 
 STAMPS = "CONTRASTIVE_AGE_STAMPS"
-"""Environment variable: the folder where workers note when they have loaded the detector."""
+"""Environment variable: the folder where workers note when they have their detector ready."""
 
 
-def load_and_stamp() -> Detector:
-    """Load MTCNN in a worker, and note the time."""
+def load_warm() -> Detector:
+    """Load MTCNN in a worker, let it look at drawn faces once, and note the time.
+
+    On the first call TensorFlow builds its graphs, which takes seconds.
+    """
     detector = load_mtcnn()
+    first = ATTEMPTS[0]
+    faces = [draw_face(number, 30, size=first.side) for number in range(BATCH_SIZE)]
+    detector([np.asarray(face) for face in faces], first.thresholds)
     (Path(os.environ[STAMPS]) / str(os.getpid())).write_text(repr(time.time()))
     return detector
 
 
 def stamps(folder: Path) -> list[float]:
-    """Read when each worker had loaded its detector."""
+    """Read when each worker had its detector ready."""
     return [float(path.read_text()) for path in folder.iterdir()]
 
 
@@ -42,14 +49,15 @@ def main(folder: Path, paths: Sequence[str]) -> None:
     from PIL import Image
 
     mtcnn = MTCNN()
-    loaded = time.time()
+    mtcnn.detect_faces(np.asarray(draw_face(0, 30, size=400)))
+    ready = time.time()
     points: list[list[list[float]] | None] = []
     for path in paths:
         with Image.open(folder / path) as image:
             faces = mtcnn.detect_faces(np.asarray(image.convert("RGB")))
         points.append(_largest(faces) if faces else None)
-    seconds = time.time() - loaded
-    print(json.dumps({"seconds": seconds, "loading": loaded - started, "points": points}))
+    seconds = time.time() - ready
+    print(json.dumps({"seconds": seconds, "loading": ready - started, "points": points}))
 
 
 def _largest(faces: list[dict[str, Any]]) -> list[list[float]]:

@@ -19,7 +19,7 @@ TARGET = 2.5
 
 def run(size: Size | None = None, device: str = "cpu") -> Result:
     """Train an epoch in each mode in turn."""
-    size = size or (Size(rows=256, rounds=4) if device == "cpu" else replace(GPU_SIZE, rounds=4))
+    size = size or (Size(rounds=4) if device == "cpu" else replace(GPU_SIZE, rounds=4))
     where = torch.device(device)
     side = frame_size(size.image_size)
     noise = torch.Generator().manual_seed(0)
