@@ -132,7 +132,7 @@ def draw(folder: Path, photos: int) -> list[str]:
     return paths
 
 
-def run(photos: int = 100, rounds: int = 2) -> Result:
+def run(photos: int = 200, rounds: int = 2) -> Result:
     """Measure on drawn faces."""
     with tempfile.TemporaryDirectory() as folder:
         paths = draw(Path(folder), photos + 1)

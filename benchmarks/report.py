@@ -91,4 +91,8 @@ def _cell(comparison: Comparison | None) -> str:
     ours, reference = statistics.median(comparison.ours), statistics.median(comparison.reference)
     missed = "" if comparison.met else " *"
     unit = f" {comparison.unit}" if comparison.unit else ""
-    return f"{comparison.ratio:.2f}{missed} ({ours:.3g} / {reference:.3g}{unit})"
+    return f"{comparison.ratio:.2f}{missed} ({_number(ours)} / {_number(reference)}{unit})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

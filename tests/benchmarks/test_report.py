@@ -29,7 +29,7 @@ def test_the_table_has_a_column_a_device_and_a_line_a_comparison() -> None:
     speed = next(line for line in lines if line[:1] == ["speed"])
     assert speed == [
         *["speed", "≥", "1.9", "2.00", "(20", "/", "10", "images/s)"],
-        *["0.80", "*", "(4e+03", "/", "5e+03", "images/s)"],
+        *["0.80", "*", "(4,000", "/", "5,000", "images/s)"],
     ]
     start = next(line for line in lines if line[:1] == ["start"])
     assert start == ["start", "≤", "1.3", "1.50", "*", "(4.5", "/", "3", "s)"]
