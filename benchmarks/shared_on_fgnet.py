@@ -44,10 +44,10 @@ class Outcome:
 def parameters(mode: str, seed: int, raw_root: Path, weights: Path) -> dict[str, Any]:
     """Give the parameters of one run as Kedro takes them."""
     return {
-        "raw_root": str(raw_root.absolute()),
+        "raw_root": str(raw_root.resolve()),
         "seed": seed,
         "triplets": {"mode": mode},
-        "model": {"weights": str(weights.absolute())},
+        "model": {"weights": str(weights.resolve())},
         **BUDGET,
     }
 

@@ -17,6 +17,7 @@ from contrastive_age.files import fingerprint
 from contrastive_age.params import Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.triplets.nodes import training_part
+from contrastive_age.provenance import versions
 from contrastive_age.tracking import log_epoch, tag_run
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def train(
         _fingerprint_of(faces),
         setting.model_dump(mode="json"),
         _digest(setting.model.weights),
+        versions(),
         fold,
     )
     done = _finished(training_folder, made_by)
