@@ -1,0 +1,248 @@
+"""The paper's tables with ours beside them: nothing published lost, nothing of ours misplaced."""
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from contrastive_age import params
+from contrastive_age.reporting import paper, published
+from contrastive_age.reporting.results import Group, Measured, group_seeds
+
+MakeRun = Callable[..., Measured]
+
+TABLES = {2: paper.table_2, 3: paper.table_3, 4: paper.table_4}
+AUDIT = {
+    "n": 1002,
+    "identities": 82,
+    "age_bins": {"0-19": 710, "20-39": 223, "40-59": 61, "60+": 8},
+    "manifest_hash": "abcd" * 16,
+}
+
+
+@pytest.fixture
+def groups(several: list[Measured]) -> list[Group]:
+    return group_seeds(several)
+
+
+def all_tables(groups: list[Group]) -> dict[str, pd.DataFrame]:
+    return {
+        "2": paper.table_2(groups),
+        "3": paper.table_3(groups),
+        "4": paper.table_4(groups),
+        "5": paper.table_5(groups),
+        "6": paper.table_6(groups),
+    }
+
+
+def test_table_1_sets_counts_beside_the_published() -> None:
+    table = paper.table_1({"fgnet": AUDIT}).set_index(["data_set", "origin"])
+    bins = ["0-19", "20-39", "40-59", "60+", "total"]
+    assert table.loc[("MORPH II", "published"), bins].tolist() == [7469, 31682, 15649, 334, 55134]
+    assert table.loc[("FG-NET", "here"), bins].tolist() == [710, 223, 61, 8, 1002]
+    assert table.loc[("FG-NET", "here"), "difference"] == "none"
+    assert table.loc[("MORPH II", "here"), "status"] == "not run"
+    assert table.loc[("MORPH II", "here"), "command"] == (
+        "kedro run --pipeline=morph_se --tags=ingestion"
+    )
+
+
+def test_table_1_says_where_counts_differ_and_what_is_drawn() -> None:
+    audit = AUDIT | {"age_bins": {"0-19": 700, "20-39": 224, "40-59": 61, "60+": 8}}
+    other = AUDIT | {"n": 5}
+    table = paper.table_1({"fgnet": audit, "utkface": other}, drawn={"fgnet"})
+    here = table[table["origin"] == "here"].set_index("data_set")
+    assert here.loc["FG-NET", "difference"] == "0-19: -10, 20-39: +1"
+    assert bool(here.loc["FG-NET", "drawn_faces"])
+    assert here.loc["UTKFace", "total"] == 5
+    assert here.loc["UTKFace", "difference"] == ""
+
+
+@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("nothing", [True, False])
+def test_every_published_number_stands_once(
+    number: int, nothing: bool, groups: list[Group]
+) -> None:
+    table = TABLES[number]([] if nothing else groups)
+    printed = published.table(number)
+    for column in printed["column"].unique():
+        wanted = printed[printed["column"] == column].set_index("row")["value"]
+        found = table[table[column].notna()].set_index("method")[column]
+        assert found.to_dict() == wanted.to_dict()
+        assert len(found) == len(wanted)
+
+
+@pytest.mark.parametrize("nothing", [True, False])
+def test_every_published_number_of_tables_5_and_6_stands_once(
+    nothing: bool, groups: list[Group]
+) -> None:
+    found = all_tables([] if nothing else groups)
+    for number, row in ((5, "row"), (6, "loss")):
+        table = found[str(number)].dropna(subset="published")
+        wanted = published.table(number).set_index(["row", "column"])["value"]
+        assert table.set_index([row, "column"])["published"].to_dict() == wanted.to_dict()
+        assert len(table) == len(wanted)
+
+
+def test_with_nothing_run_every_cell_of_ours_has_a_command_that_would(
+    given: dict[str, Any],
+) -> None:
+    cells = {"2": 4, "3": 4, "4": 4, "5": 8, "6": 28}
+    for name, table in all_tables([]).items():
+        missing = table[table["status"] == "not run"]
+        assert len(missing) == cells[name]
+        assert not (table["status"] == "measured").any()
+        for call, losses in zip(missing["command"], missing["losses"], strict=True):
+            assert_runs(call, losses, given)
+        assert (table.loc[table["status"] == "", "command"] == "").all()
+
+
+def assert_runs(call: str, losses: str, given: dict[str, Any]) -> None:
+    words = shlex.split(call)
+    assert words[:2] == ["kedro", "run"]
+    options = dict(word.removeprefix("--").split("=", 1) for word in words[2:])
+    name, setting = options["params"].split("=")
+    assert name == "setting"
+    effective = params.effective(given | {"setting": setting}, options["pipeline"])
+    assert effective.model.weights == "imagenet"
+    from contrastive_age.reporting.results import papers_losses
+
+    assert effective.loss.model_dump() == papers_losses(losses, options["pipeline"])
+
+
+def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict[str, Any]) -> None:
+    runs = [
+        make_run("morph_se", "binary", seed, run_id=f"r{seed}", mae_interval=None)
+        for seed in (0, 1)
+    ]
+    (group,) = group_seeds(runs)
+    table = paper.table_3([group]).set_index("method")
+    cell = table.loc["Ours (binary loss)"]
+    assert cell["SE(I)"] == 2.43
+    assert cell["status"] == "measured"
+    assert cell["mae"] == pytest.approx(sum(run.metrics["mae"] for run in runs) / 2)
+    assert cell["mae_low"] < cell["mae"] < cell["mae_high"]
+    assert cell["seed_sd"] == pytest.approx(group.seed_sd)
+    assert (cell["seeds"], cell["start"], cell["command"]) == ("0, 1", "ImageNet", "")
+    assert cell["budget"].startswith("224 px, 100 epochs")
+    assert (cell["images"], cell["subjects"], cell["folds"]) == (60, 12, 3)
+    assert not cell["drawn_faces"]
+    assert cell["manifest_hash"] == runs[0].metrics["manifest_hash"]
+    assert cell["runs"] == "; ".join(f"{run.key} (MLflow {run.run_id})" for run in runs)
+
+
+def test_a_stand_in_leaves_the_cell_of_imagenet_not_run(
+    make_run: MakeRun, small: dict[str, Any]
+) -> None:
+    table = paper.table_3(group_seeds([make_run("morph_se", "mv", budget=small)]))
+    ours = table[table["method"] == "MV, our network"]
+    assert ours["status"].tolist() == ["not run", "measured"]
+    assert ours["start"].iloc[1] == "resnet18_imagenet_partial.pth (not ImageNet)"
+    assert table["SE(I)"].notna().sum() == 4
+
+
+def test_what_mv_published_and_what_our_network_does_are_different_rows(
+    make_run: MakeRun,
+) -> None:
+    groups = group_seeds([make_run("morph_se", "mv"), make_run("morph_se", "ce")])
+    for table, column in ((paper.table_3(groups), "method"), (paper.table_6(groups), "loss")):
+        measured = table[table["status"] == "measured"]
+        assert set(measured[column]) == {"MV, our network", "CE, our network"}
+    sixth = paper.table_6(groups).set_index(["loss", "column"])
+    assert (sixth.loc["MV", "status"] == "").all()
+    assert "another network" in sixth.loc[("MV", "MORPH II (SE)"), "note"]
+
+
+def test_five_folds_of_fgnet_have_a_column_of_their_own(
+    make_run: MakeRun, small: dict[str, Any]
+) -> None:
+    groups = group_seeds([make_run("fgnet_se", "triplet", budget=small)])
+    table = paper.table_6(groups)
+    (cell,) = table[table["status"] == "measured"].to_dict("records")
+    assert (cell["loss"], cell["column"]) == ("MV + Triplet", "FG-NET (SE)")
+    assert pd.isna(cell["published"])
+    fourth = paper.table_4(groups)
+    assert not (fourth["status"] == "measured").any()
+
+
+def test_other_weights_of_the_losses_are_in_no_cell(make_run: MakeRun) -> None:
+    groups = group_seeds([make_run("morph_se", "binary", loss={"lambda_c": 8.0})])
+    for table in all_tables(groups).values():
+        assert not (table["status"] == "measured").any()
+    (row,) = paper.all_measured(groups).to_dict("records")
+    assert row["losses"] == "MV + Cosine (λ_c 8)"
+
+
+def test_several_budgets_of_a_cell_are_all_there(make_run: MakeRun, small: dict[str, Any]) -> None:
+    shorter = {"training": {"epochs": 10}}
+    groups = group_seeds(
+        make_run("morph_se", "mv", budget=budget) for budget in (small, shorter, None)
+    )
+    table = paper.table_3(groups)
+    ours = table[table["method"] == "MV, our network"]
+    assert ours["budget"].str.split(",").str[1].tolist() == [
+        " 100 epochs",
+        " 10 epochs",
+        " 8 epochs",
+    ]
+
+
+def test_in_another_environment_its_own_budget_is_what_is_asked_for(make_run: MakeRun) -> None:
+    drawn = make_run("morph_se", "mv", budget={"model": {"weights": "none"}}, demo=True)
+    table = paper.table_3(group_seeds([drawn]), environment="demo")
+    ours = table[table["method"].str.endswith("network")].set_index("method")
+    assert ours.loc["MV, our network", "status"] == "measured"
+    assert bool(ours.loc["MV, our network", "drawn_faces"])
+    assert ours.loc["CE, our network", "command"] == (
+        "kedro run --env=demo --pipeline=morph_se --params=setting=ce"
+    )
+
+
+def test_table_5_lays_variances_beside_the_published(
+    make_run: MakeRun, identity: dict[str, Any], small: dict[str, Any]
+) -> None:
+    other = identity | {"variance": identity["variance"] | {"features": 0.5}}
+    groups = group_seeds(
+        [
+            make_run("morph_se", "mv", 0, identity=identity),
+            make_run("morph_se", "mv", 1, identity=other),
+            make_run("morph_se", "mv", 2),
+            make_run("fgnet_se", "ternary", budget=small, identity=identity),
+            make_run("fgnet_se", "binary", budget=small, identity=identity),
+        ]
+    )
+    table = paper.table_5(groups)
+    measured = table[table["status"] == "measured"].set_index(["row", "column"])
+    assert measured["here"].to_dict() == pytest.approx(
+        {
+            ("MORPH II μ(V_f)", "MV"): 0.4,
+            ("MORPH II μ(V_s)", "MV"): 0.0004,
+            ("FG-NET μ(V_f)", "Ours"): 0.3,
+            ("FG-NET μ(V_s)", "Ours"): 0.0004,
+        }
+    )
+    # five folds stand beside the paper's protocol, not for it
+    ours = table[(table["row"] == "FG-NET μ(V_f)") & (table["column"] == "Ours")]
+    assert ours["protocol"].tolist() == ["fgnet_lopo", "fgnet_se"]
+    assert ours["status"].tolist() == ["not run", "measured"]
+
+
+def test_everything_that_was_run_is_listed_once(
+    groups: list[Group], several: list[Measured]
+) -> None:
+    table = paper.all_measured(groups)
+    assert len(table) == len(groups)
+    keys = [run.key for run in several]
+    assert sorted(word.split()[0] for runs in table["runs"] for word in runs.split("; ")) == sorted(
+        keys
+    )
+    assert paper.all_measured([]).empty
+
+
+def test_means_over_seeds_are_those_of_a_loop(make_run: MakeRun) -> None:
+    runs = [make_run(seed=seed) for seed in (0, 1, 2)]
+    (row,) = paper.all_measured(group_seeds(runs)).to_dict("records")
+    for name in ("bias", "cs5", "mae_by_subject", "mae_constant"):
+        assert row[name] == pytest.approx(sum(run.metrics[name] for run in runs) / 3)
