@@ -1,0 +1,86 @@
+"""What the λ curves show: points, intervals and labels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from contrastive_age.errors import DataError
+from contrastive_age.reporting import analyses, curves
+from contrastive_age.reporting.results import Measured, group_seeds
+
+
+def points(weights: list[float], term: str, other: float = 8.0) -> pd.DataFrame:
+    mae = [5.0 - 0.1 * place for place in range(len(weights))]
+    fixed = "lambda_t" if term == "lambda_c" else "lambda_c"
+    return pd.DataFrame(
+        {term: weights, fixed: other, "margin": 0.2, "mae": mae}
+        | {"mae_low": [value - 0.3 for value in mae], "mae_high": [value + 0.4 for value in mae]}
+    )
+
+
+def line_and_bars(axes: Axes, place: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    line, _, (bars,) = axes.containers[place].get_children()[0], None, axes.containers[place][2]
+    return np.asarray(line.get_xydata()), np.asarray(bars.get_segments())
+
+
+def test_the_cosine_curve_draws_each_point_with_its_interval() -> None:
+    table = points([10.0, 0.0, 4.0], "lambda_c")
+    (axes,) = curves.cosine_curve(table).axes
+    line, bars = line_and_bars(axes)
+    ordered = table.sort_values("lambda_c")
+    np.testing.assert_allclose(line, ordered[["lambda_c", "mae"]])
+    np.testing.assert_allclose(bars[:, :, 1], ordered[["mae_low", "mae_high"]])
+    assert "lambda_c" in axes.get_xlabel()
+    assert axes.get_ylabel() == "MAE (years)"
+    assert axes.get_title(loc="left") == "Sensitivity on test folds"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "4", "10"]
+
+
+def test_triplet_curves_draw_a_curve_a_cosine_weight() -> None:
+    table = pd.concat([points([0.0, 1.0, 5.0], "lambda_t", other) for other in (8.0, 10.0)])
+    (axes,) = curves.triplet_curves(table).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        r"$\lambda_c$ = 8",
+        r"$\lambda_c$ = 10",
+    ]
+    first, second = (line_and_bars(axes, place)[0] for place in (0, 1))
+    np.testing.assert_allclose(first[:, 1], second[:, 1])
+    # side by side, so that both sets of bars are seen
+    assert (second[:, 0] > first[:, 0]).all()
+
+
+def test_curves_with_other_margins_are_told_apart() -> None:
+    one = points([0.0, 1.0, 5.0], "lambda_t")
+    (axes,) = curves.triplet_curves(pd.concat([one, one.assign(margin=0.5)])).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == [
+        "margin 0.2",
+        "margin 0.5",
+    ]
+
+
+def test_points_without_an_interval_have_no_bar() -> None:
+    table = points([0.0, 1.0, 2.0], "lambda_c").assign(mae_low=np.nan, mae_high=np.nan)
+    (axes,) = curves.cosine_curve(table).axes
+    line, bars = line_and_bars(axes)
+    np.testing.assert_allclose(bars[:, 0, 1], line[:, 1])
+    np.testing.assert_allclose(bars[:, 1, 1], line[:, 1])
+
+
+@pytest.mark.parametrize("draw", [curves.cosine_curve, curves.triplet_curves])
+def test_no_points_are_refused(draw: Callable[[pd.DataFrame], object]) -> None:
+    with pytest.raises(DataError, match="points of a curve"):
+        draw(points([], "lambda_c"))
+
+
+def test_each_family_has_figures_of_its_own(several: list[Measured]) -> None:
+    table = analyses.lambda_curves(group_seeds(several))
+    found = [(family["protocol"], kind) for family, kind, _ in curves.by_family(table)]
+    assert found == [("fgnet_se", "c"), ("morph_se", "t")]
+    assert list(curves.by_family(analyses.lambda_curves([]))) == []
