@@ -1,0 +1,89 @@
+"""Numbers, data and budgets in words, the same everywhere on the page.
+
+Errors in years have two decimals and shares in percent one. A missing value is an en dash.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.reporting.results import NOT_PRETRAINED, PAPER, PROTOCOLS, describe_budget
+
+MISSING = "–"
+PAPERS_BUDGET = describe_budget(PAPER)
+
+DRAWN = "drawn faces"
+NOT_IMAGENET = "not ImageNet"
+RANDOM_START = "not pre-trained"
+
+_HASH_DIGITS = 8
+
+
+def number(value: Any, decimals: int = 2) -> str:
+    """Such as "4.95"; the minus sign is a real one, and no zero is negative."""
+    return MISSING if pd.isna(value) else f"{value:z,.{decimals}f}".replace("-", "−")
+
+
+def significant(value: Any) -> str:
+    """Three digits, such as "0.00041" or "36.0": variances differ by orders of magnitude."""
+    if pd.isna(value):
+        return MISSING
+    return f"{value:#.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def signed(value: Any, decimals: int = 2) -> str:
+    """Such as "+0.12" or "−0.12"."""
+    return MISSING if pd.isna(value) else f"{value:+z.{decimals}f}".replace("-", "−")
+
+
+def percent(value: Any) -> str:
+    """Such as "68.2%"; a small share does not read as none."""
+    if pd.isna(value):
+        return MISSING
+    return "<0.1%" if 0 < value < 0.05 else f"{value:.1f}%"
+
+
+def whole(value: Any) -> str:
+    """Such as "1,002"."""
+    return MISSING if pd.isna(value) else f"{int(value):,}"
+
+
+def interval(low: Any, high: Any, sign: bool = False) -> str:
+    """Such as "[4.50, 5.41]"; empty where there is none."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    write = signed if sign else number
+    return f"[{write(low)}, {write(high)}]"
+
+
+def protocol_name(protocol: str) -> str:
+    """The protocol in words; an unknown one by its own name."""
+    return PROTOCOLS.get(protocol, protocol)
+
+
+def data(row: Mapping[str, Any]) -> str:
+    """What was measured on, such as "1,002 images, 82 subjects, 5 folds, manifest 1a2b3c4d"."""
+    counts = [(row[name], name) for name in ("images", "subjects", "folds")]
+    words = [f"{whole(count)} {what if count != 1 else what[:-1]}" for count, what in counts]
+    words.append(f"manifest {str(row['manifest_hash'])[:_HASH_DIGITS]}")
+    if row["inputs"]:
+        words.append(f"inputs {row['inputs']}")
+    return ", ".join([*words, *([DRAWN] if row["drawn_faces"] else [])])
+
+
+def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What must not be overlooked about a measurement."""
+    found = [DRAWN] if row["drawn_faces"] else []
+    if row["start"] == NOT_PRETRAINED:
+        found.append(RANDOM_START)
+    elif row["start"] != "ImageNet":
+        found.append(NOT_IMAGENET)
+    return tuple(found)
+
+
+def budget_in_short(budget: str) -> str:
+    """Size and epochs, or that it is the paper's budget."""
+    if budget == PAPERS_BUDGET:
+        return "the paper's budget"
+    return ", ".join(budget.split(", ")[:2])

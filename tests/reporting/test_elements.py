@@ -1,0 +1,17 @@
+"""Pictures of a page: taken from figures, with their size."""
+
+from matplotlib.figure import Figure
+
+from contrastive_age.reporting.elements import PICTURE_DPI, Picture
+
+
+def test_a_picture_knows_its_size_and_what_it_shows() -> None:
+    picture = Picture.of(Figure(figsize=(4, 3)), "A caption.", "Nothing.", photos=True)
+    assert picture.size == (4 * PICTURE_DPI, 3 * PICTURE_DPI)
+    assert not picture.wide
+    assert picture.png.startswith(b"\x89PNG")
+    assert (picture.caption, picture.alt, picture.photos) == ("A caption.", "Nothing.", True)
+
+
+def test_a_wide_picture_is_one_that_a_phone_cannot_show_whole() -> None:
+    assert Picture.of(Figure(figsize=(10, 2)), "", "").wide

@@ -1,0 +1,271 @@
+"""The page: well-formed, self-contained, complete, and the same numbers as its tables."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrastive_age.reporting import figures, page, published, wording
+from contrastive_age.reporting.elements import Cell, Grid, Picture
+from contrastive_age.reporting.results import Measured, group_seeds
+
+MakeRun = Callable[..., Measured]
+
+VOID = {"meta", "img", "br"}
+INVISIBLE = {"style", "title"}
+SELECTION = {
+    "protocol": "fgnet_se",
+    "candidates": {"mv-1": {}, "binary-2": {}},
+    "by_fold": [{"fold": 0, "chosen": "mv-1", "validation_mae": {"mv-1": 4.0, "binary-2": 4.5}}],
+    "mae": 4.87,
+    "mae_interval": [4.5, 5.4],
+}
+AUDIT = {
+    "n": 1002,
+    "identities": 82,
+    "age_bins": {"0-19": 710, "20-39": 223, "40-59": 61, "60+": 8},
+    "manifest_hash": "abcd" * 16,
+}
+
+
+class Reader(HTMLParser):
+    """Reads a page strictly: every element is closed, and in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute of {tag} stands twice"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not INVISIBLE & set(self.open):
+            self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, with single blanks."""
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+Tables = dict[str, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def full_tables(several: list[Measured]) -> Tables:
+    return page.tables(group_seeds(several), {"fgnet": AUDIT}, [SELECTION])
+
+
+@pytest.fixture(scope="module")
+def bare_tables() -> Tables:
+    return page.tables([], {})
+
+
+@pytest.fixture(scope="module")
+def full(several: list[Measured], full_tables: Tables) -> str:
+    chosen = several[0].predictions.head(6)
+    sheet = figures.face_sheet(
+        np.zeros((6, 8, 8, 3), dtype=np.uint8), chosen["age"], chosen["predicted_age"], n_worst=2
+    )
+    pictures = {"figure_2": [Picture.of(sheet, "Examples <b>", 'Six "faces"', photos=True)]}
+    return page.render(full_tables, pictures, {"Made on": "2026-11-25"})
+
+
+@pytest.fixture(scope="module")
+def bare(bare_tables: Tables) -> str:
+    return page.render(bare_tables)
+
+
+@pytest.fixture(params=["full", "bare"])
+def html(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+def test_the_page_is_well_formed_and_in_english(html: str) -> None:
+    reader = Reader(html)
+    assert html.lstrip().startswith("<!DOCTYPE html>")
+    assert reader.all("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in reader.all(
+        "meta"
+    )
+
+
+def test_nothing_is_fetched_from_elsewhere(html: str) -> None:
+    reader = Reader(html)
+    assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in reader.elements}
+    for _, attributes in reader.elements:
+        assert (attributes.get("src") or "data:image/png;base64,").startswith("data:image/png;")
+        assert (attributes.get("href") or "#").startswith("#")
+    styles = re.sub(r"data:image/png;base64,[\w+/=]+", "", html)
+    assert not re.search(r"https?:|url\(|@import|//", styles)
+
+
+def test_links_lead_to_the_sections_in_their_order(html: str) -> None:
+    reader = Reader(html)
+    anchors = [section["id"] for section in reader.all("section")]
+    links = [str(link["href"]).removeprefix("#") for link in reader.all("a")]
+    assert links == ["summary", *anchors]
+    assert len(set(anchors)) == len(anchors) == 18
+
+
+def test_headings_are_in_order(html: str) -> None:
+    levels = [int(tag[1]) for tag, _ in Reader(html).elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_pictures_and_tables_say_what_they_are(html: str) -> None:
+    reader = Reader(html)
+    assert all(picture["alt"] for picture in reader.all("img"))
+    assert len(reader.all("caption")) == len(reader.all("table")) > 5
+    for tag, attributes in reader.elements:
+        if tag == "th":
+            assert attributes["scope"] in {"row", "col"}
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_columns(html: str) -> None:
+    for table in Reader(html).tables:
+        assert {len(row) for row in table} == {len(table[0])}
+
+
+def test_every_published_number_is_on_the_page(html: str) -> None:
+    words = set(re.findall(r"[\d.,]*\d", Reader(html).text))
+    for number in range(1, 7):
+        for value in published.table(number)["value"]:
+            assert (f"{value:,.0f}" if number == 1 else f"{value:.2f}") in words
+
+
+def test_every_measurement_is_shown_with_its_interval(full: str, several: list[Measured]) -> None:
+    text = Reader(full).text
+    for group in group_seeds(several):
+        assert group.interval is not None
+        ends = wording.interval(group.interval.low, group.interval.high)
+        assert f"{group.mae:.2f} {ends}" in text or f"{group.mae:.2f}{ends}" in text
+
+
+def test_runs_budget_and_data_are_told(full: str, several: list[Measured]) -> None:
+    text = Reader(full).text
+    for run in several:
+        assert run.key in text
+    assert "MLflow run1" in text
+    assert "48 px, 8 epochs, one-cycle, shared triplets" in text
+    assert "60 images, 12 subjects, 3 folds, manifest 1a2b3c4d" in text
+    assert "not ImageNet" in text
+    assert "drawn faces" in text
+
+
+def test_what_was_not_run_has_the_command_that_would(html: str) -> None:
+    text = Reader(html).text
+    assert "kedro run --pipeline=fgnet_lopo --params=setting=kld_ternary" in text
+    assert "kedro sweep --preset=fig3a" in text
+
+
+def test_nothing_run_is_said_in_every_section(bare: str) -> None:
+    text = Reader(bare).text
+    assert "Nothing has been run yet" in text
+    assert text.count("Nothing has been measured yet") == 8
+    assert "Nothing was chosen" in text
+    assert "cells of Table 6 measured from ImageNet weights 0 of 21" in text
+
+
+def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
+    text = Reader(full).text
+    assert re.search(r"Compared with MV, image by image: \d+ better, \d+ worse", text)
+    assert "Drawn faces: 1 of 11 settings" in text
+    assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
+
+
+def test_a_stand_in_is_in_no_column_of_imagenet(make_run: MakeRun, small: dict[str, Any]) -> None:
+    tables = page.tables(group_seeds([make_run("morph_se", "binary", budget=small, off=1.25)]), {})
+    reader = Reader(page.render(tables))
+    (table,) = [table for table in reader.tables if "SE(I)" in table[0]]
+    heads = [" ".join(head.split()) for head in table[0]]
+    (row,) = [row for row in table if "Ours (binary loss)" in row[0]]
+    cells = dict(zip(heads, row, strict=True))
+    assert "not run" in cells["Measured here, ImageNet start"]
+    assert "1.25" not in cells["Measured here, ImageNet start"]
+    assert "1.25" in cells["Measured here, other start"]
+
+
+def test_the_minimum_of_figure_3_is_told_in_words(html: str) -> None:
+    assert "λc = 10 and λt = 1, 2.37 years on MORPH II" in Reader(html).text.replace("\xa0", " ")
+
+
+def test_what_was_chosen_on_validation_is_told(full: str) -> None:
+    text = Reader(full).text
+    assert "mv-1, binary-2" in text
+    assert "4.87 years [4.50, 5.40]" in text
+
+
+def test_photographs_are_warned_of(full: str, bare: str) -> None:
+    assert "photographs of people" in full
+    assert "photographs of people" not in bare
+
+
+def test_text_from_outside_is_escaped(full: str) -> None:
+    assert "Examples &lt;b&gt;" in full
+    assert "Six &#34;faces&#34;" in full
+
+
+def test_the_tables_have_names_and_can_be_written(full_tables: Tables) -> None:
+    assert [f"table_{number}" for number in range(1, 7)] == list(full_tables)[:6]
+    for name, table in full_tables.items():
+        assert re.fullmatch(r"\w+", name)
+        assert len(table)
+        assert table.to_csv(index=False).count("\n") > len(table)
+
+
+def test_with_nothing_run_tables_keep_their_columns(
+    full_tables: Tables, bare_tables: Tables
+) -> None:
+    assert {name: list(table) for name, table in bare_tables.items()} == {
+        name: list(table) for name, table in full_tables.items()
+    }
+
+
+def test_the_headline_holds_each_family_with_its_verdict(make_run: MakeRun) -> None:
+    runs = [make_run("morph_se", "mv", off=3.0), make_run("morph_se", "ternary", off=2.0)]
+    runs.append(make_run("fgnet_lopo", "binary"))
+    headline = page.summarise(page.tables(group_seeds(runs), {})).headline
+    assert isinstance(headline, Grid)
+    fgnet, morph = headline.rows
+    assert fgnet[1] == Cell("not run")
+    assert [cell.text for cell in morph[1:]] == ["3.00", wording.MISSING, "−1.00"]
+    assert morph[3].mark == "better"
+
+
+def test_the_order_of_runs_changes_nothing(several: list[Measured], full_tables: Tables) -> None:
+    tables = page.tables(group_seeds(several[::-1]), {"fgnet": AUDIT}, [SELECTION])
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(table, full_tables[name])

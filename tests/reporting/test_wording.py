@@ -1,0 +1,70 @@
+"""Numbers and data in words."""
+
+import math
+
+import pytest
+
+from contrastive_age.reporting import wording
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (wording.number, 4.956, "4.96"),
+        (wording.number, -0.004, "0.00"),
+        (wording.number, -1.5, "−1.50"),
+        (wording.number, None, "–"),
+        (wording.number, math.nan, "–"),
+        (wording.signed, 0.126, "+0.13"),
+        (wording.signed, -0.126, "−0.13"),
+        (wording.signed, -0.001, "+0.00"),
+        (wording.percent, 68.24, "68.2%"),
+        (wording.percent, 0.01, "<0.1%"),
+        (wording.percent, 0.0, "0.0%"),
+        (wording.whole, 55134, "55,134"),
+        (wording.significant, 0.00041, "0.000410"),
+        (wording.significant, 36.03, "36.0"),
+        (wording.significant, 12345.6, "12,346"),
+    ],
+)
+def test_numbers(write: object, value: float | None, text: str) -> None:
+    assert callable(write)
+    assert write(value) == text
+
+
+def test_an_interval_that_is_not_known_is_empty() -> None:
+    assert wording.interval(4.5, 5.41) == "[4.50, 5.41]"
+    assert wording.interval(-0.5, 0.41, sign=True) == "[−0.50, +0.41]"
+    assert wording.interval(None, None) == ""
+    assert wording.interval(math.nan, 1.0) == ""
+
+
+def test_data_in_words() -> None:
+    row = {
+        "images": 1002,
+        "subjects": 1,
+        "folds": 5,
+        "manifest_hash": "1a2b3c4d5e6f",
+        "inputs": "",
+        "drawn_faces": False,
+    }
+    assert wording.data(row) == "1,002 images, 1 subject, 5 folds, manifest 1a2b3c4d"
+    told = wording.data(row | {"drawn_faces": True, "inputs": "99887766"})
+    assert told.endswith("manifest 1a2b3c4d, inputs 99887766, drawn faces")
+
+
+@pytest.mark.parametrize(
+    ("start", "drawn", "tags"),
+    [
+        ("ImageNet", False, ()),
+        ("resnet18.pth (not ImageNet)", False, ("not ImageNet",)),
+        ("random weights (not pre-trained)", True, ("drawn faces", "not pre-trained")),
+    ],
+)
+def test_what_must_not_be_overlooked(start: str, drawn: bool, tags: tuple[str, ...]) -> None:
+    assert wording.tags({"start": start, "drawn_faces": drawn}) == tags
+
+
+def test_the_papers_budget_is_named() -> None:
+    assert wording.budget_in_short(wording.PAPERS_BUDGET) == "the paper's budget"
+    assert wording.budget_in_short("48 px, 8 epochs, one-cycle") == "48 px, 8 epochs"
