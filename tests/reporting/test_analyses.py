@@ -121,6 +121,14 @@ def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> N
         assert analyse(groups).empty
 
 
+def test_a_seed_without_further_statistics_is_passed_over(make_run: MakeRun) -> None:
+    runs = [make_run(seed=0), make_run(seed=1, groups=None, thresholds=None, conformal=None)]
+    groups = group_seeds(runs)
+    assert analyses.statistics_by_group(groups)["mae"].tolist() == [4.0] * 4
+    assert analyses.thresholds(groups)["under_predicted_over"].tolist() == [20.0] * 3
+    assert len(analyses.predictive_intervals(groups)) == 10
+
+
 def test_a_curve_has_at_least_three_values_of_one_budget(
     make_run: MakeRun, small: dict[str, Any]
 ) -> None:

@@ -114,8 +114,8 @@ def statistics_by_group(groups: Iterable[Group]) -> pd.DataFrame:
     """
     rows: Rows = []
     for group in groups:
-        documents = [run.metrics.get("groups") or {} for run in group.runs]
-        for kind in documents[0]:
+        documents = _known(group, "groups")
+        for kind in documents[0] if documents else ():
             for place, first in enumerate(documents[0][kind]):
                 parts = [document[kind][place] for document in documents]
                 rows.append(
@@ -148,8 +148,7 @@ def thresholds(groups: Iterable[Group]) -> pd.DataFrame:
     """
     rows: Rows = []
     for group in groups:
-        documents = [run.metrics.get("thresholds") or [] for run in group.runs]
-        for parts in zip(*documents, strict=True):
+        for parts in zip(*_known(group, "thresholds"), strict=True):
             counts = {name: parts[0][name] for name in ("age", "under_n", "over_n")}
             shares = {
                 name: _mean(part[name] for part in parts)
@@ -202,8 +201,8 @@ def predictive_intervals(groups: Iterable[Group]) -> pd.DataFrame:
     """
     rows: Rows = []
     for group in groups:
-        documents = [run.metrics.get("conformal") or {} for run in group.runs]
-        for level in documents[0]:
+        documents = _known(group, "conformal")
+        for level in documents[0] if documents else ():
             parts = [document[level] for document in documents]
             own = _setting(group) | {"level": float(level)}
             everyone = {
@@ -389,6 +388,11 @@ def seeds_of(group: Group) -> str:
 
 def _setting(group: Group) -> dict[str, Any]:
     return family_of(group) | {"losses": group.name, "seeds": seeds_of(group)}
+
+
+def _known(group: Group, name: str) -> list[Any]:
+    """A part of `metrics.json` of those seeds that have it."""
+    return [run.metrics[name] for run in group.runs if run.metrics.get(name)]
 
 
 def _compared(ours: Group, reference: Group) -> dict[str, Any]:
