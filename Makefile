@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/kedro run --env=demo
 
 test: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

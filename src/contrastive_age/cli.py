@@ -1,8 +1,9 @@
-"""The project's commands: Kedro's own `run`, with several folds at once where that is asked for.
+"""The project's commands: Kedro's own `run`, with several folds at once, and `sweep`.
 
 Errors that a user can mend are said in one line.
 """
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,16 +19,24 @@ def cli() -> None:
     """Commands of this project."""
 
 
-class Run(click.Command):
-    """`kedro run` that ends a mistake in data or parameters with its message, not a stack trace."""
+class Friendly(click.Command):
+    """A command that ends a mistake in data or parameters with its message, not a stack trace."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
-        ctx.params["runner"] = ctx.params["runner"] or RUNNER
         try:
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
+
+
+class Run(Friendly):
+    """`kedro run` with this project's runner where none is given."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Choose the runner, and run."""
+        ctx.params["runner"] = ctx.params["runner"] or RUNNER
+        return super().invoke(ctx)
 
 
 cli.add_command(
@@ -39,3 +48,70 @@ cli.add_command(
         short_help="Run a pipeline.",
     )
 )
+
+
+def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Parse `loss.lambda_c=0,2,4` as YAML would read each value."""
+    import yaml
+
+    axes: dict[str, list[Any]] = {}
+    for value in values:
+        name, equals, listed = value.partition("=")
+        found = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
+        if not equals or not found:
+            raise click.BadParameter(f"{value!r} names no values; write --set loss.lambda_c=0,2,4")
+        axes[name.strip()] = found
+    return axes
+
+
+@cli.command(cls=Friendly)
+@click.option(
+    "--pipeline", "-p", "pipelines", multiple=True, help="A protocol; can be given several times."
+)
+@click.option(
+    "--set",
+    "axes",
+    multiple=True,
+    callback=_axes,
+    metavar="NAME=V1,V2,...",
+    help="Values of one parameter; several --set make a grid.",
+)
+@click.option("--preset", help="A named grid of the parameters' block `sweeps`, such as table6.")
+@click.option("--dry-run", is_flag=True, help="List the settings and how long they would take.")
+@click.option(
+    "--select-on",
+    type=click.Choice(["validation"]),
+    help="Choose one setting for each fold on an inner part of its training subjects.",
+)
+def sweep(
+    pipelines: tuple[str, ...],
+    axes: dict[str, list[Any]],
+    preset: str | None,
+    dry_run: bool,
+    select_on: str | None,
+    params: dict[str, Any],
+    env: str | None,
+    conf_source: str | None,
+) -> None:
+    """Run many settings of a protocol, and keep those whose result still stands.
+
+    A setting that fails does not stop the others: it is reported at the end, and the exit status is
+    then 1. The same command goes on where it was interrupted.
+    """
+    from contrastive_age import sweep as sweeps
+    from contrastive_age.selection import select
+
+    place = sweeps.Place(Path.cwd(), env, conf_source)
+    grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
+    if dry_run:
+        for own in grids:
+            sweeps.print_estimate(place, own)
+        return
+    action = sweeps.run if select_on is None else select
+    # All of them: what fails in one protocol does not keep the next from running.
+    if not all([action(place, own) for own in grids]):  # noqa: C419
+        raise SystemExit(1)
+
+
+# Parsed and explained as `kedro run` does.
+sweep.params += [own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}]

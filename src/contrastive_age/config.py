@@ -12,15 +12,17 @@ from omegaconf import OmegaConf
 from contrastive_age import params
 
 SETTING = "<setting>"
+PART = "<part>"
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
-      `effective.computing`.
+      `effective.computing` and `effective.explanation`.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
-      a changed parameter is another folder.
+      a changed parameter is another folder. `<part>/` becomes nothing, or the folder of what is
+      made for an inner validation part.
 
     It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
     arguments, sees the environment and the parameters of the run.
@@ -62,25 +64,37 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 for name in config["sources"]
             },
             "computing": params.computing(config).model_dump(),
+            "explanation": params.explanation(config).model_dump(),
         }
         return config | {"effective": effective}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         values = self._parameters
-        keys = {name: params.effective(values, name).key for name in values["protocols"]}
+        own = {name: params.effective(values, name) for name in values["protocols"]}
         entries: dict[str, Any] = {}
         for entry, body in config.items():
-            if SETTING not in str(body):
+            if not any(mark in str(body) for mark in (SETTING, PART)):
                 entries[entry] = body
                 continue
-            for protocol, key in keys.items():
-                path = body["filepath"].replace("{protocol}", protocol).replace(SETTING, key)
+            for protocol, setting in own.items():
+                path = body["filepath"].replace("{protocol}", protocol)
+                path = path.replace(SETTING, setting.key).replace(f"{PART}/", _folder(setting))
                 entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
         return entries
 
 
+def _folder(setting: params.Effective) -> str:
+    return "" if setting.validation is None else f"validation-{setting.validation}/"
+
+
 def _environment(name: str, default: str) -> str:
     return os.environ.get(name) or default
+
+
+def environment() -> str:
+    """The configuration environment of the run that is being prepared; `base` is the plain one."""
+    loader = ProjectConfigLoader.latest
+    return "base" if loader is None or loader.env in {None, "local"} else str(loader.env)
 
 
 def project_path(path: str | Path) -> Path:

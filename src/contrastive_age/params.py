@@ -81,6 +81,10 @@ class Triplets(Strict):
     mode: Literal["explicit", "shared"]
 
 
+NAMED_WEIGHTS = ("imagenet", "none")
+"""Initial weights that are not a file."""
+
+
 class Model(Strict):
     """The initial weights: `imagenet`, `none` or the path of a state dict."""
 
@@ -117,6 +121,20 @@ class Acceleration(Strict):
     residence: Literal["auto", "device", "host"]
 
 
+class Explanation(Strict):
+    """Which tested faces of each fold are explained by Grad-CAM: these, or some of every age."""
+
+    at_most: int = Field(ge=0)
+    samples: list[str] | None = None
+
+
+class Report(Strict):
+    """What the report's figures show: settings laid side by side, and the number of faces."""
+
+    settings: list[str] = Field(min_length=1)
+    faces: int = Field(gt=0)
+
+
 class Computing(Strict):
     """Where and how folds are computed: it changes results by rounding alone, so no key."""
 
@@ -137,6 +155,8 @@ class Effective(Strict):
     setting: str
     seed: int = Field(ge=0)
     max_samples: int | None = Field(default=None, gt=1)
+    # Left out where it is null, so that results on test parts keep their keys.
+    validation: float | None = Field(default=None, gt=0, lt=1, exclude_if=lambda v: v is None)
     splitting: Splitting
     alignment: Alignment
     training: Training
@@ -152,6 +172,16 @@ class Effective(Strict):
         return self
 
     @property
+    def shared(self) -> str:
+        """Name the values that settings must share to share aligned faces and folds."""
+        return self.model_dump_json(include={"alignment", "splitting", "max_samples", "folds"})
+
+    @property
+    def part(self) -> Literal["test", "validation"]:
+        """What the networks are measured on."""
+        return "test" if self.validation is None else "validation"
+
+    @property
     def key(self) -> str:
         """The setting's name and eight hexadecimal digits of all values, as in paths."""
         return f"{self.setting}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]}"
@@ -162,6 +192,7 @@ class Effective(Strict):
             "setting": self.setting,
             "seed": self.seed,
             "max_samples": self.max_samples,
+            "validation": self.validation,
             "folds": self.folds,
             **self.loss.model_dump(),
             **self.training.model_dump(),
@@ -172,6 +203,13 @@ class Effective(Strict):
             "splitting_seed": self.splitting.seed,
             "folds_file": self.splitting.folds_file,
         }
+
+
+class Preset(Strict):
+    """A grid with a name: the protocols it is for, and the values of each parameter."""
+
+    pipelines: list[str]
+    set: dict[str, list[Any]]
 
 
 BLOCKS = ("training", "triplets", "model", "augmentation")
@@ -206,7 +244,14 @@ def effective(params: Mapping[str, Any], protocol: str) -> Effective:
             "loss": settings[params["setting"]] | _given(params["loss"]),
             **{
                 name: params[name]
-                for name in ("setting", "seed", "max_samples", "splitting", "alignment")
+                for name in (
+                    "setting",
+                    "seed",
+                    "max_samples",
+                    "validation",
+                    "splitting",
+                    "alignment",
+                )
             },
         },
     )
@@ -222,6 +267,27 @@ def computing(params: Mapping[str, Any]) -> Computing:
         DataError: An unknown key, or a value out of its range.
     """
     return _validated(Computing, {name: params[name] for name in Computing.model_fields})
+
+
+def preset_of(params: Mapping[str, Any], name: str) -> Preset:
+    """Give the grid of a name.
+
+    Raises:
+        DataError: There is no such name, or it is not laid out as a grid.
+    """
+    known = params["sweeps"]
+    if name not in known:
+        raise DataError(f"preset={name} is unknown; choose one of {', '.join(known)}")
+    return _validated(Preset, known[name])
+
+
+def explanation(params: Mapping[str, Any]) -> Explanation:
+    """Validate which faces are explained.
+
+    Raises:
+        DataError: An unknown key, or a value out of its range.
+    """
+    return _validated(Explanation, params["gradcam"])
 
 
 def source(params: Mapping[str, Any], name: str, root: Path) -> Source:

@@ -1,10 +1,19 @@
-"""What a result depends on besides parameters and data: the code and the libraries that made it."""
+"""What a result was made from: data, initial weights, and the code and libraries that decide it."""
 
 import ast
 import hashlib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.config import project_path
+from contrastive_age.faces import store
+from contrastive_age.params import NAMED_WEIGHTS, Effective
 
 LIBRARIES = ("numpy", "torch", "torchvision")
 """Libraries whose version can change what a network learns or says."""
@@ -57,3 +66,45 @@ def _documents(line: ast.stmt) -> bool:
         and isinstance(line.value, ast.Constant)
         and isinstance(line.value.value, str)
     )
+
+
+def made_from(
+    folds: pd.DataFrame, faces: npt.NDArray[np.uint8], setting: Effective
+) -> dict[str, Any]:
+    """Name everything that a setting's result is made from besides its parameters.
+
+    Args:
+        folds: The protocol's folds.
+        faces: The source's faces, as mapped from their file.
+        setting: The protocol's effective values.
+
+    Returns:
+        `folds`, `faces` and `weights` (fingerprints) and `versions`.
+    """
+    return {
+        "folds": folds.attrs.get("fingerprint"),
+        "faces": faces_digest(faces),
+        "weights": weights_digest(setting.model.weights),
+        "versions": versions(),
+    }
+
+
+def faces_digest(faces: npt.NDArray[np.uint8]) -> str | None:
+    """Name what a mapped array of faces holds; None for one that is only in memory."""
+    return (
+        store.faces_fingerprint(Path(str(faces.filename))) if isinstance(faces, np.memmap) else None
+    )
+
+
+def weights_digest(weights: str) -> str:
+    """Name initial weights by what they hold: a changed file is not taken for the old."""
+    path = project_path(weights)
+    if weights in NAMED_WEIGHTS or not path.is_file():
+        return weights
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Name the values of a table, in 16 hexadecimal digits."""
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    return hashlib.sha256(rows.tobytes()).hexdigest()[:16]

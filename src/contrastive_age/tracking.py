@@ -1,5 +1,7 @@
 """The MLflow run tree: experiment = protocol, one run a setting, one child run a fold.
 
+A sweep's run is the parent of its settings' runs.
+
 A setting's run is found again by its key, however often `kedro run` is called; a fold's child run
 likewise. Values are logged as they are in effect, each λ in a column of its own.
 """
@@ -7,7 +9,7 @@ likewise. Values are logged as they are in effect, each λ in a column of its ow
 import logging
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +22,12 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
+from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
 
 logger = logging.getLogger(__name__)
 
+PARENT = "mlflow.parentRunId"
 TRACKED_TAGS = {"training", "evaluation", "reporting"}
 FIGURES = {"scatter", "cs_curve", "error_by_age", "losses"}
 FACES = {"faces_sheet"}
@@ -48,6 +52,12 @@ def tag_run(tags: Mapping[str, Any]) -> None:
         mlflow.set_tags(dict(tags))
 
 
+def active_run_id() -> str | None:
+    """The active run, if there is one."""
+    run = mlflow.active_run()
+    return None if run is None else str(run.info.run_id)
+
+
 @dataclass(frozen=True)
 class Employer:
     """The process that a worker process runs folds for.
@@ -67,6 +77,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     """
 
     employer: ClassVar[Employer | None] = None
+    sweep_id: ClassVar[str | None] = None
     context: KedroContext
     run_id: str
     setting: Effective | None = None
@@ -97,9 +108,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         self.setting = Effective.model_validate(parameters["effective"]["protocols"][protocol])
         drawn = parameters["effective"]["sources"][self.setting.source]["synthetic"] is not None
         self.log_faces = drawn if parameters["log_faces"] is None else parameters["log_faces"]
-        demo = self.context.env == "demo"
-        tracking.experiment.name = f"{protocol} (demo)" if demo else protocol
-        self.mlflow_config._set_experiment()
+        _enter_experiment(self.context, protocol)
         if self.employer and self.employer.run_id:
             self.run_id = self.employer.run_id
             self._is_mlflow_enabled = False  # so that the plugin ends no run either
@@ -115,6 +124,8 @@ class Tracking(MlflowHook):  # type: ignore[misc]
                 "git_revision": _git_revision(self.context.project_path),
             }
         )
+        if self.sweep_id is not None:
+            mlflow.set_tag(PARENT, self.sweep_id)
         mlflow.log_params(self.setting.columns())
         audit = f"{self.setting.source}.audit"
         if catalog.exists(audit):
@@ -173,12 +184,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         return client
 
     def _find(self, level: str, condition: str) -> str | None:
-        """The run of this level in the experiment that fulfils a condition, if there is one."""
-        experiment = self.mlflow_config.tracking.experiment._experiment.experiment_id
-        found = self._client.search_runs(
-            [experiment], f"tags.level = '{level}' and {condition}", max_results=1
-        )
-        return found[0].info.run_id if found else None
+        return _find(self.mlflow_config, level, condition)
 
     def _child(self, namespace: str) -> str:
         """The run of a fold below the setting's run, made at its first node."""
@@ -191,7 +197,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         return self.children[namespace]
 
     def _make_child(self, fold: str) -> str:
-        tags = {"mlflow.parentRunId": self.run_id, "fold": fold, "level": "fold"}
+        tags = {PARENT: self.run_id, "fold": fold, "level": "fold"}
         experiment = self.mlflow_config.tracking.experiment._experiment.experiment_id
         run = self._client.create_run(experiment, run_name=fold, tags=tags)
         return str(run.info.run_id)
@@ -202,6 +208,93 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)
         self._client.log_artifact(self.run_id, str(dataset._filepath), folder)
+
+
+class SweepRun:
+    """The run of a sweep in its protocol's experiment, found again when the sweep is run again.
+
+    As a context it is the parent of every setting that is run within, and ends as `FINISHED`,
+    `FAILED` when an error leaves it, or `KILLED` when it is interrupted.
+    """
+
+    def __init__(
+        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
+    ) -> None:
+        """Find or make the run.
+
+        Args:
+            context: Of a session of the project.
+            protocol: Names the experiment.
+            keys: The settings' keys, which name the sweep.
+            axes: What is varied, logged as parameters.
+        """
+        self._config = context.mlflow  # type: ignore[attr-defined]
+        self._client: mlflow.MlflowClient = self._config.server._mlflow_client
+        self._ends_as = "FINISHED"
+        _enter_experiment(context, protocol)
+        name = f"sweep-{fingerprint(sorted(keys))[:8]}"
+        found = _find(self._config, "sweep", f"tags.key = '{name}'")
+        self.run_id = found or self._make(name, "sweep")
+        if found is None:
+            for axis, values in axes.items():
+                self._client.log_param(self.run_id, axis, ", ".join(map(str, values))[:500])
+
+    def __enter__(self) -> "SweepRun":
+        """Become the parent of the settings that are run."""
+        self._client.update_run(self.run_id, status="RUNNING")
+        Tracking.sweep_id = self.run_id
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the run."""
+        Tracking.sweep_id = None
+        if kind is not None:
+            self._ends_as = "FAILED" if issubclass(kind, Exception) else "KILLED"
+        self._client.set_terminated(self.run_id, self._ends_as)
+
+    def adopt(self, key: str) -> None:
+        """Take the run of a setting that is kept, where it is known."""
+        run_id = _find(self._config, "setting", f"tags.setting_key = '{key}'")
+        if run_id is not None:
+            self._client.set_tag(run_id, PARENT, self.run_id)
+
+    def log_selection(self, name: str, document: Mapping[str, Any]) -> None:
+        """Make or find the child run of what was chosen on validation parts, and log its error."""
+        found = _find(self._config, "selection", f"tags.key = '{name}'")
+        run_id = found or self._make(name, "selection")
+        self._client.set_tag(run_id, PARENT, self.run_id)
+        for own in document["by_fold"]:
+            self._client.set_tag(run_id, f"chosen_in_fold_{own['fold']}", own["chosen"])
+        self._client.log_metric(run_id, "mae", document["mae"])
+        self._client.log_dict(run_id, dict(document), "tables/selection.json")
+        self._client.set_terminated(run_id)
+
+    def _make(self, name: str, level: str) -> str:
+        experiment = self._config.tracking.experiment._experiment.experiment_id
+        tags = {"level": level, "key": name}
+        return str(self._client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+
+    def fail(self, keys: Sequence[str]) -> None:
+        """Note which settings failed; with any, the run ends as `FAILED`."""
+        self._client.set_tag(self.run_id, "failed", ", ".join(keys))
+        self._ends_as = "FAILED" if keys else "FINISHED"
+
+
+def _enter_experiment(context: KedroContext, protocol: str) -> None:
+    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own."""
+    config = context.mlflow  # type: ignore[attr-defined]
+    demo = context.env == "demo"
+    config.tracking.experiment.name = f"{protocol} (demo)" if demo else protocol
+    config._set_experiment()
+
+
+def _find(config: Any, level: str, condition: str) -> str | None:
+    """The run of this level in the experiment that fulfils a condition, if there is one."""
+    experiment = config.tracking.experiment._experiment.experiment_id
+    found = config.server._mlflow_client.search_runs(
+        [experiment], f"tags.level = '{level}' and {condition}", max_results=1
+    )
+    return found[0].info.run_id if found else None
 
 
 def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:

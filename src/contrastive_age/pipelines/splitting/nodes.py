@@ -10,6 +10,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
 from contrastive_age.protocols import leakage, splits
+from contrastive_age.protocols.parts import Parts, parts
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,16 @@ def check_made_for(folds: pd.DataFrame, setting: Effective) -> None:
             f"max_samples or the number of folds); run --tags=splitting with these first, or all "
             f"of {setting.protocol}"
         )
+
+
+def fold_parts(folds: pd.DataFrame, setting: Effective, fold: int) -> Parts:
+    """Give the rows that train and those that are tested in a fold.
+
+    Raises:
+        DataError: The folds were made with other parameters, or leave too few subjects to validate.
+    """
+    check_made_for(folds, setting)
+    return parts(folds, fold, setting.validation, setting.splitting.seed)
 
 
 def _asked_for(setting: Effective) -> str:

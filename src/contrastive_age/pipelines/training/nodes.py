@@ -1,6 +1,5 @@
 """Training one fold."""
 
-import hashlib
 import logging
 from dataclasses import asdict
 from multiprocessing import parent_process
@@ -12,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.config import project_path
-from contrastive_age.faces import store
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Computing, Effective
+from contrastive_age.params import NAMED_WEIGHTS, Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
-from contrastive_age.pipelines.triplets.nodes import training_part
-from contrastive_age.provenance import versions
+from contrastive_age.pipelines.splitting.nodes import fold_parts
+from contrastive_age.provenance import faces_digest, versions, weights_digest
 from contrastive_age.tracking import log_epoch, tag_run
 
 if TYPE_CHECKING:
@@ -59,13 +57,13 @@ def train(
         DataError: The triplet index belongs to other folds, or an age has no class.
         TrainingError: A loss is not finite.
     """
-    part = training_part(folds, fold)
+    part = fold_parts(folds, setting, fold).training
     rows = rows_of(samples, faces, part)
     made_by = fingerprint(
         triplets.fingerprint,
-        _fingerprint_of(faces),
+        faces_digest(faces),
         setting.model_dump(mode="json"),
-        _digest(setting.model.weights),
+        weights_digest(setting.model.weights),
         versions(),
         fold,
     )
@@ -98,7 +96,7 @@ def _train(
     network = AgeNetwork(classes)
     weights = setting.model.weights
     load_initial_weights(
-        network, weights if weights in NAMED else str(project_path(weights)), setting.seed
+        network, weights if weights in NAMED_WEIGHTS else str(project_path(weights)), setting.seed
     )
     images = prepare(faces, rows, setting.training.image_size)
     device = loop.choose_device(computing.device)
@@ -130,24 +128,6 @@ def _train(
     history.attrs["fingerprint"] = made_by
     state = network.state_dict()
     return {name: tensor.cpu().contiguous() for name, tensor in state.items()}, history
-
-
-NAMED = ("imagenet", "none")
-
-
-def _fingerprint_of(faces: npt.NDArray[np.uint8]) -> str | None:
-    """Name what a mapped array of faces holds; None for one that is only in memory."""
-    return (
-        store.faces_fingerprint(Path(str(faces.filename))) if isinstance(faces, np.memmap) else None
-    )
-
-
-def _digest(weights: str) -> str:
-    """Name the initial weights by what they hold: a changed file is not taken for the old."""
-    path = project_path(weights)
-    if weights in NAMED or not path.is_file():
-        return weights
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _finished(training_folder: Path, made_by: str) -> Trained | None:

@@ -7,17 +7,12 @@ import pandas as pd
 
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
-from contrastive_age.pipelines.splitting.nodes import check_made_for
+from contrastive_age.pipelines.splitting.nodes import fold_parts
 
 if TYPE_CHECKING:
     from contrastive_age.triplets.index import TripletIndex
 
 logger = logging.getLogger(__name__)
-
-
-def training_part(folds: pd.DataFrame, fold: int) -> pd.DataFrame:
-    """The rows that train in a fold: those tested in another one, in the order of the table."""
-    return folds[folds["fold"] != fold]
 
 
 def index(folds: pd.DataFrame, setting: Effective, fold: int) -> "TripletIndex":
@@ -33,12 +28,11 @@ def index(folds: pd.DataFrame, setting: Effective, fold: int) -> "TripletIndex":
     """
     from contrastive_age.triplets.index import build_index
 
-    check_made_for(folds, setting)
-    part = training_part(folds, fold)
+    part = fold_parts(folds, setting, fold).training
     built = build_index(
         part["age"].to_numpy(),
         part["identity"].to_numpy(),
-        fingerprint=fingerprint(folds.attrs.get("fingerprint"), fold),
+        fingerprint=fingerprint(folds.attrs.get("fingerprint"), fold, *_held_out(setting)),
     )
     counts = built.counts
     logger.info(
@@ -49,3 +43,7 @@ def index(folds: pd.DataFrame, setting: Effective, fold: int) -> "TripletIndex":
         counts["without_positive"],
     )
     return built
+
+
+def _held_out(setting: Effective) -> list[float]:
+    return [] if setting.validation is None else [setting.validation]
