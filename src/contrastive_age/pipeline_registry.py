@@ -1,4 +1,4 @@
-"""The project's pipelines, by name: one a protocol."""
+"""The project's pipelines, by name: one a protocol, and the report."""
 
 from kedro.pipeline import Pipeline
 
@@ -7,6 +7,7 @@ from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alig
 from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
 from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation
 from contrastive_age.pipelines.ingestion.pipeline import create_pipeline as ingestion
+from contrastive_age.pipelines.paper_report.pipeline import create_pipeline as paper_report
 from contrastive_age.pipelines.reporting.pipeline import create_pipeline as reporting
 from contrastive_age.pipelines.splitting.pipeline import create_pipeline as splitting
 from contrastive_age.pipelines.training.pipeline import create_pipeline as training
@@ -31,6 +32,7 @@ def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
+            "params:explanation": "params:effective.explanation",
         },
     )
 
@@ -47,9 +49,9 @@ def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """One pipeline a protocol of the parameters; `kedro run` alone runs `synthetic_se`."""
+    """One pipeline a protocol, and the report; `kedro run` alone runs `synthetic_se`."""
     pipelines = {
         name: protocol_pipeline(name, own["source"], own["folds"])
         for name, own in project_parameters()["protocols"].items()
     }
-    return pipelines | {"__default__": pipelines[DEFAULT]}
+    return pipelines | {"paper_report": paper_report(), "__default__": pipelines[DEFAULT]}

@@ -87,7 +87,9 @@ def test_startup() -> None:
 
 
 def test_fgnet_commands_and_table(tmp_path: Path) -> None:
-    given = shared_on_fgnet.parameters("shared", 2, tmp_path, tmp_path / "weights.pth")
+    given = shared_on_fgnet.parameters(
+        shared_on_fgnet.Run("shared", "all", 8, 2), tmp_path, tmp_path / "weights.pth"
+    )
     (params,) = [part for part in shared_on_fgnet.command(given) if part.startswith("--params=")]
     for part in (
         f"raw_root={tmp_path}",
@@ -97,20 +99,20 @@ def test_fgnet_commands_and_table(tmp_path: Path) -> None:
     ):
         assert part in params
     outcomes = [
-        shared_on_fgnet.Outcome("shared", 0, 5.0, [4.0, 6.0]),
-        shared_on_fgnet.Outcome("shared", 1, 5.2, [5.2, 5.2]),
-        shared_on_fgnet.Outcome("explicit", 0, 5.3, [5.3, 5.3]),
+        shared_on_fgnet.Outcome(shared_on_fgnet.Run("shared", "all", 8, 0), 5.0, [4.0, 6.0]),
+        shared_on_fgnet.Outcome(shared_on_fgnet.Run("shared", "all", 8, 1), 5.2, [5.2, 5.2]),
+        shared_on_fgnet.Outcome(shared_on_fgnet.Run("explicit", "anchor", 8, 0), 5.3, [5.3, 5.3]),
     ]
     text = shared_on_fgnet.report(outcomes)
-    assert "| shared | 0 | 5.000 | 4.00, 6.00 |" in text
-    assert "shared: mean 5.100, spread 0.200 over 2 seeds" in text
-    assert "shared minus explicit: -0.200 years" in text
+    assert "| shared, all supervised, 8 epochs | 0 | 5.000 | 4.00, 6.00 |" in text
+    assert "shared, all supervised, 8 epochs: mean 5.100, spread 0.200 over 2 seeds" in text
+    assert "explicit, anchor supervised, 8 epochs: +0.200 years against it" in text
 
 
 def test_fgnet_metrics_are_found_by_the_key_of_their_setting(tmp_path: Path) -> None:
     found = {
-        shared_on_fgnet.metrics_file(shared_on_fgnet.parameters(mode, seed, tmp_path, tmp_path))
-        for mode, seed in shared_on_fgnet.RUNS
+        shared_on_fgnet.metrics_file(shared_on_fgnet.parameters(run, tmp_path, tmp_path))
+        for run in shared_on_fgnet.RUNS
     }
     assert len(found) == len(shared_on_fgnet.RUNS)
     assert {path.parts[-3] for path in found} == {"fgnet_se"}

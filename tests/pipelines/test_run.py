@@ -112,6 +112,52 @@ def test_predictions_and_metrics_agree(
     assert metrics["folds"] == FOLDS
     assert metrics["key"] == setting
     assert metrics["cs5"] == pytest.approx(100 * (error <= 5).mean())
+    assert metrics["part"] == "test"
+    assert metrics["mae_interval"][0] <= metrics["mae"] <= metrics["mae_interval"][1]
+    assert [own["age"] for own in metrics["thresholds"]] == [18, 21, 25]
+    assert "age_bin" in metrics["groups"]
+    for own in metrics["groups"].values():
+        assert sum(group["n"] for group in own) == 24
+
+
+def test_intervals_lie_around_each_prediction(finished: Project, setting: str) -> None:
+    place = f"07_model_output/synthetic_se/{setting}"
+    predictions = pd.read_parquet(finished.one(f"{place}/predictions.parquet"))
+    intervals = pd.read_parquet(finished.one(f"{place}/intervals.parquet"))
+    assert list(intervals["sample_id"]) == list(predictions["sample_id"])
+    assert (intervals["low_80"] <= predictions["predicted_age"]).all()
+    assert (intervals["high_80"] >= predictions["predicted_age"]).all()
+    # Three subjects in the other fold are too few to calibrate 80%.
+    assert np.isinf(intervals["high_95"]).all()
+    metrics = json.loads(
+        finished.one(f"08_reporting/synthetic_se/{setting}/metrics.json").read_text()
+    )
+    assert metrics["conformal"]["95"]["infinite"] == 24
+    assert metrics["conformal"]["95"]["width"] is None
+
+
+def test_maps_are_of_tested_faces_and_summed_up_by_age(finished: Project, setting: str) -> None:
+    explained = []
+    for fold in range(FOLDS):
+        place = f"07_model_output/synthetic_se/{setting}/fold_{fold}"
+        maps = np.load(finished.one(f"{place}/gradcam.npz"))
+        tested = pd.read_parquet(finished.one(f"{place}/predictions.parquet"))
+        assert set(maps["sample_id"]) <= set(tested["sample_id"])
+        sums = maps["maps"].sum(axis=(1, 2))
+        assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
+        explained += list(maps["sample_id"])
+    place = f"08_reporting/synthetic_se/{setting}"
+    summary = json.loads(finished.one(f"{place}/gradcam.json").read_text())
+    assert summary["n"] == len(explained) == 24
+    assert sum(own["n"] for own in summary["age_groups"].values()) == 24
+    assert finished.one(f"{place}/attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_identity_is_measured_over_all_folds(finished: Project, setting: str) -> None:
+    place = f"08_reporting/synthetic_se/{setting}/identity.json"
+    found = json.loads(finished.one(place).read_text())
+    assert found["variance"]["identities"] == 6
+    assert found["folds"] == FOLDS
 
 
 def test_the_expectation_of_the_softmax_is_predicted(finished: Project, setting: str) -> None:

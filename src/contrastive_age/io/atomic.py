@@ -1,4 +1,4 @@
-"""Tables, JSON and figures whose files are written beside and renamed: whole, or not there."""
+"""Tables, documents and figures whose files are written beside and renamed: whole, or not there."""
 
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -67,6 +67,24 @@ class Table(_Atomic):
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, as Kedro-Viz shows them."""
         return self._dataset.preview(nrows)
+
+
+class Csv(_Atomic):
+    """A pandas table as CSV."""
+
+    def _make(self, filepath: str) -> Any:
+        from kedro_datasets.pandas import CSVDataset
+
+        return CSVDataset(filepath=filepath, **self._arguments)
+
+
+class Text(_Atomic):
+    """Text, such as a page of HTML."""
+
+    def _make(self, filepath: str) -> Any:
+        from kedro_datasets.text import TextDataset
+
+        return TextDataset(filepath=filepath, **self._arguments)
 
 
 class Document(_Atomic):

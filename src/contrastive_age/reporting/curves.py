@@ -19,9 +19,9 @@ from contrastive_age.reporting.figures import (
     INK,
     ORANGE,
     SMALL,
-    _figure,
-    _refuse_empty,
-    _tidy,
+    new_figure,
+    refuse_empty,
+    tidy,
 )
 
 _LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
@@ -41,7 +41,7 @@ def cosine_curve(points: pd.DataFrame) -> Figure:
     Raises:
         DataError: There is no point.
     """
-    _refuse_empty(points, "points of a curve")
+    refuse_empty(points, "points of a curve")
     figure, axes = _panel()
     _draw_curve(axes, points, "lambda_c", 0, label="")
     _finish(axes, points["lambda_c"], r"Weight of the cosine loss $\lambda_c$ ($\lambda_t = 0$)")
@@ -61,7 +61,7 @@ def triplet_curves(points: pd.DataFrame) -> Figure:
     Raises:
         DataError: There is no point.
     """
-    _refuse_empty(points, "points of a curve")
+    refuse_empty(points, "points of a curve")
     figure, axes = _panel()
     margins = points["margin"].nunique()
     for place, ((cosine, margin), curve) in enumerate(points.groupby(["lambda_c", "margin"])):
@@ -88,7 +88,7 @@ def by_family(curves: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, Figur
 
 
 def _panel() -> tuple[Figure, Axes]:
-    figure = _figure(5.2, 3.6)
+    figure = new_figure(5.2, 3.6)
     return figure, figure.subplots()
 
 
@@ -143,4 +143,4 @@ def _finish(axes: Axes, weights: pd.Series, x: str) -> None:
         fontsize=SMALL,
         color=GREY,
     )
-    _tidy(axes, title="Sensitivity on test folds", x=x, y="MAE (years)", grid="y")
+    tidy(axes, title="Sensitivity on test folds", x=x, y="MAE (years)", grid="y")

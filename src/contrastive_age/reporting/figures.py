@@ -64,13 +64,13 @@ def scatter(predictions: pd.DataFrame) -> Figure:
     Returns:
         A square figure with the MAE in its title and the line of perfect prediction.
     """
-    _refuse_empty(predictions, "predictions")
+    refuse_empty(predictions, "predictions")
     age = predictions["age"].to_numpy(dtype=np.float64)
     predicted = predictions["predicted_age"].to_numpy(dtype=np.float64)
     low = min(0.0, float(predicted.min()))
     high = 5.0 * math.ceil((max(age.max(), predicted.max()) + 1) / 5)
     crowded = len(age) > _DOTS_AT_MOST
-    figure = _figure(7.4 if crowded else 6.4, 6.4)
+    figure = new_figure(7.4 if crowded else 6.4, 6.4)
     axes = figure.subplots()
     if crowded:
         _draw_counts(figure, axes, age, predicted)
@@ -81,7 +81,7 @@ def scatter(predictions: pd.DataFrame) -> Figure:
     axes.set(xlim=(low - 1, high), ylim=(low - 1, high), aspect="equal")
     axes.legend(loc="upper left", frameon=False, fontsize=SMALL)
     mae = np.abs(signed_errors(predictions)).mean()
-    _tidy(
+    tidy(
         axes,
         title=f"MAE {mae:.2f} years over {_images(len(age))}",
         x="True age (years)",
@@ -102,7 +102,7 @@ def cs_curve(metrics: Mapping[str, Any], cs_constant: Mapping[str, float] | None
     Returns:
         A figure with one curve, or two and a legend.
     """
-    figure = _figure(6.4, 4.4)
+    figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     curves = {"model": (metrics["cs"], BLUE)}
     if cs_constant is not None:
@@ -114,7 +114,7 @@ def cs_curve(metrics: Mapping[str, Any], cs_constant: Mapping[str, float] | None
         axes.legend(loc="lower right", frameon=False, fontsize=SMALL)
     axes.set(xlim=(0.7, 10.3), ylim=(0, 102), xticks=range(1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-    _tidy(
+    tidy(
         axes,
         title=f"CS@5 {metrics['cs5']:.1f}% over {_images(metrics['n'])}",
         x="Tolerance (years)",
@@ -135,7 +135,7 @@ def error_by_age(predictions: pd.DataFrame) -> Figure:
     Returns:
         A figure of three panels over a common age axis.
     """
-    _refuse_empty(predictions, "predictions")
+    refuse_empty(predictions, "predictions")
     errors = pd.Series(signed_errors(predictions))
     lower = predictions["age"].to_numpy() // _YEARS_A_BAR * _YEARS_A_BAR
     bars = pd.DataFrame(
@@ -145,7 +145,7 @@ def error_by_age(predictions: pd.DataFrame) -> Figure:
             "bias": errors.groupby(lower).mean(),
         }
     )
-    figure = _figure(8.4, 7.2)
+    figure = new_figure(8.4, 7.2)
     upper, middle, bottom = figure.subplots(3, sharex=True, height_ratios=[3, 3, 2])
     _draw_bars(upper, bars["mae"], bars["n"], BLUE)
     _draw_bars(middle, bars["bias"], bars["n"], ORANGE)
@@ -168,9 +168,9 @@ def error_by_age(predictions: pd.DataFrame) -> Figure:
     bottom.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
     bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     pale = f" (pale: fewer than {_FEW_IMAGES})" if (bars["n"] < _FEW_IMAGES).any() else ""
-    _tidy(upper, title="Mean absolute error", y="MAE (years)", grid="y")
-    _tidy(middle, title="Bias: above zero is predicted too old", y="Bias (years)", grid="y")
-    _tidy(bottom, title=f"Images{pale}", x="True age (years)", y="Images", grid="y")
+    tidy(upper, title="Mean absolute error", y="MAE (years)", grid="y")
+    tidy(middle, title="Bias: above zero is predicted too old", y="Bias (years)", grid="y")
+    tidy(bottom, title=f"Images{pale}", x="True age (years)", y="Images", grid="y")
     figure.align_ylabels()
     return figure
 
@@ -239,7 +239,7 @@ def face_sheet(
     rows = sum(math.ceil(len(members) / columns) for members in groups.values())
     width = max(columns * _CELL + _GAP, _NARROWEST)
     height = rows * (_CELL + _CAPTION) + len(groups) * _HEADING + _GAP
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     figure.set_layout_engine("none")
     top = height
     for heading, members in groups.items():
@@ -271,11 +271,11 @@ def history_curves(history: pd.DataFrame) -> Figure:
     Returns:
         A figure with a panel for each term; over several folds their mean stands out.
     """
-    _refuse_empty(history, "training epochs")
+    refuse_empty(history, "training epochs")
     terms = [term for term in LOSS_TERMS if term in history and history[term].notna().any()]
     columns = min(4, len(terms))
     rows = math.ceil(len(terms) / columns)
-    figure = _figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)
+    figure = new_figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     folds = history["fold"].nunique()
     for panel, term in zip(panels, terms, strict=False):
@@ -291,7 +291,7 @@ def history_curves(history: pd.DataFrame) -> Figure:
         if not alone:
             panel.plot(values.index, values.mean(axis="columns"), color=BLUE, linewidth=1.8)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-        _tidy(
+        tidy(
             panel,
             title=LOSS_TERMS[term],
             x="Epoch",
@@ -314,11 +314,11 @@ def age_histogram(samples: pd.DataFrame) -> Figure:
     Returns:
         A figure with one bar a year.
     """
-    _refuse_empty(samples, "samples")
+    refuse_empty(samples, "samples")
     counts = samples["age"].value_counts().sort_index()
     totals = pd.Series(age_bin(samples["age"])).value_counts()
     oldest = int(counts.index.max())
-    figure = _figure(8.4, 4.4)
+    figure = new_figure(8.4, 4.4)
     axes = figure.subplots()
     axes.bar(counts.index, counts, width=0.85, color=BLUE)
     axes.set_xlim(-1, max(oldest, 69) + 1)
@@ -340,12 +340,12 @@ def age_histogram(samples: pd.DataFrame) -> Figure:
             axes.axvline(lower - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _tidy(axes, x="Age (years)", y="Images", grid="y")
+    tidy(axes, x="Age (years)", y="Images", grid="y")
     figure.suptitle(_images(len(samples)), fontsize=TEXT, color=INK, x=0.01, ha="left")
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of the given size in inches, with a canvas that needs no display."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
@@ -353,7 +353,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _tidy(
+def tidy(
     axes: Axes,
     title: str = "",
     x: str = "",
@@ -452,6 +452,7 @@ def _images(n: int) -> str:
     return f"{n:,} image" if n == 1 else f"{n:,} images"
 
 
-def _refuse_empty(table: pd.DataFrame, what: str) -> None:
+def refuse_empty(table: pd.DataFrame, what: str) -> None:
+    """Refuse to draw a table without rows; `what` names them in the error."""
     if table.empty:
         raise DataError(f"there are no {what} to draw; run the stage that makes them first")

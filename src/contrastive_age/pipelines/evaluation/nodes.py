@@ -8,10 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.evaluation.metrics import check_predictions
-from contrastive_age.params import Computing, Effective
+from contrastive_age.params import Computing, Effective, Explanation
 from contrastive_age.pipelines.alignment.nodes import rows_of
+from contrastive_age.pipelines.splitting.nodes import fold_parts
 
 Faces = npt.NDArray[np.uint8]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def evaluate(
@@ -21,10 +23,11 @@ def evaluate(
     model: dict[str, Any],
     setting: Effective,
     computing: Computing,
+    explanation: Explanation,
     training_folder: Path,
     fold: int,
-) -> tuple[pd.DataFrame, dict[str, npt.NDArray[Any]]]:
-    """Predict the test part of one fold.
+) -> tuple[pd.DataFrame, Arrays, Arrays]:
+    """Predict and explain the test part of one fold, or its validation part where one is asked for.
 
     Args:
         samples: The source's samples, whose rows are those of `faces`.
@@ -33,14 +36,17 @@ def evaluate(
         model: State dict of the trained network.
         setting: The protocol's effective values.
         computing: Where to compute.
+        explanation: Which faces to explain.
         training_folder: Where the fold's checkpoint lies: its model is stored by now, so it goes.
         fold: The fold to predict.
 
     Returns:
-        The predictions, and `sample_id`, `features` (n, 512) and `logits` (n, A).
+        The predictions; `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and
+        `maps` (m, h, w) of the faces that are explained.
     """
     import torch
 
+    from contrastive_age.evaluation.gradcam import grad_cam
     from contrastive_age.evaluation.prediction import predict
     from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
     from contrastive_age.training import checkpoint
@@ -48,34 +54,48 @@ def evaluate(
     from contrastive_age.training.loop import choose_device
 
     checkpoint.discard(training_folder)
-    part = folds[folds["fold"] == fold]
+    part = fold_parts(folds, setting, fold).tested
     classes = AgeClasses(setting.age_min, setting.age_max)
     network = AgeNetwork(classes)
     network.load_state_dict(model)
     size = setting.training.image_size
     images = prepare(faces, rows_of(samples, faces, part), size)
-    features, logits = predict(
-        network, images, size, setting.training.batch_size, choose_device(computing.device)
-    )
+    device = choose_device(computing.device)
+    features, logits = predict(network, images, size, setting.training.batch_size, device)
     mean, std = expected_age(torch.from_numpy(logits), classes.values)
     predictions = part[["sample_id", "identity", "fold", "age"]].assign(
-        predicted_age=mean.numpy().astype(np.float64), predicted_std=std.numpy().astype(np.float64)
+        fold=fold,
+        predicted_age=mean.numpy().astype(np.float64),
+        predicted_std=std.numpy().astype(np.float64),
     )
     sample_id = part["sample_id"].to_numpy().astype(np.str_)
     outputs = {"sample_id": sample_id, "features": features, "logits": logits}
-    return predictions.reset_index(drop=True), outputs
+    rows = _explained(part, explanation, setting.seed)
+    maps = grad_cam(network, images[rows], size, setting.training.batch_size, device)
+    return predictions.reset_index(drop=True), outputs, {"sample_id": sample_id[rows], "maps": maps}
 
 
-def collect(folds: pd.DataFrame, *parts: pd.DataFrame) -> pd.DataFrame:
+def _explained(part: pd.DataFrame, explanation: Explanation, seed: int) -> npt.NDArray[np.int64]:
+    """The rows of the tested part that Grad-CAM explains."""
+    from contrastive_age.evaluation.gradcam import choose_samples
+
+    if explanation.samples is not None:
+        return np.flatnonzero(part["sample_id"].isin(explanation.samples))
+    return choose_samples(part["sample_id"], part["age"], explanation.at_most, seed)
+
+
+def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd.DataFrame:
     """Put the predictions of all folds into one table, sorted by sample.
 
     Args:
         folds: The protocol's folds.
-        parts: The predictions of each fold.
+        setting: The protocol's effective values.
+        parts: The predictions of each fold, from the first.
 
     Raises:
         DataError: A sample is missing, doubled, or predicted in another fold than its own.
     """
-    predictions = pd.concat(parts, ignore_index=True).sort_values("sample_id", ignore_index=True)
-    check_predictions(predictions, folds)
-    return predictions
+    for fold, part in enumerate(parts):
+        check_predictions(part, fold_parts(folds, setting, fold).tested.assign(fold=fold))
+    predictions = pd.concat(parts, ignore_index=True)
+    return predictions.sort_values(["sample_id", "fold"], ignore_index=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Computing, Effective
+from contrastive_age.params import Computing, Effective, Explanation
 from contrastive_age.pipelines.evaluation import nodes
 
 
 def create_pipeline(fold: int) -> Pipeline:
-    """Model and the fold's test part -> predictions and the network's outputs."""
+    """Model and the fold's test part -> predictions, the network's outputs and Grad-CAM maps."""
 
     def evaluate(
         samples: Any,
@@ -19,10 +19,11 @@ def create_pipeline(fold: int) -> Pipeline:
         model: Any,
         setting: Effective,
         computing: Computing,
+        explanation: Explanation,
         training_folder: Path,
     ) -> Any:
         return nodes.evaluate(
-            samples, faces, folds, model, setting, computing, training_folder, fold
+            samples, faces, folds, model, setting, computing, explanation, training_folder, fold
         )
 
     return Pipeline(
@@ -36,9 +37,10 @@ def create_pipeline(fold: int) -> Pipeline:
                     "model",
                     "params:effective",
                     "params:computing",
+                    "params:explanation",
                     "training_folder",
                 ],
-                outputs=["predictions", "outputs"],
+                outputs=["predictions", "outputs", "gradcam_maps"],
                 name="evaluate",
                 tags=["evaluation"],
             )
@@ -54,6 +56,7 @@ def create_collection(protocol: str, folds: int) -> Pipeline:
                 nodes.collect,
                 inputs=[
                     f"{protocol}.folds",
+                    f"params:effective.protocols.{protocol}",
                     *(f"{protocol}.fold_{fold}.predictions" for fold in range(folds)),
                 ],
                 outputs=f"{protocol}.predictions",

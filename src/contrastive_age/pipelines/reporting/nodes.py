@@ -7,37 +7,146 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.evaluation import metrics as measures
+from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.groups import age_thresholds, group_report
+from contrastive_age.evaluation.uncertainty import coverage, cross_conformal
 from contrastive_age.params import Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
+from contrastive_age.pipelines.splitting.nodes import fold_parts
+from contrastive_age.protocols.parts import constant_mae
+from contrastive_age.provenance import made_from, table_digest
+from contrastive_age.tracking import active_run_id
+
+Faces = npt.NDArray[np.uint8]
 
 
 def summarise(
-    predictions: pd.DataFrame, leakage: dict[str, Any], audit: dict[str, Any], setting: Effective
-) -> tuple[dict[str, Any], pd.DataFrame]:
+    samples: pd.DataFrame,
+    faces: Faces,
+    folds: pd.DataFrame,
+    predictions: pd.DataFrame,
+    leakage: dict[str, Any],
+    audit: dict[str, Any],
+    setting: Effective,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Measure the predictions and lay them beside what needs no network.
 
     Args:
+        samples: The source's samples.
+        faces: The source's faces, as mapped from their file.
+        folds: The protocol's folds.
         predictions: All folds' predictions.
         leakage: The protocol's leakage report, with the baselines.
         audit: The source's audit.
         setting: The protocol's effective values.
 
     Returns:
-        metrics.json, and the same as a table of quantities and values.
+        metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
     from contrastive_age.reporting.tables import preview_table
 
-    found = measures.summarise(predictions, mae_constant=leakage["mae_constant"])
+    tested = setting.part == "test"
+    constant = leakage["mae_constant"] if tested else _constant(folds, setting)
+    # On validation parts a sample can be predicted in several folds, so no fold calibrates another.
+    intervals = cross_conformal(predictions) if tested else predictions[["sample_id"]].iloc[:0]
+    interval = mae_interval(predictions)
+    found = measures.summarise(predictions, mae_constant=constant)
     found |= {
+        "mae_interval": None if interval is None else [interval.low, interval.high],
         "protocol": setting.protocol,
         "setting": setting.setting,
         "key": setting.key,
-        "mae_lookup": leakage["mae_lookup"],
-        "leaked_share": leakage["leaked_share"],
+        "part": setting.part,
+        "mae_lookup": leakage["mae_lookup"] if tested else None,
+        "leaked_share": leakage["leaked_share"] if tested else 0.0,
+        "groups": group_report(predictions, samples),
+        "thresholds": age_thresholds(predictions),
+        "conformal": coverage(predictions, intervals) if tested else None,
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
+        "made_from": made_from(folds, faces, setting),
+        "predictions": table_digest(predictions),
+        "run_id": active_run_id(),
     }
-    return found, preview_table(found, leakage)
+    return found, preview_table(found, leakage if tested else None), intervals
+
+
+def _constant(folds: pd.DataFrame, setting: Effective) -> float:
+    """The error of each fold's training median on its validation part."""
+    return constant_mae([fold_parts(folds, setting, fold) for fold in range(setting.folds)])
+
+
+def identify(
+    predictions: pd.DataFrame, setting: Effective, *outputs: dict[str, npt.NDArray[Any]]
+) -> dict[str, Any]:
+    """Measure how much of the identity is left in what the networks give.
+
+    Args:
+        predictions: All folds' predictions.
+        setting: The protocol's effective values.
+        outputs: `sample_id`, `features` and `logits` of each fold, from the first.
+
+    Returns:
+        identity.json.
+    """
+    from contrastive_age.evaluation.identity import measure_fold, pool
+
+    ages = np.arange(setting.age_min, setting.age_max + 1)
+    parts = (_tested(predictions, fold, own) for fold, own in enumerate(outputs))
+    return pool(
+        [
+            measure_fold(
+                part["identity"].to_numpy(),
+                part["age"].to_numpy(),
+                own["features"],
+                own["logits"],
+                ages,
+                setting.seed,
+            )
+            for part, own in zip(parts, outputs, strict=True)
+        ]
+    )
+
+
+def explain(
+    samples: pd.DataFrame,
+    faces: Faces,
+    predictions: pd.DataFrame,
+    setting: Effective,
+    *maps: dict[str, npt.NDArray[Any]],
+) -> tuple[dict[str, Any], Any]:
+    """Say and draw where on the face the networks look, by age.
+
+    Args:
+        samples: The source's samples, whose rows are those of `faces`.
+        faces: uint8 (N, 256, 256, 3).
+        predictions: All folds' predictions.
+        setting: The protocol's effective values.
+        maps: `sample_id` and `maps` of each fold, from the first.
+
+    Returns:
+        gradcam.json, and the figure of the mean maps.
+    """
+    from contrastive_age.evaluation import gradcam
+    from contrastive_age.reporting.heatmaps import mean_maps
+
+    parts = [_tested(predictions, fold, own) for fold, own in enumerate(maps)]
+    explained = pd.concat(parts, ignore_index=True)
+    all_maps = np.concatenate([own["maps"] for own in maps])
+    ages = explained["age"].to_numpy()
+    rows = rows_of(samples, faces, explained)
+    return (
+        gradcam.summarise(all_maps, ages, setting.alignment.coverage),
+        mean_maps(all_maps, ages, faces[rows]),
+    )
+
+
+def _tested(
+    predictions: pd.DataFrame, fold: int, outputs: dict[str, npt.NDArray[Any]]
+) -> pd.DataFrame:
+    """The predictions of a fold in the order of its outputs."""
+    own = predictions[predictions["fold"] == fold].set_index("sample_id")
+    return own.loc[outputs["sample_id"]].reset_index()
 
 
 def draw(

@@ -12,13 +12,40 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
             Node(
                 nodes.summarise,
                 inputs=[
+                    f"{source}.samples",
+                    f"{source}.faces",
+                    f"{protocol}.folds",
                     f"{protocol}.predictions",
                     f"{protocol}.leakage",
                     f"{source}.audit",
                     f"params:effective.protocols.{protocol}",
                 ],
-                outputs=[f"{protocol}.metrics", f"{protocol}.summary"],
+                outputs=[f"{protocol}.metrics", f"{protocol}.summary", f"{protocol}.intervals"],
                 name=f"{protocol}.summarise",
+                tags=["reporting"],
+            ),
+            Node(
+                nodes.identify,
+                inputs=[
+                    f"{protocol}.predictions",
+                    f"params:effective.protocols.{protocol}",
+                    *(f"{protocol}.fold_{fold}.outputs" for fold in range(folds)),
+                ],
+                outputs=f"{protocol}.identity",
+                name=f"{protocol}.identify",
+                tags=["reporting"],
+            ),
+            Node(
+                nodes.explain,
+                inputs=[
+                    f"{source}.samples",
+                    f"{source}.faces",
+                    f"{protocol}.predictions",
+                    f"params:effective.protocols.{protocol}",
+                    *(f"{protocol}.fold_{fold}.gradcam_maps" for fold in range(folds)),
+                ],
+                outputs=[f"{protocol}.gradcam", f"{protocol}.attention"],
+                name=f"{protocol}.explain",
                 tags=["reporting"],
             ),
             Node(
