@@ -111,7 +111,7 @@ def test_the_cell_of_a_table_is_found_by_protocol_and_losses(
 
 
 @pytest.mark.parametrize(("name", "setting"), results.SETTINGS.items())
-@pytest.mark.parametrize("protocol", ["fgnet_lopo", "fgnet_se", "morph_rs", "morph_se"])
+@pytest.mark.parametrize("protocol", results.PAPERS_PROTOCOLS)
 def test_losses_and_budget_of_the_paper_are_those_of_the_configuration(
     given: dict[str, Any], name: str, setting: str, protocol: str
 ) -> None:

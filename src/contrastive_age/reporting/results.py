@@ -58,6 +58,9 @@ PROTOCOLS: Mapping[str, str] = {
 }
 """The protocols in the order of the report, and what they are."""
 
+PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
+"""Those of the paper, which have its budget unless another is given."""
+
 NOT_PRETRAINED = "random weights (not pre-trained)"
 
 PAPER_MEAN_VARIANCE: Mapping[str, float] = {"lambda_m": 0.2, "lambda_v": 0.05}
@@ -342,7 +345,7 @@ def command(
     given: dict[str, Any] = {"setting": setting}
     if parameters is not None:
         # Only the paper's protocols in the base environment have the paper's budget of their own.
-        papers = environment == "base" and protocol != "synthetic_se"
+        papers = environment == "base" and protocol in PAPERS_PROTOCOLS
         own = _unlike_the_papers(parameters) if papers else _flat(parameters)
         given |= {path: value for path, value in own.items() if value is not None}
     values = shlex.quote(",".join(f"{name}={value}" for name, value in given.items()))
