@@ -162,7 +162,9 @@ def region_mass(maps: Maps, masks: Masks) -> npt.NDArray[np.float64]:
     weights = np.stack([down.T @ mask @ across for mask in masks.values()])
     mass = np.einsum("nhw,rhw->nr", maps.astype(np.float64), weights)
     total = mass.sum(axis=1, keepdims=True)
-    return np.divide(mass, total, out=np.full_like(mass, np.nan), where=total > 0)
+    shares: npt.NDArray[np.float64] = np.full_like(mass, np.nan)
+    np.divide(mass, total, out=shares, where=total > 0)
+    return shares
 
 
 def _enlarging(cells: int, size: int) -> npt.NDArray[np.float64]:

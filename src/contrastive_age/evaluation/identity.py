@@ -42,11 +42,13 @@ PROBE_PARTS = 4
 """The probe learns at most so many identities, of at least so many images, in so many parts."""
 
 AGE_PARTS = 5
-"""Parts of the identities, each predicted by a regression on the others."""
+PENALTY_PARTS = 3
+PENALTIES = np.logspace(0, 5, 6)
+"""The regression predicts one part of the identities from the others, and chooses its penalty in
+parts of these."""
 
 # Part of the variance of all ages that is added to that of each identity's few.
 _SMOOTHING = 0.01
-_RIDGE = np.logspace(0, 6, 7)
 _SCORING = "neg_mean_squared_error"
 _QUERIES_AT_A_TIME = 512
 _WEIGHTS = {
@@ -66,8 +68,8 @@ def measure_fold(
     features: Array,
     logits: Array,
     age_values: Array,
-    seed: int = 0,
     *,
+    seed: int = 0,
     similar_age: float = SIMILAR_AGE,
     probe_identities: int = PROBE_IDENTITIES,
 ) -> dict[str, Measures]:
@@ -291,12 +293,14 @@ def identity_probe(
     group = _renumbered(codes[images])
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     by_age = GaussianNB(var_smoothing=_SMOOTHING)
+    chance = float(np.bincount(group).max() / len(group))
+    years = age[images, None]
     return {
         "identities": len(enough),
         "images": len(group),
         "accuracy": _accuracy(probe, features[images], group, seed),
-        "chance": float(np.bincount(group).max() / len(group)),
-        "accuracy_from_age": _accuracy(by_age, age[images, None], group, seed),
+        "chance": chance,
+        "accuracy_from_age": _accuracy(by_age, years, group, seed) if np.ptp(years) else chance,
     }
 
 
@@ -413,15 +417,16 @@ def _ridge_predictions(features: Floats, target: Floats, group: Ints) -> Floats:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def parts(group: Ints) -> list[tuple[Ints, Ints]]:
-        number = min(AGE_PARTS, len(np.unique(group)))
+    def parts(group: Ints, at_most: int) -> list[tuple[Ints, Ints]]:
+        number = min(at_most, len(np.unique(group)))
         return list(GroupKFold(number).split(group, groups=group))
 
     predicted = np.empty_like(target)
-    for fitted, measured in parts(group):
+    for fitted, measured in parts(group, AGE_PARTS):
         # Rows of one identity sum to 0 and so give one another away: they stay together here too.
         # With mean 0 in each identity, no intercept is needed.
-        ridge = RidgeCV(_RIDGE, fit_intercept=False, cv=parts(group[fitted]), scoring=_SCORING)
+        inner = parts(group[fitted], PENALTY_PARTS)
+        ridge = RidgeCV(PENALTIES, fit_intercept=False, cv=inner, scoring=_SCORING)
         model = make_pipeline(StandardScaler(), ridge).fit(features[fitted], target[fitted])
         predicted[measured] = model.predict(features[measured])
     return predicted

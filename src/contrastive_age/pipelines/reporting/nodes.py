@@ -101,7 +101,7 @@ def identify(
                 own["features"],
                 own["logits"],
                 ages,
-                setting.seed,
+                seed=setting.seed,
             )
             for part, own in zip(parts, outputs, strict=True)
         ]
