@@ -1,5 +1,6 @@
 """Tables, documents and figures whose files are written beside and renamed: whole, or not there."""
 
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,8 +46,9 @@ class _Atomic(AbstractDataset[Any, Any]):
     def _dataset(self) -> Any:
         return self._make(self._given)
 
+    @abstractmethod
     def _make(self, filepath: str) -> Any:
-        raise NotImplementedError
+        """Make the dataset of kedro-datasets for a path."""
 
     def _exists(self) -> bool:
         local = self._protocol == "file"
