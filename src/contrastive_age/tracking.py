@@ -277,10 +277,13 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         own = cls.latest
         if own is None:
             return
-        mlflow.flush_async_logging()
-        while mlflow.active_run() is not None:
-            mlflow.end_run("KILLED")
-        own._close_abandoned(with_own=True)
+        try:
+            mlflow.flush_async_logging()
+            while mlflow.active_run() is not None:
+                mlflow.end_run("KILLED")
+            own._close_abandoned(with_own=True)
+        except Exception as error:  # no server must keep the command from ending
+            logger.warning("MLflow could not be told of the interruption: %s", error)
 
     def _tag_manifest(self, audit: Mapping[str, Any]) -> None:
         self._client.set_tag(self.run_id, "manifest_hash", audit["manifest_hash"])

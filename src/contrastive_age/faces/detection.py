@@ -366,11 +366,13 @@ class DetectionCache:
 
     def load(self) -> pd.DataFrame:
         """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
-        tables = [_findings_table([], [])]
+        tables = [empty := _findings_table([], [])]
         for part in self._parts():
             try:
-                tables.append(pd.read_parquet(part)[FINDING_COLUMNS])
-            except (OSError, ValueError, KeyError) as error:
+                table = pd.read_parquet(part)[FINDING_COLUMNS]
+                table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
+                tables.append(table.astype(empty.dtypes))
+            except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
                 part.unlink()
         found = pd.concat(tables)
