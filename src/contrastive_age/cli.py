@@ -4,11 +4,13 @@ Errors that a user can mend are said in one line, and so is how to go on after C
 """
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.interruption import command_line
@@ -33,12 +35,19 @@ class Friendly(click.Command):
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
+        except DatasetError as error:
+            if "loading" not in str(error):
+                raise
+            words = " ".join(str(error).split())
+            raise click.ClickException(
+                f"{words} (Run all of the pipeline: what is missing or damaged is made again)"
+            ) from error
         except KeyboardInterrupt:
             # Impatience must not keep the last words back.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            from contrastive_age.tracking import Tracking
-
-            Tracking.interrupt()
+            tracking = sys.modules.get("contrastive_age.tracking")
+            if tracking is not None:  # else nothing has begun that could be tracked
+                tracking.Tracking.interrupt()
             words = f"\nInterrupted; what is done is kept. Go on with: {command_line()}"
             click.echo(words, err=True)
             ctx.exit(INTERRUPTED)

@@ -370,11 +370,13 @@ def _make_database(uri: str) -> None:
     MLflow makes its tables in many steps, and cannot go on from the middle of them.
     """
     path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or path.exists():
+    if not uri.startswith(SQLITE):
+        return
+    remove_unfinished(path.parent, older_than=DAY)
+    if path.exists():
         return
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    remove_unfinished(path.parent, older_than=DAY)
     beside = unfinished(path)
     try:
         engine = create_sqlalchemy_engine(f"{SQLITE}{beside.absolute().as_posix()}")  # type: ignore[no-untyped-call]
