@@ -1,10 +1,11 @@
 """Files are whole or not there, and fingerprints name values."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from contrastive_age.files import fingerprint, replacing
+from contrastive_age.files import fingerprint, remove_unfinished, replacing
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -28,3 +29,23 @@ def test_fingerprints_depend_on_values_and_not_on_the_order_of_keys() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
+
+
+def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    for name in ("table.parquet", ".gitkeep", ".fold_0.lock", ".1-2.txt"):
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "table.parquet") as beside:
+        beside.write_text("whole")
+        left = tmp_path / beside.name.replace("table", "model")
+        left.touch()
+        old = tmp_path / beside.name.replace("table", "old")
+        old.touch()
+        os.utime(old, (0, 0))
+        remove_unfinished(tmp_path, older_than=1000)
+        assert beside.exists()
+        assert left.exists()
+        assert not old.exists()
+    remove_unfinished(tmp_path)
+    remove_unfinished(tmp_path / "missing")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"table.parquet", ".gitkeep", ".fold_0.lock", ".1-2.txt"}

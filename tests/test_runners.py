@@ -133,7 +133,7 @@ def test_the_results_are_the_same_bits(one_by_one: Project, at_once: Project) ->
 
 
 # What says when, where and by which command, and nothing of the result.
-COMMAND_TAGS = {"kedro_command", "project_path", "run_id", "runner", "runtime_params"}
+COMMAND_TAGS = {"kedro_command", "process", "project_path", "run_id", "runner", "runtime_params"}
 
 
 def _tree(project: Project) -> dict[str, dict[str, Any]]:

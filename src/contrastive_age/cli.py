@@ -1,15 +1,22 @@
 """The project's commands: Kedro's own `run`, with several folds at once, and `sweep`.
 
-Errors that a user can mend are said in one line.
+Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
 
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.interruption import command_line
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status of a command that Control-C ended."""
 
 RUNNER = "contrastive_age.runners.FoldRunner"
 
@@ -28,6 +35,22 @@ class Friendly(click.Command):
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
+        except DatasetError as error:
+            if "loading" not in str(error):
+                raise
+            words = " ".join(str(error).split())
+            raise click.ClickException(
+                f"{words} (Run all of the pipeline: what is missing or damaged is made again)"
+            ) from error
+        except KeyboardInterrupt:
+            # Impatience must not keep the last words back.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            tracking = sys.modules.get("contrastive_age.tracking")
+            if tracking is not None:  # else nothing has begun that could be tracked
+                tracking.Tracking.interrupt()
+            words = f"\nInterrupted; what is done is kept. Go on with: {command_line()}"
+            click.echo(words, err=True)
+            ctx.exit(INTERRUPTED)
 
 
 class Run(Friendly):

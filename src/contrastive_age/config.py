@@ -35,9 +35,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self.root = Path(conf_source).resolve().parent
         root = self.root.as_posix()
         for name, resolve in {
-            "tracking_uri": lambda: _environment(
-                "MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db"
-            ),
+            "tracking_uri": lambda: tracking_uri(self.root),
             "artifact_location": lambda: f"{root}/mlartifacts",
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
@@ -87,8 +85,9 @@ def _folder(setting: params.Effective) -> str:
     return "" if setting.validation is None else f"validation-{setting.validation}/"
 
 
-def _environment(name: str, default: str) -> str:
-    return os.environ.get(name) or default
+def tracking_uri(root: Path) -> str:
+    """Where MLflow keeps its runs: where the environment says, else a database in the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.as_posix()}/mlflow.db"
 
 
 def environment() -> str:

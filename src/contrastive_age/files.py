@@ -3,10 +3,19 @@
 import hashlib
 import json
 import os
+import re
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+DAY = 86_400.0
+"""Seconds after which a file that was still being written is taken for abandoned."""
+
+_UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}(\.[\w-]+)?")
+"""As `unfinished` names files, with what databases add while they write."""
 
 
 @contextmanager
@@ -20,12 +29,39 @@ def replacing(path: Path) -> Iterator[Path]:
         A path in the same folder with the same suffix, for writers that look at the suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = unfinished(path)
     try:
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Name a file beside `path` for what is to become it, unlike any other writer's."""
+    # Processes of two machines can have one number; containers often do.
+    writer = f"{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.stem}.{writer}{path.suffix}")
+
+
+def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:
+    """Remove what writers that were killed have left in a folder, and nothing else.
+
+    Args:
+        folder: Not its subfolders; it may be missing.
+        older_than: In seconds; for folders into which others may be writing now.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in (folder / name for name in names if _UNFINISHED.fullmatch(name)):
+        try:
+            if time.time() - path.stat().st_mtime >= older_than:
+                path.unlink()
+        except OSError:
+            # Gone meanwhile, or not ours to remove: it harms nobody.
+            continue
 
 
 def fingerprint(*parts: Any) -> str:

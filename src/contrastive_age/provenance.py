@@ -2,10 +2,11 @@
 
 import ast
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ import pandas as pd
 from contrastive_age.config import project_path
 from contrastive_age.faces import store
 from contrastive_age.params import NAMED_WEIGHTS, Effective
+
+if TYPE_CHECKING:
+    import torch
 
 LIBRARIES = ("numpy", "torch", "torchvision")
 """Libraries whose version can change what a network learns or says."""
@@ -102,6 +106,15 @@ def weights_digest(weights: str) -> str:
     if weights in NAMED_WEIGHTS or not path.is_file():
         return weights
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def state_digest(state: "Mapping[str, torch.Tensor]") -> str:
+    """Name the tensors of a state dict on the CPU, in 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def table_digest(table: pd.DataFrame) -> str:

@@ -5,14 +5,12 @@ several folds would wait for each other.
 """
 
 import logging
-import os
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from pluggy import PluginManager
 
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import TrainingError
+from contrastive_age.interruption import end_with_parent, interrupts_held, stop
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +118,8 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
             while waiting and len(running) < at_once:
                 name = waiting.popleft()
                 nodes = [node.name for node in folds[name]]
-                running[pool.submit(_run_fold, job, name, nodes)] = name
+                with interrupts_held():
+                    running[pool.submit(_run_fold, job, name, nodes)] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
                 future.result()
@@ -130,6 +130,9 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
             "lower folds_at_once and run again: it goes on from the last checkpoints"
         ) from error
+    except (KeyboardInterrupt, GeneratorExit):
+        stop(pool, finished=False)
+        raise
     finally:
         pool.shutdown()
 
@@ -155,15 +158,7 @@ def _start_worker(at_once: int) -> None:
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
-    threading.Thread(target=_end_with_employer, daemon=True).start()
-
-
-def _end_with_employer() -> None:
-    """Wait for the employer's end; a worker whose employer was killed would else stay for ever."""
-    employer = parent_process()
-    if employer is not None:
-        employer.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _run_fold(job: Job, namespace: str, node_names: list[str]) -> None:

@@ -7,9 +7,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.console import Console
+from contrastive_age.locks import Locks
 from contrastive_age.tracking import Tracking
 
-HOOKS = (Tracking(), Console())
+HOOKS = (Tracking(), Console(), Locks())
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -243,7 +243,7 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
             for name in ("metrics", "predictions", "folds")
         )
         made = made_from(folds, catalog.load(f"{setting.source}.faces"), setting)
-    except (DatasetError, OSError):
+    except (DatasetError, DataError, OSError):
         # A file that is missing or damaged proves nothing.
         return None
     expected = {
@@ -251,7 +251,10 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
         "made_from": made,
         "predictions": table_digest(predictions),
     }
-    return metrics if expected.items() <= metrics.items() else None
+    known = isinstance(metrics, dict) and all(
+        metrics.get(key) == own for key, own in expected.items()
+    )
+    return metrics if known else None
 
 
 def print_estimate(place: Place, sweep: Sweep) -> None:

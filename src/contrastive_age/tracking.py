@@ -7,31 +7,67 @@ likewise. Values are logged as they are in effect, each λ in a column of its ow
 """
 
 import logging
+import os
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import mlflow
+import psutil
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from mlflow.tracking.context.registry import resolve_tags
 
-from contrastive_age.files import fingerprint
+from contrastive_age.config import tracking_uri
+from contrastive_age.files import DAY, fingerprint, remove_unfinished, unfinished
 from contrastive_age.params import Effective
 
 logger = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
+PROCESS = "process"
+SQLITE = "sqlite:///"
+CLOCK_STEP = 60.0
+"""Seconds by which the system's clock may have been set since a process began."""
 TRACKED_TAGS = {"training", "evaluation", "reporting"}
 FIGURES = {"scatter", "cs_curve", "error_by_age", "losses"}
 FACES = {"faces_sheet"}
 DOCUMENTS = {"audit", "leakage", "metrics"}
+
+
+def this_process() -> str:
+    """Name this process, so that others can tell whether it still runs: host, number, start."""
+    own = psutil.Process()
+    return f"{socket.gethostname()}/{own.pid}/{own.create_time():.0f}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process that `this_process` named has ended for certain.
+
+    Args:
+        process: A name; of another machine or unknown, it may still run for all that is known here.
+    """
+    host, number, started = (*process.rsplit("/", 2), "", "")[:3]
+    if host != socket.gethostname() or not (number.isdecimal() and started.isdecimal()):
+        return False
+    try:
+        found = psutil.Process(int(number))
+        # The number may have been given to another since.
+        other = abs(found.create_time() - int(started)) > CLOCK_STEP
+        return bool(other or found.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
 
 
 def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
@@ -78,6 +114,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
 
     employer: ClassVar[Employer | None] = None
     sweep_id: ClassVar[str | None] = None
+    latest: "ClassVar[Tracking | None]" = None
     context: KedroContext
     run_id: str
     setting: Effective | None = None
@@ -88,6 +125,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up and remember the context."""
+        _make_database(tracking_uri(Path(context.project_path)))
         super().after_context_created(context=context)
         self.context = context
 
@@ -113,13 +151,18 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             self.run_id = self.employer.run_id
             self._is_mlflow_enabled = False  # so that the plugin ends no run either
             return
-        tracking.run.id = self._find("setting", f"tags.setting_key = '{self.setting.key}'")
-        tracking.run.name = self.setting.key
+        key = self.setting.key
+        found = self._find("setting", f"tags.setting_key = '{key}'")
+        # Made with the tags by which it is found again: a run that is killed is not doubled.
+        tracking.run.id = found or self._make(
+            key, resolve_tags({"level": "setting", "setting_key": key})
+        )
+        tracking.run.name = key
         super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
+        Tracking.latest = self
         mlflow.set_tags(
             {
-                "level": "setting",
-                "setting_key": self.setting.key,
+                PROCESS: this_process(),
                 "seed": self.setting.seed,
                 "git_revision": _git_revision(self.context.project_path),
             }
@@ -127,9 +170,14 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if self.sweep_id is not None:
             mlflow.set_tag(PARENT, self.sweep_id)
         mlflow.log_params(self.setting.columns())
+        self._close_abandoned()
         audit = f"{self.setting.source}.audit"
-        if catalog.exists(audit):
-            self._tag_manifest(catalog.load(audit))
+        try:
+            if catalog.exists(audit):
+                self._tag_manifest(catalog.load(audit))
+        except (DatasetError, KeyError, TypeError) as error:
+            # Ingestion makes it again, and the tag with it.
+            logger.warning("The audit of %s cannot be read: %s", self.setting.source, error)
 
     @hook_impl
     def before_node_run(
@@ -193,14 +241,49 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             found = self._find(
                 "fold", f"tags.fold = '{fold}' and tags.`mlflow.parentRunId` = '{self.run_id}'"
             )
-            self.children[namespace] = found or self._make_child(fold)
+            tags = {PARENT: self.run_id, "fold": fold, "level": "fold", PROCESS: this_process()}
+            self.children[namespace] = found or self._make(fold, tags)
+            if found:
+                self._client.set_tag(found, PROCESS, this_process())
         return self.children[namespace]
 
-    def _make_child(self, fold: str) -> str:
-        tags = {PARENT: self.run_id, "fold": fold, "level": "fold"}
-        experiment = self.mlflow_config.tracking.experiment._experiment.experiment_id
-        run = self._client.create_run(experiment, run_name=fold, tags=tags)
+    def _make(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self._client.create_run(self._experiment, run_name=name, tags=dict(tags))
         return str(run.info.run_id)
+
+    @property
+    def _experiment(self) -> str:
+        return str(self.mlflow_config.tracking.experiment._experiment.experiment_id)
+
+    def _close_abandoned(self, *, with_own: bool = False) -> None:
+        """End as `KILLED` the runs of the experiment whose process has ended without a word.
+
+        Only processes of this machine are judged; what others have left is closed from there, or
+        when it is run again.
+
+        Args:
+            with_own: Whether this process has been interrupted, so that its own runs end, too.
+        """
+        running = self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'")
+        for run in running:
+            owner = run.data.tags.get(PROCESS, "")
+            if has_ended(owner) or (with_own and owner == this_process()):
+                self._client.set_terminated(run.info.run_id, "KILLED")
+                logger.info("The run %s is closed: it was killed", run.info.run_name)
+
+    @classmethod
+    def interrupt(cls) -> None:
+        """End as `KILLED` whatever this process and its workers had under way."""
+        own = cls.latest
+        if own is None:
+            return
+        try:
+            mlflow.flush_async_logging()
+            while mlflow.active_run() is not None:
+                mlflow.end_run("KILLED")
+            own._close_abandoned(with_own=True)
+        except Exception as error:  # no server must keep the command from ending
+            logger.warning("MLflow could not be told of the interruption: %s", error)
 
     def _tag_manifest(self, audit: Mapping[str, Any]) -> None:
         self._client.set_tag(self.run_id, "manifest_hash", audit["manifest_hash"])
@@ -242,6 +325,7 @@ class SweepRun:
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
         self._client.update_run(self.run_id, status="RUNNING")
+        self._client.set_tag(self.run_id, PROCESS, this_process())
         Tracking.sweep_id = self.run_id
         return self
 
@@ -271,13 +355,37 @@ class SweepRun:
 
     def _make(self, name: str, level: str) -> str:
         experiment = self._config.tracking.experiment._experiment.experiment_id
-        tags = {"level": level, "key": name}
+        tags = {"level": level, "key": name, PROCESS: this_process()}
         return str(self._client.create_run(experiment, run_name=name, tags=tags).info.run_id)
 
     def fail(self, keys: Sequence[str]) -> None:
         """Note which settings failed; with any, the run ends as `FAILED`."""
         self._client.set_tag(self.run_id, "failed", ", ".join(keys))
         self._ends_as = "FAILED" if keys else "FINISHED"
+
+
+def _make_database(uri: str) -> None:
+    """Make an SQLite database that is not there yet, whole or not at all.
+
+    MLflow makes its tables in many steps, and cannot go on from the middle of them.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE):
+        return
+    remove_unfinished(path.parent, older_than=DAY)
+    if path.exists():
+        return
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    beside = unfinished(path)
+    try:
+        engine = create_sqlalchemy_engine(f"{SQLITE}{beside.absolute().as_posix()}")  # type: ignore[no-untyped-call]
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        with suppress(FileExistsError):  # another process was faster, and may have written already
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _enter_experiment(context: KedroContext, protocol: str) -> None:

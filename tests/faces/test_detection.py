@@ -411,6 +411,16 @@ class TestCache:
         pd.testing.assert_frame_equal(self.detect(fake, tmp_path, files), first)
         assert canvases_seen() == 3
 
+    def test_foreign_parts_are_removed(self, tmp_path: Path) -> None:
+        finding = detection._findings_table(["a"], [detection.Finding("missed", 3, 4)])
+        DetectionCache(tmp_path).add(finding)
+        [part] = tmp_path.rglob("*.parquet")
+        finding.assign(width="wide").to_parquet(part.with_name("b.parquet"))
+        pd.DataFrame({"x": [1]}).to_parquet(part.with_name("c.parquet"))
+        part.with_name("d.parquet").write_bytes(b"something else " * 99)
+        pd.testing.assert_frame_equal(DetectionCache(tmp_path).load(), finding)
+        assert list(tmp_path.rglob("*.parquet")) == [part]
+
     def test_another_detector_has_other_findings(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

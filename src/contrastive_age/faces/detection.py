@@ -8,11 +8,8 @@ import this module: it must not import any of them either.
 import functools
 import logging
 import math
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,6 +20,7 @@ from importlib.metadata import version
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +41,7 @@ from contrastive_age.faces.alignment import (
     usable_landmarks,
 )
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.interruption import end_with_parent, interrupts_held, stop
 
 logger = logging.getLogger(__name__)
 
@@ -233,19 +232,6 @@ def choose_face(faces: Faces, size: tuple[int, int]) -> int:
     return int(np.argmax(area * (1 - distance).clip(0) * faces[:, 4]))
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _start_worker() -> None:
-    # Control-C reaches the whole group; the parent decides what becomes of the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
 @functools.cache
 def _loaded(load_detector: Callable[[], Detector]) -> Detector:
     return load_detector()
@@ -310,13 +296,13 @@ def _run_pool(
     """
     suspects: Suspects = []
     running: dict[Future[list[Finding]], list[str]] = {}
-    pool = ProcessPoolExecutor(workers, _WorkerContext(), _start_worker)
+    pool = ProcessPoolExecutor(workers, _WorkerContext(), end_with_parent)
     try:
-        ready = pool.submit(_check_detector, load_detector)
+        ready = _submit(pool, _check_detector, load_detector)
         while waiting or running:
             # No more than one chunk a worker, so that few are suspected when one dies.
             while waiting and len(running) < workers:
-                future = pool.submit(_detect_files, load_detector, waiting[0])
+                future = _submit(pool, _detect_files, load_detector, waiting[0])
                 running[future] = waiting.popleft()
             ready.result()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -330,8 +316,14 @@ def _run_pool(
             raise RuntimeError("a detection worker died while it loaded its detector") from error
         suspects += [(paths, error) for paths in running.values()]
     finally:
-        pool.shutdown(cancel_futures=True)
+        stop(pool, finished=not running)
     return suspects
+
+
+def _submit(pool: ProcessPoolExecutor, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Give a pool a task, for which it may start a process."""
+    with interrupts_held():
+        return pool.submit(task, *arguments)
 
 
 def _run(
@@ -374,11 +366,13 @@ class DetectionCache:
 
     def load(self) -> pd.DataFrame:
         """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
-        tables = [_findings_table([], [])]
+        tables = [empty := _findings_table([], [])]
         for part in self._parts():
             try:
-                tables.append(pd.read_parquet(part)[FINDING_COLUMNS])
-            except (OSError, ValueError, KeyError) as error:
+                table = pd.read_parquet(part)[FINDING_COLUMNS]
+                table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
+                tables.append(table.astype(empty.dtypes))
+            except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
                 part.unlink()
         found = pd.concat(tables)

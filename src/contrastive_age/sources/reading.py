@@ -37,7 +37,7 @@ UNPARSED = "name does not parse"
 
 _NEVER_DATA = frozenset({"thumbs.db", "desktop.ini"})
 
-_FILE_TYPES = {
+FILE_TYPES = {
     "path": "str",
     "size": "int64",
     "mtime_ns": "int64",
@@ -199,7 +199,7 @@ def inspect_files(
     """
     found = pd.DataFrame(
         [(path, *_state(folder / path)) for path in paths], columns=["path", "size", "mtime_ns"]
-    ).astype({column: _FILE_TYPES[column] for column in ("path", "size", "mtime_ns")})
+    ).astype({column: FILE_TYPES[column] for column in ("path", "size", "mtime_ns")})
     if known is None:
         found["digest"] = pd.Series(pd.NA, index=found.index, dtype="str")
     else:
@@ -214,7 +214,7 @@ def inspect_files(
             folder, found.loc[new, "path"].to_list(), progress
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
-    return found.astype(_FILE_TYPES)
+    return found.astype(FILE_TYPES)
 
 
 def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[str, str]]:

@@ -102,9 +102,9 @@ def _known(ingestion_folder: Path) -> pd.DataFrame | None:
     """The table of files of an earlier ingestion; None where there is none that can be read."""
     path = ingestion_folder / "files.parquet"
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path)[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged or foreign file can fail in any way
         logger.warning("%s cannot be read (%s); all files are read again", path, error)
         return None

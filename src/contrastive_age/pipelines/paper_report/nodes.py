@@ -44,12 +44,14 @@ def make_report(
     measured = read_results(data_folder, drawn)
     groups = group_seeds(measured)
     audits = {
-        path.parent.name: _read(path)
+        path.parent.name: own
         for path in sorted((data_folder / "02_intermediate").glob("*/audit.json"))
+        if (own := _read(path))
     }
     chosen = [
-        _read(path)
+        own
         for path in sorted((data_folder / "08_reporting").glob("*/selected-*/selection.json"))
+        if (own := _read(path))
     ]
     tables = page.tables(groups, audits, chosen, drawn, environment())
     logger.info("%d runs of %d settings found in %s", len(measured), len(groups), data_folder)
@@ -72,7 +74,7 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> "list[Measured]":
     found = []
     for path in sorted((data_folder / "08_reporting").glob("*/*/metrics.json")):
         metrics = _read(path)
-        if metrics.get("part") == "validation":
+        if not metrics or metrics.get("part") == "validation":
             continue
         outputs = data_folder / "07_model_output" / path.parts[-3] / path.parts[-2]
         try:
@@ -261,9 +263,16 @@ def _maps(data_folder: Path, run: "Measured") -> dict[str, npt.NDArray[Any]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    """Read a document; one that is damaged is logged, and counts as empty."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    logger.warning("%s is left out: it is damaged; run it again", path)
+    return {}
 
 
 def _read_if_there(path: Path) -> dict[str, Any] | None:
-    return _read(path) if path.is_file() else None
+    return _read(path) or None if path.is_file() else None

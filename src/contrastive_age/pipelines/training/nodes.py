@@ -15,7 +15,7 @@ from contrastive_age.files import fingerprint
 from contrastive_age.params import NAMED_WEIGHTS, Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.splitting.nodes import fold_parts
-from contrastive_age.provenance import faces_digest, versions, weights_digest
+from contrastive_age.provenance import faces_digest, state_digest, versions, weights_digest
 from contrastive_age.tracking import log_epoch, tag_run
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def _train(
         device=device,
         plan=plan,
     )
-    history.attrs["fingerprint"] = made_by
-    state = network.state_dict()
-    return {name: tensor.cpu().contiguous() for name, tensor in state.items()}, history
+    state = {name: own.cpu().contiguous() for name, own in network.state_dict().items()}
+    history.attrs |= {"fingerprint": made_by, "model": state_digest(state)}
+    return state, history
 
 
 def _finished(training_folder: Path, made_by: str) -> Trained | None:
@@ -141,6 +141,10 @@ def _finished(training_folder: Path, made_by: str) -> Trained | None:
         state: dict[str, Any] = torch.load(
             training_folder / "model.pth", map_location="cpu", weights_only=True
         )
+        # Histories of earlier versions do not name their model.
+        if history.attrs.get("model", state_digest(state)) != state_digest(state):
+            logger.warning("%s holds the model of another training", training_folder)
+            return None
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged file can fail in any way: then the fold is trained again

@@ -1,0 +1,59 @@
+"""What processes do when Control-C is pressed, or when the one they work for ends."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold Control-C back until the block ends.
+
+    Processes that are started within never see it, from their first instruction on: what becomes of
+    them is for the one who started them to say.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent does; it would else wait for work for ever."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def stop(pool: ProcessPoolExecutor, *, finished: bool) -> None:
+    """Shut a pool of processes down.
+
+    Args:
+        pool: Idle, or with work under way.
+        finished: Whether all work is done; else the processes are ended without waiting for it.
+    """
+    if not finished:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+    pool.shutdown(cancel_futures=True)
+
+
+def command_line() -> str:
+    """The command that this process was started with, as it can be typed again."""
+    name = Path(sys.argv[0]).name
+    if name == "__main__.py":  # python -m kedro
+        name = Path(sys.argv[0]).parent.name
+    return shlex.join([name, *sys.argv[1:]])

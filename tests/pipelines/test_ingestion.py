@@ -1,0 +1,32 @@
+"""An earlier table of files spares reading, but only where it is one."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from contrastive_age.pipelines.ingestion.nodes import _known
+
+FILES = pd.DataFrame(
+    {"path": ["a.jpg"], "size": [3], "mtime_ns": [5], "digest": ["00"], "problem": [""]}
+)
+
+
+def test_a_table_of_files_is_found_again(tmp_path: Path) -> None:
+    assert _known(tmp_path) is None
+    FILES.to_parquet(tmp_path / "files.parquet")
+    pd.testing.assert_frame_equal(_known(tmp_path), FILES)
+
+
+@pytest.mark.parametrize(
+    "table", [FILES.drop(columns="digest"), FILES.assign(size="large"), FILES[["path"]]]
+)
+def test_another_table_is_not_taken_for_it(tmp_path: Path, table: pd.DataFrame) -> None:
+    table.to_parquet(tmp_path / "files.parquet")
+    assert _known(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"something else " * 99])
+def test_a_damaged_table_is_not_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "files.parquet").write_bytes(content)
+    assert _known(tmp_path) is None
