@@ -3,6 +3,7 @@
 Errors that a user can mend are said in one line.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from contrastive_age.errors import DataError, TrainingError
+
+logger = logging.getLogger(__name__)
 
 RUNNER = "contrastive_age.runners.FoldRunner"
 
@@ -20,7 +23,10 @@ def cli() -> None:
 
 
 class Friendly(click.Command):
-    """A command that ends a mistake in data or parameters with its message, not a stack trace."""
+    """A command that ends a mistake in data or parameters with its message, not a stack trace.
+
+    The same for a disk that is full, a folder that cannot be written, or a locked database.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
@@ -28,6 +34,16 @@ class Friendly(click.Command):
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
+        except click.ClickException:
+            raise
+        except Exception as error:
+            from contrastive_age.faults import explain
+
+            said = explain(error)
+            if said is None:
+                raise
+            logger.debug("The whole error", exc_info=True)
+            raise click.ClickException(said) from error
 
 
 class Run(Friendly):
