@@ -155,10 +155,10 @@ def test_landmarks_and_faces_of_good_photos_do_not_depend_on_bad_ones(
     ]
     assert len(alone) == bad_input.GOOD
     points = landmark_array(landmarks)
-    # Sums in single precision depend on how many photos share a call; whole pixels do not.
-    np.testing.assert_allclose(points[alone], points[among], atol=1e-2)
+    # How sums in single precision are rounded depends on how many photos share a call.
+    np.testing.assert_allclose(points[alone], points[among], atol=1e-4)
     difference = faces[alone].astype(int) - faces[among].astype(int)
-    assert np.abs(difference).max() <= 2
+    assert np.abs(difference).max() <= 1
 
 
 @pytest.fixture

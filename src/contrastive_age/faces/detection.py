@@ -158,9 +158,7 @@ def load_mtcnn() -> Detector:
     return detect
 
 
-def _sort_by_scores(
-    boxes: Faces, scores: npt.NDArray[np.float64], ascending: bool = True
-) -> Faces:
+def _sort_by_scores(boxes: Faces, scores: npt.NDArray[np.float64], ascending: bool = True) -> Faces:
     """Sort boxes by their confidence, those of equal confidence staying in order.
 
     MTCNN's own sort is not stable: which of a face's boxes with a confidence of 1 is kept, and with
