@@ -3,6 +3,7 @@
 Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.io import DatasetError
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.interruption import command_line
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status of a command that Control-C ended."""
+
+logger = logging.getLogger(__name__)
 
 RUNNER = "contrastive_age.runners.FoldRunner"
 
@@ -27,7 +29,10 @@ def cli() -> None:
 
 
 class Friendly(click.Command):
-    """A command that ends a mistake in data or parameters with its message, not a stack trace."""
+    """A command that ends a mistake in data or parameters with its message, not a stack trace.
+
+    The same for a disk that is full, a folder that cannot be written, or a locked database.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
@@ -35,13 +40,8 @@ class Friendly(click.Command):
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
-        except DatasetError as error:
-            if "loading" not in str(error):
-                raise
-            words = " ".join(str(error).split())
-            raise click.ClickException(
-                f"{words} (Run all of the pipeline: what is missing or damaged is made again)"
-            ) from error
+        except click.ClickException:
+            raise
         except KeyboardInterrupt:
             # Impatience must not keep the last words back.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -51,6 +51,14 @@ class Friendly(click.Command):
             words = f"\nInterrupted; what is done is kept. Go on with: {command_line()}"
             click.echo(words, err=True)
             ctx.exit(INTERRUPTED)
+        except Exception as error:
+            from contrastive_age.faults import explain
+
+            said = explain(error)
+            if said is None:
+                raise
+            logger.debug("The whole error", exc_info=True)
+            raise click.ClickException(said) from error
 
 
 class Run(Friendly):

@@ -53,18 +53,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _parameters(self) -> dict[str, Any]:
         """All parameters; a run asks for them several times, and reading the files takes long."""
         config: dict[str, Any] = super().__getitem__("parameters")
-        effective = {
-            "protocols": {
-                name: params.effective(config, name).model_dump() for name in config["protocols"]
-            },
-            "sources": {
-                name: params.source(config, name, self.root).model_dump(mode="json")
-                for name in config["sources"]
-            },
-            "computing": params.computing(config).model_dump(),
-            "explanation": params.explanation(config).model_dump(),
-        }
-        return config | {"effective": effective}
+        return config | {"effective": in_effect(config, self.root)}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         values = self._parameters
@@ -79,6 +68,30 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 path = path.replace(SETTING, setting.key).replace(f"{PART}/", _folder(setting))
                 entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
         return entries
+
+
+def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Validate all parameters and give what each protocol, source and computation takes of them.
+
+    Args:
+        config: The project's parameters as merged by Kedro.
+        root: The project's root, where relative paths start.
+
+    Raises:
+        DataError: A parameter does not exist, or its value cannot be right.
+    """
+    params.check(config)
+    return {
+        "protocols": {
+            name: params.effective(config, name).model_dump() for name in config["protocols"]
+        },
+        "sources": {
+            name: params.source(config, name, root).model_dump(mode="json")
+            for name in config["sources"]
+        },
+        "computing": params.computing(config).model_dump(),
+        "explanation": params.explanation(config).model_dump(),
+    }
 
 
 def _folder(setting: params.Effective) -> str:

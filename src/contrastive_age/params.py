@@ -4,8 +4,9 @@
 values give the same `key`, however they were written, so a changed parameter is another folder.
 """
 
+import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,9 +19,9 @@ Split = Literal["rs", "se", "lopo"]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, values never change."""
+    """Unknown keys are errors, numbers are finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 StrictModel = TypeVar("StrictModel", bound=Strict)
@@ -41,6 +42,7 @@ class Source(Strict):
     layout: Layout
     folder: Path
     manifest: Path | None = None
+    outside: bool = False
     synthetic: Synthetic | None = None
 
 
@@ -214,6 +216,86 @@ class Preset(Strict):
 
 BLOCKS = ("training", "triplets", "model", "augmentation")
 
+Block = dict[str, Any]
+"""Values that are validated where they take effect."""
+
+
+class SourceGiven(Strict):
+    """A source as the parameters name it: its folder is below `raw_root`."""
+
+    layout: Layout
+    folder: str
+    synthetic: Synthetic | None
+
+
+class ProtocolGiven(Strict):
+    """A protocol as the parameters name it, with its own values."""
+
+    source: str
+    split: Split
+    folds: int
+    ages: tuple[int, int]
+    settings: str
+    training: Block
+    triplets: Block
+    model: Block
+    augmentation: Block
+
+
+class Given(Strict):
+    """All parameters as Kedro has merged them, before any takes effect: what there is to set."""
+
+    raw_root: str
+    manifest: str | None
+    allow_outside_raw_root: bool
+    sources: dict[str, SourceGiven]
+    detection: Detection
+    alignment: Alignment
+    splitting: Splitting
+    protocols: dict[str, ProtocolGiven]
+    settings: dict[str, dict[str, Block]]
+    setting: str
+    seed: Any
+    max_samples: Any
+    validation: Any
+    training: Block
+    triplets: Block
+    model: Block
+    loss: Block
+    augmentation: Block
+    device: str
+    folds_at_once: Any
+    acceleration: Block
+    gradcam: Block
+    report: Report
+    log_faces: bool | None
+    sweeps: dict[str, Block]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Given":
+        for name, own in self.protocols.items():
+            for kind, known in (("source", self.sources), ("settings", self.settings)):
+                if getattr(own, kind) not in known:
+                    raise ValueError(
+                        f"protocols.{name}.{kind}={getattr(own, kind)} is none of "
+                        f"{', '.join(known)}"
+                    )
+        return self
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that do not exist, and values whose kind cannot be right.
+
+    Names that begin with an underscore are anchors of the YAML files.
+
+    Args:
+        params: The project's parameters as merged by Kedro.
+
+    Raises:
+        DataError: There is such a parameter; the message names all, and what was perhaps meant.
+    """
+    _validated(Given, {name: own for name, own in params.items() if not name.startswith("_")})
+
 
 def effective(params: Mapping[str, Any], protocol: str) -> Effective:
     """Merge the protocol's own values with what is given.
@@ -307,6 +389,7 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
             "name": name,
             "folder": root / params["raw_root"] / own["folder"],
             "manifest": root / manifest if manifest and own["layout"] == "manifest" else None,
+            "outside": params["allow_outside_raw_root"],
         },
     )
 
@@ -316,12 +399,38 @@ def _given(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validated(model: type[StrictModel], values: Mapping[str, Any]) -> StrictModel:
-    """Validate, and say in one line per mistake which parameter is wrong."""
+    """Validate, and say in one line which parameters are wrong."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or model.__name__}={e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
+        mistakes = "; ".join(_mistake(model, e["loc"], e) for e in error.errors())
         raise DataError(f"These parameters do not fit: {mistakes}") from error
+
+
+def _mistake(model: type[Strict], loc: tuple[str | int, ...], error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, loc))
+    said = error["msg"].removeprefix("Value error, ")
+    if not loc:
+        return said
+    if error["type"] == "missing":
+        return f"{name} has no value; give one, or correct the name"
+    if error["type"] != "extra_forbidden":
+        return f"{name}={error['input']!r}: {said}"
+    known = sorted({*_names(model), *_names(Effective)})
+    leaf = name.rpartition(".")[2]
+    # A typing error in a name is mostly one in its last part, or its block is left out.
+    by_leaf = {own.rpartition(".")[2]: own for own in reversed(known)}
+    near = difflib.get_close_matches(name, known, 1, 0.8)
+    near = near or [by_leaf[own] for own in difflib.get_close_matches(leaf, by_leaf, 1, 0.7)]
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{name}={error['input']!r}: there is no such parameter{hint}"
+
+
+def _names(model: type[Strict], before: str = "") -> Iterator[str]:
+    """The dotted names of a model's values, without those that the user does not set."""
+    for name, field in model.model_fields.items():
+        own = field.annotation
+        if isinstance(own, type) and issubclass(own, Strict):
+            yield from _names(own, f"{before}{name}.")
+        else:
+            yield before + name

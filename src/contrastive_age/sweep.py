@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from contrastive_age import console
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.faults import explain
 from contrastive_age.params import Effective, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import made_from, table_digest
@@ -204,9 +205,11 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
             outcomes.append(_run_setting(place, sweep.protocol, candidate, parent))
         except Exception as error:
             # Whatever one setting runs into, the others may still succeed.
-            told = isinstance(error, DataError | TrainingError)
+            said = explain(error)
+            told = said is not None or isinstance(error, DataError | TrainingError)
             logger.exception("%s failed", setting.key, exc_info=not told)
-            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            said = said or str(error)
+            reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             outcomes.append(Outcome(candidate, "failed", reason=reason))
     return outcomes
 

@@ -20,9 +20,11 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces import detection
 from contrastive_age.faces.alignment import (
     LANDMARK_COLUMNS,
+    align,
     estimate_similarity,
     five_point_template,
     landmark_array,
+    usable_landmarks,
 )
 from contrastive_age.faces.detection import (
     ATTEMPTS,
@@ -30,6 +32,7 @@ from contrastive_age.faces.detection import (
     Canvas,
     DetectionCache,
     Faces,
+    Finding,
     Thresholds,
     choose_face,
     detect_landmarks,
@@ -242,6 +245,39 @@ def test_fallback_is_the_central_square(width: int, height: int) -> None:
     for corner, expected in (((0, 0), -0.5), ((side, side), 255.5)):
         at = np.array([left, top]) + corner - 0.5
         np.testing.assert_allclose(matrix[:, :2] @ at + matrix[:, 2], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 2000), (8, 8), (9, 9)])
+def test_a_fallback_can_always_be_aligned(size: tuple[int, int]) -> None:
+    points = fallback_landmarks(*size)
+    assert usable_landmarks(points)
+    np.testing.assert_allclose(points.mean(axis=0), np.array(size) / 2, atol=3)
+    assert align(Image.new("RGB", size, "red"), points).reshape(-1, 3).tolist()[0] == [255, 0, 0]
+
+
+def test_points_that_cannot_be_a_face_are_not_used() -> None:
+    """Found on top of one another in a tiny photo, or annotated far outside of it."""
+    right = five_point_template(size=50)
+    found = detection._findings_table(
+        ["a", "b", "c", "d"],
+        [
+            Finding("detected", 6, 6, 0.9, 1, tuple(np.tile([2.0, 2.5], 5))),
+            *[Finding("missed", 100, 100)] * 3,
+        ],
+    )
+    files = pd.DataFrame({"sample_id": list("abcd"), "digest": list("abcd")})
+    annotated = pd.DataFrame(
+        [("b", *right.ravel()), ("c", *(right * 1e300).ravel()), ("d", *(right + 900).ravel())],
+        columns=["sample_id", *LANDMARK_COLUMNS],
+    )
+    table = detection._landmarks_table(files, found, annotated)
+    assert table["status"].tolist() == ["fallback", "annotated", "fallback", "fallback"]
+    assert table["faces_found"].tolist() == [0] * 4
+    assert table["score"].isna().all()
+    points = landmark_array(table)
+    np.testing.assert_allclose(points[0], fallback_landmarks(6, 6))
+    np.testing.assert_allclose(points[1], right)
+    np.testing.assert_allclose(points[2:], [fallback_landmarks(100, 100)] * 2)
 
 
 class TestPool:

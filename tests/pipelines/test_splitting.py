@@ -68,3 +68,19 @@ def test_the_number_of_folds_must_be_the_pipelines(
 ) -> None:
     with pytest.raises(DataError, match=r"fgnet_lopo\.folds=10"):
         nodes.split(samples, params.effective(given, "fgnet_lopo"))
+
+
+@pytest.mark.parametrize(
+    ("change", "protocol", "said"),
+    [
+        ({"age": 30}, "fgnet_se", "All 20 samples of fgnet have age 30: there is nothing to learn"),
+        ({"age": 70}, "fgnet_se", r"20 samples .* outside 0 to 69.*0/3, age 70.*fgnet_se\.ages"),
+        ({"age": 15}, "morph_se", "outside 16 to 77"),
+        ({"identity": "x"}, "fgnet_se", "at least 5 subjects, but there are only 1"),
+    ],
+)
+def test_samples_that_no_network_can_learn_from_are_refused(
+    given: dict[str, Any], samples: pd.DataFrame, change: dict[str, Any], protocol: str, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        nodes.split(samples.assign(**change), params.effective(given, protocol))

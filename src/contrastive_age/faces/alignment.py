@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from contrastive_age.errors import DataError
+from contrastive_age.sources.decoding import decode
 
 Points = npt.NDArray[np.float64]
 
@@ -51,23 +52,12 @@ def load_image(path: Path) -> Image.Image:
         DataError: The file is missing or cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
-            return _to_rgb(ImageOps.exif_transpose(image))
+        return decode(path)
     # On damaged bytes Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
     except Exception as error:
         raise DataError(
             f"{path} cannot be read as an image ({error}); replace or remove it"
         ) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def upright_size(path: Path) -> tuple[int, int]:

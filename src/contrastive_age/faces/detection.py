@@ -68,6 +68,10 @@ MAX_CRASHES = 16
 """A photo or two may crash a worker; when more do, the fault is elsewhere and detection stops."""
 
 
+LEAST_FALLBACK = 16
+"""Side in pixels below which an assumed face's five points would fall into one another."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One way of looking for faces.
@@ -128,8 +132,10 @@ def load_mtcnn() -> Detector:
     }
     with _silent_stderr():
         from mtcnn import MTCNN
+        from mtcnn.utils import bboxes
 
         mtcnn = MTCNN()
+    bboxes.sort_by_scores = _sort_by_scores
 
     def detect(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
         names = ("threshold_pnet", "threshold_rnet", "threshold_onet")
@@ -149,6 +155,15 @@ def load_mtcnn() -> Detector:
         return [faces[rows[:, 0] == index] for index in range(len(canvases))]
 
     return detect
+
+
+def _sort_by_scores(boxes: Faces, scores: npt.NDArray[np.float64], ascending: bool = True) -> Faces:
+    """Sort boxes by their confidence, those of equal confidence staying in order.
+
+    MTCNN's own sort is not stable: which of a face's boxes with a confidence of 1 is kept, and with
+    it the landmarks by up to a pixel, would depend on the photos that happen to share the call.
+    """
+    return boxes[np.argsort(scores if ascending else -scores, kind="stable")]
 
 
 @contextmanager
@@ -421,9 +436,10 @@ def fallback_landmarks(width: int, height: int) -> Points:
         height: Of the photo in pixels; 0 where unknown.
 
     Returns:
-        float64 (5, 2) in pixels; aligned with the default coverage they give the central square.
+        float64 (5, 2) in pixels; aligned with the default coverage they give the central square. On
+        photos of a few pixels they reach beyond its edges, so that they stay apart.
     """
-    side = min(width, height) or FACE_SIZE
+    side = max(min(width, height), LEAST_FALLBACK) if min(width, height) else FACE_SIZE
     shift = np.array([(size - side) / 2 if size else 0 for size in (width, height)])
     points: Points = five_point_template(size=side) + shift
     return points
@@ -494,6 +510,15 @@ def detect_landmarks(
     return _landmarks_table(files, pd.concat(tables), annotated)
 
 
+def _annotates(points: Points, width: int, height: int) -> bool:
+    """Whether annotated points can be those of a face in the photo: usable, and near its frame."""
+    if not usable_landmarks(points):
+        return False
+    # A face may be cut off; where the size is unknown, any place will do.
+    size = np.array([width, height])
+    return not size.all() or bool(((points > -size) & (points < 2 * size)).all())
+
+
 def _landmarks_table(
     files: pd.DataFrame, findings: pd.DataFrame, annotated: pd.DataFrame | None
 ) -> pd.DataFrame:
@@ -501,17 +526,20 @@ def _landmarks_table(
     table = findings.loc[files["digest"]].reset_index(drop=True)
     table.insert(0, "sample_id", files["sample_id"].to_numpy())
     points = landmark_array(table).copy()
+    # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
+    usable = np.array([usable_landmarks(own) for own in points], dtype=bool)
+    found = table["status"].isin(["detected", "retried"]).to_numpy() & usable
     known: dict[str, Points] = {}
     if annotated is not None:
         known = dict(zip(annotated["sample_id"], landmark_array(annotated), strict=True))
-    for row in np.flatnonzero(~table["status"].isin(["detected", "retried"])):
+    for row in np.flatnonzero(~found):
         photo = table.iloc[row]
         given = known.get(photo["sample_id"])
-        if given is not None and usable_landmarks(given):
+        if given is not None and _annotates(given, photo["width"], photo["height"]):
             points[row], status = given, "annotated"
         else:
             points[row] = fallback_landmarks(photo["width"], photo["height"])
             status = "fallback"
-        table.loc[row, "status"] = status
+        table.loc[row, ["status", "score", "faces_found"]] = status, math.nan, 0
     table[LANDMARK_COLUMNS] = points.reshape(len(table), -1)
     return table[["sample_id", "status", "score", "faces_found", *LANDMARK_COLUMNS]]

@@ -6,8 +6,10 @@ sample and what its face was made of; it is written after its face, so rows with
 done whatever interrupted the work. In one file, faces and labels cannot part.
 """
 
+import errno
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -234,18 +236,39 @@ def _create(path: Path, count: int) -> _FaceFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     needed, free = count * FACE_BYTES, shutil.disk_usage(path.parent).free
-    # A mapped file that outgrows its disk kills the process without a message.
     if needed > free:
-        raise DataError(
-            f"{path} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
-            f"make room or move the data folder"
-        )
+        raise DataError(_too_small(path, needed, free))
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *FACE_SHAPE)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        file.seek(needed, 1)
-        np.lib.format.write_array(file, np.zeros(count, LABEL))
+    try:
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            _reserve(file, needed)
+            file.seek(needed, os.SEEK_CUR)
+            np.lib.format.write_array(file, np.zeros(count, LABEL))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DataError(_too_small(path, needed, free)) from error
     return _map(path, "r+")
+
+
+def _too_small(path: Path, needed: int, free: int) -> str:
+    return (
+        f"{path} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
+        f"make room or move the data folder"
+    )
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Take the bytes that follow from the disk, where the system can.
+
+    A mapped file with holes that finds its disk filled by others kills the process without a
+    message.
+    """
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), file.tell(), size)
 
 
 def _map_if_sound(path: Path, mode: Literal["r", "r+"]) -> _FaceFile | None:

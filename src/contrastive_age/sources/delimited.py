@@ -22,8 +22,8 @@ def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     Returns:
         One str column for each of the file's, "" where a row has no value, and `row` (int64): the
         line of the file that the row ends in, the header being 1; and `surplus` (bool): whether the
-        row has more values than the header, so that its values cannot be trusted. Blank lines are
-        left out.
+        row has more values than the header, so that its values cannot be trusted. Blank lines, and
+        columns without a name, are left out.
 
     Raises:
         DataError: The file is missing, is no UTF-8 text, or lacks rows or columns.
@@ -42,16 +42,24 @@ def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     lines = io.StringIO(text, newline="")
     header_line = next(filter(str.strip, lines), "")
     lines.seek(0)
-    reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=header_line.count))
+    # Strict: a quotation mark that is never closed would silently swallow the rows below it.
+    reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=header_line.count), strict=True)
+    records = []
+    line = 0
     try:
-        records = [(reader.line_num, record) for record in reader if any(map(str.strip, record))]
+        for record in reader:
+            line = reader.line_num
+            if any(map(str.strip, record)):
+                records.append((line, record))
     except csv.Error as error:
         raise DataError(
-            f"The table {path.absolute()} is damaged near line {reader.line_num}: {error}."
+            f"The table {path.absolute()} is damaged near line {line + 1}: {error}. Correct that "
+            "line; a quotation mark around a value must be closed, and one inside it be doubled."
         ) from error
     header = [name.strip().lower() for name in records[0][1]] if records else []
-    if set(needed) - set(header) or len(records) < 2 or len(set(header)) < len(header):
-        found = ", ".join(header) or "none"
+    named = list(filter(None, header))
+    if set(needed) - set(named) or len(records) < 2 or len(set(named)) < len(named):
+        found = ", ".join(named) or "none"
         raise DataError(
             f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
             f"{found}. {columns}, each once, and at least one row below it."
@@ -64,7 +72,8 @@ def _table(header: list[str], records: list[tuple[int, list[str]]]) -> pd.DataFr
     padding = [""] * width
     values = [[*record, *padding][:width] for _, record in records]
     table = pd.DataFrame(values, columns=header, dtype="str")
-    for column in header:
+    table = table.loc[:, list(map(bool, header))].copy()
+    for column in table:
         table[column] = table[column].str.strip()
     table["row"] = pd.Series([line for line, _ in records], dtype="int64")
     table["surplus"] = [any(map(str.strip, record[width:])) for _, record in records]

@@ -81,7 +81,9 @@ def read_points(folder: Path, samples: pd.DataFrame) -> pd.DataFrame:
             sample_id=pd.Series(dtype="str")
         )[["sample_id", *LANDMARK_COLUMNS]]
     annotated = {
-        path.stem.lower(): path for path in points.iterdir() if path.suffix.lower() == ".pts"
+        path.stem.lower(): path
+        for path in points.iterdir()
+        if path.suffix.lower() == ".pts" and path.is_file()
     }
     found: dict[str, npt.NDArray[np.float64]] = {}
     for sample_id, image in zip(samples["sample_id"], samples["path"], strict=True):

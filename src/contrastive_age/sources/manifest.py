@@ -1,10 +1,14 @@
 """Any data set, listed in a table: `path,identity,age` and optionally `sex,race`.
 
 The separator may be a comma, a semicolon or a tab. Paths are relative to the raw data folder or to
-the manifest's own folder, or absolute but inside it; backslashes count as slashes.
+the manifest's own folder, or absolute but inside it; backslashes count as slashes. Paths that leave
+that folder, themselves or through a link, are refused unless the user allows them.
 """
 
+import functools
 import logging
+import os
+import posixpath
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -13,16 +17,22 @@ from contrastive_age.sources import delimited, reading
 
 logger = logging.getLogger(__name__)
 
+OUTSIDE = (
+    "the path lies outside the data folder or holds '..', itself or through a link; put the photo "
+    "inside, or set allow_outside_raw_root"
+)
+
 _NEEDED = ("path", "identity", "age")
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 
-def base_folder(manifest: Path, raw_root: Path) -> Path:
+def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Path:
     """Find the folder that the manifest's paths are relative to.
 
     Args:
         manifest: The table.
         raw_root: The raw data folder.
+        outside: Whether paths may leave the folder.
 
     Returns:
         `raw_root` or the manifest's own folder: the first below which the first path of the table
@@ -34,18 +44,20 @@ def base_folder(manifest: Path, raw_root: Path) -> Path:
     candidates = (raw_root, manifest.parent)
     for text in delimited.read(manifest, _NEEDED)["path"]:
         for base in candidates:
-            path = _relative(text, base)
-            if path is not None and (base / path).is_file():
+            path = _relative(text, base, outside)
+            # Path.is_file raises where a name is too long, or a folder closed.
+            if path is not None and os.path.isfile(base / path):  # noqa: PTH113
                 return base
     return raw_root
 
 
-def list_images(manifest: Path, base: Path) -> list[str]:
+def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[str]:
     """List the files that the manifest names inside `base`, whether they exist or not.
 
     Args:
         manifest: The table.
         base: As `base_folder` gives it.
+        outside: Whether paths may leave `base`; they are then listed, too.
 
     Returns:
         Posix paths relative to `base`, sorted, each once.
@@ -53,16 +65,20 @@ def list_images(manifest: Path, base: Path) -> list[str]:
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column.
     """
-    return sorted(set(_relative_all(delimited.read(manifest, _NEEDED)["path"], base).dropna()))
+    paths = delimited.read(manifest, _NEEDED)["path"]
+    return sorted(set(_relative_all(paths, base, outside).dropna()))
 
 
-def read(manifest: Path, base: Path, files: pd.DataFrame) -> reading.Reading:
+def read(
+    manifest: Path, base: Path, files: pd.DataFrame, *, outside: bool = False
+) -> reading.Reading:
     """Make the samples table from the rows of the manifest.
 
     Args:
         manifest: The table.
         base: As `base_folder` gives it.
         files: As `reading.inspect_files(base, list_images(manifest, base))` gives it.
+        outside: Whether paths may leave `base`.
 
     Returns:
         Samples with `identity` as written (leading zeros stay), `age` in years and, where the table
@@ -73,7 +89,7 @@ def read(manifest: Path, base: Path, files: pd.DataFrame) -> reading.Reading:
         DataError: The table is missing, empty, no text, or lacks a column; or no row can be used.
     """
     table = delimited.read(manifest, _NEEDED)
-    table["file"] = _relative_all(table["path"], base)
+    table["file"] = _relative_all(table["path"], base, outside)
     reasons = _reasons(table, files)
     bad = reasons != ""
     rejected = reading.rejections(
@@ -101,7 +117,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
     checks: list[tuple[pd.Series, pd.Series | str]] = [
         (table["surplus"], "the row has more values than the header has columns"),
         (table["path"] == "", "the path is empty"),
-        (table["file"].isna(), "the path lies outside the data folder or holds '..'"),
+        (table["file"].isna(), OUTSIDE),
         (table["identity"] == "", "the identity is empty"),
         (
             ~in_range,
@@ -138,18 +154,49 @@ def _optional(good: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=good.index)
 
 
-def _relative_all(paths: pd.Series, base: Path) -> pd.Series:
-    return pd.Series([_relative(path, base) for path in paths], index=paths.index, dtype="str")
+def _relative_all(paths: pd.Series, base: Path, outside: bool) -> pd.Series:
+    files = pd.Series(
+        [_relative(path, base, outside) for path in paths], index=paths.index, dtype="str"
+    )
+    return files if outside else files.mask(_led_outside(files, base))
 
 
-def _relative(text: str, base: Path) -> str | None:
+def _relative(text: str, base: Path, outside: bool) -> str | None:
     """Bring a path into the form relative to `base`; None where it is empty or leaves `base`."""
     path = PurePosixPath(text.replace("\\", "/"))
-    if not text or ".." in path.parts:
+    if not text:
         return None
+    if ".." in path.parts:
+        if not outside:
+            return None
+        path = PurePosixPath(posixpath.normpath(path))
     if not path.is_absolute():
         return path.as_posix()
     for folder in (base.absolute(), base.resolve()):
         if path.is_relative_to(folder):
             return path.relative_to(folder).as_posix()
-    return None
+    return path.as_posix() if outside else None
+
+
+def _led_outside(files: pd.Series, base: Path) -> pd.Series:
+    """Whether links lead a path that is written as one inside `base` out of it.
+
+    Args:
+        files: Paths relative to `base`, missing where there is none.
+        base: The folder.
+    """
+    root = os.path.realpath(base)
+    # A table names many files and few folders, each of which is looked up once.
+    folder_of = functools.cache(os.path.realpath)
+
+    def leaves(file: str) -> bool:
+        parent, name = posixpath.split(file)
+        try:
+            place = posixpath.join(folder_of(posixpath.join(root, parent)), name)
+            if os.path.islink(place):  # noqa: PTH114 - a million paths
+                place = os.path.realpath(place)
+        except ValueError:  # a zero byte: there is no such file anywhere
+            return False
+        return place != root and not place.startswith(posixpath.join(root, ""))
+
+    return files.map(leaves, na_action="ignore").fillna(value=False).astype("bool")

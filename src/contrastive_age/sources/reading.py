@@ -6,17 +6,20 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+import stat
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
+from contrastive_age.sources.decoding import decode
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -34,6 +37,12 @@ IMAGE_SUFFIXES = frozenset(
 UNREADABLE = "unreadable"
 UNPARSED = "name does not parse"
 """How the reasons of the two commonest kinds of rejection begin; the audit counts them apart."""
+
+LEAST_SIDE = 4
+"""Pixels in which eyes, nose and mouth can lie apart; smaller images are spacers of web pages."""
+
+MOST_BYTES = 2**30
+"""Photos of a larger file are not read: it would have to fit into memory, for each thread."""
 
 _NEVER_DATA = frozenset({"thumbs.db", "desktop.ini"})
 
@@ -124,25 +133,74 @@ def _schema() -> "pa.DataFrameSchema":
     )
 
 
-def walk(folder: Path, below: str = "") -> Iterator[str]:
-    """Find all files in `folder/below` and its subfolders, in no particular order.
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder and its subfolders.
 
-    Hidden files and the litter of file managers are passed over; links to folders are followed.
+    Attributes:
+        files: Posix paths relative to the source's folder, in no particular order. A name that is
+            not valid Unicode is given with its stray bytes escaped, so that it is later listed as a
+            file that cannot be opened.
+        passed_over: `path` and `reason` of the folders that were not entered.
+    """
+
+    files: list[str]
+    passed_over: pd.DataFrame
+
+
+def scan(folder: Path, below: str = "") -> Listing:
+    """Find all files in `folder/below` and its subfolders.
+
+    Hidden files and the litter of file managers are left out. Links to folders are followed, after
+    all folders that are no links; but each folder is read once, and one that holds the source never
+    from inside it, so that links in a loop come to an end and add nothing.
 
     Args:
         folder: The source's folder.
         below: A subfolder of it, or "" for all of it.
-
-    Yields:
-        Posix paths relative to `folder`. A name that is not valid Unicode is given with its stray
-        bytes escaped, so that it is later listed as a file that cannot be opened.
     """
-    for parent, folders, names in os.walk(folder / below, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder)
-        for name in names:
-            if not name.startswith(".") and name.lower() not in _NEVER_DATA:
-                yield os.fsencode((inside / name).as_posix()).decode("utf-8", "backslashreplace")
+    start = folder / below
+    files: list[str] = []
+    passed_over: dict[str, str] = {}
+    folders, links = [start] if start.is_dir() else [], deque[Path]()
+    # The folders around this one: a link to one of them would lead back into it.
+    seen = {_inode(parent) for parent in start.resolve().parents} if folders else set()
+    while folders or links:
+        place = folders.pop() if folders else links.popleft()
+        try:
+            inode = _inode(place)
+            if inode in seen:
+                passed_over[_name(place, folder)] = "a link to a folder that is read already"
+                continue
+            seen.add(inode)
+            paths = sorted(place.iterdir())
+        except OSError as error:
+            passed_over[_name(place, folder)] = f"{UNREADABLE}: {_said(error)}"
+            continue
+        for path in paths:
+            if path.name.startswith(".") or path.name.lower() in _NEVER_DATA:
+                continue
+            if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where links are a loop
+                files.append(_name(path, folder))
+            elif path.is_symlink():
+                links.append(path)
+            else:
+                folders.append(path)
+    return Listing(files, rejections(passed_over.keys(), passed_over.values()))
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _name(path: Path, folder: Path) -> str:
+    relative = path.relative_to(folder).as_posix()
+    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def is_image(path: str) -> bool:
@@ -164,12 +222,19 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
     Raises:
         DataError: There is no such folder, or no image in it.
     """
-    images = sorted(filter(is_image, walk(folder, below)))
+    images = sorted(filter(is_image, scan(folder, below).files))
     if not images:
         place = folder.absolute() / below
-        state = "holds no image files" if place.is_dir() else "does not exist"
-        raise DataError(f"The folder {place} {state}. {missing}")
+        raise DataError(f"The folder {place} {_why_without_images(place)}. {missing}")
     return images
+
+
+def _why_without_images(place: Path) -> str:
+    if not place.exists():
+        return "does not exist"
+    if not place.is_dir():
+        return "is a file and no folder"
+    return "holds no image files" if os.access(place, os.R_OK | os.X_OK) else "cannot be read"
 
 
 def subfolder(folder: Path, name: str) -> str:
@@ -235,16 +300,24 @@ def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[s
 def _state(path: Path) -> tuple[int, int]:
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return -1, -1
     return state.st_size, state.st_mtime_ns
 
 
 def _inspect(path: Path) -> tuple[str, str]:
     try:
+        state = path.stat()
+        # A pipe would be waited for without end, and a device read without end.
+        if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+            return "", "neither a file nor a link to one"
+        if state.st_size > MOST_BYTES:
+            return "", f"{state.st_size} bytes are more than {MOST_BYTES}"
         content = path.read_bytes()
     except OSError as error:
-        return "", (error.strerror or str(error)).lower()
+        return "", _said(error)
+    except ValueError:  # of Python itself, before the system is asked
+        return "", "no such file: a name holds no zero byte"
     return hashlib.sha256(content).hexdigest(), _problem(content)
 
 
@@ -252,12 +325,13 @@ def _problem(content: bytes) -> str:
     if not content:
         return "the file is empty"
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
+        size = decode(io.BytesIO(content)).size
     except UnidentifiedImageError:
         return "the content is no known image format"
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return str(error) or type(error).__name__
+    if min(size) < LEAST_SIDE:
+        return f"{size[0]} x {size[1]} pixels are too few for a face"
     return ""
 
 
@@ -275,9 +349,16 @@ def unreadable(files: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_images(folder: Path, below: str) -> pd.DataFrame:
-    """List the files among a source's images that have no image suffix as rejections."""
-    others = (path for path in walk(folder, below) if not is_image(path))
-    return rejections(others, "not an image file, going by its suffix")
+    """List as rejections what else lies among a source's images.
+
+    These are the files that have no image suffix, and the folders that were not entered.
+    """
+    found = scan(folder, below)
+    others = (path for path in found.files if not is_image(path))
+    return pd.concat(
+        [rejections(others, "not an image file, going by its suffix"), found.passed_over],
+        ignore_index=True,
+    )
 
 
 def parse_names(

@@ -44,11 +44,16 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
     """
     if source.synthetic is not None:
         draw = synthetic.write_morph2 if source.layout == "morph2" else synthetic.write_fgnet
-        draw(source.folder, **source.synthetic.model_dump())
-    files = reading.inspect_files(
-        photo_folder(source), _list_images(source), known=_known(ingestion_folder)
-    )
-    samples, rejected = _read(source, files)
+        try:
+            draw(source.folder, **source.synthetic.model_dump())
+        except DataError:
+            raise
+        except ValueError as error:
+            raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
+    # Once: to find it, the whole manifest is read.
+    base = photo_folder(source)
+    files = reading.inspect_files(base, _list_images(source, base), known=_known(ingestion_folder))
+    samples, rejected = _read(source, base, files)
     dates = morph2.read_dates(source.folder, samples) if source.layout == "morph2" else None
     report = audit.audit(
         samples,
@@ -72,7 +77,7 @@ def photo_folder(source: Source) -> Path:
     """The folder that the source's paths are relative to."""
     if source.layout != "manifest":
         return source.folder
-    return manifest.base_folder(_manifest(source), source.folder)
+    return manifest.base_folder(_manifest(source), source.folder, outside=source.outside)
 
 
 def _manifest(source: Source) -> Path:
@@ -84,15 +89,15 @@ def _manifest(source: Source) -> Path:
     return source.manifest
 
 
-def _list_images(source: Source) -> list[str]:
+def _list_images(source: Source, base: Path) -> list[str]:
     if source.layout == "manifest":
-        return manifest.list_images(_manifest(source), photo_folder(source))
+        return manifest.list_images(_manifest(source), base, outside=source.outside)
     return READERS[source.layout].list_images(source.folder)
 
 
-def _read(source: Source, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read(source: Source, base: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if source.layout == "manifest":
-        found = manifest.read(_manifest(source), photo_folder(source), files)
+        found = manifest.read(_manifest(source), base, files, outside=source.outside)
     else:
         found = READERS[source.layout].read(source.folder, files)
     return found.samples, found.rejected

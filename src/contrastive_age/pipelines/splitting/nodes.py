@@ -26,8 +26,8 @@ def split(samples: pd.DataFrame, setting: Effective) -> tuple[pd.DataFrame, dict
         The folds and the leakage report.
 
     Raises:
-        DataError: Too few samples or subjects, a split list that does not fit, or a leak in a
-            protocol that promises none.
+        DataError: Too few samples, subjects or ages, an age without a class, a split list that does
+            not fit, or a leak in a protocol that promises none.
     """
     chosen = splits.cap_samples(
         samples,
@@ -35,6 +35,7 @@ def split(samples: pd.DataFrame, setting: Effective) -> tuple[pd.DataFrame, dict
         setting.splitting.seed,
         keep_identities=setting.split == "lopo",
     )
+    _check_ages(chosen, setting)
     folds = _make_folds(samples, chosen, setting)
     _check_number(folds, setting)
     report = leakage.audit_leakage(folds, chosen)
@@ -100,6 +101,25 @@ def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective)
     if setting.split == "se":
         return splits.subject_exclusive(chosen, setting.folds, own.seed)
     return splits.leave_one_person_out(chosen)
+
+
+def _check_ages(chosen: pd.DataFrame, setting: Effective) -> None:
+    """Refuse ages that no network of the protocol can learn, before hours are spent on others."""
+    ages = chosen["age"]
+    strangers = chosen[~ages.between(setting.age_min, setting.age_max)]
+    if len(strangers):
+        first = strangers.iloc[0]
+        raise DataError(
+            f"{len(strangers)} samples of {setting.source} have ages outside {setting.age_min} to "
+            f"{setting.age_max}, the classes of {setting.protocol}; the first is "
+            f"{first['sample_id']}, age {first['age']}. Take them out, or give other classes as "
+            f"protocols.{setting.protocol}.ages in conf/local/parameters.yml"
+        )
+    if ages.nunique() < 2:
+        raise DataError(
+            f"All {len(ages)} samples of {setting.source} have age {ages.iloc[0]}: there is "
+            "nothing to learn; add photos at other ages, or raise max_samples"
+        )
 
 
 def _check_number(folds: pd.DataFrame, setting: Effective) -> None:

@@ -1,0 +1,39 @@
+"""Photos as every part of the project sees them: upright, RGB, 8 bits a channel."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def decode(photo: Path | BinaryIO) -> Image.Image:
+    """Decode a photo into an upright RGB image of 8 bits a channel.
+
+    The EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled to 8
+    bits, and of an animation the first picture is taken.
+
+    Args:
+        photo: The image file.
+
+    Returns:
+        An image of mode RGB, fully decoded.
+
+    Raises:
+        Exception: The content is damaged, no image, or of more pixels than Pillow takes for an
+            attack. Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+    """
+    with Image.open(photo) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are real numbers, whose black and white are unknown")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
