@@ -1,5 +1,7 @@
 """Tables, documents and figures whose files are written beside and renamed: whole, or not there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,6 +11,7 @@ from kedro.io.core import get_protocol_and_path
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from contrastive_age.files import replacing
+from contrastive_age.io.files import downloaded
 
 
 class _Atomic(AbstractDataset[Any, Any]):
@@ -40,6 +43,23 @@ class _Atomic(AbstractDataset[Any, Any]):
             return
         with replacing(Path(self._filepath)) as beside:
             self._make(beside.as_posix()).save(data)
+
+    @contextmanager
+    def local_copy(self) -> Iterator[Path]:
+        """Give a file on this machine's disk with the same content and name, to read from."""
+        if self._protocol == "file":
+            yield Path(self._filepath)
+            return
+        import fsspec
+
+        file_system = {
+            **self._arguments.get("fs_args", {}),
+            **(self._arguments.get("credentials") or {}),
+        }
+        file_system.pop("open_args_load", None)
+        file_system.pop("open_args_save", None)
+        with downloaded(*fsspec.url_to_fs(self._given, **file_system)) as copy:
+            yield copy
 
     @cached_property
     def _dataset(self) -> Any:
