@@ -25,8 +25,6 @@ from contrastive_age.runners import Job, _job, _run_fold, split
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
-
 
 class PassingError(RuntimeError):
     """A fold failed for a reason that may have gone when it is tried again.
@@ -112,14 +110,20 @@ def cluster(share: RayShare) -> Iterator[None]:
     Raises:
         DataError: Ray is missing, the cluster does not answer, or this machine has not enough.
     """
+    address = share.address or os.environ.get("RAY_ADDRESS") or "local"
+    if address.partition(":")[0] in {"local", "localhost", "127.0.0.1"}:
+        # Read when Ray is imported: it then keeps to loopback, as it does on Windows and macOS.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray = _import_ray()
     if ray.is_initialized():
         yield
         return
-    address = share.address or os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
     try:
-        ray.init(address, logging_level="WARNING", **(own if address == "local" else {}))
+        ray.init(
+            address,
+            include_dashboard=False if address == "local" else None,
+            logging_level="WARNING",
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DataError(
             f"No Ray cluster answers at {address} ({error}); start one there, or leave ray.address "

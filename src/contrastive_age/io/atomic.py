@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro.io.core import get_protocol_and_path
+from kedro.io.core import get_filepath_str, get_protocol_and_path
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from contrastive_age.files import replacing
@@ -50,15 +50,8 @@ class _Atomic(AbstractDataset[Any, Any]):
         if self._protocol == "file":
             yield Path(self._filepath)
             return
-        import fsspec
-
-        file_system = {
-            **self._arguments.get("fs_args", {}),
-            **(self._arguments.get("credentials") or {}),
-        }
-        file_system.pop("open_args_load", None)
-        file_system.pop("open_args_save", None)
-        with downloaded(*fsspec.url_to_fs(self._given, **file_system)) as copy:
+        path = get_filepath_str(self._filepath, self._protocol)
+        with downloaded(self._dataset._fs, path) as copy:
             yield copy
 
     @cached_property
