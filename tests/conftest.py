@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,6 +92,32 @@ def make_project(root: Path) -> Project:
     (root / "conf" / "local").mkdir()
     (root / "conf" / "local" / "parameters.yml").write_text(yaml.safe_dump(TINY))
     return Project(root)
+
+
+# What says when, where and by which command, and nothing of the result.
+COMMAND_TAGS = {"kedro_command", "process", "project_path", "run_id", "runner", "runtime_params"}
+
+
+def run_tree(project: Project) -> dict[str, dict[str, Any]]:
+    """Each run of a project's database by its name; two of one name are an error."""
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        runs = list(database.execute("select run_uuid, name, status from runs"))
+        names = {run: name for run, name, _ in runs}
+        assert len(set(names.values())) == len(runs)
+        tree: dict[str, dict[str, Any]] = {
+            name: {"status": status, "tags": {}, "params": {}, "metrics": []}
+            for _, name, status in runs
+        }
+        for run, key, value in database.execute("select run_uuid, key, value from tags"):
+            if key not in COMMAND_TAGS:
+                tree[names[run]]["tags"][key] = names.get(value, value)
+        for run, key, value in database.execute("select run_uuid, key, value from params"):
+            tree[names[run]]["params"][key] = value
+        values = "select run_uuid, key, step, value from metrics order by key, step"
+        for run, key, step, value in database.execute(values):
+            if key != "seconds":
+                tree[names[run]]["metrics"].append((key, step, value))
+    return tree
 
 
 @pytest.fixture

@@ -274,8 +274,8 @@ def test_the_number_in_kedros_message_counts_where_the_error_came_from_another_p
 def test_a_damaged_file_is_one_line_with_what_to_do() -> None:
     said = faults.explain(raised(DatasetError("Failed to load\nx.parquet."), ValueError("magic")))
     assert said == (
-        "Failed to load x.parquet. If the file is damaged, delete it and run the stage that writes "
-        "it again."
+        "Failed to load x.parquet. Run all of the pipeline: what is missing or damaged is made "
+        "again."
     )
 
 

@@ -149,3 +149,27 @@ def test_how_to_compute_is_no_part_of_the_key(given: dict[str, Any]) -> None:
     given["acceleration"] |= {"precision": "bfloat16", "channels_last": "true"}
     assert params.computing(given).acceleration.channels_last is True
     assert params.effective(given, "fgnet_se").key == before
+
+
+@pytest.mark.parametrize("share", [0.25, 1, 2])
+def test_a_fold_takes_a_part_of_a_gpu_or_whole_ones(given: dict[str, Any], share: float) -> None:
+    given["ray"]["gpus_per_fold"] = share
+    assert params.ray_share(given).gpus_per_fold == share
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gpus_per_fold", 1.5), ("gpus_per_fold", -1), ("cpus_per_fold", 0), ("retry", 1)],
+)
+def test_a_share_that_ray_cannot_give_is_refused(
+    given: dict[str, Any], name: str, value: float
+) -> None:
+    given["ray"][name] = value
+    with pytest.raises(DataError, match=name):
+        params.ray_share(given)
+
+
+def test_where_folds_run_is_no_part_of_the_key(given: dict[str, Any]) -> None:
+    key = params.effective(given, "fgnet_lopo").key
+    given["ray"] |= {"address": "10.0.0.1:6379", "cpus_per_fold": 4}
+    assert params.effective(given, "fgnet_lopo").key == key

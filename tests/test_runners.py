@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from kedro.pipeline import Pipeline, node
 
-from conftest import Project, make_project
+from conftest import Project, make_project, run_tree
 from contrastive_age.runners import split
 
 FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
@@ -132,34 +131,8 @@ def test_the_results_are_the_same_bits(one_by_one: Project, at_once: Project) ->
     assert first == second
 
 
-# What says when, where and by which command, and nothing of the result.
-COMMAND_TAGS = {"kedro_command", "process", "project_path", "run_id", "runner", "runtime_params"}
-
-
-def _tree(project: Project) -> dict[str, dict[str, Any]]:
-    """Each run by its name; two of one name are an error."""
-    with sqlite3.connect(project.root / "mlflow.db") as database:
-        runs = list(database.execute("select run_uuid, name, status from runs"))
-        names = {run: name for run, name, _ in runs}
-        assert len(set(names.values())) == len(runs)
-        tree: dict[str, dict[str, Any]] = {
-            name: {"status": status, "tags": {}, "params": {}, "metrics": []}
-            for _, name, status in runs
-        }
-        for run, key, value in database.execute("select run_uuid, key, value from tags"):
-            if key not in COMMAND_TAGS:
-                tree[names[run]]["tags"][key] = names.get(value, value)
-        for run, key, value in database.execute("select run_uuid, key, value from params"):
-            tree[names[run]]["params"][key] = value
-        values = "select run_uuid, key, step, value from metrics order by key, step"
-        for run, key, step, value in database.execute(values):
-            if key != "seconds":
-                tree[names[run]]["metrics"].append((key, step, value))
-    return tree
-
-
 def test_the_run_tree_is_the_same(one_by_one: Project, at_once: Project) -> None:
-    expected, found = _tree(one_by_one), _tree(at_once)
+    expected, found = run_tree(one_by_one), run_tree(at_once)
     (setting,) = set(expected) - set(FOLDS)
     assert set(found) == {setting, *FOLDS}
     for name, run in expected.items():
@@ -180,7 +153,7 @@ def test_the_run_tree_is_the_same(one_by_one: Project, at_once: Project) -> None
 def test_folds_that_are_done_are_kept_and_no_run_is_doubled(
     one_thread: None, at_once: Project
 ) -> None:
-    before = _tree(at_once)
+    before = run_tree(at_once)
     done = at_once.kedro(
         "run",
         "--pipeline=fgnet_lopo",
@@ -188,7 +161,7 @@ def test_folds_that_are_done_are_kept_and_no_run_is_doubled(
         "--namespaces=fgnet_lopo.fold_1,fgnet_lopo.fold_2",
     )
     assert "fgnet_lopo.fold_2 is done" in " ".join(done.stdout.split())
-    after = _tree(at_once)
+    after = run_tree(at_once)
     assert set(after) == set(before)
     assert {run["status"] for run in after.values()} == {"FINISHED"}
     for fold in FOLDS:
@@ -209,6 +182,6 @@ def test_a_fold_that_fails_is_named_and_marked(
     assert done.returncode != 0
     said = " ".join(done.stderr.partition("Error: ")[2].split())
     assert said.startswith("The loss is not finite in epoch")
-    statuses = {name: run["status"] for name, run in _tree(project).items()}
+    statuses = {name: run["status"] for name, run in run_tree(project).items()}
     assert set(statuses.values()) == {"FAILED"}
     assert {"fold_0", "fold_1"} < set(statuses)

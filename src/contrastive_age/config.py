@@ -19,7 +19,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
-      `effective.computing` and `effective.explanation`.
+      `effective.computing`, `effective.ray` and `effective.explanation`.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
       a changed parameter is another folder. `<part>/` becomes nothing, or the folder of what is
       made for an inner validation part.
@@ -90,6 +90,7 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
             for name in config["sources"]
         },
         "computing": params.computing(config).model_dump(),
+        "ray": params.ray_share(config).model_dump(),
         "explanation": params.explanation(config).model_dump(),
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from contrastive_age.errors import DataError
 
@@ -145,6 +145,22 @@ class Computing(Strict):
     acceleration: Acceleration
 
 
+class RayShare(Strict):
+    """A fold's share of a Ray cluster, how often it is tried again, and where the cluster is."""
+
+    address: str | None = None
+    cpus_per_fold: float = Field(gt=0)
+    gpus_per_fold: float = Field(ge=0)
+    retries: int = Field(ge=0)
+
+    @field_validator("cpus_per_fold", "gpus_per_fold")
+    @classmethod
+    def _whole_above_one(cls, share: float) -> float:
+        if share > 1 and not share.is_integer():
+            raise ValueError("a share above 1 has to be a whole number")
+        return share
+
+
 class Effective(Strict):
     """All values that decide one protocol's result under one setting."""
 
@@ -265,6 +281,7 @@ class Given(Strict):
     augmentation: Block
     device: str
     folds_at_once: Any
+    ray: Block
     acceleration: Block
     gradcam: Block
     report: Report
@@ -349,6 +366,18 @@ def computing(params: Mapping[str, Any]) -> Computing:
         DataError: An unknown key, or a value out of its range.
     """
     return _validated(Computing, {name: params[name] for name in Computing.model_fields})
+
+
+def ray_share(params: Mapping[str, Any]) -> RayShare:
+    """Validate what a fold needs of a Ray cluster.
+
+    Args:
+        params: The project's parameters as merged by Kedro.
+
+    Raises:
+        DataError: An unknown key, or a value out of its range.
+    """
+    return _validated(RayShare, params["ray"])
 
 
 def preset_of(params: Mapping[str, Any], name: str) -> Preset:

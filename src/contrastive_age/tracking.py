@@ -290,7 +290,8 @@ class Tracking(MlflowHook):  # type: ignore[misc]
 
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)
-        self._client.log_artifact(self.run_id, str(dataset._filepath), folder)
+        with dataset.local_copy() as path:
+            self._client.log_artifact(self.run_id, str(path), folder)
 
 
 class SweepRun:

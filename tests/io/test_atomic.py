@@ -52,6 +52,17 @@ def test_previews_are_of_the_kinds_that_kedro_viz_draws(tmp_path: Path) -> None:
     assert base64.b64decode(picture.preview()).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("folder", ["memory://folder", "local"])
+def test_a_local_copy_holds_what_is_kept_elsewhere(folder: str, tmp_path: Path) -> None:
+    place = str(tmp_path) if folder == "local" else folder
+    dataset = Document(filepath=f"{place}/document.json")
+    dataset.save({"n": 1})
+    with dataset.local_copy() as copy:
+        assert copy.name == "document.json"
+        assert json.loads(copy.read_text()) == {"n": 1}
+    assert copy.exists() == (folder == "local")
+
+
 def test_any_fsspec_path_will_do() -> None:
     dataset = Table(filepath="memory://folder/table.parquet")
     assert not dataset.exists()

@@ -1,12 +1,12 @@
-"""Numpy archives and torch state dicts: written beside and renamed, and loaded without pickles."""
+"""Numpy archives and torch state dicts: written whole or not at all, and loaded without pickles."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_age.files import replacing
-from contrastive_age.io.local import LocalFile
+from contrastive_age.io.files import OneFile
 
 if TYPE_CHECKING:
     import torch
@@ -16,50 +16,41 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class ArrayArchive(LocalFile):
+class ArrayArchive(OneFile):
     """Named arrays in one `.npz` file."""
 
-    def load(self) -> Arrays:
-        """Read all arrays."""
-        with np.load(self._filepath, allow_pickle=False) as archive:
+    def _read(self, path: Path) -> Arrays:
+        with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
 
-    def save(self, data: Arrays) -> None:
-        """Write all arrays."""
-        with replacing(self._filepath) as beside:
-            np.savez(beside, **data)  # type: ignore[arg-type]
+    def _write(self, data: Arrays, path: Path) -> None:
+        np.savez(path, **data)  # type: ignore[arg-type]
 
 
-class TripletIndexFile(LocalFile):
+class TripletIndexFile(OneFile):
     """The triplet index of a training part."""
 
-    def load(self) -> "TripletIndex":
-        """Read the index."""
+    def _read(self, path: Path) -> "TripletIndex":
         from contrastive_age.triplets.index import TripletIndex
 
-        return TripletIndex.load(self._filepath)
+        return TripletIndex.load(path)
 
-    def save(self, data: "TripletIndex") -> None:
-        """Write the index."""
-        data.save(self._filepath)
+    def _write(self, data: "TripletIndex", path: Path) -> None:
+        data.save(path)
 
 
-class StateDict(LocalFile):
+class StateDict(OneFile):
     """A torch state dict, loaded onto the CPU with `weights_only`."""
 
-    def load(self) -> "dict[str, torch.Tensor]":
-        """Read the tensors."""
+    def _read(self, path: Path) -> "dict[str, torch.Tensor]":
         import torch
 
-        state: dict[str, torch.Tensor] = torch.load(
-            self._filepath, map_location="cpu", weights_only=True
-        )
+        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
-    def save(self, data: "dict[str, torch.Tensor]") -> None:
-        """Write the tensors."""
+    def _write(self, data: "dict[str, torch.Tensor]", path: Path) -> None:
         import torch
 
         # Given a path, torch writes its name into the file: equal models would differ by it.
-        with replacing(self._filepath) as beside, beside.open("wb") as file:
+        with path.open("wb") as file:
             torch.save(data, file)

@@ -1,15 +1,18 @@
 """Tables, documents and figures whose files are written beside and renamed: whole, or not there."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro.io.core import get_protocol_and_path
+from kedro.io.core import get_filepath_str, get_protocol_and_path
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from contrastive_age.files import replacing
+from contrastive_age.io.files import downloaded
 
 
 class _Atomic(AbstractDataset[Any, Any]):
@@ -41,6 +44,16 @@ class _Atomic(AbstractDataset[Any, Any]):
             return
         with replacing(Path(self._filepath)) as beside:
             self._make(beside.as_posix()).save(data)
+
+    @contextmanager
+    def local_copy(self) -> Iterator[Path]:
+        """Give a file on this machine's disk with the same content and name, to read from."""
+        if self._protocol == "file":
+            yield Path(self._filepath)
+            return
+        path = get_filepath_str(self._filepath, self._protocol)
+        with downloaded(self._dataset._fs, path) as copy:
+            yield copy
 
     @cached_property
     def _dataset(self) -> Any:

@@ -1,4 +1,8 @@
-"""Places on disk that a long node fills bit by bit, and finds again after an interruption."""
+"""Places on disk that a long node fills bit by bit, and finds again after an interruption.
+
+They are on a local disk or a shared folder and never in an object store, which can neither map a
+file nor replace a part of one.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from kedro.io import AbstractDataset, DatasetError
 
+from contrastive_age.io.files import local_path
+
 
 class WorkFolder(AbstractDataset[Path, Path]):
     """A folder: `load` makes it and gives its path. Nothing is saved through it."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Remember the folder, relative to the project as Kedro resolves it."""
-        self._filepath = Path(filepath)
+        self._filepath = local_path(filepath, "checkpoints are written into it bit by bit")
         self.metadata = metadata
 
     def load(self) -> Path:
@@ -41,7 +47,7 @@ class FaceArray(AbstractDataset[Path, npt.NDArray[np.uint8]]):
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Remember the array's file."""
-        self._filepath = Path(filepath)
+        self._filepath = local_path(filepath, "faces are mapped from it and never read whole")
         self.metadata = metadata
 
     def load(self) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import asdict
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from contrastive_age.params import NAMED_WEIGHTS, Computing, Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.provenance import faces_digest, state_digest, versions, weights_digest
-from contrastive_age.tracking import log_epoch, tag_run
+from contrastive_age.tracking import Tracking, log_epoch, tag_run
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +119,7 @@ def _train(
         fingerprint=made_by,
         on_epoch=log_epoch,
         # A terminal has room for the bar of one process.
-        progress=parent_process() is None,
+        progress=Tracking.employer is None,
         label=f"{setting.protocol} fold {fold}",
         device=device,
         plan=plan,
