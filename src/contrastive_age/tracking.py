@@ -22,6 +22,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
+from contrastive_age.faults import check_database
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
 
@@ -88,6 +89,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up and remember the context."""
+        check_database()
         super().after_context_created(context=context)
         self.context = context
 
