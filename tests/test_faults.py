@@ -94,7 +94,7 @@ ENDINGS = {
     "unknown environment": ["moon", "correct --env"],
     "missing raw_root": ["/gone/utkface does not exist", "UTKFace"],
     "locked database": ["mlflow.db: database is locked; another program holds it"],
-    "full disk": ["No space left on device; make room", "data/01_raw/synthetic/images/"],
+    "full disk": ["No space left on device; make room", "/data/01_raw/synthetic/"],
     "read-only disk": ["Read-only file system; mount it for writing", "/data/"],
 }
 NEED_ROOT = {"full disk", "read-only disk", "after a full disk"}
