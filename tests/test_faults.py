@@ -37,8 +37,10 @@ from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
 bootstrap_project(Path.cwd())
+from contrastive_age import faults
 from contrastive_age.cli import cli
 
+faults.PATIENCE = 0.1
 DATA = Path.cwd() / "data"
 
 
@@ -92,7 +94,7 @@ ENDINGS = {
     "unknown environment": ["moon", "correct --env"],
     "missing raw_root": ["/gone/utkface does not exist", "UTKFace"],
     "locked database": ["mlflow.db: database is locked; another program holds it"],
-    "full disk": ["No space left on device; make room", "data/01_raw/synthetic/images/"],
+    "full disk": ["No space left on device; make room", "/data/01_raw/synthetic/"],
     "read-only disk": ["Read-only file system; mount it for writing", "/data/"],
 }
 NEED_ROOT = {"full disk", "read-only disk", "after a full disk"}
@@ -259,8 +261,9 @@ def test_errors_of_the_system_name_file_and_remedy(number: int, words: str) -> N
     assert words in said
 
 
-def test_the_file_written_beside_is_called_by_its_name() -> None:
-    said = faults.explain(OSError(errno.EROFS, "", "/data/.a.b.4711.parquet"))
+@pytest.mark.parametrize("beside", [".a.b.4711.parquet", ".a.b.4711-0a1b2c3d.parquet"])
+def test_the_file_written_beside_is_called_by_its_name(beside: str) -> None:
+    said = faults.explain(OSError(errno.EROFS, "", f"/data/{beside}"))
     assert str(said).startswith("/data/a.b.parquet: ")
 
 

@@ -3,12 +3,14 @@
 import errno
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from kedro.io import DatasetError
 
 from contrastive_age.config import ProjectConfigLoader
+from contrastive_age.errors import DataError
 
 DATA_ROOT = "name another folder as data_root in conf/local/globals.yml"
 
@@ -40,6 +42,9 @@ DATABASE = {
 """What to do about what SQLite says."""
 
 
+PATIENCE = 10.0
+"""Seconds to wait for another program to finish what it writes into the database of runs."""
+
 CHOICES = {
     "Failed to find the pipeline named": "kedro registry list names the pipelines",
     "Pipeline contains no nodes": "correct --tags, --namespaces or --nodes",
@@ -66,6 +71,28 @@ def explain(error: BaseException) -> str | None:
         if said is not None:
             return said
     return next(filter(None, map(_dataset, chain)), None)
+
+
+def check_database() -> None:
+    """Make sure that the database of runs can be read, where it is a file of this machine.
+
+    MLflow itself would try for minutes, and print each trial's stack trace.
+
+    Raises:
+        DataError: It is locked, damaged or no database.
+    """
+    uri = _tracking_uri()
+    path = uri.removeprefix("sqlite:///")
+    if "://" in path or not Path(path).is_file():
+        return
+    try:
+        connection = sqlite3.connect(path, timeout=PATIENCE)
+        try:
+            connection.execute("select count(*) from sqlite_master")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise DataError(_database(str(error)) or f"MLflow's database {uri}: {error}") from error
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -105,12 +132,16 @@ def _tracking_uri() -> str:
 
 def _system(error: BaseException, chain: list[BaseException]) -> str | None:
     number = error.errno if isinstance(error, OSError) else _number_in_message(error)
-    if number not in REMEDIES:
+    if number is None or number not in REMEDIES:
         return None
     path = getattr(error, "filename2", None) or getattr(error, "filename", None)
     path = _file_of_dataset(chain) if path is None else os.fsdecode(path)
     # What is written beside a file and renamed is a stage of that file.
-    name = "" if path is None else re.sub(r"(^|/)\.([^/]+)\.\d+(\.\w+)$", r"\1\2\3", path) + ": "
+    name = (
+        ""
+        if path is None
+        else re.sub(r"(^|/)\.([^/]+)\.\d+(?:-[0-9a-f]+)?(\.\w+)$", r"\1\2\3", path) + ": "
+    )
     return f"{name}{os.strerror(number)}; {REMEDIES[number]}"
 
 

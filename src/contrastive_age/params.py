@@ -291,7 +291,7 @@ class Given(Strict):
     @model_validator(mode="after")
     def _names_are_known(self) -> "Given":
         for name, own in self.protocols.items():
-            for kind, known in (("source", self.sources), ("settings", self.settings)):
+            for kind, known in (("source", list(self.sources)), ("settings", list(self.settings))):
                 if getattr(own, kind) not in known:
                     raise ValueError(
                         f"protocols.{name}.{kind}={getattr(own, kind)} is none of "

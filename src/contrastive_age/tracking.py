@@ -28,6 +28,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.tracking.context.registry import resolve_tags
 
 from contrastive_age.config import tracking_uri
+from contrastive_age.faults import check_database
 from contrastive_age.files import DAY, fingerprint, remove_unfinished, unfinished
 from contrastive_age.params import Effective
 
@@ -125,6 +126,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up and remember the context."""
+        check_database()
         _make_database(tracking_uri(Path(context.project_path)))
         super().after_context_created(context=context)
         self.context = context

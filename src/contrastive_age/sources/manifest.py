@@ -186,13 +186,15 @@ def _led_outside(files: pd.Series, base: Path) -> pd.Series:
         base: The folder.
     """
     root = os.path.realpath(base)
-    # A table names many files and few folders, each of which is looked up once.
-    folder_of = functools.cache(os.path.realpath)
+
+    @functools.cache  # a table names many files and few folders
+    def folder_of(parent: str) -> str:
+        return os.path.realpath(posixpath.join(root, parent))
 
     def leaves(file: str) -> bool:
         parent, name = posixpath.split(file)
         try:
-            place = posixpath.join(folder_of(posixpath.join(root, parent)), name)
+            place = posixpath.join(folder_of(parent), name)
             if os.path.islink(place):  # noqa: PTH114 - a million paths
                 place = os.path.realpath(place)
         except ValueError:  # a zero byte: there is no such file anywhere
