@@ -1,12 +1,14 @@
 """Folds on a Ray cluster give what they give one by one, also when a machine dies under one."""
 
 import os
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ EXACT = os.environ.get("OMP_NUM_THREADS") == "1"
 ENVIRONMENT = {
     "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src"),
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
     # Keeps Ray to loopback.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # A busy machine is not a dead one, and what others use of its memory is not ours to judge.
@@ -43,10 +47,11 @@ MACHINE = {
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two machines, each a raylet on loopback with one processor."""
-    pytest.importorskip("ray", reason="ray is not installed; it is the extra `ray`")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
+        # Ray reads them when it is imported.
+        pytest.importorskip("ray", reason="ray is not installed; it is the extra `ray`")
         from ray.cluster_utils import Cluster
 
         # Sockets lie below it, and their names must be short.
@@ -78,7 +83,12 @@ def _kill_machine_of_a_fold(cluster: Any, project: Project, run: "Future[Any]") 
     while not wait([run], timeout=0.02).done:
         fold = _fold_under_way(raylet, project)
         if fold is not None:
+            workers = psutil.Process(raylet).children(recursive=True)
             cluster.remove_node(machine, allow_graceful=False)
+            # They would notice by themselves, but on a machine that died nothing goes on.
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
             return fold
     pytest.fail(f"no fold ran on the second machine: {run.result().stdout}")
 

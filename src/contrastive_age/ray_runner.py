@@ -151,12 +151,12 @@ def run_tasks(
         Each name when it is done or has failed for good, then with the error.
     """
     ray = _import_ray()
-    task = ray.remote(_attempt).options(
+    task = ray.remote(
         num_cpus=share.cpus_per_fold,
         num_gpus=share.gpus_per_fold,
         max_retries=share.retries,
         retry_exceptions=[PassingError],
-    )
+    )(_attempt)
     waiting = {task.options(name=name).remote(work, name): name for name in names}
     try:
         while waiting:
