@@ -38,7 +38,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             "tracking_uri": lambda: _environment(
                 "MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db"
             ),
-            "artifact_location": lambda: f"{root}/mlartifacts",
+            "artifact_location": lambda: _artifact_location(root),
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
         super().__init__(conf_source, *args, **kwargs)
@@ -89,6 +89,12 @@ def _folder(setting: params.Effective) -> str:
 
 def _environment(name: str, default: str) -> str:
     return os.environ.get(name) or default
+
+
+def _artifact_location(root: str) -> str | None:
+    """The folder of artifacts beside the database; a server keeps them in a place of its own."""
+    remote = _environment("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://"))
+    return None if remote else f"{root}/mlartifacts"
 
 
 def environment() -> str:
