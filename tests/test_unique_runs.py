@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -138,8 +137,13 @@ def test_in_any_order_and_with_any_clocks_one_run_counts(killed: int, left: int)
     assert left or doubles > 20
 
 
-def test_a_run_without_a_key_is_the_one_that_counts_from_now_on(tmp_path: Path) -> None:
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('runs')}/mlflow.db"
+
+
+def test_a_run_without_a_key_is_the_one_that_counts_from_now_on(database: str) -> None:
+    client = mlflow.MlflowClient(database)
     assert find(client, "0", IDENTITY) is None
     old = client.create_run("0", tags=IDENTITY).info.run_id
     other = client.create_run("0", tags=IDENTITY | {"fold": "fold_4"}).info.run_id
@@ -152,7 +156,7 @@ def test_a_run_without_a_key_is_the_one_that_counts_from_now_on(tmp_path: Path) 
     assert client.get_run(made).info.run_name == "fold_5"
 
 
-def test_rows_written_at_the_same_time_are_tried_again(tmp_path: Path) -> None:
+def test_rows_written_at_the_same_time_are_tried_again(database: str) -> None:
     class Busy(mlflow.MlflowClient):
         refusals = 2
 
@@ -162,9 +166,9 @@ def test_rows_written_at_the_same_time_are_tried_again(tmp_path: Path) -> None:
                 raise MlflowException("duplicate key value", BAD_REQUEST)
             return super().log_param(run_id, key, value)
 
-    client = Busy(f"sqlite:///{tmp_path}/mlflow.db")
-    run_id = find_or_make(client, "0", IDENTITY, "fold_3")
-    assert client.get_run(run_id).data.params == {KEY: "fold_3"}
+    client = Busy(database)
+    run_id = find_or_make(client, "0", IDENTITY | {"fold": "fold_6"}, "fold_6")
+    assert client.get_run(run_id).data.params == {KEY: "fold_6"}
 
 
 @pytest.fixture(scope="module")

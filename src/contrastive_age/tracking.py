@@ -164,7 +164,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if self.employer and self.employer.run_id:
             self.run_id = self.employer.run_id
             return
-        self.run_id = setting_run(self.context, self.setting, resolve_tags())
+        self.run_id = setting_run(self.context, self.setting.key, resolve_tags())
         mlflow.start_run(run_id=self.run_id)
         tags = {name: value for name, value in run_params.items() if value} | {
             "kedro_command": _generate_kedro_command(
@@ -387,20 +387,16 @@ def place_of(context: KedroContext) -> tuple[mlflow.MlflowClient, str]:
     return config.server._mlflow_client, str(experiment)
 
 
-def setting_run(
-    context: KedroContext, setting: Effective, tags: Mapping[str, str] | None = None
-) -> str:
+def setting_run(context: KedroContext, key: str, tags: Mapping[str, str] | None = None) -> str:
     """Find or make the run of a setting in the experiment that was entered.
 
     Args:
         context: Of a session of the project.
-        setting: The protocol's effective values.
+        key: The setting's key.
         tags: Further tags of a run that is made.
     """
-    identity = {"level": "setting", "setting_key": setting.key}
-    return unique_runs.find_or_make(
-        *place_of(context), identity, setting.key, tags=dict(tags or {})
-    )
+    identity = {"level": "setting", "setting_key": key}
+    return unique_runs.find_or_make(*place_of(context), identity, key, tags=dict(tags or {}))
 
 
 def fold_run(context: KedroContext, parent: str, fold: str, **values: Any) -> str:

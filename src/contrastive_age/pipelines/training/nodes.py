@@ -102,7 +102,8 @@ def _train(
     device = loop.choose_device(computing.device)
     wanted = Acceleration(**computing.acceleration.model_dump())
     plan = resolve(wanted, device, images.nbytes, share=1 / computing.folds_at_once)
-    tag_run({"device": str(device), **asdict(plan)})
+    computed = {"device": str(device), **asdict(plan)}
+    tag_run(computed)
     history = loop.train(
         images,
         part["age"].to_numpy(),
@@ -125,7 +126,7 @@ def _train(
         device=device,
         plan=plan,
     )
-    history.attrs["fingerprint"] = made_by
+    history.attrs |= {"fingerprint": made_by, "computed": computed}
     state = network.state_dict()
     return {name: tensor.cpu().contiguous() for name, tensor in state.items()}, history
 
