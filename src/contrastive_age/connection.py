@@ -74,7 +74,8 @@ def _lose(error: Exception) -> None:
     with _connection.lock:
         if _connection.lost is not None:
             return
-        _connection.lost = f"{_place()}: {_shortened(error)}"
+        words = " ".join(str(error).split())[:400]
+        _connection.lost = without_password(f"{mlflow.get_tracking_uri()}: {words}")
     logger.warning(
         "Tracking stops here, the run goes on. Its results are kept in files; bring them to MLflow "
         "later with `kedro upload-runs`. What failed is %s",
@@ -85,13 +86,7 @@ def _lose(error: Exception) -> None:
         stack.clear()
 
 
-def _place() -> str:
-    """Where runs are tracked, without a password that stands in the address."""
-    uri = mlflow.get_tracking_uri()
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "") if "@" in parts.netloc else uri
-
-
-def _shortened(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:300]}"
+def without_password(text: str) -> str:
+    """Take out of a text what stands before the @ in the address of the tracking server."""
+    secret = urlsplit(mlflow.get_tracking_uri()).netloc.rpartition("@")[0]
+    return text.replace(f"{secret}@", "") if secret else text

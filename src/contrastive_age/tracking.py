@@ -168,7 +168,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         mlflow.start_run(run_id=self.run_id)
         tags = {name: value for name, value in run_params.items() if value} | {
             "kedro_command": _generate_kedro_command(
-                **{name: run_params[name] for name in COMMAND_ARGUMENTS}
+                **{name: run_params.get(name) for name in COMMAND_ARGUMENTS}
             ),
             "git_revision": _git_revision(self.context.project_path),
         }

@@ -16,7 +16,7 @@ from kedro.framework.context import KedroContext
 from mlflow.entities import Metric, Run, RunTag
 
 from contrastive_age import tracking
-from contrastive_age.connection import FAILURES, why_lost
+from contrastive_age.connection import FAILURES, why_lost, without_password
 from contrastive_age.errors import DataError
 from contrastive_age.params import Effective
 from contrastive_age.provenance import table_digest
@@ -124,8 +124,8 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
             ]
         except FAILURES as error:
             raise DataError(
-                f"The upload stopped: {error}. Run this command again; what the server has by now "
-                "is kept"
+                f"The upload stopped: {without_password(str(error))}. Run this command again; what "
+                "the server has by now is kept"
             ) from error
 
 
