@@ -185,7 +185,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         done = subprocess.run(
             [sys.executable, fold_logger.__file__, str(project.root), *arguments],
             cwd=project.root,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            # A machine that is busy with other tests may answer late.
+            env=os.environ
+            | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"},
             capture_output=True,
             text=True,
             check=False,

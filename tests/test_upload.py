@@ -70,7 +70,12 @@ class Passing(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
-    with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder) as address:
+    with (
+        mlflow_server(f"sqlite:///{folder}/mlflow.db", folder) as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # A machine that is busy with other tests may answer late.
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
         yield address
 
 
