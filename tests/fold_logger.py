@@ -35,19 +35,19 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
     names = [f"fgnet_lopo.fold_{fold}" for fold in folds]
     tracking: Any = settings.HOOKS[0]
     with KedroSession.create(project_path=project) as session:
-        context = session.load_context()
+        catalog = session.load_context().catalog
         run = {
             "run_params": {name: [] for name in COMMAND_ARGUMENTS}
             | {"load_versions": {}, "pipeline_names": ["fgnet_lopo"], "namespaces": names},
             "pipeline": pipelines["fgnet_lopo"].filter(node_namespaces=names),
-            "catalog": context.catalog,
+            "catalog": catalog,
         }
         nodes = {node.name: node for node in run["pipeline"].nodes}
         begin.wait()
         tracking.before_pipeline_run(**run)
         for name, fold in zip(names, folds, strict=True):
             node = nodes[f"{name}.train"]
-            tracking.before_node_run(node=node, catalog=context.catalog, is_async=False)
+            tracking.before_node_run(node=node, catalog=catalog, is_async=False)
             train(fold)
             tracking.after_node_run(node=node)
             tracking.after_dataset_saved(dataset_name=f"{name}.predictions", data=predict(fold))

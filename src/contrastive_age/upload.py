@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.framework.context import KedroContext
+from kedro.io import CatalogProtocol
 from mlflow.entities import Metric, Run, RunTag
 
 from contrastive_age import tracking
@@ -55,18 +56,25 @@ class _Results:
 
     Attributes:
         context: Of a session of the project.
+        catalog: Its catalog, which a context makes anew whenever it is asked.
         current: The values that the protocol has in this session, whose key the catalog's paths
             have.
         key: The setting's key.
     """
 
     context: KedroContext
+    catalog: CatalogProtocol[Any, Any]
     current: Effective
     key: str
 
     def path(self, entry: str) -> Path:
-        """Where an entry of the catalog lies for this setting."""
-        return _path(self.context, f"{self.current.protocol}.{entry}", self.current.key, self.key)
+        """Where an entry of the protocol lies for this setting."""
+        return self.path_of(f"{self.current.protocol}.{entry}")
+
+    def path_of(self, name: str) -> Path:
+        """Where anything of the catalog lies for this setting."""
+        dataset: Any = self.catalog.get(name)
+        return Path(str(dataset._filepath).replace(self.current.key, self.key))
 
     def folds(self) -> list[str]:
         """The names of the folds that are trained."""
@@ -116,11 +124,14 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
         for protocol in protocols:
             if protocol not in known:
                 raise DataError(f"{protocol} is no protocol; choose one of {', '.join(known)}")
+        catalog = context.catalog
         try:
             return [
                 _upload_setting(results)
                 for protocol in protocols or known
-                for results in _all_results(context, Effective.model_validate(known[protocol]))
+                for results in _all_results(
+                    context, catalog, Effective.model_validate(known[protocol])
+                )
             ]
         except FAILURES as error:
             raise DataError(
@@ -129,19 +140,16 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
             ) from error
 
 
-def _path(context: KedroContext, entry: str, own_key: str, key: str) -> Path:
-    dataset: Any = context.catalog.get(entry)
-    return Path(str(dataset._filepath).replace(own_key, key))
-
-
-def _all_results(context: KedroContext, current: Effective) -> Iterable[_Results]:
+def _all_results(
+    context: KedroContext, catalog: CatalogProtocol[Any, Any], current: Effective
+) -> Iterable[_Results]:
     """The settings of a protocol that have left anything."""
-    own = _Results(context, current, current.key)
+    own = _Results(context, catalog, current, current.key)
     reports, models = own.path("metrics"), own.path("fold_0.history")
     found = {path.parent.name for path in reports.parent.parent.glob("*/metrics.json")}
     trained = models.parent.parent.parent.glob("*/fold_*/history.parquet")
     found |= {path.parent.parent.name for path in trained}
-    return [_Results(context, current, key) for key in sorted(found)]
+    return [_Results(context, catalog, current, key) for key in sorted(found)]
 
 
 def _upload_setting(results: _Results) -> Uploaded:
@@ -237,8 +245,7 @@ def _log_metrics(client: Any, run: Run, metrics: Sequence[Metric]) -> int:
 def _tables(results: _Results, metrics: Mapping[str, Any]) -> list[Path]:
     """Predictions and documents, but none that other folds or samples have replaced since."""
     found = [results.path("predictions"), results.path("metrics")]
-    source = f"{results.current.source}.audit"
-    audit = _path(results.context, source, results.current.key, results.key)
+    audit = results.path_of(f"{results.current.source}.audit")
     if audit.is_file():
         own = json.loads(audit.read_text(encoding="utf-8"))
         found += [audit] if own["manifest_hash"] == metrics["manifest_hash"] else []
