@@ -64,9 +64,6 @@ COMMAND_ARGUMENTS = (
     "pipeline_names",
 )
 
-Place = tuple[mlflow.MlflowClient, str]
-"""The client of a tracking server, and an experiment there."""
-
 # Curves are sent beside the training, one epoch after the other.
 _sender = ThreadPoolExecutor(1)
 _under_way: list[Future[None]] = []
@@ -433,7 +430,7 @@ class SweepRun:
 
     def _find_or_make(self, name: str, level: str) -> str:
         identity = {"level": level, "key": name}
-        return _find_or_make((self._client, self._experiment), identity, name)
+        return _find_or_make(self._client, self._experiment, identity, name)
 
     def fail(self, keys: Sequence[str]) -> None:
         """Note which settings failed; with any, the run ends as `FAILED`."""
@@ -488,7 +485,7 @@ def enter_experiment(context: KedroContext, protocol: str) -> None:
         config._set_experiment()
 
 
-def place_of(context: KedroContext) -> Place:
+def place_of(context: KedroContext) -> tuple[mlflow.MlflowClient, str]:
     """Give the client of the tracking server and the experiment that was entered last."""
     config = context.mlflow  # type: ignore[attr-defined]
     experiment = config.tracking.experiment._experiment.experiment_id
@@ -504,7 +501,7 @@ def setting_run(context: KedroContext, key: str, tags: Mapping[str, str] | None 
         tags: Further tags of a run that is made.
     """
     identity = {"level": "setting", "setting_key": key}
-    return _find_or_make(place_of(context), identity, key, tags)
+    return _find_or_make(*place_of(context), identity, key, tags)
 
 
 def fold_run(context: KedroContext, parent: str, fold: str, **values: Any) -> str:
@@ -517,11 +514,12 @@ def fold_run(context: KedroContext, parent: str, fold: str, **values: Any) -> st
         values: Further arguments of `create_run` where it is made.
     """
     identity = {PARENT: parent, "fold": fold, "level": "fold"}
-    return _find_or_make(place_of(context), identity, fold, **values)
+    return _find_or_make(*place_of(context), identity, fold, **values)
 
 
 def _find_or_make(
-    place: Place,
+    client: mlflow.MlflowClient,
+    experiment: str,
     identity: Mapping[str, str],
     name: str,
     tags: Mapping[str, str] | None = None,
@@ -529,7 +527,7 @@ def _find_or_make(
 ) -> str:
     """Find or make a run; one that is made names this process from its first moment."""
     own = {**(tags or {}), PROCESS: this_process()}
-    return unique_runs.find_or_make(*place, identity, name, tags=own, **values)
+    return unique_runs.find_or_make(client, experiment, identity, name, tags=own, **values)
 
 
 def _claim(client: mlflow.MlflowClient, run_id: str) -> None:
