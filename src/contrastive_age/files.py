@@ -34,8 +34,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        # A writer that was given an open file does not know what it is called.
-        error.filename = error.filename or str(path)
+        # A writer that was given an open file does not know what it is called. An error that is no
+        # system's, but words, would lose them.
+        if error.errno is not None:
+            error.filename = error.filename or str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)
