@@ -56,7 +56,9 @@ class Project:
 
     root: Path
 
-    def kedro(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def kedro(
+        self, *arguments: str, check: bool = True, tracking_uri: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run a kedro command in the project, as a user would."""
         # Threads that spin while they wait are costly where several processes share few cores.
         environment = os.environ | {
@@ -64,7 +66,7 @@ class Project:
             "OMP_WAIT_POLICY": "PASSIVE",
             "PYTHONPATH": str(ROOT / "src"),
         }
-        environment.pop("MLFLOW_TRACKING_URI", None)
+        environment["MLFLOW_TRACKING_URI"] = tracking_uri
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
             cwd=self.root,

@@ -144,5 +144,31 @@ def sweep(
         raise SystemExit(1)
 
 
+@cli.command(name="upload-runs", cls=Friendly)
+@click.option(
+    "--pipeline", "-p", "pipelines", multiple=True, help="A protocol; none given, all of them."
+)
+def upload_runs(
+    pipelines: tuple[str, ...], params: dict[str, Any], env: str | None, conf_source: str | None
+) -> None:
+    """Bring to MLflow what was run while its server could not be reached.
+
+    Results are read from the data folder, and only what the server lacks is logged: the command can
+    be called at any time, and twice.
+    """
+    from contrastive_age.sweep import Place
+    from contrastive_age.upload import upload
+
+    for own in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
+        measured = "measured" if own.measured else "not measured yet"
+        click.echo(
+            f"{own.protocol} {own.key}: {own.folds} folds, {measured}; "
+            f"new on the server: {own.epochs} epochs, {own.new_metrics} metrics"
+        )
+
+
 # Parsed and explained as `kedro run` does.
-sweep.params += [own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}]
+for command in (sweep, upload_runs):
+    command.params += [
+        own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}
+    ]

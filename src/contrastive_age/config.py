@@ -33,10 +33,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
         """Make the project's root known to the configuration files, then load as Kedro does."""
         self.root = Path(conf_source).resolve().parent
-        root = self.root.as_posix()
         for name, resolve in {
             "tracking_uri": lambda: tracking_uri(self.root),
-            "artifact_location": lambda: f"{root}/mlartifacts",
+            "artifact_location": lambda: _artifact_location(self.root),
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
         super().__init__(conf_source, *args, **kwargs)
@@ -102,6 +101,12 @@ def _folder(setting: params.Effective) -> str:
 def tracking_uri(root: Path) -> str:
     """Where MLflow keeps its runs: where the environment says, else a database in the project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.as_posix()}/mlflow.db"
+
+
+def _artifact_location(root: Path) -> str | None:
+    """The folder of artifacts beside the database; a server keeps them in a place of its own."""
+    remote = tracking_uri(root).startswith(("http://", "https://"))
+    return None if remote else f"{root.as_posix()}/mlartifacts"
 
 
 def environment() -> str:

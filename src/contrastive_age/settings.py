@@ -4,6 +4,10 @@ import os
 
 # Before MLflow is imported: nothing about a run leaves this machine.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# MLflow would wait for a server that is gone for many minutes; training is not to wait for it.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.console import Console

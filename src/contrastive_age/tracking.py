@@ -3,7 +3,9 @@
 A sweep's run is the parent of its settings' runs.
 
 A setting's run is found again by its key, however often `kedro run` is called; a fold's child run
-likewise. Values are logged as they are in effect, each λ in a column of its own.
+likewise. Values are logged as they are in effect, each λ in a column of its own. Each run names the
+process that is at it, so that others can close it when that was killed. Whatever fails here does
+not stop the run that is tracked.
 """
 
 import logging
@@ -12,12 +14,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import mlflow
+import pandas as pd
 import psutil
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -25,9 +29,14 @@ from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from kedro_mlflow.framework.hooks.utils import _generate_kedro_command
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.context.registry import resolve_tags
 
+from contrastive_age import unique_runs
 from contrastive_age.config import tracking_uri
+from contrastive_age.connection import while_reachable
 from contrastive_age.faults import check_database
 from contrastive_age.files import DAY, fingerprint, remove_unfinished, unfinished
 from contrastive_age.params import Effective
@@ -39,10 +48,28 @@ PROCESS = "process"
 SQLITE = "sqlite:///"
 CLOCK_STEP = 60.0
 """Seconds by which the system's clock may have been set since a process began."""
+PATIENCE = 5.0
+"""Seconds that an interrupted process waits for curves that are under way."""
 TRACKED_TAGS = {"training", "evaluation", "reporting"}
 FIGURES = {"scatter", "cs_curve", "error_by_age", "losses"}
 FACES = {"faces_sheet"}
 DOCUMENTS = {"audit", "leakage", "metrics"}
+COMMAND_ARGUMENTS = (
+    "tags",
+    "node_names",
+    "from_nodes",
+    "to_nodes",
+    "from_inputs",
+    "load_versions",
+    "pipeline_names",
+)
+
+Place = tuple[mlflow.MlflowClient, str]
+"""The client of a tracking server, and an experiment there."""
+
+# Curves are sent beside the training, one epoch after the other.
+_sender = ThreadPoolExecutor(1)
+_under_way: list[Future[None]] = []
 
 
 def this_process() -> str:
@@ -78,11 +105,30 @@ def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
         epoch: Epochs done, from 1.
         values: The epoch's entry of the history: loss terms, learning rate, seconds.
     """
-    if mlflow.active_run() is not None:
-        curves = {name: value for name, value in values.items() if name != "epoch"}
-        mlflow.log_metrics(curves, step=epoch, synchronous=False)
+    run_id = active_run_id()
+    if run_id is not None:
+        now = int(time.time() * 1000)
+        curves = [
+            mlflow.entities.Metric(name, float(value), now, epoch)
+            for name, value in values.items()
+            if name != "epoch"
+        ]
+        _under_way.append(_sender.submit(_send, run_id, curves))
 
 
+@while_reachable
+def _send(run_id: str, curves: Sequence[mlflow.entities.Metric]) -> None:
+    mlflow.MlflowClient().log_batch(run_id, curves)
+
+
+def _wait_for_curves(seconds: float | None = None) -> None:
+    """Wait for the curves that are under way; what has not begun in this time is given up."""
+    for late in wait(_under_way, seconds).not_done:
+        late.cancel()
+    _under_way.clear()
+
+
+@while_reachable
 def tag_run(tags: Mapping[str, Any]) -> None:
     """Tag the active run, if there is one."""
     if mlflow.active_run() is not None:
@@ -126,10 +172,15 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up and remember the context."""
-        check_database()
-        _make_database(tracking_uri(Path(context.project_path)))
-        super().after_context_created(context=context)
         self.context = context
+        if self.employer != Employer(None):
+            check_database()
+            _make_database(tracking_uri(Path(context.project_path)))
+            self._set_up(context)
+
+    @while_reachable
+    def _set_up(self, context: KedroContext) -> None:
+        super().after_context_created(context=context)
 
     @hook_impl
     def before_pipeline_run(
@@ -137,41 +188,42 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     ) -> None:
         """Start or re-enter the setting's run; without a node that is tracked, none is made."""
         self.children, self.setting, self.catalog = {}, None, catalog
+        if self.employer != Employer(None):
+            self._begin(run_params, pipeline, catalog)
+
+    @while_reachable
+    def _begin(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         parameters = self.context.config_loader["parameters"]
         protocols = _protocols(pipeline, parameters)
-        tracking = self.mlflow_config.tracking
-        if len(protocols) != 1 or self.employer == Employer(None):
-            tracking.disable_tracking.pipelines = run_params["pipeline_names"] or ["__default__"]
+        if len(protocols) != 1:
+            disabled = self.mlflow_config.tracking.disable_tracking
+            disabled.pipelines = run_params["pipeline_names"] or ["__default__"]
             super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
             return
         (protocol,) = protocols
         self.setting = Effective.model_validate(parameters["effective"]["protocols"][protocol])
-        drawn = parameters["effective"]["sources"][self.setting.source]["synthetic"] is not None
-        self.log_faces = drawn if parameters["log_faces"] is None else parameters["log_faces"]
-        _enter_experiment(self.context, protocol)
+        self.log_faces = may_log_faces(parameters, self.setting)
+        enter_experiment(self.context, protocol)
+        # Only then does the plugin end the run that is active.
+        self._is_mlflow_enabled = not (self.employer and self.employer.run_id)
         if self.employer and self.employer.run_id:
             self.run_id = self.employer.run_id
-            self._is_mlflow_enabled = False  # so that the plugin ends no run either
             return
-        key = self.setting.key
-        found = self._find("setting", f"tags.setting_key = '{key}'")
-        # Made with the tags by which it is found again: a run that is killed is not doubled.
-        tracking.run.id = found or self._make(
-            key, resolve_tags({"level": "setting", "setting_key": key})
-        )
-        tracking.run.name = key
-        super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
         Tracking.latest = self
-        mlflow.set_tags(
-            {
-                PROCESS: this_process(),
-                "seed": self.setting.seed,
-                "git_revision": _git_revision(self.context.project_path),
-            }
-        )
+        self.run_id = setting_run(self.context, self.setting.key, resolve_tags())
+        _claim(self._client, self.run_id)
+        mlflow.start_run(run_id=self.run_id)
+        tags = {name: value for name, value in run_params.items() if value} | {
+            "kedro_command": _generate_kedro_command(
+                **{name: run_params.get(name) for name in COMMAND_ARGUMENTS}
+            ),
+            "git_revision": _git_revision(self.context.project_path),
+        }
         if self.sweep_id is not None:
-            mlflow.set_tag(PARENT, self.sweep_id)
-        mlflow.log_params(self.setting.columns())
+            tags[PARENT] = self.sweep_id
+        log_setting(self._client, self.run_id, self.setting, tags)
         self._close_abandoned()
         audit = f"{self.setting.source}.audit"
         try:
@@ -182,6 +234,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             logger.warning("The audit of %s cannot be read: %s", self.setting.source, error)
 
     @hook_impl
+    @while_reachable
     def before_node_run(
         self, node: Node, catalog: CatalogProtocol[Any, Any], is_async: bool
     ) -> None:
@@ -195,20 +248,24 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             mlflow.start_run(run_id=self._child(node.namespace), nested=True)
 
     @hook_impl
+    @while_reachable
     def after_node_run(self, node: Node) -> None:
         """Leave the fold's child run."""
         if self.setting is not None and node.namespace:
-            mlflow.flush_async_logging()
+            _wait_for_curves()
             mlflow.end_run()
 
     @hook_impl
+    @while_reachable
     def on_node_error(self, error: Exception, node: Node) -> None:
         """Mark the fold's child run as failed."""
         if self.setting is not None and node.namespace:
+            _wait_for_curves()
             mlflow.set_tag("error", str(error)[:5000])
             mlflow.end_run("FAILED")
 
     @hook_impl
+    @while_reachable
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what a tracked node has written: metrics, tables and figures."""
         if self.setting is None:
@@ -217,10 +274,9 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if name == "audit":
             self._tag_manifest(data)
         if name == "metrics":
-            self._client.log_batch(self.run_id, metrics=_as_metrics(data))
+            self._client.log_batch(self.run_id, metrics=as_metrics(data))
         if name == "predictions" and prefix in self.children:
-            error = (data["predicted_age"] - data["age"]).abs().mean()
-            self._client.log_metric(self.children[prefix], "mae", float(error))
+            self._client.log_metric(self.children[prefix], "mae", fold_error(data))
         if prefix == self.setting.protocol and name == "predictions":
             self._log_file(dataset_name, "tables")
         if name in DOCUMENTS:
@@ -228,34 +284,40 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if name in FIGURES or (name in FACES and self.log_faces):
             self._log_file(dataset_name, "figures")
 
+    @hook_impl
+    @while_reachable
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """End the setting's run."""
+        super().after_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
+
+    @hook_impl
+    @while_reachable
+    def on_pipeline_error(
+        self,
+        error: Exception,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
+    ) -> None:
+        """End the runs as failed."""
+        super().on_pipeline_error(
+            error=error, run_params=run_params, pipeline=pipeline, catalog=catalog
+        )
+
     @property
     def _client(self) -> mlflow.MlflowClient:
         client: mlflow.MlflowClient = self.mlflow_config.server._mlflow_client
         return client
 
-    def _find(self, level: str, condition: str) -> str | None:
-        return _find(self.mlflow_config, level, condition)
-
     def _child(self, namespace: str) -> str:
         """The run of a fold below the setting's run, made at its first node."""
         if namespace not in self.children:
             fold = namespace.rpartition(".")[2]
-            found = self._find(
-                "fold", f"tags.fold = '{fold}' and tags.`mlflow.parentRunId` = '{self.run_id}'"
-            )
-            tags = {PARENT: self.run_id, "fold": fold, "level": "fold", PROCESS: this_process()}
-            self.children[namespace] = found or self._make(fold, tags)
-            if found:
-                self._client.set_tag(found, PROCESS, this_process())
+            self.children[namespace] = fold_run(self.context, self.run_id, fold)
+            _claim(self._client, self.children[namespace])
         return self.children[namespace]
-
-    def _make(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(self._experiment, run_name=name, tags=dict(tags))
-        return str(run.info.run_id)
-
-    @property
-    def _experiment(self) -> str:
-        return str(self.mlflow_config.tracking.experiment._experiment.experiment_id)
 
     def _close_abandoned(self, *, with_own: bool = False) -> None:
         """End as `KILLED` the runs of the experiment whose process has ended without a word.
@@ -266,29 +328,27 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         Args:
             with_own: Whether this process has been interrupted, so that its own runs end, too.
         """
-        running = self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'")
-        for run in running:
+        client, experiment = place_of(self.context)
+        for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
             owner = run.data.tags.get(PROCESS, "")
             if has_ended(owner) or (with_own and owner == this_process()):
-                self._client.set_terminated(run.info.run_id, "KILLED")
+                client.set_terminated(run.info.run_id, "KILLED")
                 logger.info("The run %s is closed: it was killed", run.info.run_name)
 
     @classmethod
+    @while_reachable
     def interrupt(cls) -> None:
         """End as `KILLED` whatever this process and its workers had under way."""
-        own = cls.latest
-        if own is None:
+        if cls.latest is None:
             return
-        try:
-            mlflow.flush_async_logging()
-            while mlflow.active_run() is not None:
-                mlflow.end_run("KILLED")
-            own._close_abandoned(with_own=True)
-        except Exception as error:  # no server must keep the command from ending
-            logger.warning("MLflow could not be told of the interruption: %s", error)
+        _wait_for_curves(PATIENCE)
+        while mlflow.active_run() is not None:
+            mlflow.end_run("KILLED")
+        cls.latest._close_abandoned(with_own=True)
 
     def _tag_manifest(self, audit: Mapping[str, Any]) -> None:
-        self._client.set_tag(self.run_id, "manifest_hash", audit["manifest_hash"])
+        value = audit["manifest_hash"]
+        unique_runs.again(lambda: self._client.set_tag(self.run_id, "manifest_hash", value))
 
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)
@@ -314,22 +374,26 @@ class SweepRun:
             keys: The settings' keys, which name the sweep.
             axes: What is varied, logged as parameters.
         """
-        self._config = context.mlflow  # type: ignore[attr-defined]
-        self._client: mlflow.MlflowClient = self._config.server._mlflow_client
         self._ends_as = "FINISHED"
-        _enter_experiment(context, protocol)
+        self.run_id = ""
+        self._open(context, protocol, keys, axes)
+
+    @while_reachable
+    def _open(
+        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
+    ) -> None:
+        enter_experiment(context, protocol)
+        self._client, self._experiment = place_of(context)
         name = f"sweep-{fingerprint(sorted(keys))[:8]}"
-        found = _find(self._config, "sweep", f"tags.key = '{name}'")
-        self.run_id = found or self._make(name, "sweep")
-        if found is None:
-            for axis, values in axes.items():
-                self._client.log_param(self.run_id, axis, ", ".join(map(str, values))[:500])
+        self.run_id = self._find_or_make(name, "sweep")
+        for axis, values in axes.items():
+            text = ", ".join(map(str, values))[:500]
+            unique_runs.set_once(self._client, self.run_id, axis, text)
 
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
-        self._client.update_run(self.run_id, status="RUNNING")
-        self._client.set_tag(self.run_id, PROCESS, this_process())
-        Tracking.sweep_id = self.run_id
+        self._begin()
+        Tracking.sweep_id = self.run_id or None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -337,18 +401,29 @@ class SweepRun:
         Tracking.sweep_id = None
         if kind is not None:
             self._ends_as = "FAILED" if issubclass(kind, Exception) else "KILLED"
+        self._end()
+
+    @while_reachable
+    def _begin(self) -> None:
+        _claim(self._client, self.run_id)
+        self._client.update_run(self.run_id, status="RUNNING")
+
+    @while_reachable
+    def _end(self) -> None:
         self._client.set_terminated(self.run_id, self._ends_as)
 
+    @while_reachable
     def adopt(self, key: str) -> None:
         """Take the run of a setting that is kept, where it is known."""
-        run_id = _find(self._config, "setting", f"tags.setting_key = '{key}'")
+        identity = {"level": "setting", "setting_key": key}
+        run_id = unique_runs.find(self._client, self._experiment, identity)
         if run_id is not None:
             self._client.set_tag(run_id, PARENT, self.run_id)
 
+    @while_reachable
     def log_selection(self, name: str, document: Mapping[str, Any]) -> None:
         """Make or find the child run of what was chosen on validation parts, and log its error."""
-        found = _find(self._config, "selection", f"tags.key = '{name}'")
-        run_id = found or self._make(name, "selection")
+        run_id = self._find_or_make(name, "selection")
         self._client.set_tag(run_id, PARENT, self.run_id)
         for own in document["by_fold"]:
             self._client.set_tag(run_id, f"chosen_in_fold_{own['fold']}", own["chosen"])
@@ -356,15 +431,18 @@ class SweepRun:
         self._client.log_dict(run_id, dict(document), "tables/selection.json")
         self._client.set_terminated(run_id)
 
-    def _make(self, name: str, level: str) -> str:
-        experiment = self._config.tracking.experiment._experiment.experiment_id
-        tags = {"level": level, "key": name, PROCESS: this_process()}
-        return str(self._client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+    def _find_or_make(self, name: str, level: str) -> str:
+        identity = {"level": level, "key": name}
+        return _find_or_make((self._client, self._experiment), identity, name)
 
     def fail(self, keys: Sequence[str]) -> None:
         """Note which settings failed; with any, the run ends as `FAILED`."""
-        self._client.set_tag(self.run_id, "failed", ", ".join(keys))
         self._ends_as = "FAILED" if keys else "FINISHED"
+        self._note_failed(keys)
+
+    @while_reachable
+    def _note_failed(self, keys: Sequence[str]) -> None:
+        self._client.set_tag(self.run_id, "failed", ", ".join(keys))
 
 
 def _make_database(uri: str) -> None:
@@ -391,21 +469,95 @@ def _make_database(uri: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _enter_experiment(context: KedroContext, protocol: str) -> None:
-    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own."""
+def enter_experiment(context: KedroContext, protocol: str) -> None:
+    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own.
+
+    Args:
+        context: Of a session of the project.
+        protocol: Names the experiment.
+    """
     config = context.mlflow  # type: ignore[attr-defined]
     demo = context.env == "demo"
     config.tracking.experiment.name = f"{protocol} (demo)" if demo else protocol
-    config._set_experiment()
+    try:
+        config._set_experiment()
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+        # Another process made it since the plugin looked.
+        config._set_experiment()
 
 
-def _find(config: Any, level: str, condition: str) -> str | None:
-    """The run of this level in the experiment that fulfils a condition, if there is one."""
+def place_of(context: KedroContext) -> Place:
+    """Give the client of the tracking server and the experiment that was entered last."""
+    config = context.mlflow  # type: ignore[attr-defined]
     experiment = config.tracking.experiment._experiment.experiment_id
-    found = config.server._mlflow_client.search_runs(
-        [experiment], f"tags.level = '{level}' and {condition}", max_results=1
-    )
-    return found[0].info.run_id if found else None
+    return config.server._mlflow_client, str(experiment)
+
+
+def setting_run(context: KedroContext, key: str, tags: Mapping[str, str] | None = None) -> str:
+    """Find or make the run of a setting in the experiment that was entered.
+
+    Args:
+        context: Of a session of the project.
+        key: The setting's key.
+        tags: Further tags of a run that is made.
+    """
+    identity = {"level": "setting", "setting_key": key}
+    return _find_or_make(place_of(context), identity, key, tags)
+
+
+def fold_run(context: KedroContext, parent: str, fold: str, **values: Any) -> str:
+    """Find or make the run of a fold in the experiment that was entered.
+
+    Args:
+        context: Of a session of the project.
+        parent: The setting's run.
+        fold: Its name, as in `fold_3`.
+        values: Further arguments of `create_run` where it is made.
+    """
+    identity = {PARENT: parent, "fold": fold, "level": "fold"}
+    return _find_or_make(place_of(context), identity, fold, **values)
+
+
+def _find_or_make(
+    place: Place,
+    identity: Mapping[str, str],
+    name: str,
+    tags: Mapping[str, str] | None = None,
+    **values: Any,
+) -> str:
+    """Find or make a run; one that is made names this process from its first moment."""
+    own = {**(tags or {}), PROCESS: this_process()}
+    return unique_runs.find_or_make(*place, identity, name, tags=own, **values)
+
+
+def _claim(client: mlflow.MlflowClient, run_id: str) -> None:
+    """Note that this process is at a run, so that others can tell when it was abandoned."""
+    unique_runs.again(lambda: client.set_tag(run_id, PROCESS, this_process()))
+
+
+def log_setting(
+    client: mlflow.MlflowClient, run_id: str, setting: Effective, tags: Mapping[str, Any]
+) -> None:
+    """Log the values of a setting, each λ in a column of its own.
+
+    Args:
+        client: Of the tracking server.
+        run_id: The setting's run.
+        setting: The protocol's effective values.
+        tags: Further tags.
+    """
+    params = [mlflow.entities.Param(k, str(v)) for k, v in setting.columns().items()]
+    own = {**tags, "seed": setting.seed}
+    as_tags = [mlflow.entities.RunTag(k, str(v)) for k, v in own.items()]
+    unique_runs.again(lambda: client.log_batch(run_id, params=params, tags=as_tags))
+
+
+def may_log_faces(parameters: Mapping[str, Any], setting: Effective) -> bool:
+    """Whether the sheet of faces goes to MLflow: drawn ones, or where `log_faces` says so."""
+    drawn = parameters["effective"]["sources"][setting.source]["synthetic"] is not None
+    return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
 
 
 def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
@@ -423,7 +575,12 @@ def _git_revision(project: Path) -> str:
     return answer.stdout.strip() or "unknown"
 
 
-def _as_metrics(document: Mapping[str, Any]) -> list[mlflow.entities.Metric]:
+def fold_error(predictions: pd.DataFrame) -> float:
+    """Give the mean absolute error of a fold's predictions, in years."""
+    return float((predictions["predicted_age"] - predictions["age"]).abs().mean())
+
+
+def as_metrics(document: Mapping[str, Any]) -> list[mlflow.entities.Metric]:
     """The numbers of metrics.json as flat MLflow metrics; what has no value is left out."""
     now = int(time.time() * 1000)
     flat = {key: value for key, value in document.items() if isinstance(value, int | float)}

@@ -101,7 +101,8 @@ def _train(
     device = loop.choose_device(computing.device)
     wanted = Acceleration(**computing.acceleration.model_dump())
     plan = resolve(wanted, device, images.nbytes, share=1 / computing.folds_at_once)
-    tag_run({"device": str(device), **asdict(plan)})
+    computed = {"device": str(device), **asdict(plan)}
+    tag_run(computed)
     history = loop.train(
         images,
         part["age"].to_numpy(),
@@ -125,7 +126,11 @@ def _train(
         plan=plan,
     )
     state = {name: own.cpu().contiguous() for name, own in network.state_dict().items()}
-    history.attrs |= {"fingerprint": made_by, "model": state_digest(state)}
+    history.attrs |= {
+        "fingerprint": made_by,
+        "computed": computed,
+        "model": state_digest(state),
+    }
     return state, history
 
 

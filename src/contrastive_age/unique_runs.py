@@ -1,0 +1,147 @@
+"""One MLflow run for one thing, however many processes on however many machines ask for it at once.
+
+MLflow cannot make a run unless there is one, and its start times are the clocks of the machines.
+What it can do is to refuse a second value of a parameter. So a run counts once it carries its name
+as the parameter `key`, and whoever makes it so has first marked every other candidate as a double:
+
+1. Search. Where there is none, make one and search again.
+2. Choose the one that counts, or else the oldest; mark all others as doubles, and let the chosen
+   one count. Where another process was faster, a mark is refused: go back to 1.
+3. Delete the doubles.
+
+Whoever sees the later one of two runs sees the earlier one too. So to let the later one count, it
+has to mark the earlier one as a double first, and cannot where that counts already: never do both
+count, whatever the clocks say. A process that dies half-way leaves candidates for the next one.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INVALID_PARAMETER_VALUE,
+    TEMPORARILY_UNAVAILABLE,
+    ErrorCode,
+)
+
+KEY = "key"
+DOUBLE = "(double)"
+
+ATTEMPTS = 8
+CONFLICTS = {ErrorCode.Name(code) for code in (BAD_REQUEST, TEMPORARILY_UNAVAILABLE)}
+REFUSED = ErrorCode.Name(INVALID_PARAMETER_VALUE)
+
+
+def find(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> str | None:
+    """Give the run that carries these tags, if there is one.
+
+    Args:
+        client: Of the tracking server.
+        experiment_id: Where to look.
+        identity: Tags that no two runs share.
+    """
+    runs = [run for run in _search(client, experiment_id, identity) if _key(run) != DOUBLE]
+    found = min(runs, key=_rank, default=None)
+    return None if found is None else str(found.info.run_id)
+
+
+def find_or_make(
+    client: MlflowClient,
+    experiment_id: str,
+    identity: Mapping[str, str],
+    name: str,
+    **values: Any,
+) -> str:
+    """Give the one run that carries these tags, and make it where there is none.
+
+    Args:
+        client: Of the tracking server.
+        experiment_id: Where to look.
+        identity: Tags that no two runs share.
+        name: Of the run; also its parameter `key`.
+        values: Further arguments of `create_run` where it is made, such as more `tags`.
+
+    Returns:
+        The run's id, the same for every process.
+    """
+    tags = {**values.pop("tags", {}), **identity}
+    while True:
+        runs = _search(client, experiment_id, identity)
+        candidates = [run for run in runs if _key(run) != DOUBLE]
+        if not candidates:
+            client.create_run(experiment_id, run_name=name, tags=tags, **values)
+            continue
+        first = min(candidates, key=_rank)
+        others = [run.info.run_id for run in runs if run is not first]
+        run_id = str(first.info.run_id)
+        if all(set_once(client, other, KEY, DOUBLE) for other in others) and (
+            _key(first) == name or set_once(client, run_id, KEY, name)
+        ):
+            for other in others:
+                _delete(client, other)
+            return run_id
+
+
+def set_once(client: MlflowClient, run_id: str, parameter: str, value: str) -> bool:
+    """Set a parameter of a run unless it has a value, and say whether it is this one.
+
+    Args:
+        client: Of the tracking server.
+        run_id: The run.
+        parameter: Its name.
+        value: What it is set to. Of several processes that set different values one succeeds.
+    """
+    try:
+        again(lambda: client.log_param(run_id, parameter, value))
+    except MlflowException as error:
+        # It has another value, or the run is deleted.
+        if error.error_code == REFUSED:
+            return False
+        raise
+    return True
+
+
+def again(function: Callable[[], Any]) -> Any:
+    """Call a function until no other process writes the same rows at the same time.
+
+    Args:
+        function: May be called twice. Two processes that add the same row at once make one of the
+            calls fail, though both want the same.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return function()
+        except MlflowException as error:
+            if error.error_code not in CONFLICTS:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
+    return function()
+
+
+def _search(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> list[Run]:
+    condition = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
+    return list(client.search_runs([experiment_id], condition))
+
+
+def _key(run: Run) -> str | None:
+    value: str | None = run.data.params.get(KEY)
+    return value
+
+
+def _rank(run: Run) -> tuple[bool, int, str]:
+    """Order runs alike in every process: the one that counts, then the oldest."""
+    return _key(run) is None, run.info.start_time, run.info.run_id
+
+
+def _delete(client: MlflowClient, run_id: str) -> None:
+    """Delete a double, unless another process has done so already."""
+    try:
+        client.delete_run(run_id)
+    except MlflowException as error:
+        if error.error_code != REFUSED:
+            raise
