@@ -35,7 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     except OSError as error:
         # A writer that was given an open file does not know what it is called.
-        error.filename = error.filename or str(path)
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)
