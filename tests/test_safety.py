@@ -1,4 +1,4 @@
-"""What the model card promises of files, servers and telemetry, read from the project's own files."""
+"""What the model card promises of files, servers and telemetry, read from the project's files."""
 
 import ast
 from collections.abc import Iterator
