@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint docs viz mlflow bench
+.PHONY: setup demo test lint docs viz mlflow bench audit
 
 setup: $(STAMP)
 
@@ -37,3 +37,8 @@ mlflow: setup
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
+
+# Asks the Python Package Index, so it is no part of the tests.
+audit: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt

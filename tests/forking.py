@@ -164,6 +164,8 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
         return run(self, *inputs, **named)
 
     Node.run = observed  # type: ignore[method-assign]
+    # Where tests run in the background, Control-C may be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(root)
     sys.argv = ["kedro", *arguments]
     if stop is not None and stop["node"] == "":

@@ -74,7 +74,7 @@ def test_key_does_not_depend_on_how_a_value_is_written(given: dict[str, Any]) ->
         ("loss", "margin", 0.3),
         ("training", "lr", 0.01),
         ("model", "weights", "none"),
-        ("triplets", "mode", "shared"),
+        ("triplets", "mode", "explicit"),
         ("augmentation", "flip", "none"),
         ("splitting", "seed", 5),
         ("alignment", "coverage", 1.0),

@@ -34,10 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        # A writer that was given an open file does not know what it is called. An error that is no
-        # system's, but words, would lose them.
-        if error.errno is not None:
-            error.filename = error.filename or str(path)
+        # A writer that was given an open file does not know what it is called.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)

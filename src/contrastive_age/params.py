@@ -438,7 +438,7 @@ def _validated(model: type[StrictModel], values: Mapping[str, Any]) -> StrictMod
 
 def _mistake(model: type[Strict], loc: tuple[str | int, ...], error: Mapping[str, Any]) -> str:
     name = ".".join(map(str, loc))
-    said = str(error["msg"]).removeprefix("Value error, ")
+    said: str = error["msg"].removeprefix("Value error, ")
     if not loc:
         return said
     if error["type"] == "missing":

@@ -214,7 +214,7 @@ def _upload_fold(results: _Results, parent: str, fold: str) -> tuple[int, int]:
     logged = sorted(client.get_metric_history(run_id, "total"), key=lambda own: own.timestamp)
     known = {own.step: own.value for own in logged}
     times = (1000 * (end - seconds[::-1].cumsum()[::-1] + seconds)).astype(int)
-    missing = [known.get(int(row["epoch"])) != row["total"] for _, row in history.iterrows()]
+    missing = [bool(known.get(int(row["epoch"])) != row["total"]) for _, row in history.iterrows()]
     names = [name for name in history.columns if name != "epoch"]
     curves = [
         Metric(str(name), float(entry[name]), int(time), int(entry["epoch"]))

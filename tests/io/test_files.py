@@ -46,6 +46,9 @@ def test_a_triplet_index_comes_back_from_a_store(store: str) -> None:
 
 
 class HalfWritten(OneFile):
+    def _read(self, path: Path) -> Any:
+        return path.read_bytes()
+
     def _write(self, data: Any, path: Path) -> None:
         path.write_bytes(data)
         raise OSError("the disk is full")

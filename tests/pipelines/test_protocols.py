@@ -81,7 +81,9 @@ def test_photos_of_a_manifest_under_every_parameter(project: Project, finished: 
         "alignment.coverage": 1.2,
     }
     text = ",".join(f"{name}={value}" for name, value in given.items())
+    before = {path: path.stat().st_mtime_ns for path in photos.rglob("*")}
     project.kedro("run", "--pipeline=custom_se", f"--params={text}")
+    assert {path: path.stat().st_mtime_ns for path in photos.rglob("*")} == before
     metrics = _metrics(project, "custom_se")
     assert metrics["n"] == 20
     for name, value in list(given.items())[2:]:

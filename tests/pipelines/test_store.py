@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from conftest import TINY, Project, make_project
+from contrastive_age.io.arrays import StateDict
 
 FOLD = "synthetic_se/*/fold_0"
 
@@ -79,5 +80,9 @@ def test_a_fold_in_a_store_is_what_it_is_on_disk(
         expected, found = map(np.load, both(f"07_model_output/{FOLD}/{name}.npz"))
         assert expected.files == found.files
         assert all(np.array_equal(found[array], expected[array]) for array in expected.files)
+    (model,) = fetched.glob(f"06_models/{FOLD}/model.pth")
+    kept = StateDict(f"{store}/{model.relative_to(fetched).as_posix()}")
+    assert kept.exists()
+    assert kept.load().keys() == torch.load(model, weights_only=True).keys()
     both("05_model_input/synthetic_se/fold_0/triplets.npz")
     assert not list((tmp_path / "project" / "data").rglob("*.pth"))

@@ -1,5 +1,6 @@
 """What the datasets of one file share, and the refusal of those that need a disk."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -61,11 +62,13 @@ class OneFile(AbstractDataset[Any, Any]):
             filesystem, path = self._place
             filesystem.put_file(str(copy), path)
 
+    @abstractmethod
     def _read(self, path: Path) -> Any:
-        raise NotImplementedError
+        """Read a file on a disk."""
 
+    @abstractmethod
     def _write(self, data: Any, path: Path) -> None:
-        raise NotImplementedError
+        """Write a file on a disk."""
 
     @property
     def _is_local(self) -> bool:

@@ -1,0 +1,66 @@
+"""What the model card promises of files, servers and telemetry, read from the project's files."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from contrastive_age import params
+from contrastive_age.config import project_parameters
+from contrastive_age.tracking import may_log_faces
+
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+KEYS = {"weights_only", "allow_pickle"}
+
+
+def _calls(path: Path, name: str) -> Iterator[dict[str, object]]:
+    """The keyword arguments of each call of a function such as `torch.load`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == name:
+            yield {own.arg: ast.literal_eval(own.value) for own in node.keywords if own.arg in KEYS}
+
+
+def test_weights_are_only_loaded_as_weights() -> None:
+    found = [own for path in SOURCES for own in _calls(path, "torch.load")]
+    assert len(found) >= 3
+    assert all(own.get("weights_only") is True for own in found)
+
+
+def test_arrays_are_loaded_without_pickles() -> None:
+    found = [own for path in SOURCES for own in _calls(path, "np.load")]
+    assert found
+    assert not any(own.get("allow_pickle") for own in found)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf").rglob("catalog/*.yml")), ids=lambda p: p.stem
+)
+def test_the_catalog_holds_no_pickle(path: Path) -> None:
+    entries = yaml.safe_load(path.read_text())
+    assert entries
+    assert not any("pickle" in str(entry).lower() for entry in entries.values())
+
+
+def test_servers_are_started_on_loopback_alone() -> None:
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    servers = [line for line in lines if "mlflow ui" in line or "viz run" in line]
+    assert len(servers) == 2
+    assert all("--host 127.0.0.1" in line for line in servers)
+
+
+def test_no_telemetry_is_sent() -> None:
+    assert yaml.safe_load((ROOT / ".telemetry").read_text()) == {"consent": False}
+    settings = (ROOT / "src/contrastive_age/settings.py").read_text()
+    assert 'setdefault("MLFLOW_DISABLE_TELEMETRY", "true")' in settings
+
+
+def test_faces_go_to_mlflow_only_where_they_are_drawn_or_it_is_asked_for() -> None:
+    given = project_parameters()
+    for protocol, allowed in (("synthetic_se", True), ("fgnet_se", False), ("morph_se", False)):
+        setting = params.effective(given, protocol)
+        assert may_log_faces(given, setting) is allowed
+        assert may_log_faces(given | {"log_faces": True}, setting) is True
+        assert may_log_faces(given | {"log_faces": False}, setting) is False
