@@ -1,60 +1,110 @@
-"""Figures of Grad-CAM maps laid over faces, as free-standing matplotlib figures.
+"""Figures of where networks look: Grad-CAM maps over faces.
 
-The faces are aligned, and of them the centre crop is shown, which is all that a network sees.
-Every panel has a colour scale of its own: a map tells where evidence lies, not how much there is.
+As in `reporting.figures`, every function returns a free-standing `matplotlib.figure.Figure`. A face
+is shown as the network sees it, the centre crop, in grey under the colours of its map. Maps are
+drawn in times a flat map: 1 is what every place would hold if the map were equal everywhere. What
+is below stays grey; above, the colours count in doublings, so that broad and narrow maps can both
+be read on one scale.
 """
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
-from PIL import Image
+from torch.nn.functional import interpolate
 
-from contrastive_age.evaluation.gradcam import AGE_GROUPS, Maps, age_groups
-from contrastive_age.reporting.figures import INK, SMALL, TEXT, new_figure
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.gradcam import (
+    AGE_GROUPS,
+    REGIONS,
+    Maps,
+    age_groups,
+    region_masks,
+    region_mass,
+)
+from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
+from contrastive_age.reporting.figures import BLUE, DPI, GREY, INK, ORANGE, SMALL, TEXT
 from contrastive_age.training.augmentation import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.float64]
 
-_PANEL = 1.55
-_LABEL = 0.95
-_TITLE = 0.42
-_OPACITY = 0.45
-_MOST_MEANT = 400
-"""A mean face of more faces than these looks no different."""
+# Inches of the figure of mean maps: a column, its picture, the bars below, and what lies around.
+_COLUMN, _PICTURE, _BARS, _NAMES, _HEAD, _BAND, _FOOT = 1.85, 1.7, 1.25, 0.95, 0.72, 0.15, 0.4
+# Inches of the figure of single faces, as on a face sheet.
+_CELL, _GAP, _CAPTION, _HEADING = 1.3, 0.1, 0.22, 0.3
+# Inches of a colour scale with its numbers, and of the bar alone.
+_SCALE, _SCALE_BAR = 0.85, 0.14
+# The width that the longest line of text needs.
+_NARROWEST = 4.2
+# Where a colour scale ends at least.
+_LEAST_TOP = 4.0
+_PLAIN = 0.62
 
 
-def mean_maps(maps: Maps, ages: npt.ArrayLike, faces: Faces | None = None) -> Figure:
-    """Draw the average map of each age group over the group's average face.
+def mean_maps(
+    maps: Maps,
+    ages: npt.ArrayLike,
+    faces: Faces | None = None,
+    coverage: float = DEFAULT_COVERAGE,
+) -> Figure:
+    """Draw the average map of each age group over its mean face, and its mass by region.
 
     Args:
-        maps: From `gradcam.grad_cam`, (n, h, w).
+        maps: From `evaluation.gradcam.grad_cam`, (n, h, w). Maps that are zero everywhere are left
+            out.
         ages: True ages in years, (n,).
-        faces: The same faces, aligned, uint8 (n, 256, 256, 3); without them the maps stand alone.
+        faces: The n aligned faces, uint8 (n, S, S, 3); without them the regions' outlines stand on
+            plain grey.
+        coverage: Of the aligned faces, for the regions.
 
     Returns:
-        A figure with a panel for each age group; one without a map says so.
+        A figure with a column for each of `AGE_GROUPS` that has a map. All share a colour scale.
+        Below each picture bars show the mean share of a map in every region, and ticks what a flat
+        map would have there.
 
     Raises:
+        DataError: There is no map with any mass.
         ValueError: The shapes do not go together.
     """
-    _check(len(maps), ages=np.asarray(ages), faces=faces)
-    group = age_groups(ages)
-    spoken = maps.any(axis=(1, 2))
-    figure = new_figure(len(AGE_GROUPS) * _PANEL * 1.25, _PANEL * 1.25 + _TITLE)
-    panels = figure.subplots(1, len(AGE_GROUPS))
-    for place, (axes, name) in enumerate(zip(panels, AGE_GROUPS, strict=True)):
-        members = np.flatnonzero((group == place) & spoken)
-        axes.set_title(f"{name} years, n = {len(members):,}", fontsize=SMALL, color=INK)
-        axes.set_axis_off()
-        if not len(members):
-            axes.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=SMALL, color=INK)
-            continue
-        backdrop = None if faces is None else _mean_face(faces, members)
-        _overlay(axes, maps[members].mean(axis=0), backdrop)
-    return figure
+    _check(maps, np.shape(ages), faces)
+    groups, seen = age_groups(ages), maps.sum(axis=(1, 2)) > 0
+    shown = [
+        (name, np.flatnonzero(seen & (groups == place))) for place, name in enumerate(AGE_GROUPS)
+    ]
+    shown = [(name, rows) for name, rows in shown if len(rows)]
+    if not shown:
+        raise DataError("there are no maps to draw: explain some faces first")
+    means = [_enlarged(maps[rows].mean(axis=0)) for _, rows in shown]
+    masks = region_masks(coverage, CROP_SIZE)
+    mass = [region_mass(maps[rows], masks).mean(axis=0) for _, rows in shown]
+    area = np.array([mask.mean() for mask in masks.values()])
+    top = max(_LEAST_TOP, *(float(mean.max()) for mean in means))
+    furthest = max(area.max(), *(share.max() for share in mass))
+
+    sheet = _Sheet(_NAMES + len(shown) * _COLUMN + _SCALE, _HEAD + _PICTURE + _BAND + _BARS + _FOOT)
+    sheet.text(_GAP, sheet.height - 0.2, "Mean Grad-CAM by age", TEXT + 1)
+    for place, ((name, rows), mean, share) in enumerate(zip(shown, means, mass, strict=True)):
+        left, bottom = _NAMES + place * _COLUMN, _FOOT + _BARS + _BAND
+        title = f"{name.replace('-', '–')} years ({len(rows):,})"
+        sheet.text(left, bottom + _PICTURE + 0.14, title, TEXT)
+        axes = sheet.axes(left, bottom, _PICTURE, _PICTURE)
+        _lay_over(axes, _mean_face(faces, rows), mean, top)
+        _outline(axes, masks)
+        bars = sheet.axes(left, _FOOT, _PICTURE, _BARS)
+        _draw_mass(bars, share, area, furthest, named=place == 0)
+    sheet.text(_GAP, 0.14, "Bars: mean share of a map. Ticks: share of a flat map.", SMALL)
+    sheet.scale(sheet.width - _SCALE, _FOOT + _BARS + _BAND, _PICTURE, top)
+    return sheet.figure
 
 
 def side_by_side(
@@ -63,69 +113,179 @@ def side_by_side(
     predicted_by_setting: Mapping[str, npt.ArrayLike],
     ages: npt.ArrayLike,
 ) -> Figure:
-    """Draw the maps of several settings over the same faces, like the paper's Figure 2 (c).
+    """Show where the networks of several settings look in the same faces, like the paper's Fig. 2.
 
     Args:
-        faces: Aligned, uint8 (n, 256, 256, 3).
-        maps_by_setting: For each setting its maps, (n, h, w).
-        predicted_by_setting: For each its predicted ages in years, (n,).
+        faces: Aligned faces, uint8 (n, S, S, 3).
+        maps_by_setting: For each setting's name its maps, (n, h, w).
+        predicted_by_setting: For the same names the predicted ages in years, (n,).
         ages: True ages in years, (n,).
 
     Returns:
-        The faces in the first row, and a row a setting with predicted / true age below each map.
+        A figure with a column a face: on top the face as it is, and below a row a setting, with
+        the predicted / true age under each. All maps share a colour scale, which ends where a
+        tenth of them go beyond.
 
     Raises:
-        ValueError: The shapes do not go together, or there is nothing to draw.
+        DataError: There is no face or no setting.
+        ValueError: The settings or shapes do not go together.
     """
     true = np.asarray(ages, dtype=np.float64)
-    n = len(faces)
-    if not n or not maps_by_setting:
-        raise ValueError("nothing to lay side by side: at least one face and one setting")
-    _check(n, ages=true, **dict(maps_by_setting))
-    _check(n, **{name: np.asarray(own) for name, own in predicted_by_setting.items()})
-    rows = 1 + len(maps_by_setting)
-    figure = new_figure(_LABEL + n * _PANEL, rows * (_PANEL + 0.2) + _TITLE)
-    panels = figure.subplots(rows, n, squeeze=False)
-    figure.suptitle("Predicted / true age in years", fontsize=TEXT, color=INK, x=0.01, ha="left")
-    for column in range(n):
-        panels[0, column].imshow(_crop(faces[column]))
-        for row, (name, maps) in enumerate(maps_by_setting.items(), 1):
-            axes = panels[row, column]
-            _overlay(axes, maps[column], _crop(faces[column]))
-            guess = float(np.asarray(predicted_by_setting[name])[column])
-            axes.set_xlabel(f"{guess:.1f} / {true[column]:.0f}", fontsize=SMALL, color=INK)
-    for row, name in enumerate(["", *maps_by_setting]):
-        panels[row, 0].set_ylabel(name, fontsize=TEXT, color=INK)
-    for axes in panels.flat:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    return figure
+    guesses = {name: np.asarray(x, np.float64) for name, x in predicted_by_setting.items()}
+    if not len(faces) or not maps_by_setting:
+        raise DataError("there are no faces to compare: explain some with two settings first")
+    if guesses.keys() != maps_by_setting.keys():
+        raise ValueError(f"maps of {list(maps_by_setting)}, but predictions of {list(guesses)}")
+    for name, maps in maps_by_setting.items():
+        _check(maps, true.shape, faces)
+        _check(maps, guesses[name].shape, faces)
+    large = {name: [_enlarged(one) for one in maps] for name, maps in maps_by_setting.items()}
+    peaks = [one.max() for maps in large.values() for one in maps]
+    top = max(_LEAST_TOP, float(np.quantile(peaks, 0.9)))
+
+    row = _CELL + _HEADING + _CAPTION
+    height = _HEADING + _CELL + len(large) * row + _GAP
+    sheet = _Sheet(_GAP + len(faces) * _CELL + _SCALE, height)
+    sheet.text(_GAP, height - 0.6 * _HEADING, "Face", TEXT)
+    bottom = height - _HEADING - (_CELL - _GAP)
+    for place, face in enumerate(faces):
+        axes = sheet.axes(_GAP + place * _CELL, bottom, _CELL - _GAP, _CELL - _GAP)
+        axes.imshow(_crop(face))
+        axes.set_axis_off()
+    for name, enlarged in large.items():
+        heading = f"{name}: predicted / true age in years"
+        sheet.text(_GAP, bottom - _GAP - 0.6 * _HEADING, heading, TEXT)
+        bottom -= _GAP + _HEADING + _CELL - _GAP
+        for place, (face, one) in enumerate(zip(faces, enlarged, strict=True)):
+            left = _GAP + place * _CELL
+            axes = sheet.axes(left, bottom, _CELL - _GAP, _CELL - _GAP)
+            _lay_over(axes, _grey(_crop(face)), one, top)
+            text = f"{guesses[name][place]:.1f} / {true[place]:.0f}"
+            sheet.text(left + (_CELL - _GAP) / 2, bottom - 0.12, text, TEXT, centred=True)
+        bottom -= _CAPTION
+    sheet.scale(sheet.width - _SCALE, bottom + _CAPTION, height - bottom - 2 * _HEADING, top)
+    return sheet.figure
 
 
-def _overlay(axes: Axes, heat: npt.NDArray[np.float32], backdrop: Faces | None) -> None:
-    """Lay a map, enlarged bilinearly as its mass is counted, over a face."""
-    if backdrop is not None:
-        axes.imshow(backdrop)
-    if heat.any():
-        size = (CROP_SIZE, CROP_SIZE)
-        enlarged = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
-        axes.imshow(enlarged, cmap="inferno", alpha=1.0 if backdrop is None else _OPACITY, vmin=0)
+class _Sheet:
+    """A white figure on which everything has its place in inches from the lower left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = max(width, _NARROWEST), height
+        self.figure = Figure(figsize=(self.width, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(self.figure)
+
+    def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
+        place = left / self.width, bottom / self.height, width / self.width, height / self.height
+        return self.figure.add_axes(place)
+
+    def text(self, x: float, y: float, text: str, size: float, *, centred: bool = False) -> None:
+        place = x / self.width, y / self.height
+        side: Any = "center" if centred else "left"
+        self.figure.text(*place, text, fontsize=size, color=INK, ha=side, va="center")
+
+    def scale(self, left: float, bottom: float, height: float, top: float) -> None:
+        """Draw the colour scale from 0 to `top`, on the grey that lies under the maps."""
+        axes = self.axes(left, bottom, _SCALE_BAR, height)
+        axes.set_facecolor(str(_PLAIN))
+        bar = self.figure.colorbar(ScalarMappable(_norm(top), _COLOURS), cax=axes)
+        bar.set_label("times a flat map", fontsize=SMALL, color=INK)
+        doublings = [2**power for power in range(int(math.log2(top)) + 1)]
+        bar.set_ticks(doublings, labels=[str(value) for value in doublings])
+        bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
+        bar.ax.minorticks_off()
+        bar.outline.set_visible(False)
 
 
-def _mean_face(faces: Faces, members: npt.NDArray[np.int64]) -> Faces:
-    """The average of the crops of some faces; of very many, of evenly chosen ones."""
-    step = max(1, len(members) // _MOST_MEANT)
-    mean: Faces = np.mean([_crop(faces[row]) for row in members[::step]], axis=0).astype(np.uint8)
-    return mean
+def _colours() -> Colormap:
+    """From nothing over faint yellow to dense red; nothing for what is below the scale."""
+    strength = np.linspace(0, 1, 256)
+    colours = colormaps["YlOrRd"](0.1 + 0.85 * strength)
+    colours[:, 3] = 0.85 * strength**0.5
+    return ListedColormap(colours).with_extremes(under=(0, 0, 0, 0))
 
 
-def _crop(face: Faces) -> Faces:
-    """What the network sees of an aligned face."""
-    edge = (face.shape[0] - CROP_SIZE) // 2
-    return face[edge : edge + CROP_SIZE, edge : edge + CROP_SIZE]
+_COLOURS = _colours()
 
 
-def _check(n: int, **arrays: npt.NDArray[np.generic] | None) -> None:
-    wrong = {name: len(own) for name, own in arrays.items() if own is not None and len(own) != n}
-    if wrong:
-        raise ValueError(f"{n} faces or maps, but {wrong}")
+def _norm(top: float) -> LogNorm:
+    return LogNorm(1, top)
+
+
+def _lay_over(axes: Axes, grey: Picture, large: Picture, top: float) -> None:
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
+    axes.imshow(large, cmap=_COLOURS, norm=_norm(top))
+    axes.set_axis_off()
+
+
+def _outline(axes: Axes, masks: Mapping[str, npt.NDArray[np.bool_]]) -> None:
+    """Draw the borders between the regions."""
+    for mask in masks.values():
+        if 0 < mask.mean() < 1:
+            axes.contour(
+                mask.astype(float), levels=[0.5], colors="white", linewidths=0.6, alpha=0.8
+            )
+
+
+def _draw_mass(axes: Axes, mass: Picture, area: Picture, furthest: float, *, named: bool) -> None:
+    """Bars of the mass in each region with ticks of its area, the first region on top."""
+    places = np.arange(len(REGIONS))
+    axes.barh(places, mass, height=0.68, color=BLUE)
+    axes.vlines(area, places - 0.44, places + 0.44, color=ORANGE, linewidth=1.6)
+    for place, share in enumerate(mass):
+        axes.text(
+            1.3 * furthest,
+            place,
+            f"{share:.0%}",
+            ha="right",
+            va="center",
+            fontsize=SMALL,
+            color=INK,
+        )
+    axes.set(xlim=(0, 1.3 * furthest), ylim=(len(REGIONS) - 0.4, -0.6))
+    axes.set_yticks(places, list(REGIONS) if named else [""] * len(REGIONS))
+    axes.set_xticks([])
+    axes.tick_params(labelsize=SMALL, labelcolor=INK, length=0)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.spines["left"].set_color(GREY)
+
+
+def _enlarged(one: Maps) -> Picture:
+    """Enlarge a map (h, w) of sum 1 to the crop's pixels, bilinearly, in times a flat map."""
+    cells = torch.from_numpy(np.asarray(one, dtype=np.float64))[None, None]
+    large = interpolate(cells, size=(CROP_SIZE, CROP_SIZE), mode="bilinear")
+    return np.asarray(large[0, 0] * one.size, dtype=np.float64)
+
+
+def _crop(face: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Cut out of an aligned face, (S, S, 3), what the network sees, enlarged to its pixels."""
+    side = len(face)
+    margin = round(side * (FACE_SIZE - CROP_SIZE) / 2 / FACE_SIZE)
+    pixels = margin + (np.arange(CROP_SIZE) + 0.5) * (side - 2 * margin) / CROP_SIZE
+    rows = pixels.astype(int)
+    return np.asarray(face[np.ix_(rows, rows)])
+
+
+def _grey(face: npt.NDArray[Any]) -> Picture:
+    """Luminance of RGB values 0 to 255, as 0 to 1."""
+    return np.asarray(face @ np.array([0.299, 0.587, 0.114]) / 255, dtype=np.float64)
+
+
+def _mean_face(faces: Faces | None, rows: npt.NDArray[np.int64]) -> Picture:
+    if faces is None:
+        return np.full((CROP_SIZE, CROP_SIZE), _PLAIN)
+    total = np.zeros(faces.shape[1:])
+    for row in rows:
+        total += faces[row]
+    return _grey(_crop(total / len(rows)))
+
+
+def _check(maps: Maps, ages: tuple[int, ...], faces: Faces | None) -> None:
+    fits = maps.ndim == 3 and ages == maps.shape[:1]
+    if faces is not None:
+        fits = fits and faces.ndim == 4 and len(faces) == len(maps) and faces.shape[3] == 3
+    if not fits:
+        raise ValueError(
+            f"maps {maps.shape}, ages {ages} and faces {None if faces is None else faces.shape} "
+            "do not go together"
+        )

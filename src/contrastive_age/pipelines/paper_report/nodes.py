@@ -244,6 +244,7 @@ def _mean_maps(
         maps["maps"],
         explained["age"].to_numpy(),
         faces[rows_of(samples, faces, explained)],
+        run.parameters["alignment"]["coverage"],
     )
     return Picture.of(
         figure,

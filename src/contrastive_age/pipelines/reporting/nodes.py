@@ -137,7 +137,7 @@ def explain(
     rows = rows_of(samples, faces, explained)
     return (
         gradcam.summarise(all_maps, ages, setting.alignment.coverage),
-        mean_maps(all_maps, ages, faces[rows]),
+        mean_maps(all_maps, ages, faces[rows], setting.alignment.coverage),
     )
 
 
