@@ -77,3 +77,17 @@ def test_an_overlong_field_is_an_error_with_its_line(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_opened_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"cannot be read.*path, age"):
         delimited.read(tmp_path / name, ("path", "age"))
+
+
+def test_a_million_rows_are_read_in_order(tmp_path: Path) -> None:
+    rows = "".join(f"{n}.jpg,{n},7\n" for n in range(10**6))
+    path = write(tmp_path, "path,identity,age\n" + rows)
+    table = delimited.read(path, ("path", "identity", "age"))
+    assert len(table) == 10**6
+    assert table.iloc[-1].to_dict() == {
+        "path": "999999.jpg",
+        "identity": "999999",
+        "age": "7",
+        "row": 10**6 + 1,
+        "surplus": False,
+    }
