@@ -9,7 +9,7 @@ import yaml
 
 from conftest import ROOT
 from contrastive_age import params
-from contrastive_age.config import project_parameters
+from contrastive_age.config import ProjectConfigLoader, project_parameters
 from contrastive_age.tracking import may_log_faces
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -57,7 +57,11 @@ def test_no_telemetry_is_sent() -> None:
     assert 'setdefault("MLFLOW_DISABLE_TELEMETRY", "true")' in settings
 
 
-def test_faces_go_to_mlflow_only_where_they_are_drawn_or_it_is_asked_for() -> None:
+def test_faces_go_to_mlflow_only_where_they_are_drawn_or_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The project's own parameters, whatever was asked for in this process before.
+    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
     given = project_parameters()
     for protocol, allowed in (("synthetic_se", True), ("fgnet_se", False), ("morph_se", False)):
         setting = params.effective(given, protocol)
