@@ -21,7 +21,7 @@ from pluggy import PluginManager
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.params import RayShare
-from contrastive_age.runners import Job, _job, _run_fold, split
+from contrastive_age.runners import Job, present_job, run_fold, split
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class FoldWork:
         if self.tracking_uri:
             os.environ["MLFLOW_TRACKING_URI"] = self.tracking_uri
         torch.set_num_threads(self.threads)
-        _run_fold(self.job, fold, list(self.nodes[fold]))
+        run_fold(self.job, fold, list(self.nodes[fold]))
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def _reason(error: Exception) -> str:
 
 def _job_of_workers(share: RayShare) -> Job:
     """This session, but that folds which share a GPU count on their part of its memory."""
-    job = _job()
+    job = present_job()
     at_once = ceil(1 / share.gpus_per_fold) if share.gpus_per_fold else 1
     return replace(job, runtime_params={**job.runtime_params, "folds_at_once": at_once})
 

@@ -108,7 +108,7 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
     """
-    job = _job()
+    job = present_job()
     waiting = deque(folds)
     running: dict[Future[None], str] = {}
     pool = ProcessPoolExecutor(at_once, get_context("spawn"), _start_worker, (at_once,))
@@ -119,7 +119,7 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
                 name = waiting.popleft()
                 nodes = [node.name for node in folds[name]]
                 with interrupts_held():
-                    running[pool.submit(_run_fold, job, name, nodes)] = name
+                    running[pool.submit(run_fold, job, name, nodes)] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
                 future.result()
@@ -137,7 +137,12 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
         pool.shutdown()
 
 
-def _job() -> Job:
+def present_job() -> Job:
+    """What workers need to open the session of this process again.
+
+    Raises:
+        RuntimeError: No session of this project has been opened here.
+    """
     import mlflow
 
     loader = ProjectConfigLoader.latest
@@ -161,7 +166,7 @@ def _start_worker(at_once: int) -> None:
     end_with_parent()
 
 
-def _run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
+def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     """Run the nodes of a fold in a session of their own."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
