@@ -1,0 +1,196 @@
+"""The final model as one file that needs nothing beside it.
+
+The file is written by `torch.save` and read without running any code that it may hold. Besides the
+weights it carries whatever decides an age: the classes, the size of the network's view, alignment
+and normalisation; and what the ages are worth: intervals, cross-validated errors, the model card.
+"""
+
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces import store
+from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
+from contrastive_age.files import replacing
+from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.training.augmentation import CROP_SIZE, IMAGENET_MEAN, IMAGENET_STD
+
+FORMAT = "contrastive-age model"
+VERSION = 1
+"""Raised when files are laid out otherwise, or mean something else."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a face is cut out of its photo.
+
+    Attributes:
+        coverage: How much of the face's surroundings is shown, see `faces.alignment`.
+        face_size: Side of the aligned face in pixels.
+        crop_size: Side of its centre, in pixels, that becomes the network's view.
+        version: Of the code that aligns; other code gives other pixels.
+    """
+
+    coverage: float = DEFAULT_COVERAGE
+    face_size: int = FACE_SIZE
+    crop_size: int = CROP_SIZE
+    version: int = store.VERSION
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is subtracted from a view's values, 0..1, and what they are divided by, per channel."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+@dataclass(frozen=True, eq=False)
+class AgeModel:
+    """A trained network, with all that it takes to use it and to judge it.
+
+    Attributes:
+        state: The network's state dict, on the CPU.
+        classes: The ages it tells apart.
+        image_size: Side in pixels of what the network sees.
+        radii: Half the width of the intervals in years, by their level in percent ("80", "95");
+            infinite where too few subjects calibrate the level.
+        card: The model card, Markdown.
+        facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
+            `setting`, `cross_validation`, `made_from`, ...).
+        alignment: How faces are cut out.
+        normalisation: How views are normalised.
+    """
+
+    state: Mapping[str, Tensor]
+    classes: AgeClasses
+    image_size: int
+    radii: Mapping[str, float]
+    card: str
+    facts: Mapping[str, Any]
+    alignment: Alignment = field(default_factory=Alignment)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    @property
+    def name(self) -> str:
+        """Such as `utkface_rs ternary-11c833da`."""
+        return str(self.facts.get("name", "unnamed"))
+
+    def network(self) -> AgeNetwork:
+        """Make the network with its weights, on the CPU and in evaluation mode."""
+        network = AgeNetwork(self.classes)
+        network.load_state_dict(dict(self.state))
+        return network.eval()
+
+
+def save_model(model: AgeModel, path: Path) -> None:
+    """Write a model into one file, whole or not at all.
+
+    Args:
+        model: The model.
+        path: The file; its folder is made when missing.
+    """
+    about = {
+        "age_min": model.classes.age_min,
+        "age_max": model.classes.age_max,
+        "image_size": model.image_size,
+        # JSON has no infinity.
+        "radii": {name: r if math.isfinite(r) else None for name, r in model.radii.items()},
+        "alignment": vars(model.alignment),
+        "normalisation": {
+            "mean": list(model.normalisation.mean),
+            "std": list(model.normalisation.std),
+        },
+        "facts": dict(model.facts),
+    }
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "state": dict(model.state),
+        "about": json.dumps(about, allow_nan=False),
+        "card": model.card,
+    }
+    with replacing(path) as beside:
+        torch.save(content, beside)
+
+
+def load_model(path: Path) -> AgeModel:
+    """Read a model that `save_model` wrote.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file is missing, damaged, no model of this project, or one that this version
+            would read otherwise than it was meant.
+    """
+    content = _read(path)
+    try:
+        about = json.loads(content["about"])
+        model = AgeModel(
+            state=content["state"],
+            classes=AgeClasses(about["age_min"], about["age_max"]),
+            image_size=about["image_size"],
+            radii={name: math.inf if r is None else r for name, r in about["radii"].items()},
+            card=content["card"],
+            facts=about["facts"],
+            alignment=Alignment(**about["alignment"]),
+            normalisation=Normalisation(
+                tuple(about["normalisation"]["mean"]), tuple(about["normalisation"]["std"])
+            ),
+        )
+        model.network()
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path} is a damaged model ({error}); make or copy it again") from error
+    _check_pixels(model, path)
+    return model
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such model; `kedro run --pipeline=final_model` makes one and says where"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise DataError(
+            f"{path} cannot be read as a model ({type(error).__name__}); make or copy it again"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is no model for use: weights alone do not say how faces are aligned or ages "
+            f"counted; give the age_model.pt that `kedro run --pipeline=final_model` writes"
+        )
+    if content.get("version") != VERSION:
+        raise DataError(
+            f"{path} has the layout {content.get('version')}, this version of contrastive-age "
+            f"reads {VERSION}; use the version that made it, or make the model again"
+        )
+    return content
+
+
+def _check_pixels(model: AgeModel, path: Path) -> None:
+    """Refuse a model whose faces were cut out or normalised as this code cannot."""
+    wanted = Alignment(coverage=model.alignment.coverage)
+    if model.alignment != wanted or model.normalisation != Normalisation():
+        raise DataError(
+            f"{path} was trained on faces made otherwise ({model.alignment}, "
+            f"{model.normalisation}) than this version makes them ({wanted}, {Normalisation()}); use the version of "
+            f"contrastive-age that made it, or make the model again"
+        )

@@ -1,0 +1,22 @@
+"""A small final model whose ages mean nothing, for the tests of all that reads one."""
+
+import torch
+
+from contrastive_age.inference.artifact import AgeModel
+from contrastive_age.model.network import AgeClasses, AgeNetwork
+
+
+def untrained_model(seed: int = 0, image_size: int = 32) -> AgeModel:
+    """A network of random weights over the ages 0..69, with all that a final model carries."""
+    classes = AgeClasses(0, 69)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        state = AgeNetwork(classes).state_dict()
+    return AgeModel(
+        state=state,
+        classes=classes,
+        image_size=image_size,
+        radii={"80": 6.5, "95": 12.25},
+        card="# A model for tests\n\nIts ages mean nothing.\n",
+        facts={"name": "synthetic_se ternary-00000000", "cross_validation": {"mae": 5.0}},
+    )
