@@ -191,6 +191,6 @@ def _check_pixels(model: AgeModel, path: Path) -> None:
     if model.alignment != wanted or model.normalisation != Normalisation():
         raise DataError(
             f"{path} was trained on faces made otherwise ({model.alignment}, "
-            f"{model.normalisation}) than this version makes them ({wanted}, {Normalisation()}); use the version of "
-            f"contrastive-age that made it, or make the model again"
+            f"{model.normalisation}) than this version makes them ({wanted}, "
+            f"{Normalisation()}); use the version of contrastive-age that made it, or make the model again"
         )
