@@ -19,7 +19,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
-      `effective.computing`, `effective.ray` and `effective.explanation`.
+      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
       a changed parameter is another folder. `<part>/` becomes nothing, or the folder of what is
       made for an inner validation part.
@@ -56,7 +56,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         values = self._parameters
-        own = {name: params.effective(values, name) for name in values["protocols"]}
+        own: dict[str, params.Learning] = {
+            name: params.effective(values, name) for name in values["protocols"]
+        }
+        own[params.PRETRAIN] = params.pretraining(values)
         entries: dict[str, Any] = {}
         for entry, body in config.items():
             if not any(mark in str(body) for mark in (SETTING, PART)):
@@ -84,6 +87,7 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
         "protocols": {
             name: params.effective(config, name).model_dump() for name in config["protocols"]
         },
+        "pretraining": params.pretraining(config).model_dump(),
         "sources": {
             name: params.source(config, name, root).model_dump(mode="json")
             for name in config["sources"]
@@ -94,8 +98,9 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def _folder(setting: params.Effective) -> str:
-    return "" if setting.validation is None else f"validation-{setting.validation}/"
+def _folder(setting: params.Learning) -> str:
+    part = setting.validation if isinstance(setting, params.Effective) else None
+    return "" if part is None else f"validation-{part}/"
 
 
 def tracking_uri(root: Path) -> str:

@@ -44,6 +44,7 @@ class Source(Strict):
     manifest: Path | None = None
     outside: bool = False
     synthetic: Synthetic | None = None
+    terms: str | None = None
 
 
 class Detection(Strict):
@@ -82,6 +83,11 @@ class Triplets(Strict):
 
     mode: Literal["explicit", "shared"]
 
+
+PRETRAIN = "pretrain"
+"""The pipeline that makes weights, which has its folders and its experiment like a protocol."""
+
+Columns = dict[str, str | int | float | None]
 
 NAMED_WEIGHTS = ("imagenet", "none")
 """Initial weights that are not a file."""
@@ -128,6 +134,12 @@ class Explanation(Strict):
 
     at_most: int = Field(ge=0)
     samples: list[str] | None = None
+
+
+class Overlap(Strict):
+    """Up to how many differing bits of 256 a tested face is one that was pretrained on."""
+
+    most_bits: int = Field(ge=0, le=256)
 
 
 class Report(Strict):
@@ -202,25 +214,74 @@ class Effective(Strict):
     @property
     def key(self) -> str:
         """The setting's name and eight hexadecimal digits of all values, as in paths."""
-        return f"{self.setting}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]}"
+        return _key(self)
 
-    def columns(self) -> dict[str, str | int | float | None]:
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where its faces come from."""
+        return (self.source,)
+
+    def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
-        return {
-            "setting": self.setting,
-            "seed": self.seed,
-            "max_samples": self.max_samples,
+        return _learning_columns(self) | {
             "validation": self.validation,
             "folds": self.folds,
-            **self.loss.model_dump(),
-            **self.training.model_dump(),
-            **self.model.model_dump(),
-            **{f"augmentation_{k}": v for k, v in self.augmentation.model_dump().items()},
-            "triplets": self.triplets.mode,
-            "coverage": self.alignment.coverage,
             "splitting_seed": self.splitting.seed,
             "folds_file": self.splitting.folds_file,
         }
+
+
+class Pretraining(Strict):
+    """All values that decide the weights which `kedro run --pipeline=pretrain` makes."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    age_min: int = Field(ge=0)
+    age_max: int = Field(le=120)
+    setting: str
+    seed: int = Field(ge=0)
+    max_samples: int | None = Field(default=None, gt=1)
+    alignment: Alignment
+    training: Training
+    triplets: Triplets
+    model: Model
+    augmentation: Augmentation
+    loss: Loss
+
+    @property
+    def protocol(self) -> str:
+        """What names its folders and its experiment."""
+        return PRETRAIN
+
+    @property
+    def key(self) -> str:
+        """The setting's name and eight hexadecimal digits of all values, as in paths."""
+        return _key(self)
+
+    def columns(self) -> Columns:
+        """The values as flat columns for MLflow; each λ under its own name."""
+        return _learning_columns(self) | {"sources": "+".join(self.sources)}
+
+
+Learning = Effective | Pretraining
+"""What decides a training: a protocol's values, or those of a pretraining."""
+
+
+def _key(values: Learning) -> str:
+    return f"{values.setting}-{hashlib.sha256(values.model_dump_json().encode()).hexdigest()[:8]}"
+
+
+def _learning_columns(values: Learning) -> Columns:
+    return {
+        "setting": values.setting,
+        "seed": values.seed,
+        "max_samples": values.max_samples,
+        **values.loss.model_dump(),
+        **values.training.model_dump(),
+        **values.model.model_dump(),
+        **{f"augmentation_{k}": v for k, v in values.augmentation.model_dump().items()},
+        "triplets": values.triplets.mode,
+        "coverage": values.alignment.coverage,
+    }
 
 
 class Preset(Strict):
@@ -242,6 +303,7 @@ class SourceGiven(Strict):
     layout: Layout
     folder: str
     synthetic: Synthetic | None
+    terms: str | None = None
 
 
 class ProtocolGiven(Strict):
@@ -258,6 +320,29 @@ class ProtocolGiven(Strict):
     augmentation: Block
 
 
+class PretrainingGiven(Strict):
+    """What the weights of `kedro run --pipeline=pretrain` are made of, with their own values."""
+
+    sources: str | list[str]
+    ages: tuple[int, int]
+    settings: str
+    training: Block
+    triplets: Block
+    model: Block
+    augmentation: Block
+
+    @property
+    def names(self) -> list[str]:
+        """The sources; on a command line, which parts lists at commas, `+` joins them."""
+        return self.sources.split("+") if isinstance(self.sources, str) else self.sources
+
+
+class FinalModelGiven(Strict):
+    """The protocol whose source the final model is trained on."""
+
+    protocol: str
+
+
 class Given(Strict):
     """All parameters as Kedro has merged them, before any takes effect: what there is to set."""
 
@@ -269,6 +354,8 @@ class Given(Strict):
     alignment: Alignment
     splitting: Splitting
     protocols: dict[str, ProtocolGiven]
+    pretrain: PretrainingGiven
+    final_model: FinalModelGiven
     settings: dict[str, dict[str, Block]]
     setting: str
     seed: Any
@@ -284,6 +371,7 @@ class Given(Strict):
     ray: Block
     acceleration: Block
     gradcam: Block
+    overlap: Overlap
     report: Report
     log_faces: bool | None
     sweeps: dict[str, Block]
@@ -297,6 +385,14 @@ class Given(Strict):
                         f"protocols.{name}.{kind}={getattr(own, kind)} is none of "
                         f"{', '.join(known)}"
                     )
+        chosen = [
+            *(("pretrain.sources", source, list(self.sources)) for source in self.pretrain.names),
+            ("pretrain.settings", self.pretrain.settings, list(self.settings)),
+            ("final_model.protocol", self.final_model.protocol, list(self.protocols)),
+        ]
+        for what, value, choice in chosen:
+            if value not in choice:
+                raise ValueError(f"{what}={value} is none of {', '.join(choice)}")
         return self
 
 
@@ -325,35 +421,46 @@ def effective(params: Mapping[str, Any], protocol: str) -> Effective:
         DataError: An unknown setting or key, or a value out of its range.
     """
     own = dict(params["protocols"][protocol])
+    common = ("validation", "splitting")
+    return _validated(
+        Effective,
+        own
+        | _learning(params, own)
+        | {"protocol": protocol, **{name: params[name] for name in common}},
+    )
+
+
+def pretraining(params: Mapping[str, Any]) -> Pretraining:
+    """Merge the pretraining's own values with what is given.
+
+    Args:
+        params: The project's parameters as merged by Kedro.
+
+    Raises:
+        DataError: An unknown setting or key, or a value out of its range.
+    """
+    own = dict(params["pretrain"])
+    names = PretrainingGiven.model_validate(own).names
+    learning = _learning(params, own)
+    # Twice the same source would be twice the same faces.
+    return _validated(Pretraining, own | learning | {"sources": tuple(dict.fromkeys(names))})
+
+
+def _learning(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """What decides a training: taken out of a block's own values, and what is given."""
     settings = params["settings"][own.pop("settings")]
     if params["setting"] not in settings:
         raise DataError(
             f"setting={params['setting']} is unknown; choose one of {', '.join(sorted(settings))}"
         )
     age_min, age_max = own.pop("ages")
-    blocks = {name: own.pop(name) | _given(params[name]) for name in BLOCKS}
-    return _validated(
-        Effective,
-        own
-        | blocks
-        | {
-            "protocol": protocol,
-            "age_min": age_min,
-            "age_max": age_max,
-            "loss": settings[params["setting"]] | _given(params["loss"]),
-            **{
-                name: params[name]
-                for name in (
-                    "setting",
-                    "seed",
-                    "max_samples",
-                    "validation",
-                    "splitting",
-                    "alignment",
-                )
-            },
-        },
-    )
+    return {
+        **{name: own.pop(name) | _given(params[name]) for name in BLOCKS},
+        "age_min": age_min,
+        "age_max": age_max,
+        "loss": settings[params["setting"]] | _given(params["loss"]),
+        **{name: params[name] for name in ("setting", "seed", "max_samples", "alignment")},
+    }
 
 
 def computing(params: Mapping[str, Any]) -> Computing:

@@ -1,4 +1,6 @@
-"""The project's pipelines, by name: one a protocol, and the report."""
+"""The pipelines by name: one a protocol; the pretraining, the final model and the report."""
+
+from typing import Any
 
 from kedro.pipeline import Pipeline
 
@@ -6,8 +8,11 @@ from contrastive_age.config import project_parameters
 from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alignment
 from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
 from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation
+from contrastive_age.pipelines.final_model.pipeline import create_pipeline as final_model
+from contrastive_age.pipelines.final_model.pipeline import create_training as final_training
 from contrastive_age.pipelines.ingestion.pipeline import create_pipeline as ingestion
 from contrastive_age.pipelines.paper_report.pipeline import create_pipeline as paper_report
+from contrastive_age.pipelines.pretraining.pipeline import create_pipeline as pretraining
 from contrastive_age.pipelines.reporting.pipeline import create_pipeline as reporting
 from contrastive_age.pipelines.splitting.pipeline import create_pipeline as splitting
 from contrastive_age.pipelines.training.pipeline import create_pipeline as training
@@ -19,19 +24,21 @@ DEFAULT = "synthetic_se"
 def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
 
-    samples, faces, folds -> triplets -> model, history -> predictions, outputs
+    samples, files, faces, folds -> triplets -> model, history -> predictions, outputs
     """
     return Pipeline(
         [triplets(fold), training(fold), evaluation(fold)],
         namespace=f"{protocol}.fold_{fold}",
         inputs={
             "samples": f"{source}.samples",
+            "files": f"{source}.files",
             "faces": f"{source}.faces",
             "folds": f"{protocol}.folds",
         },
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
+            "params:overlap": "params:overlap",
             "params:explanation": "params:effective.explanation",
         },
     )
@@ -48,10 +55,42 @@ def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     return Pipeline(parts)
 
 
+def final_model_pipeline(protocol: str, own: dict[str, Any]) -> Pipeline:
+    """A protocol's cross-validation, then the network from all of its source, and its file.
+
+    ... -> reporting, <protocol>.final -> assemble
+    """
+    return Pipeline(
+        [
+            protocol_pipeline(protocol, own["source"], own["folds"]),
+            final_training(protocol, own["source"]),
+            final_model(protocol, own["source"]),
+        ]
+    )
+
+
+def pretrain_pipeline(sources: list[str]) -> Pipeline:
+    """Weights from faces: ingestion and alignment of each source -> training -> weights."""
+    parts = [part(source) for source in sources for part in (ingestion, alignment)]
+    return Pipeline([*parts, pretraining(sources)])
+
+
 def register_pipelines() -> dict[str, Pipeline]:
-    """One pipeline a protocol, and the report; `kedro run` alone runs `synthetic_se`."""
+    """One pipeline a protocol, and those that go on from protocols or precede them.
+
+    `kedro run` alone runs `synthetic_se`.
+    """
+    parameters = project_parameters()
+    protocols = parameters["protocols"]
     pipelines = {
         name: protocol_pipeline(name, own["source"], own["folds"])
-        for name, own in project_parameters()["protocols"].items()
+        for name, own in protocols.items()
     }
-    return pipelines | {"paper_report": paper_report(), "__default__": pipelines[DEFAULT]}
+    chosen = parameters["final_model"]["protocol"]
+    sources = list(parameters["effective"]["pretraining"]["sources"])
+    return pipelines | {
+        "pretrain": pretrain_pipeline(sources),
+        "final_model": final_model_pipeline(chosen, protocols[chosen]),
+        "paper_report": paper_report(),
+        "__default__": pipelines[DEFAULT],
+    }

@@ -14,10 +14,27 @@ import pandas as pd
 
 from contrastive_age.config import project_path
 from contrastive_age.faces import store
-from contrastive_age.params import NAMED_WEIGHTS, Effective
+from contrastive_age.params import NAMED_WEIGHTS, Effective, Learning, Source
 
 if TYPE_CHECKING:
     import torch
+
+    from contrastive_age.inference.pretrained import Pretrained
+
+EXTERNAL = (
+    "name",
+    "sources",
+    "n",
+    "identities",
+    "data_hash",
+    "epochs",
+    "image_size",
+    "licence",
+)
+"""What a result repeats of the card of the weights that it starts from."""
+
+DRAWN = "drawn faces, no terms"
+_STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
 
 LIBRARIES = ("numpy", "torch", "torchvision")
 """Libraries whose version can change what a network learns or says."""
@@ -106,6 +123,85 @@ def weights_digest(weights: str) -> str:
     if weights in NAMED_WEIGHTS or not path.is_file():
         return weights
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pretraining_of(weights: str) -> "Pretrained | None":
+    """Give what initial weights say of the faces that they were made from.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a file.
+
+    Returns:
+        The card and the photos' fingerprints; None for weights that carry none.
+    """
+    path = project_path(weights)
+    if weights in NAMED_WEIGHTS or not path.is_file():
+        return None
+    from contrastive_age.inference.pretrained import read_pretrained
+
+    return read_pretrained(path)
+
+
+def external_faces(weights: str) -> dict[str, Any] | None:
+    """Say on which faces initial weights were pretrained, as `metrics.json` holds it.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a file.
+
+    Returns:
+        The card in short, with the digest of the file; None for weights without a card.
+    """
+    found = pretraining_of(weights)
+    if found is None:
+        return None
+    short = {name: found.card[name] for name in EXTERNAL if name in found.card}
+    return short | {"weights": weights_digest(weights)}
+
+
+def training_facts(setting: Learning, history: pd.DataFrame) -> dict[str, Any]:
+    """Say how a network was trained, for its card.
+
+    Args:
+        setting: The values that decided the training.
+        history: Of the training.
+    """
+    weights = setting.model.weights
+    losses = {name: value for name, value in setting.loss.model_dump().items() if value}
+    return {
+        "setting": setting.setting,
+        "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
+        "age_min": setting.age_min,
+        "age_max": setting.age_max,
+        "epochs": setting.training.epochs,
+        "image_size": setting.training.image_size,
+        "coverage": setting.alignment.coverage,
+        "triplets": setting.triplets.mode,
+        "seed": setting.seed,
+        "started_from": _STARTS.get(weights, Path(weights).name),
+        "seconds": float(history["seconds"].sum()),
+        "device": history.attrs.get("computed", {}).get("device", "cpu"),
+        "versions": versions(),
+        "parameters": setting.model_dump(mode="json"),
+    }
+
+
+def terms_of(source: Any) -> str | None:
+    """The terms under which a source's photos may be used; None where nobody has said.
+
+    Args:
+        source: As the parameters give it, validated or not.
+    """
+    own = Source.model_validate(source)
+    return own.terms if own.synthetic is None else DRAWN
+
+
+def licence_of(terms: list[tuple[str, str | None]]) -> str:
+    """Put the terms of several sources together; what nobody has said is said, too.
+
+    Args:
+        terms: Names and terms of the sources, or of other things that a network was made from.
+    """
+    return "; ".join(f"{name}: {own or 'not stated'}" for name, own in terms)
 
 
 def state_digest(state: "Mapping[str, torch.Tensor]") -> str:

@@ -23,6 +23,7 @@ from pluggy import PluginManager
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import TrainingError
 from contrastive_age.interruption import end_with_parent, interrupts_held, stop
+from contrastive_age.params import PRETRAIN
 
 logger = logging.getLogger(__name__)
 
@@ -182,5 +183,11 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
         conf_source=job.conf_source,
     ) as session:
         session.run(  # type: ignore[call-arg]
-            pipeline_names=[namespace.partition(".")[0]], node_names=node_names
+            pipeline_names=[_pipeline_of(namespace)], node_names=node_names
         )
+
+
+def _pipeline_of(namespace: str) -> str:
+    """The pipeline that holds a namespace: a protocol has its folds, another the final training."""
+    protocol, _, part = namespace.rpartition(".")
+    return "final_model" if part == "final" and protocol != PRETRAIN else protocol

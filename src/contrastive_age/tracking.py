@@ -39,7 +39,7 @@ from contrastive_age.config import tracking_uri
 from contrastive_age.connection import while_reachable
 from contrastive_age.faults import check_database
 from contrastive_age.files import DAY, fingerprint, remove_unfinished, unfinished
-from contrastive_age.params import Effective
+from contrastive_age.params import PRETRAIN, Effective, Learning, Pretraining
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ PATIENCE = 5.0
 TRACKED_TAGS = {"training", "evaluation", "reporting"}
 FIGURES = {"scatter", "cs_curve", "error_by_age", "losses"}
 FACES = {"faces_sheet"}
-DOCUMENTS = {"audit", "leakage", "metrics"}
+DOCUMENTS = {"audit", "leakage", "metrics", "card", "card_text", "model_card"}
 COMMAND_ARGUMENTS = (
     "tags",
     "node_names",
@@ -161,7 +161,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     latest: "ClassVar[Tracking | None]" = None
     context: KedroContext
     run_id: str
-    setting: Effective | None = None
+    setting: Learning | None = None
     log_faces = False
     children: dict[str, str]
     catalog: CatalogProtocol[Any, Any]
@@ -200,7 +200,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
             return
         (protocol,) = protocols
-        self.setting = Effective.model_validate(parameters["effective"]["protocols"][protocol])
+        self.setting = _setting(protocol, parameters["effective"])
         self.log_faces = may_log_faces(parameters, self.setting)
         enter_experiment(self.context, protocol)
         # Only then does the plugin end the run that is active.
@@ -222,13 +222,13 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             tags[PARENT] = self.sweep_id
         log_setting(self._client, self.run_id, self.setting, tags)
         self._close_abandoned()
-        audit = f"{self.setting.source}.audit"
-        try:
-            if catalog.exists(audit):
-                self._tag_manifest(catalog.load(audit))
-        except (DatasetError, KeyError, TypeError) as error:
-            # Ingestion makes it again, and the tag with it.
-            logger.warning("The audit of %s cannot be read: %s", self.setting.source, error)
+        for source in self.setting.sources:
+            try:
+                if catalog.exists(f"{source}.audit"):
+                    self._tag_manifest(source, catalog.load(f"{source}.audit"))
+            except (DatasetError, KeyError, TypeError) as error:
+                # Ingestion makes it again, and the tag with it.
+                logger.warning("The audit of %s cannot be read: %s", source, error)
 
     @hook_impl
     @while_reachable
@@ -269,7 +269,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             return
         prefix, _, name = dataset_name.rpartition(".")
         if name == "audit":
-            self._tag_manifest(data)
+            self._tag_manifest(prefix, data)
         if name == "metrics":
             self._client.log_batch(self.run_id, metrics=as_metrics(data))
         if name == "predictions" and prefix in self.children:
@@ -343,9 +343,11 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             mlflow.end_run("KILLED")
         cls.latest._close_abandoned(with_own=True)
 
-    def _tag_manifest(self, audit: Mapping[str, Any]) -> None:
+    def _tag_manifest(self, source: str, audit: Mapping[str, Any]) -> None:
+        single = self.setting is not None and len(self.setting.sources) == 1
+        name = "manifest_hash" if single else f"manifest_hash_{source}"
         value = audit["manifest_hash"]
-        unique_runs.again(lambda: self._client.set_tag(self.run_id, "manifest_hash", value))
+        unique_runs.again(lambda: self._client.set_tag(self.run_id, name, value))
 
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)
@@ -536,7 +538,7 @@ def _claim(client: mlflow.MlflowClient, run_id: str) -> None:
 
 
 def log_setting(
-    client: mlflow.MlflowClient, run_id: str, setting: Effective, tags: Mapping[str, Any]
+    client: mlflow.MlflowClient, run_id: str, setting: Learning, tags: Mapping[str, Any]
 ) -> None:
     """Log the values of a setting, each λ in a column of its own.
 
@@ -552,16 +554,24 @@ def log_setting(
     unique_runs.again(lambda: client.log_batch(run_id, params=params, tags=as_tags))
 
 
-def may_log_faces(parameters: Mapping[str, Any], setting: Effective) -> bool:
+def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
     """Whether the sheet of faces goes to MLflow: drawn ones, or where `log_faces` says so."""
-    drawn = parameters["effective"]["sources"][setting.source]["synthetic"] is not None
+    known = parameters["effective"]["sources"]
+    drawn = all(known[source]["synthetic"] is not None for source in setting.sources)
     return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
 
 
 def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
-    """The protocols whose training, evaluation or reporting nodes are in the pipeline."""
+    """What is trained, evaluated or reported on in the pipeline: protocols, or the pretraining."""
     names = {node.name.split(".")[0] for node in pipeline.nodes if TRACKED_TAGS & set(node.tags)}
-    return names & set(parameters["protocols"])
+    return names & {*parameters["protocols"], PRETRAIN}
+
+
+def _setting(protocol: str, effective: Mapping[str, Any]) -> Learning:
+    """The values of a protocol, or those of the pretraining."""
+    if protocol == PRETRAIN:
+        return Pretraining.model_validate(effective["pretraining"])
+    return Effective.model_validate(effective["protocols"][protocol])
 
 
 def _git_revision(project: Path) -> str:

@@ -75,6 +75,34 @@ def cross_conformal(predictions: pd.DataFrame, levels: Sequence[float] = LEVELS)
     return pd.DataFrame(columns)
 
 
+def conformal_radii(
+    predictions: pd.DataFrame, levels: Sequence[float] = LEVELS
+) -> dict[str, float]:
+    """Half the width of the intervals of a person who is in no fold, as of tomorrow's photo.
+
+    The errors of all folds calibrate, as those of the other folds do in `cross_conformal`.
+
+    Args:
+        predictions: `identity, age, predicted_age`, a row an image.
+        levels: Nominal coverages, between 0 and 1.
+
+    Returns:
+        Years by the level in percent ("80"); infinite where the subjects are too few for it.
+
+    Raises:
+        DataError: There are no predictions.
+    """
+    if predictions.empty:
+        raise DataError("there are no predictions to give intervals; evaluate all folds first")
+    sizes = np.abs(signed_errors(predictions))
+    subject, names = pd.factorize(predictions["identity"])
+    # One fold more, which tests nobody of these and is calibrated on all.
+    stranger = np.append(subject, len(names))
+    fold = np.append(np.zeros(len(sizes), np.int64), 1)
+    radii = _radii(np.append(sizes, np.inf), stranger, fold, np.array(levels, np.float64))[1]
+    return {level_name(level): float(own) for level, own in zip(levels, radii, strict=True)}
+
+
 def coverage(
     predictions: pd.DataFrame, intervals: pd.DataFrame, levels: Sequence[float] = LEVELS
 ) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from contrastive_age.io.files import OneFile
 if TYPE_CHECKING:
     import torch
 
+    from contrastive_age.inference.artifact import AgeModel
     from contrastive_age.triplets.index import TripletIndex
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -54,3 +55,17 @@ class StateDict(OneFile):
         # Given a path, torch writes its name into the file: equal models would differ by it.
         with path.open("wb") as file:
             torch.save(data, file)
+
+
+class AgeModelFile(OneFile):
+    """The final model: weights with all that it takes to use and to judge them."""
+
+    def _read(self, path: Path) -> "AgeModel":
+        from contrastive_age.inference.artifact import load_model
+
+        return load_model(path)
+
+    def _write(self, data: "AgeModel", path: Path) -> None:
+        from contrastive_age.inference.artifact import save_model
+
+        save_model(data, path)

@@ -14,7 +14,7 @@ from contrastive_age.params import Effective
 from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.protocols.parts import constant_mae
-from contrastive_age.provenance import made_from, table_digest
+from contrastive_age.provenance import external_faces, made_from, table_digest
 from contrastive_age.tracking import active_run_id
 
 Faces = npt.NDArray[np.uint8]
@@ -65,6 +65,7 @@ def summarise(
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
         "made_from": made_from(folds, faces, setting),
+        "external": external_faces(setting.model.weights),
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),
     }

@@ -83,6 +83,18 @@ def fold_parts(folds: pd.DataFrame, setting: Effective, fold: int) -> Parts:
     return parts(folds, fold, setting.validation, setting.splitting.seed)
 
 
+def training_part(folds: pd.DataFrame, setting: Effective, fold: int | None) -> pd.DataFrame:
+    """Give the rows that train in a fold; all of them where no fold is tested.
+
+    Raises:
+        DataError: The folds were made with other parameters, or leave too few subjects to validate.
+    """
+    if fold is not None:
+        return fold_parts(folds, setting, fold).training
+    check_made_for(folds, setting)
+    return folds
+
+
 def _asked_for(setting: Effective) -> str:
     """Name the parameters that decide the folds."""
     values = {"protocol", "split", "folds", "max_samples", "splitting"}

@@ -5,24 +5,35 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Computing, Effective
+from contrastive_age.params import Computing, Effective, Overlap
 from contrastive_age.pipelines.training import nodes
 
 
-def create_pipeline(fold: int) -> Pipeline:
+def create_pipeline(fold: int | None) -> Pipeline:
     """Samples, faces, folds and triplets -> model and history, by way of checkpoints."""
 
     def train(
         samples: Any,
+        files: Any,
         faces: Any,
         folds: Any,
         triplets: Any,
         setting: Effective,
         computing: Computing,
+        overlap: Overlap,
         training_folder: Path,
     ) -> Any:
         return nodes.train(
-            samples, faces, folds, triplets, setting, computing, training_folder, fold
+            samples,
+            files,
+            faces,
+            folds,
+            triplets,
+            setting,
+            computing,
+            overlap,
+            training_folder,
+            fold,
         )
 
     return Pipeline(
@@ -31,11 +42,13 @@ def create_pipeline(fold: int) -> Pipeline:
                 train,
                 inputs=[
                     "samples",
+                    "files",
                     "faces",
                     "folds",
                     "triplets",
                     "params:effective",
                     "params:computing",
+                    "params:overlap",
                     "training_folder",
                 ],
                 outputs=["model", "history"],

@@ -7,7 +7,7 @@ import pandas as pd
 
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
-from contrastive_age.pipelines.splitting.nodes import fold_parts
+from contrastive_age.pipelines.splitting.nodes import training_part
 
 if TYPE_CHECKING:
     from contrastive_age.triplets.index import TripletIndex
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def index(folds: pd.DataFrame, setting: Effective, fold: int) -> "TripletIndex":
+def index(folds: pd.DataFrame, setting: Effective, fold: int | None) -> "TripletIndex":
     """Index positives and negatives of a fold's training part.
 
     Args:
         folds: The protocol's folds.
         setting: The protocol's effective values.
-        fold: The fold that is tested.
+        fold: The fold that is tested; None to train on all samples.
 
     Raises:
         DataError: The folds were made with other parameters.
     """
     from contrastive_age.triplets.index import build_index
 
-    part = fold_parts(folds, setting, fold).training
+    part = training_part(folds, setting, fold)
     built = build_index(
         part["age"].to_numpy(),
         part["identity"].to_numpy(),
@@ -36,9 +36,9 @@ def index(folds: pd.DataFrame, setting: Effective, fold: int) -> "TripletIndex":
     )
     counts = built.counts
     logger.info(
-        "%s, fold %d: %d anchors, %d without a positive",
+        "%s, %s: %d anchors, %d without a positive",
         setting.protocol,
-        fold,
+        "all samples" if fold is None else f"fold {fold}",
         counts["anchors"],
         counts["without_positive"],
     )

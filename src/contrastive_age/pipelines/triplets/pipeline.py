@@ -8,7 +8,7 @@ from contrastive_age.params import Effective
 from contrastive_age.pipelines.triplets import nodes
 
 
-def create_pipeline(fold: int) -> Pipeline:
+def create_pipeline(fold: int | None) -> Pipeline:
     """Folds -> index of the training part of one fold."""
 
     def index(folds: Any, setting: Effective) -> Any:

@@ -1,0 +1,130 @@
+"""Putting the final model together."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.uncertainty import conformal_radii
+from contrastive_age.params import Effective
+from contrastive_age.provenance import (
+    external_faces,
+    licence_of,
+    table_digest,
+    terms_of,
+    training_facts,
+)
+
+if TYPE_CHECKING:
+    from contrastive_age.inference.artifact import AgeModel
+
+MEASURES = ("mae", "mae_interval", "mae_by_subject", "mae_constant", "bias", "cs5", "cs", "n")
+"""What the model repeats of its cross-validation, besides what is broken down."""
+
+
+def assemble(
+    setting: Effective,
+    sources: dict[str, Any],
+    samples: pd.DataFrame,
+    metrics: dict[str, Any],
+    predictions: pd.DataFrame,
+    model: dict[str, Any],
+    history: pd.DataFrame,
+    training_folder: Path,
+) -> tuple["AgeModel", str]:
+    """Put the network and what is known of it into one model.
+
+    Args:
+        setting: The protocol's effective values.
+        sources: All sources as the parameters give them.
+        samples: The source's samples.
+        metrics: metrics.json of the cross-validation under the very same values.
+        predictions: Of all folds.
+        model: State dict of the network that was trained on all samples.
+        history: Of its training.
+        training_folder: Where its checkpoint lies: the model is stored by now, so it goes.
+
+    Returns:
+        The model, and its card.
+
+    Raises:
+        DataError: The metrics are those of other values or predictions, or were taken on inner
+            validation parts.
+    """
+    from contrastive_age.inference.artifact import AgeModel, Alignment
+    from contrastive_age.inference.cards import model_card
+    from contrastive_age.model.network import AgeClasses
+    from contrastive_age.training import checkpoint
+
+    checkpoint.discard(training_folder)
+    _check(setting, metrics, predictions)
+    radii = conformal_radii(predictions)
+    facts = _facts(setting, sources, samples, metrics, history)
+    # JSON has no infinity.
+    facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
+    card = model_card(facts)
+    return (
+        AgeModel(
+            state=model,
+            classes=AgeClasses(setting.age_min, setting.age_max),
+            image_size=setting.training.image_size,
+            radii=radii,
+            card=card,
+            facts=facts,
+            alignment=Alignment(coverage=setting.alignment.coverage),
+        ),
+        card,
+    )
+
+
+def _check(setting: Effective, metrics: dict[str, Any], predictions: pd.DataFrame) -> None:
+    if setting.part != "test":
+        raise DataError(
+            "A final model carries the error on test parts: leave `validation` at null for "
+            "--pipeline=final_model, it is for choosing a setting before"
+        )
+    if metrics["key"] != setting.key or metrics["predictions"] != table_digest(predictions):
+        raise DataError(
+            f"metrics.json of {setting.protocol} {setting.key} does not belong to its predictions; "
+            f"run --pipeline=final_model as a whole"
+        )
+
+
+def _facts(
+    setting: Effective,
+    sources: dict[str, Any],
+    samples: pd.DataFrame,
+    metrics: dict[str, Any],
+    history: pd.DataFrame,
+) -> dict[str, Any]:
+    external = external_faces(setting.model.weights)
+    terms = [(setting.source, terms_of(sources[setting.source]))]
+    if external is not None:
+        terms.append(("pretraining", external["licence"]))
+    elif setting.model.weights == "imagenet":
+        terms.append(("initial weights", "ImageNet's, for non-commercial research"))
+    elif setting.model.weights != "none":
+        terms.append(("initial weights", None))
+    return {
+        "name": f"{setting.protocol} {setting.key}",
+        "protocol": setting.protocol,
+        "split": setting.split,
+        "trained_on": {
+            "source": setting.source,
+            "n": metrics["n"],
+            "identities": metrics["subjects"],
+            "all_of_source": metrics["n"] == len(samples),
+            "manifest_hash": metrics["manifest_hash"],
+        },
+        "pretrained_on": external,
+        "licence": licence_of(terms),
+        **training_facts(setting, history),
+        "cross_validation": {name: metrics[name] for name in MEASURES}
+        | {"folds": metrics["folds"], "age_bins": metrics["age_bins"]}
+        | {"conformal": metrics["conformal"], "run_id": metrics["run_id"]},
+        "groups": metrics["groups"],
+        "thresholds": metrics["thresholds"],
+        "made_from": metrics["made_from"],
+    }

@@ -1,0 +1,1 @@
+"""Weights from faces: training on all of one source or several."""

@@ -1,0 +1,195 @@
+"""Training on all of one source or several, and the card of the weights."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.files import fingerprint
+from contrastive_age.params import Computing, Pretraining
+from contrastive_age.pipelines.alignment.nodes import rows_of
+from contrastive_age.pipelines.training.nodes import Trained, learn
+from contrastive_age.protocols.overlap import Fingerprints, take_fingerprints
+from contrastive_age.protocols.splits import cap_samples
+from contrastive_age.provenance import (
+    faces_digest,
+    licence_of,
+    table_digest,
+    terms_of,
+    training_facts,
+    versions,
+    weights_digest,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+TABLES = ("samples", "files", "audit", "faces")
+"""What is needed of each source."""
+
+Faces = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """The faces of several sources, those that are trained on.
+
+    Attributes:
+        samples: `source, sample_id, identity, age, digest` and `row` (in the faces of the source),
+            one row an image, in the order of the sources; the names of samples and identities
+            begin with their source's.
+        faces: Of each source, uint8 (N, 256, 256, 3).
+        audits: Of each source.
+    """
+
+    samples: pd.DataFrame
+    faces: dict[str, Faces]
+    audits: dict[str, dict[str, Any]]
+
+    @property
+    def data_hash(self) -> str:
+        """Names the photos and their ages, whatever they are called."""
+        return table_digest(self.samples[["digest", "age"]])
+
+    def prepared(self, image_size: int) -> "torch.Tensor":
+        """Downscale the faces for the network, uint8 (n, 3, S, S), in the order of the samples."""
+        import torch
+
+        from contrastive_age.training.augmentation import prepare
+
+        return torch.cat(
+            [
+                prepare(self.faces[str(source)], own["row"].to_numpy(), image_size)
+                for source, own in self.samples.groupby("source", sort=False)
+            ]
+        )
+
+    def fingerprints(self) -> Fingerprints:
+        """By what the photos are known again, in the order of the samples."""
+        parts = [
+            take_fingerprints(own["digest"], self.faces[str(source)], own["row"].to_numpy())
+            for source, own in self.samples.groupby("source", sort=False)
+        ]
+        return Fingerprints(
+            np.concatenate([part.digests for part in parts]),
+            np.concatenate([part.hashes for part in parts]),
+        )
+
+
+def gather(setting: Pretraining, *tables: Any) -> Gathered:
+    """Put the sources together.
+
+    Args:
+        setting: The values of the pretraining.
+        tables: `TABLES` of each source, in the order of `setting.sources`.
+    """
+    parts, faces, audits = [], {}, {}
+    for place, source in enumerate(setting.sources):
+        samples, files, audits[source], faces[source] = tables[4 * place : 4 * place + 4]
+        own = samples[["sample_id", "identity", "age", "path"]].merge(
+            files[["path", "digest"]], on="path", validate="1:1"
+        )
+        rows = rows_of(samples, faces[source], own)
+        names = {name: f"{source}/" + own[name] for name in ("sample_id", "identity")}
+        parts.append(own.assign(source=source, row=rows, **names))
+    together = pd.concat(parts, ignore_index=True)
+    chosen = cap_samples(together, setting.max_samples, setting.seed, keep_identities=False)
+    return Gathered(chosen.drop(columns="path"), faces, audits)
+
+
+def train(
+    setting: Pretraining, computing: Computing, training_folder: Path, gathered: Gathered
+) -> Trained:
+    """Train on all faces, or give back the network that was trained by the very same things.
+
+    Args:
+        setting: The values of the pretraining.
+        computing: Where and how to compute.
+        training_folder: Where checkpoints, the model and the history lie.
+        gathered: The faces.
+
+    Returns:
+        The network's state dict and the history.
+
+    Raises:
+        DataError: An age has no class.
+        TrainingError: A loss is not finite.
+    """
+    from contrastive_age.triplets.index import build_index
+
+    samples = gathered.samples
+    ages = samples["age"].to_numpy()
+    made_by = fingerprint(
+        table_digest(samples),
+        [faces_digest(own) for own in gathered.faces.values()],
+        setting.model_dump(mode="json"),
+        weights_digest(setting.model.weights),
+        versions(),
+    )
+    triplets = build_index(ages, samples["identity"].to_numpy(), fingerprint=made_by)
+    return learn(
+        lambda: gathered.prepared(setting.training.image_size),
+        ages,
+        triplets,
+        setting,
+        computing,
+        training_folder,
+        made_by,
+        f"on {' and '.join(setting.sources)}",
+    )
+
+
+def write_weights(
+    setting: Pretraining,
+    sources: dict[str, Any],
+    model: dict[str, Any],
+    history: pd.DataFrame,
+    training_folder: Path,
+    gathered: Gathered,
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Write the card, and the weights that carry it.
+
+    Args:
+        setting: The values of the pretraining.
+        sources: All sources as the parameters give them.
+        model: State dict of the trained network.
+        history: Of the training.
+        training_folder: Where the checkpoint lies: the model is stored by now, so it goes.
+        gathered: The faces.
+
+    Returns:
+        The state dict with its card, the card, and the card as Markdown.
+    """
+    from contrastive_age.inference.cards import weights_card
+    from contrastive_age.inference.pretrained import Pretrained, with_card
+    from contrastive_age.training import checkpoint
+
+    checkpoint.discard(training_folder)
+    data = [
+        {
+            "source": source,
+            "n": len(own),
+            "identities": int(own["identity"].nunique()),
+            "terms": terms_of(sources[str(source)]),
+            "manifest_hash": gathered.audits[str(source)]["manifest_hash"],
+        }
+        for source, own in gathered.samples.groupby("source", sort=False)
+    ]
+    card = {
+        "name": f"{setting.protocol} {setting.key}",
+        "sources": [own["source"] for own in data],
+        "n": len(gathered.samples),
+        "identities": sum(own["identities"] for own in data),
+        "data": data,
+        "data_hash": gathered.data_hash,
+        "licence": licence_of([(own["source"], own["terms"]) for own in data]),
+        **training_facts(setting, history),
+    }
+    weights = with_card(model, Pretrained(card, gathered.fingerprints()))
+    return weights, card, weights_card(card)

@@ -1,0 +1,65 @@
+"""The graph of the pretraining."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from contrastive_age.params import PRETRAIN, Computing, Pretraining
+from contrastive_age.pipelines.pretraining import nodes
+
+
+def create_pipeline(sources: list[str]) -> Pipeline:
+    """Samples, files, audits and faces of all sources -> network -> weights with their card.
+
+    The training is in the namespace `pretrain.final`, which gives it a folder and a child run as a
+    fold has them.
+    """
+    tables = [f"{source}.{name}" for source in sources for name in nodes.TABLES]
+    setting, final = "params:effective.pretraining", f"{PRETRAIN}.final"
+
+    def train(setting: Pretraining, computing: Computing, folder: Path, *tables: Any) -> Any:
+        return nodes.train(setting, computing, folder, nodes.gather(setting, *tables))
+
+    def write(
+        setting: Pretraining,
+        sources: dict[str, Any],
+        model: Any,
+        history: Any,
+        folder: Path,
+        *tables: Any,
+    ) -> Any:
+        gathered = nodes.gather(setting, *tables)
+        return nodes.write_weights(setting, sources, model, history, folder, gathered)
+
+    return Pipeline(
+        [
+            Node(
+                train,
+                inputs=[
+                    setting,
+                    "params:effective.computing",
+                    f"{final}.training_folder",
+                    *tables,
+                ],
+                outputs=[f"{final}.model", f"{final}.history"],
+                name="train",
+                namespace=final,
+                tags=["training"],
+            ),
+            Node(
+                write,
+                inputs=[
+                    setting,
+                    "params:effective.sources",
+                    f"{final}.model",
+                    f"{final}.history",
+                    f"{final}.training_folder",
+                    *tables,
+                ],
+                outputs=[f"{PRETRAIN}.weights", f"{PRETRAIN}.card", f"{PRETRAIN}.card_text"],
+                name=f"{PRETRAIN}.write_weights",
+                tags=["reporting"],
+            ),
+        ]
+    )
