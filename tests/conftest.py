@@ -37,6 +37,8 @@ TINY = {
         "custom_rs": {"folds": 2} | SMALL,
         "utkface_rs": {"folds": 2} | SMALL,
     },
+    "pretrain": {"sources": "morph2"} | SMALL,
+    "final_model": {"protocol": "synthetic_se"},
     "detection": {"workers": 1},
 }
 

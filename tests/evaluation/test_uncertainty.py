@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.uncertainty import coverage, cross_conformal, level_name
+from contrastive_age.evaluation.uncertainty import (
+    conformal_radii,
+    coverage,
+    cross_conformal,
+    level_name,
+)
 
 LEVELS = (0.5, 0.8, 0.95)
 
@@ -253,3 +258,18 @@ def test_a_level_that_is_no_probability_is_an_error(level: float) -> None:
 def test_a_prediction_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(ValueError, match="NaN or infinite"):
         cross_conformal(table([(0, 0, 30, math.nan)]))
+
+
+@settings(max_examples=60)
+@given(rows)
+def test_a_stranger_is_calibrated_on_everyone(drawn: list[tuple[int, int, int, float]]) -> None:
+    found = conformal_radii(table(drawn), LEVELS)
+    for level in LEVELS:
+        # No fold has the number 99, so nobody is left out.
+        expected = radius_by_hand(drawn, 99, Fraction(str(level)))
+        assert found[level_name(level)] == pytest.approx(expected)
+
+
+def test_intervals_of_a_stranger_need_predictions() -> None:
+    with pytest.raises(DataError, match="no predictions"):
+        conformal_radii(table([]))

@@ -1,0 +1,139 @@
+"""From faces to weights to a final model: what is carried along, and what is refused."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import Project
+from contrastive_age.config import project_parameters
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.uncertainty import conformal_radii
+from contrastive_age.inference.artifact import load_model
+from contrastive_age.inference.pretrained import read_pretrained
+from contrastive_age.params import effective
+from contrastive_age.pipelines.final_model.nodes import _check
+from contrastive_age.provenance import table_digest
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with weights from two sources, one of which the protocols fgnet_* test on."""
+    from conftest import make_project
+
+    project = make_project(tmp_path_factory.mktemp("pretrained"))
+    project.kedro("run", "--pipeline=pretrain", "--params=pretrain.sources=fgnet+morph2")
+    return project
+
+
+def weights_of(project: Project) -> str:
+    return str(project.one("06_models/pretrain/*/weights.pth").relative_to(project.root))
+
+
+def test_weights_carry_what_they_were_made_from(pretrained: Project) -> None:
+    path = pretrained.one("06_models/pretrain/*/weights.pth")
+    found = read_pretrained(path)
+    assert found is not None
+    assert found.card == json.loads(path.with_name("card.json").read_text())
+    assert found.card["sources"] == ["fgnet", "morph2"]
+    assert [own["n"] for own in found.card["data"]] == [16, 24]
+    assert (found.card["n"], len(found.photos)) == (40, 40)
+    assert (found.card["epochs"], found.card["image_size"]) == (1, 32)
+    text = path.with_name("card.md").read_text()
+    assert found.card["data_hash"] in text
+    assert found.card["licence"] in text
+    digests = [
+        digest
+        for source in ("fgnet", "morph2")
+        for digest in pd.read_parquet(pretrained.one(f"02_intermediate/{source}/files.parquet"))[
+            "digest"
+        ]
+    ]
+    assert {own.tobytes().hex() for own in found.photos.digests} == set(digests)
+    # What it was trained to is what it holds, and no checkpoint is left behind.
+    plain = torch.load(path.parent / "final/model.pth", weights_only=True)
+    carried = torch.load(path, weights_only=True)
+    assert all(torch.equal(own, carried[name]) for name, own in plain.items())
+    assert {file.name for file in (path.parent / "final").iterdir()} == {
+        "model.pth",
+        "history.parquet",
+    }
+
+
+def test_the_same_pretraining_is_kept(pretrained: Project) -> None:
+    again = pretrained.kedro(
+        "run",
+        "--pipeline=pretrain",
+        "--params=pretrain.sources=fgnet+morph2",
+        "--tags=training,reporting",
+    )
+    assert "is trained already" in again.stdout
+
+
+def test_testing_on_photos_of_the_pretraining_is_refused(pretrained: Project) -> None:
+    refused = pretrained.kedro(
+        "run",
+        "--pipeline=fgnet_se",
+        f"--params=model.weights={weights_of(pretrained)}",
+        check=False,
+    )
+    assert refused.returncode == 1
+    last = " ".join(refused.stderr.split())
+    assert "test photos were seen in the pretraining" in last
+    assert "has the same bytes as one of fgnet, morph2" in last
+    assert not list((pretrained.root / "data/06_models/fgnet_se").rglob("model.pth"))
+
+
+def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> None:
+    # Drawn faces look alike, so only those of the same hash count as one.
+    given = f"model.weights={weights_of(pretrained)},overlap.most_bits=0"
+    pretrained.kedro("run", "--pipeline=final_model", f"--params={given}")
+    path = pretrained.one("06_models/synthetic_se/*/final/age_model.pt")
+    model = load_model(path)
+    key = path.parent.parent.name
+    metrics: dict[str, Any] = json.loads(
+        pretrained.one(f"08_reporting/synthetic_se/{key}/metrics.json").read_text()
+    )
+    assert metrics["external"]["sources"] == ["fgnet", "morph2"]
+    assert metrics["external"]["n"] == 40
+    assert model.name == f"synthetic_se {key}"
+    assert model.facts["cross_validation"]["mae"] == metrics["mae"]
+    assert model.facts["pretrained_on"] == metrics["external"]
+    assert model.facts["trained_on"]["n"] == 24
+    predictions = pd.read_parquet(
+        pretrained.one(f"07_model_output/synthetic_se/{key}/predictions.parquet")
+    )
+    assert model.radii == conformal_radii(predictions)
+    card = pretrained.one(f"08_reporting/synthetic_se/{key}/model_card.md").read_text()
+    assert card == model.card
+    assert f"{metrics['mae']:.2f} years" in card
+    # All samples trained it, and not those of a fold alone.
+    with np.load(pretrained.one("05_model_input/synthetic_se/final/triplets.npz")) as index:
+        assert any(len(array) == 24 for array in index.values() if array.ndim)
+    state = torch.load(path.with_name("model.pth"), weights_only=True)
+    assert all(torch.equal(own, model.state[name]) for name, own in state.items())
+    fold = torch.load(path.parent.with_name("fold_0") / "model.pth", weights_only=True)
+    assert not torch.equal(fold["fc.weight"], state["fc.weight"])
+
+
+PREDICTIONS = pd.DataFrame({"sample_id": ["a"], "age": [3]})
+
+
+@pytest.mark.parametrize(
+    ("values", "metrics", "words"),
+    [
+        ({"validation": 0.2}, {}, "leave `validation` at null"),
+        ({}, {"predictions": "others"}, "does not belong to its predictions"),
+        ({}, {"key": "ternary-00000000"}, "does not belong to its predictions"),
+    ],
+)
+def test_errors_of_something_else_are_not_carried(
+    values: dict[str, Any], metrics: dict[str, Any], words: str
+) -> None:
+    setting = effective(project_parameters() | values, "synthetic_se")
+    own = {"key": setting.key, "predictions": table_digest(PREDICTIONS)} | metrics
+    with pytest.raises(DataError, match=words):
+        _check(setting, own, PREDICTIONS)
