@@ -382,7 +382,7 @@ def _on_faces(tables: Tables, pictures: Pictures) -> Section:
     )
     claim = "The paper's claim, from networks that were pre-trained on faces (F)."
     headline = _headline(own, claim)
-    blocks = [
+    blocks: list[Grid | Picture | Command | Part] = [
         further.pretrainings(tables["pretrainings"]),
         further.on_faces(own["measured"]),
         *([headline] if headline else []),
