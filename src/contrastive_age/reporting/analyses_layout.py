@@ -3,6 +3,7 @@
 Every function takes a table of `analyses` and gives headings and tables; an empty table gives none.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,7 @@ def pretrainings(table: pd.DataFrame) -> Grid:
         Column("Images", "identities"),
         Column("Epochs", "pixels"),
         Column("Terms of the data", number=False),
-        Column("Settings from it", number=False),
+        Column("Runs from it", number=False),
     )
     lines = [
         (
@@ -104,7 +105,7 @@ def pretrainings(table: pd.DataFrame) -> Grid:
             Cell(wording.whole(row["images"]), small=wording.whole(row["identities"])),
             Cell(str(row["epochs"]), small=f"{row['image_size']} px"),
             Cell(row["licence"]),
-            Cell(small=row["runs"].replace("; ", "\n")),
+            Cell(_runs_by_protocol(row["runs"])),
         )
         for row in rows_of(table)
     ]
@@ -126,11 +127,14 @@ def on_faces(table: pd.DataFrame) -> Grid:
     )
     lines = [
         (
-            Cell(wording.protocol_name(row["protocol"]), small=short_budget(row)),
+            Cell(
+                wording.protocol_name(row["protocol"]),
+                small=short_budget(row).removesuffix(f", {wording.ON_FACES}"),
+            ),
             Cell(row["losses"]),
             Cell(wording.number(row["mae"]), wording.interval(row["mae_low"], row["mae_high"])),
             Cell(row["seeds"], small=_spread(row["seed_sd"])),
-            Cell(row["pretraining"], small=row["start"]),
+            Cell(row["pretraining"], small=row["start"].removesuffix(f" {wording.ON_FACES}")),
         )
         for row in rows_of(table)
     ]
@@ -442,6 +446,12 @@ def _coverage_cell(row: Mapping[str, Any]) -> Cell:
 def short_budget(row: Mapping[str, Any]) -> str:
     """The budget in short, and what must not be overlooked."""
     return ", ".join((wording.budget_in_short(row["budget"]), *wording.tags(row)))
+
+
+def _runs_by_protocol(runs: str) -> str:
+    """How many runs of each protocol, such as "fgnet_se 8, morph_se 3"."""
+    counts = Counter(run.partition(" ")[0] for run in runs.split("; "))
+    return ", ".join(f"{protocol} {count}" for protocol, count in counts.items())
 
 
 def _reference(name: str, value: str) -> str:
