@@ -25,6 +25,19 @@ SMALL: Mapping[str, Any] = {
 }
 """A budget below the paper's."""
 
+FACES: Mapping[str, Any] = {
+    "name": "pretrain ternary-1234abcd",
+    "sources": ["utkface"],
+    "n": 11672,
+    "identities": 11671,
+    "data_hash": "0a1b2c3d" * 8,
+    "weights": "5e6f7a8b" * 8,
+    "epochs": 18,
+    "image_size": 64,
+    "licence": "non-commercial research only",
+}
+"""What `metrics.json` tells of a training on other faces."""
+
 MANIFEST = "1a2b3c4d" * 8
 CONF = Path(__file__).resolve().parents[2] / "conf" / "base" / "parameters"
 
@@ -185,6 +198,12 @@ def small() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def faces() -> Mapping[str, Any]:
+    """What `metrics.json` tells of a training on other faces."""
+    return FACES
+
+
+@pytest.fixture(scope="session")
 def identity() -> dict[str, Any]:
     """A made-up `identity.json`."""
     return made_up_identity()
@@ -216,6 +235,10 @@ def several(make_run: MakeRun) -> list[Measured]:
         make_run("morph_se", "mv", 0, identity=made_up_identity(), gradcam=made_up_gradcam())
     )
     runs.append(make_run("morph_rs", "binary", 0, demo=True, budget={"model": {"weights": "none"}}))
+    runs += [
+        make_run("fgnet_se", setting, budget=SMALL, external=FACES) for setting in ("mv", "binary")
+    ]
+    runs.append(make_run("morph_se", "ternary", external=FACES))
     return runs
 
 

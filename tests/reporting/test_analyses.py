@@ -60,6 +60,65 @@ def test_other_budgets_are_not_compared(make_run: MakeRun, small: dict[str, Any]
     assert "training.epochs=8" in row["command"]
 
 
+def test_networks_pretrained_on_faces_are_compared_with_one_another_only(
+    make_run: MakeRun, faces: dict[str, Any], small: dict[str, Any]
+) -> None:
+    other = faces | {"weights": "ffff" * 16}
+    runs = [make_run(setting="mv", budget=small), make_run(setting="ce", budget=small)]
+    runs += [make_run(setting=name, budget=small, external=faces) for name in ("mv", "ternary")]
+    runs.append(make_run(setting="binary", budget=small, external=other))
+    table = analyses.comparisons(group_seeds(runs))
+    measured = table[table["status"] == "measured"].set_index("losses")
+    assert measured["pretraining"].to_dict() == {
+        "CE": "",
+        "MV + Cosine + Triplet (λ_c 1, λ_t 1)": "UTKFace, 11,672 images, 18 epochs, 64 px",
+    }
+    (missing,) = table[table["status"] == "not run"].to_dict("records")
+    assert missing["start"] == "weights ffffffff pre-trained on faces (F)"
+
+
+def test_every_table_tells_whether_its_settings_were_pretrained_on_faces(
+    make_run: MakeRun,
+    faces: dict[str, Any],
+    identity: dict[str, Any],
+    gradcam: dict[str, Any],
+) -> None:
+    own = {"identity": identity, "gradcam": gradcam}
+    groups = group_seeds([make_run(**own), make_run(**own, external=faces)])
+    for analyse in (
+        analyses.comparisons,
+        analyses.statistics_by_group,
+        analyses.thresholds,
+        analyses.baselines,
+        analyses.predictive_intervals,
+        analyses.identity_measures,
+        analyses.attention,
+    ):
+        table = analyse(groups)
+        on_faces = table["pretraining"] != ""
+        assert on_faces.sum() * 2 == len(table) > 0
+        # the others first, and nothing in between
+        assert on_faces.is_monotonic_increasing
+        assert not set(table[on_faces]["start"]) & set(table[~on_faces]["start"])
+
+
+def test_curves_of_networks_pretrained_on_faces_are_not_the_papers(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    def curve(**more: Any) -> list[Measured]:
+        weights = (1.0, 4.0, 10.0)
+        return [make_run("morph_se", "binary", loss={"lambda_c": c}, **more) for c in weights]
+
+    table = analyses.lambda_curves(group_seeds(curve(external=faces)))
+    drawn = table[table["status"] == "measured"]
+    assert (drawn["pretraining"] != "").all()
+    assert table[table["status"] == "not run"]["curve"].tolist() == ["c", "t"]
+    both = analyses.lambda_curves(group_seeds([*curve(external=faces), *curve()]))
+    assert both[both["status"] == "not run"]["curve"].tolist() == ["t"]
+    points = both[both["status"] == "measured"].groupby(list(analyses.FAMILY)).size()
+    assert points.tolist() == [3, 3]
+
+
 def test_one_subject_has_no_interval_and_no_verdict(make_run: MakeRun) -> None:
     groups = group_seeds(
         [make_run(setting="mv", subjects=1), make_run(setting="ce", off=9.0, subjects=1)]
@@ -206,3 +265,23 @@ def test_what_was_chosen_is_listed_fold_by_fold() -> None:
     assert table[["mae", "mae_low", "mae_high"]].iloc[0].tolist() == [4.9, 4.5, 5.4]
     assert analyses.selections([document | {"mae_interval": None}])["mae_low"].isna().all()
     assert analyses.selections([]).empty
+
+
+def test_a_choice_among_networks_pretrained_on_faces_says_so_and_comes_last(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    groups = group_seeds([make_run(setting="mv"), make_run(setting="ce", external=faces)])
+    documents = [
+        {
+            "protocol": "fgnet_se",
+            "candidates": {group.first.key: {}},
+            "by_fold": [
+                {"fold": 0, "chosen": group.first.key, "validation_mae": {group.first.key: 4.0}}
+            ],
+            "mae": 4.9,
+        }
+        for group in groups[::-1]
+    ]
+    table = analyses.selections(documents, groups)
+    assert table["candidates"].tolist() == [group.first.key for group in groups]
+    assert table["pretraining"].tolist() == ["", "UTKFace, 11,672 images, 18 epochs, 64 px"]

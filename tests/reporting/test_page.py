@@ -135,7 +135,7 @@ def test_links_lead_to_the_sections_in_their_order(html: str) -> None:
     anchors = [section["id"] for section in reader.all("section")]
     links = [str(link["href"]).removeprefix("#") for link in reader.all("a")]
     assert links == ["summary", *anchors]
-    assert len(set(anchors)) == len(anchors) == 18
+    assert len(set(anchors)) == len(anchors) == 19
 
 
 def test_headings_are_in_order(html: str) -> None:
@@ -202,7 +202,8 @@ def test_nothing_run_is_said_in_every_section(bare: str) -> None:
 def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
     text = Reader(full).text
     assert re.search(r"Compared with MV, image by image: \d+ better, \d+ worse", text)
-    assert "Drawn faces: 1 of 11 settings" in text
+    assert "Drawn faces: 1 of 14 settings" in text
+    assert "Pre-trained on faces (F): 3 of 14 settings" in text
     assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
 
 
@@ -216,6 +217,109 @@ def test_a_stand_in_is_in_no_column_of_imagenet(make_run: MakeRun, small: dict[s
     assert "not run" in cells["Measured here, ImageNet start"]
     assert "1.25" not in cells["Measured here, ImageNet start"]
     assert "1.25" in cells["Measured here, other start"]
+
+
+def test_what_was_pretrained_on_faces_has_a_column_of_its_own(
+    make_run: MakeRun, faces: dict[str, Any], small: dict[str, Any]
+) -> None:
+    runs = [
+        make_run("morph_se", "binary", off=1.25, external=faces),
+        make_run("morph_se", "binary", off=1.5, budget=small),
+        make_run("morph_se", "binary", off=1.75),
+    ]
+    reader = Reader(page.render(page.tables(group_seeds(runs), {})))
+    (table,) = [table for table in reader.tables if "SE(I)" in table[0]]
+    heads = [" ".join(head.split()) for head in table[0]]
+    (row,) = [row for row in table if "Ours (binary loss)" in row[0]]
+    cells = dict(zip(heads, row, strict=True))
+    columns = {
+        "Measured here, ImageNet start": "1.75",
+        "Measured here, SE(F): faces": "1.25",
+        "Measured here, other start": "1.50",
+    }
+    for column, value in columns.items():
+        assert [mae for mae in columns.values() if mae in cells[column]] == [value]
+    own = cells["Measured here, SE(F): faces"]
+    assert "pre-trained on faces (F)" in own
+    assert "before: UTKFace, 11,672 images, 18 epochs, 64 px" in own
+    assert "not ImageNet" not in own
+    assert (cells["SE(I)"].strip(), cells["SE(F)"].strip()) == ("2.43", "")
+
+
+def test_what_was_pretrained_on_faces_is_apart_in_every_section(
+    make_run: MakeRun, faces: dict[str, Any], small: dict[str, Any]
+) -> None:
+    plain = [make_run("fgnet_se", setting, off=off, budget=small) for setting, off in MV_AND_CE]
+    runs = [make_run("fgnet_se", s, off=off + 0.25, external=faces) for s, off in MV_AND_CE]
+    html = page.render(page.tables(group_seeds([*plain, *runs]), {}))
+    starts = {True: ["9.25", "7.25", runs[0].key], False: ["9.00", "7.00", plain[0].key]}
+    found = []
+    for section in sections(html):
+        for part in re.findall(r'<details class="part".*?</details>', section, flags=re.DOTALL):
+            marked = "pre-trained on faces (F)" in part.partition("</summary>")[0]
+            assert not [word for word in starts[not marked] if word in part]
+            found.append((section.partition("</h2>")[0], marked))
+    titles = dict.fromkeys(title for title, _ in found)
+    assert found == [(title, marked) for title in titles for marked in (False, True)]
+    assert len(titles) == 6
+    by_title = {section.partition("</h2>")[0]: section for section in sections(html)}
+    for title in ("Summary", "Table 5: variance within an identity", "Table 6: losses"):
+        assert "9.00" in by_title[title] or title.startswith("Table 5")
+        assert "9.25" not in by_title[title]
+        assert "7.25" not in by_title[title]
+    faces_section = by_title["Pre-trained on faces (F)"]
+    assert "9.25" in faces_section
+    assert "7.25" in faces_section
+    assert "non-commercial research only" in faces_section
+    assert "9.00" not in faces_section
+    assert "7.00" not in faces_section
+
+
+MV_AND_CE = (("mv", 9.0), ("ce", 7.0))
+
+
+def sections(html: str) -> list[str]:
+    """The page's sections from their titles on."""
+    return html.split("<h2>")[1:]
+
+
+def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    runs = [make_run(setting="mv", off=2.0), make_run(setting="ce", off=3.0)]
+    runs += [make_run(setting=s, off=off, external=faces) for s, off in (("mv", 2.0), ("ce", 1.0))]
+    sentences = page.summarise(page.tables(group_seeds(runs), {})).sentences
+    assert sentences[0].startswith("Compared with MV, image by image: 0 better, 1 worse")
+    assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
+    assert "1 better, 0 worse" in sentences[1]
+
+
+def test_only_faces_leave_the_headline_and_table_6_empty(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    runs = [make_run("morph_se", s, external=faces) for s in ("mv", "binary", "ternary", "kld")]
+    summary = page.summarise(page.tables(group_seeds(runs), {}))
+    assert summary.headline is None
+    answered = {label: value for value, label in summary.counts}
+    assert answered["cells of Table 6 measured from ImageNet weights"] == "0 of 21"
+    assert summary.sentences[0].startswith("No setting can be compared with MV yet")
+
+
+def test_the_text_explains_what_f_is(html: str) -> None:
+    text = Reader(html).text
+    assert text.count("(I) is pre-training on ImageNet, (F) on faces. What was measured here") == 3
+    assert "Networks that were pre-trained on faces (F) are not in this table" in text
+
+
+def test_examples_of_networks_pretrained_on_faces_are_in_their_section(
+    full_tables: Tables,
+) -> None:
+    drawn = Picture(bytes(24), "Examples, marked", "Examples")
+    html = page.render(full_tables, {"on_faces": [drawn]})
+    by_title = {section.partition("</h2>")[0]: section for section in sections(html)}
+    assert "Examples, marked" in by_title["Pre-trained on faces (F)"]
+    assert "No examples were drawn" in by_title["Fig. 2: examples"]
+    assert html.count("Examples, marked") == 1
 
 
 def test_the_minimum_of_figure_3_is_told_in_words(html: str) -> None:

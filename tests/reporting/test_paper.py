@@ -143,6 +143,99 @@ def test_a_stand_in_leaves_the_cell_of_imagenet_not_run(
     assert table["SE(I)"].notna().sum() == 4
 
 
+@pytest.mark.parametrize(
+    ("number", "protocol", "columns"),
+    [
+        (2, "morph_rs", ("RS(I)", "RS(F)")),
+        (3, "morph_se", ("SE(I)", "SE(F)")),
+        (4, "fgnet_lopo", ("LOPO(I)", "LOPO(F)")),
+    ],
+)
+def test_what_was_pretrained_on_faces_answers_the_columns_f(
+    make_run: MakeRun,
+    faces: dict[str, Any],
+    small: dict[str, Any],
+    number: int,
+    protocol: str,
+    columns: tuple[str, str],
+) -> None:
+    runs = [make_run(protocol, "binary", external=faces, off=1.25)]
+    ours = own_rows(TABLES[number](group_seeds(runs)), "Ours (binary loss)")
+    # the paper's way is still to be run
+    assert ours["status"].tolist() == ["not run", "measured"]
+    assert ours["answers"].tolist() == list(columns)
+    cell = ours.iloc[1]
+    assert cell["mae"] == pytest.approx(1.25)
+    assert cell["pretraining"] == "UTKFace, 11,672 images, 18 epochs, 64 px"
+    assert cell["start"] == "weights 5e6f7a8b pre-trained on faces (F)"
+
+    runs += [make_run(protocol, "binary"), make_run(protocol, "binary", budget=small)]
+    ours = own_rows(TABLES[number](group_seeds(runs)), "Ours (binary loss)")
+    assert ours["answers"].tolist() == [columns[0], "", columns[1]]
+    assert ours["pretraining"].ne("").tolist() == [False, False, True]
+
+
+def own_rows(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The rows of a method, where the published number stands once and in its own column."""
+    rows = table[table["method"] == method]
+    assert rows[[name for name in rows if name.endswith("(I)")]].notna().sum().tolist() == [1]
+    assert rows[[name for name in rows if name.endswith("(F)")]].isna().all(axis=None)
+    return rows
+
+
+def test_the_flag_alone_moves_a_result_between_the_columns(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    for told, column in ((None, "SE(I)"), (faces, "SE(F)")):
+        table = paper.table_3(group_seeds([make_run("morph_se", "mv", external=told)]))
+        (cell,) = table[table["status"] == "measured"].to_dict("records")
+        assert cell["answers"] == column
+        assert bool(cell["pretraining"]) == (column == "SE(F)")
+
+
+def test_nothing_pretrained_on_faces_is_in_tables_5_and_6(
+    make_run: MakeRun, faces: dict[str, Any], identity: dict[str, Any], small: dict[str, Any]
+) -> None:
+    runs = [
+        make_run(protocol, setting, budget=small, identity=identity, external=told)
+        for protocol in ("fgnet_se", "fgnet_lopo", "morph_rs", "morph_se")
+        for setting in ("mv", "ternary", "kld")
+        for told in (faces, None)
+    ]
+    without = [run for run in runs if run.pretraining is None]
+    assert len(without) * 2 == len(runs)
+    for make in (paper.table_5, paper.table_6):
+        table = make(group_seeds(runs))
+        assert (table["pretraining"] == "").all()
+        pd.testing.assert_frame_equal(table, make(group_seeds(without)))
+        alone = make(group_seeds(run for run in runs if run.pretraining is not None))
+        pd.testing.assert_frame_equal(alone, make([]))
+
+
+def test_faces_answer_for_no_start_of_another_environment(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    run = make_run("morph_se", "mv", demo=True, external=faces)
+    table = paper.table_3(group_seeds([run]), environment="demo")
+    assert table[table["method"] == "MV, our network"]["status"].tolist() == ["not run", "measured"]
+
+
+def test_pretrainings_are_listed_once_with_what_started_from_them(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    other = faces | {"weights": "ffff" * 16, "sources": ["utkface", "custom"]}
+    runs = [make_run("morph_se", external=faces), make_run("fgnet_se", "mv", external=faces)]
+    runs += [make_run("fgnet_se", seed=1, external=other), make_run("morph_se")]
+    table = paper.pretrainings(group_seeds(runs)).set_index("weights")
+    assert table.index.tolist() == [faces["weights"], other["weights"]]
+    first = table.loc[faces["weights"]]
+    assert (first["sources"], first["images"], first["identities"]) == ("UTKFace", 11672, 11671)
+    assert (first["epochs"], first["image_size"]) == (18, 64)
+    assert (first["licence"], first["data_hash"]) == (faces["licence"], faces["data_hash"])
+    assert first["runs"] == f"fgnet_se {runs[1].key}; morph_se {runs[0].key}"
+    assert table.loc[other["weights"], "sources"] == "UTKFace and Own photos"
+
+
 def test_what_mv_published_and_what_our_network_does_are_different_rows(
     make_run: MakeRun,
 ) -> None:

@@ -66,6 +66,42 @@ def test_what_decides_a_result_divides_groups(make_run: MakeRun, changed: dict[s
     assert len(results.group_seeds([make_run(), make_run(seed=1, **changed)])) == 2
 
 
+@pytest.mark.parametrize(
+    "other", [None, {"weights": "ffff" * 16}, {"weights": "ffff" * 16, "data_hash": "other"}]
+)
+def test_another_pretraining_is_another_group(
+    make_run: MakeRun, faces: Mapping[str, Any], other: Mapping[str, Any] | None
+) -> None:
+    external = other and {**faces, **other}
+    runs = [make_run(external=faces), make_run(seed=1, external=external)]
+    groups = results.group_seeds(runs)
+    assert [len(group.runs) for group in groups] == [1, 1]
+    assert len(results.families(groups)) == 2
+    assert len({group.start for group in groups}) == len({group.budget for group in groups}) == 2
+
+
+def test_copies_of_one_file_of_faces_are_one_start(
+    make_run: MakeRun, faces: Mapping[str, Any]
+) -> None:
+    budgets = [{"model": {"weights": path}} for path in ("a/faces.pt", "/b/copy.pt")]
+    runs = [make_run(seed=seed, budget=own, external=faces) for seed, own in enumerate(budgets)]
+    (group,) = results.group_seeds(runs)
+    assert group.on_faces
+    assert [run.seed for run in group.runs] == [0, 1]
+    # of a file of which nothing is told, the name is all that is known
+    assert len(results.group_seeds(make_run(budget=own) for own in budgets)) == 2
+
+
+def test_what_was_pretrained_on_faces_comes_last_and_is_never_imagenets(
+    make_run: MakeRun, faces: Mapping[str, Any], small: dict[str, Any]
+) -> None:
+    runs = [make_run(external=faces), make_run(budget=small), make_run("morph_se")]
+    groups = results.group_seeds(runs)
+    assert [group.on_faces for group in groups] == [False, True, False]
+    assert [group.from_imagenet for group in groups] == [False, False, True]
+    assert groups[1].budget.endswith("triplets, weights 5e6f7a8b pre-trained on faces (F)")
+
+
 def test_a_margin_without_triplets_decides_nothing(make_run: MakeRun) -> None:
     runs = [make_run(setting="mv"), make_run(setting="mv", seed=1, loss={"margin": 0.5})]
     assert len(results.group_seeds(runs)) == 1

@@ -54,15 +54,19 @@ def test_data_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "drawn", "tags"),
+    ("start", "before", "drawn", "tags"),
     [
-        ("ImageNet", False, ()),
-        ("resnet18.pth (not ImageNet)", False, ("not ImageNet",)),
-        ("random weights (not pre-trained)", True, ("drawn faces", "not pre-trained")),
+        ("ImageNet", "", False, ()),
+        ("resnet18.pth (not ImageNet)", "", False, ("not ImageNet",)),
+        ("random weights (not pre-trained)", "", True, ("drawn faces", "not pre-trained")),
+        ("weights 5e6f7a8b", "UTKFace", False, ("pre-trained on faces (F)",)),
     ],
 )
-def test_what_must_not_be_overlooked(start: str, drawn: bool, tags: tuple[str, ...]) -> None:
-    assert wording.tags({"start": start, "drawn_faces": drawn}) == tags
+def test_what_must_not_be_overlooked(
+    start: str, before: str, drawn: bool, tags: tuple[str, ...]
+) -> None:
+    row = {"start": start, "pretraining": before, "drawn_faces": drawn}
+    assert wording.tags(row) == tags
 
 
 def test_the_papers_budget_is_named() -> None:

@@ -28,6 +28,7 @@ FAMILY = (
     "protocol",
     "budget",
     "start",
+    "pretraining",
     "images",
     "subjects",
     "folds",
@@ -232,7 +233,8 @@ def lambda_curves(groups: Iterable[Group], environment: str = "base") -> pd.Data
         A row a point: `FAMILY`, `seeds`, `status`, `curve` ("c": λ_c with λ_t = 0; "t": λ_t with a
         fixed λ_c above 0), `lambda_c`, `lambda_t`, `margin` (of all triplets of a curve), `mae`,
         `mae_low`, `mae_high` (95%, subjects), `seed_sd` and `command`. The paper's own curves, on
-        MORPH II subject-exclusive, have a row that is "not run" where they were not.
+        MORPH II subject-exclusive, have a row that is "not run" where they were not; networks that
+        were pre-trained on faces do not count as having run them.
     """
     rows: Rows = []
     for family in families(groups):
@@ -253,10 +255,11 @@ def lambda_curves(groups: Iterable[Group], environment: str = "base") -> pd.Data
                 }
                 for group in curve
             ]
-    drawn = {(row["protocol"], row["curve"]) for row in rows}
+    drawn = {(row["protocol"], row["curve"]) for row in rows if not row["pretraining"]}
     rows += [
         {
             "protocol": PAPERS_CURVES,
+            "pretraining": "",
             "status": "not run",
             "curve": kind,
             "command": command_of_sweep(preset, environment),
@@ -335,21 +338,39 @@ def attention(groups: Iterable[Group]) -> pd.DataFrame:
     return _frame(rows, ["grid", "group", "n", "region", "mass", "area"])
 
 
-def selections(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def selections(
+    documents: Sequence[Mapping[str, Any]], groups: Iterable[Group] = ()
+) -> pd.DataFrame:
     """What was chosen on validation parts of the training subjects, fold by fold.
 
     Args:
         documents: For each choice `protocol`, `candidates` (setting keys), `by_fold` (`fold`,
             `chosen` and `validation_mae` by key), `mae` over the test parts with what each fold
             chose, and `mae_interval`.
+        groups: As `results.group_seeds` gives them, to tell which candidates were pre-trained on
+            faces.
 
     Returns:
-        A row a choice and fold: `protocol`, `candidates`, `fold`, `chosen`, `validation_mae` (of
-        the chosen), and for the whole choice `mae`, `mae_low` and `mae_high`.
+        A row a choice and fold, those with a candidate that was pre-trained on faces last:
+        `protocol`, `pretraining` (of the candidates that were pre-trained on faces),
+        `candidates`, `fold`, `chosen`, `validation_mae` (of the chosen), and for the whole choice
+        `mae`, `mae_low` and `mae_high`.
     """
+    told = {
+        (run.protocol, run.key): group.pretraining.words
+        for group in groups
+        if group.pretraining
+        for run in group.runs + group.repeats
+    }
+
+    def before(document: Mapping[str, Any]) -> str:
+        known = (told.get((document["protocol"], key)) for key in document["candidates"])
+        return "; ".join(dict.fromkeys(words for words in known if words))
+
     rows = [
         {
             "protocol": document["protocol"],
+            "pretraining": before(document),
             "candidates": ", ".join(document["candidates"]),
             "fold": part["fold"],
             "chosen": part["chosen"],
@@ -358,10 +379,10 @@ def selections(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "mae_low": (document.get("mae_interval") or [None, None])[0],
             "mae_high": (document.get("mae_interval") or [None, None])[1],
         }
-        for document in documents
+        for document in sorted(documents, key=lambda document: bool(before(document)))
         for part in document["by_fold"]
     ]
-    columns = ["protocol", "candidates", "fold", "chosen", "validation_mae"]
+    columns = ["protocol", "pretraining", "candidates", "fold", "chosen", "validation_mae"]
     return pd.DataFrame(rows, columns=[*columns, "mae", "mae_low", "mae_high"])
 
 
@@ -372,6 +393,7 @@ def family_of(group: Group) -> dict[str, Any]:
         "protocol": run.protocol,
         "budget": group.budget,
         "start": group.start,
+        "pretraining": group.pretraining.words if group.pretraining else "",
         "images": run.metrics["n"],
         "subjects": run.metrics["subjects"],
         "folds": run.metrics["folds"],

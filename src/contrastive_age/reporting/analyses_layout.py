@@ -3,6 +3,7 @@
 Every function takes a table of `analyses` and gives headings and tables; an empty table gives none.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from contrastive_age.reporting.results import rows_of
 
 Block = Grid | Command
 
+_HASH_DIGITS = 8
 _KINDS = {"age_bin": "true age (years)", "sex": "sex", "race": "race"}
 
 
@@ -43,7 +45,10 @@ def by_family(
 
 def heading(row: Mapping[str, Any]) -> tuple[str, str]:
     """A family's title and what its settings have in common, from any of its rows."""
-    return wording.protocol_name(row["protocol"]), f"{row['budget']}; {wording.data(row)}"
+    title, about = wording.protocol_name(row["protocol"]), [row["budget"], wording.data(row)]
+    if row["pretraining"]:
+        title, about = f"{title}, {wording.ON_FACES}", [about[0], row["pretraining"], about[1]]
+    return title, "; ".join(about)
 
 
 def comparisons(table: pd.DataFrame) -> tuple[Part, ...]:
@@ -81,6 +86,59 @@ def everything(table: pd.DataFrame) -> tuple[Part, ...]:
         return [Grid("All settings: years, and CS@5 in percent of images.", columns, tuple(lines))]
 
     return by_family(table, lay_out)
+
+
+def pretrainings(table: pd.DataFrame) -> Grid:
+    """The trainings on other faces from which settings started."""
+    columns = (
+        Column("Weights", number=False),
+        Column("Faces", number=False),
+        Column("Images", "identities"),
+        Column("Epochs", "pixels"),
+        Column("Terms of the data", number=False),
+        Column("Runs from it", number=False),
+    )
+    lines = [
+        (
+            Cell(row["weights"][:_HASH_DIGITS], small=row["name"]),
+            Cell(row["sources"], small=f"data {row['data_hash'][:_HASH_DIGITS]}"),
+            Cell(wording.whole(row["images"]), small=wording.whole(row["identities"])),
+            Cell(str(row["epochs"]), small=f"{row['image_size']} px"),
+            Cell(row["licence"]),
+            Cell(_runs_by_protocol(row["runs"])),
+        )
+        for row in rows_of(table)
+    ]
+    return Grid("What the networks were trained on before.", columns, tuple(lines), "cards")
+
+
+def on_faces(table: pd.DataFrame) -> Grid:
+    """Every setting that started from faces, in one table.
+
+    Args:
+        table: Rows of `paper.all_measured` of such settings.
+    """
+    columns = (
+        Column("Protocol and budget", number=False),
+        Column("Losses", number=False),
+        Column("MAE (F)", "years; 95%, subjects"),
+        Column("Seeds", "SD of MAE"),
+        Column("Pre-trained on", number=False),
+    )
+    lines = [
+        (
+            Cell(
+                wording.protocol_name(row["protocol"]),
+                small=short_budget(row).removesuffix(f", {wording.ON_FACES}"),
+            ),
+            Cell(row["losses"]),
+            Cell(wording.number(row["mae"]), wording.interval(row["mae_low"], row["mae_high"])),
+            Cell(row["seeds"], small=_spread(row["seed_sd"])),
+            Cell(row["pretraining"], small=row["start"].removesuffix(f" {wording.ON_FACES}")),
+        )
+        for row in rows_of(table)
+    ]
+    return Grid("Networks pre-trained on faces (F): MAE in years.", columns, tuple(lines), "cards")
 
 
 def baselines(table: pd.DataFrame) -> tuple[Part, ...]:
@@ -280,7 +338,7 @@ def attention(table: pd.DataFrame) -> tuple[Part, ...]:
 def selections(table: pd.DataFrame) -> tuple[Part, ...]:
     """What was chosen on validation parts."""
     parts = []
-    keys = ["protocol", "candidates", "mae", "mae_low", "mae_high"]
+    keys = ["protocol", "pretraining", "candidates", "mae", "mae_low", "mae_high"]
     columns = (
         Column("Fold", number=False),
         Column("Chosen", number=False),
@@ -302,8 +360,14 @@ def selections(table: pd.DataFrame) -> tuple[Part, ...]:
                 for row in rows_of(rows)
             ),
         )
-        candidates = f"Candidates: {first['candidates']}"
-        parts.append(Part(wording.protocol_name(first["protocol"]), candidates, (grid,)))
+        title, about = (
+            wording.protocol_name(first["protocol"]),
+            [f"Candidates: {first['candidates']}"],
+        )
+        if first["pretraining"]:
+            title = f"{title}, {wording.ON_FACES}"
+            about.append(f"{wording.ON_FACES}: {first['pretraining']}")
+        parts.append(Part(title, "; ".join(about), (grid,)))
     return tuple(parts)
 
 
@@ -377,6 +441,17 @@ def _coverage_cell(row: Mapping[str, Any]) -> Cell:
         return Cell(wording.MISSING)
     wide = "width not bounded" if pd.isna(row["width"]) else f"{row['width']:.1f} years wide"
     return Cell(wording.percent(row["coverage"]), wide)
+
+
+def short_budget(row: Mapping[str, Any]) -> str:
+    """The budget in short, and what must not be overlooked."""
+    return ", ".join((wording.budget_in_short(row["budget"]), *wording.tags(row)))
+
+
+def _runs_by_protocol(runs: str) -> str:
+    """How many runs of each protocol, such as "fgnet_se 8, morph_se 3"."""
+    counts = Counter(run.partition(" ")[0] for run in runs.split("; "))
+    return ", ".join(f"{protocol} {count}" for protocol, count in counts.items())
 
 
 def _reference(name: str, value: str) -> str:

@@ -29,6 +29,9 @@ from contrastive_age.reporting.results import Group, name_losses, papers_losses,
 
 TITLE = "Age from faces by contrastive learning"
 
+PRETRAIN = "kedro run --pipeline=pretrain"
+"""What makes weights from faces, for networks of the paper's columns (F)."""
+
 _INDEX = re.compile(r"([λμV])_([a-z])\b( (?=[\d=]))?")
 
 Tables = Mapping[str, pd.DataFrame]
@@ -62,8 +65,8 @@ def tables(
             would run it.
 
     Returns:
-        By name: `table_1` to `table_6`, and `measured, comparisons, baselines, groups, thresholds,
-        intervals, identity, attention, lambda_curves, selections`.
+        By name: `table_1` to `table_6`, and `measured, pretrainings, comparisons, baselines,
+        groups, thresholds, intervals, identity, attention, lambda_curves, selections`.
     """
     return {
         "table_1": paper.table_1(audits, drawn, environment),
@@ -73,6 +76,7 @@ def tables(
         "table_5": paper.table_5(groups, environment),
         "table_6": paper.table_6(groups, environment),
         "measured": paper.all_measured(groups),
+        "pretrainings": paper.pretrainings(groups),
         "comparisons": analyses.comparisons(groups, environment),
         "baselines": analyses.baselines(groups),
         "groups": analyses.statistics_by_group(groups),
@@ -81,7 +85,7 @@ def tables(
         "identity": analyses.identity_measures(groups),
         "attention": analyses.attention(groups),
         "lambda_curves": analyses.lambda_curves(groups, environment),
-        "selections": analyses.selections(selections),
+        "selections": analyses.selections(selections, groups),
     }
 
 
@@ -95,7 +99,8 @@ def render(
     Args:
         tables: As `tables` gives them.
         pictures: By section: "figure_2" (example predictions, Grad-CAM of two settings side by
-            side) and "attention" (mean maps); Figure 3 is drawn from the tables.
+            side), "attention" (mean maps), and "on_faces" (all of them, of networks that were
+            pre-trained on faces); Figure 3 is drawn from the tables.
         made_from: Names and values for the foot of the page, such as date and revision.
 
     Returns:
@@ -149,8 +154,21 @@ def summarise(tables: Tables) -> Summary:
         )
         return Summary(counts, (nothing,), None)
     return Summary(
-        counts, (*_verdicts(tables["comparisons"]), *_cautions(measured)), _headline(tables)
+        counts,
+        (*_verdicts(tables["comparisons"]), *_cautions(measured)),
+        _headline(
+            _parted(tables)[0],
+            "The paper's claim, where it was put to the test: 95% intervals over subjects.",
+        ),
     )
+
+
+def _parted(tables: Tables) -> tuple[Tables, Tables]:
+    """The tables with a `pretraining`, in two: all other starts, and pre-trained on faces."""
+    known = {name: table for name, table in tables.items() if "pretraining" in table}
+    on_faces = {name: table["pretraining"] != "" for name, table in known.items()}
+    others = {name: table[~on_faces[name]] for name, table in known.items()}
+    return others, {name: table[on_faces[name]] for name, table in known.items()}
 
 
 def _answered(losses: pd.DataFrame) -> tuple[int, int]:
@@ -168,20 +186,30 @@ def _verdicts(comparisons: pd.DataFrame) -> list[str]:
     against = comparisons[
         (comparisons["status"] == "measured") & (comparisons["reference"] == "MV")
     ]
+    on_faces = against["pretraining"] != ""
+    missing = "No setting can be compared with MV yet: both must be run with the same budget."
+    sentences = [_verdict(against[~on_faces]) or missing]
+    if on_faces.any():
+        sentences.append(f"Pre-trained on faces (F), counted apart. {_verdict(against[on_faces])}")
+    return sentences
+
+
+def _verdict(against: pd.DataFrame) -> str:
+    """How many of these comparisons with MV came out how; empty where there is none."""
     drawn = against["drawn_faces"].astype(bool)
     if not drawn.all():
         against = against[~drawn]
     if against.empty:
-        return ["No setting can be compared with MV yet: both must be run with the same budget."]
+        return ""
     found = against["verdict"].value_counts()
     parts = [f"{found.get(word, 0)} {word}" for word in (analyses.BETTER, analyses.WORSE)]
     parts.append(f"{found.get(analyses.NO_DIFFERENCE, 0)} with {analyses.NO_DIFFERENCE}")
     many = len(against)
-    return [
+    return (
         f"Compared with MV, image by image: {', '.join(parts)}. "
         f"{many} comparison{'s were' if many > 1 else ' was'} made; "
         "one interval in twenty leaves out zero by chance."
-    ]
+    )
 
 
 def _cautions(measured: pd.DataFrame) -> list[str]:
@@ -193,12 +221,18 @@ def _cautions(measured: pd.DataFrame) -> list[str]:
             f"Drawn faces: {drawn} of {many} settings. They say nothing about people, and none of "
             "their numbers can be compared with a published one."
         )
-    elsewhere = measured[measured["start"] != "ImageNet"]
+    on_faces = measured["pretraining"] != ""
+    if on_faces.any():
+        found.append(
+            f"Pre-trained on faces (F): {on_faces.sum()} of {many} settings. They stand in the "
+            "paper's columns (F) and in blocks marked so, never among the others."
+        )
+    elsewhere = measured[(measured["start"] != "ImageNet") & ~on_faces]
     if len(elsewhere):
         starts = ", ".join(elsewhere["start"].unique())
         found.append(
             f"Another start than ImageNet's weights: {len(elsewhere)} of {many} settings, from "
-            f"{starts}. They stand apart from the paper's columns (I)."
+            f"{starts}. They stand apart from the paper's columns (I) and (F)."
         )
     reduced = (measured["budget"] != wording.PAPERS_BUDGET).sum()
     if reduced:
@@ -209,7 +243,10 @@ def _cautions(measured: pd.DataFrame) -> list[str]:
     return found
 
 
-def _headline(tables: Tables) -> Grid:
+def _headline(tables: Tables, caption: str) -> Grid | None:
+    """A line a family, with what the contrast changed; None where nothing was run."""
+    if tables["measured"].empty:
+        return None
     columns = (
         Column("Protocol and budget", number=False),
         Column("MV", "MAE, years"),
@@ -228,7 +265,7 @@ def _headline(tables: Tables) -> Grid:
             (
                 Cell(
                     wording.protocol_name(family["protocol"]),
-                    ", ".join((wording.budget_in_short(family["budget"]), *wording.tags(family))),
+                    further.short_budget(family),
                 ),
                 Cell("not run")
                 if first is None
@@ -242,7 +279,6 @@ def _headline(tables: Tables) -> Grid:
                 ),
             )
         )
-    caption = "The paper's claim, where it was put to the test: 95% intervals over subjects."
     return Grid(caption, columns, tuple(lines), "cards")
 
 
@@ -264,6 +300,13 @@ def _difference(against: pd.DataFrame, losses: str) -> Cell:
 
 
 def _papers_sections(tables: Tables, pictures: Pictures) -> list[Section]:
+    others, _ = _parted(tables)
+    starts = (
+        "(I) is pre-training on ImageNet, (F) on faces. What was measured here stands in (F) when "
+        "its network started from weights that the pipeline “pretrain” made, and says on which "
+        "faces, how many images and epochs and at how many pixels; the published networks "
+        "saw other collections of faces."
+    )
     lookup = (
         "Under the random split most test images have their subject in training too: see the "
         "identity lookup below."
@@ -273,19 +316,19 @@ def _papers_sections(tables: Tables, pictures: Pictures) -> list[Section]:
         Section(
             "table-2",
             "Table 2: MORPH II, random split",
-            (lookup,),
+            (lookup, starts),
             (papers.results(2, tables["table_2"], "MORPH II, random split"),),
         ),
         Section(
             "table-3",
             "Table 3: MORPH II, subject-exclusive",
-            ("No subject is in both training and test.",),
+            ("No subject is in both training and test.", starts),
             (papers.results(3, tables["table_3"], "MORPH II, subject-exclusive"),),
         ),
         Section(
             "table-4",
             "Table 4: FG-NET",
-            ("Each of 82 subjects is left out once.",),
+            ("Each of 82 subjects is left out once.", starts),
             (papers.results(4, tables["table_4"], "FG-NET, one subject left out"),),
         ),
         Section(
@@ -313,12 +356,40 @@ def _papers_sections(tables: Tables, pictures: Pictures) -> list[Section]:
             "Table 6: losses",
             (
                 "The paper's MV row is the number that MV [31] published, of another network. MV "
-                "and CE were therefore rerun with our own network.",
+                "and CE were therefore rerun with our own network. Networks that were pre-trained "
+                "on faces (F) are not in this table.",
             ),
             (papers.losses(tables["table_6"]),),
         ),
-        _figure_3(tables["lambda_curves"]),
+        _figure_3(others["lambda_curves"]),
+        _on_faces(tables, pictures),
     ]
+
+
+def _on_faces(tables: Tables, pictures: Pictures) -> Section:
+    """Everything from networks that were pre-trained on faces, apart from all others."""
+    _, own = _parted(tables)
+    title = "Pre-trained on faces (F)"
+    if own["measured"].empty:
+        nothing = "No setting started from weights that were pre-trained on faces."
+        made_by = Command("Such weights, for model.weights, are made by", PRETRAIN)
+        return Section("on-faces", title, (nothing,), (made_by,))
+    text = (
+        "These networks were trained on other faces before, so that they are compared with one "
+        "another only, and where they started from the same weights. Beside published numbers "
+        "they belong in (F) alone, and those networks saw other collections of faces. A file of "
+        "weights of which nothing is told is not among them."
+    )
+    claim = "The paper's claim, from networks that were pre-trained on faces (F)."
+    headline = _headline(own, claim)
+    blocks: list[Grid | Picture | Command | Part] = [
+        further.pretrainings(tables["pretrainings"]),
+        further.on_faces(own["measured"]),
+        *([headline] if headline else []),
+        *_curves(own["lambda_curves"]),
+        *pictures.get("on_faces", ()),
+    ]
+    return Section("on-faces", title, (text,), tuple(blocks))
 
 
 def _figure_3(points: pd.DataFrame) -> Section:
@@ -328,20 +399,23 @@ def _figure_3(points: pd.DataFrame) -> Section:
         "picture only, with their minimum in words: λ_c = 10 and λ_t = 1, "
         f"{wording.number(minimum)} years on MORPH II, subject-exclusive.",
     )
-    parts: dict[tuple[str, str], list[Picture]] = {}
-    for family, kind, figure in curves.by_family(points):
-        own = points[(points["curve"] == kind) & _of_family(points, family)]
-        found = parts.setdefault(further.heading(family), [])
-        found.append(_curve_picture(kind, figure, own))
-    blocks: list[Part | Command] = [
-        Part(*title, blocks=tuple(drawn)) for title, drawn in parts.items()
-    ]
+    blocks: list[Part | Command] = [*_curves(points)]
     names = {"c": "Fig. 3a, λ_c with λ_t = 0", "t": "Fig. 3b, λ_t with λ_c 8 and 10"}
     blocks += [
         Command(f"{names[row['curve']]}, on MORPH II: not run", row["command"])
         for row in rows_of(points[points["status"] == "not run"])
     ]
     return Section("figure-3", "Fig. 3: weights of the losses", paragraphs, tuple(blocks))
+
+
+def _curves(points: pd.DataFrame) -> list[Part]:
+    """The curves of each family in a part of its own."""
+    parts: dict[tuple[str, str], list[Picture]] = {}
+    for family, kind, figure in curves.by_family(points):
+        own = points[(points["curve"] == kind) & _of_family(points, family)]
+        found = parts.setdefault(further.heading(family), [])
+        found.append(_curve_picture(kind, figure, own))
+    return [Part(*title, blocks=tuple(drawn)) for title, drawn in parts.items()]
 
 
 def _curve_picture(kind: str, figure: Any, points: pd.DataFrame) -> Picture:
@@ -435,7 +509,8 @@ def _analyses_sections(tables: Tables, pictures: Pictures) -> list[Section]:
         section(
             "measured",
             "Everything that was run",
-            "All settings, with the paper's cells among them. Each number is a mean over seeds.",
+            "All settings, with the paper's cells among them. Each number is a mean over seeds. "
+            "Networks that were pre-trained on faces have parts of their own, marked (F).",
             further.everything(tables["measured"]),
             nothing,
         ),

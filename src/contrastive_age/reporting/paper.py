@@ -2,10 +2,12 @@
 
 A published number stands once, as printed. What was measured here stands in columns of its own
 (`MEASURED`), with budget, data, seeds and runs, or as 'not run' with the command that would. The
-columns (I) of the paper are networks pre-trained on ImageNet: only ours that were, too, answer
-them; another start is a row of its own and says so. Its columns (F) are answered by nothing here.
+columns (I) of Tables 2 to 4 are networks pre-trained on ImageNet, and (F) on faces: only ours that
+were, too, answer them, and each of (F) says on which faces. Another start is a row of its own and
+says so. Tables 5 and 6 have no (F), so that nothing pre-trained on faces stands in them.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from contrastive_age.reporting import published
 from contrastive_age.reporting.results import (
     SETTINGS,
     Group,
+    Measured,
     command,
     command_to_read,
     find,
@@ -23,6 +26,7 @@ from contrastive_age.reporting.results import (
     papers_losses,
     rows_of,
 )
+from contrastive_age.reporting.starts import SOURCES, Pretraining
 
 MEASURED = (
     "status",
@@ -33,6 +37,7 @@ MEASURED = (
     "seeds",
     "seed_sd",
     "start",
+    "pretraining",
     "budget",
     "images",
     "subjects",
@@ -45,9 +50,11 @@ MEASURED = (
 )
 """What is said of each of our cells: years of MAE with its 95% interval, and where it comes from.
 
-`inputs` names folds, aligned faces and initial weights (equal names, equal inputs). `status` is
-"measured", "not run" (then `command` would run it) or empty where there is nothing to
-run, as for other people's methods. `runs` are setting keys with MLflow's run ids.
+`pretraining` says which other faces the network was trained on before (their source, images, epochs
+and pixels), and is empty for any other start. `inputs` names folds, aligned faces and initial
+weights (equal names, equal inputs). `status` is "measured", "not run" (then `command` would run it)
+or empty where there is nothing to run, as for other people's methods. `runs` are setting keys with
+MLflow's run ids.
 """
 
 TABLE_6_COLUMNS: Mapping[str, str] = {
@@ -58,15 +65,6 @@ TABLE_6_COLUMNS: Mapping[str, str] = {
 }
 """Table 6's columns and their protocols; the last is not in the paper."""
 
-SOURCES: Mapping[str, str] = {
-    "morph2": "MORPH II",
-    "fgnet": "FG-NET",
-    "utkface": "UTKFace",
-    "synthetic": "Drawn faces",
-    "custom": "Own photos",
-}
-"""Names of the sources in words."""
-
 RERUN = "{name}, our network"
 """How a combination of losses is called that the paper took from elsewhere, or has not."""
 
@@ -76,7 +74,7 @@ _PAPERS_ROWS = {
 }
 _TABLE_5 = {"FG-NET": ("fgnet_lopo", "fgnet_se"), "MORPH II": ("morph_se", "morph_rs")}
 _OF_MAE = ("mae", "mae_low", "mae_high", "seed_sd")
-_NOTHING = {"status": "", "losses": "", "command": ""}
+_NOTHING = {"status": "", "losses": "", "pretraining": "", "command": ""}
 _PIPELINES = {"morph2": "morph_se", "fgnet": "fgnet_se"}
 _LAST_BIN = {">60": "60+"}  # as printed, and as it is meant
 
@@ -128,9 +126,10 @@ def table_2(groups: Sequence[Group], environment: str = "base") -> pd.DataFrame:
 
     Returns:
         The published rows in their order, and two combinations of losses with our own network.
-        Columns `method`, the two printed ones, `year`, `note`, `is_paper` and `MEASURED`. A method
-        measured with several budgets or starts has as many rows; published numbers stand in the
-        first.
+        Columns `method`, the two printed ones, `year`, `note`, `is_paper`, `answers` and
+        `MEASURED`. `answers` is the printed column that ours belongs to by its start, such as
+        "RS(F)", and empty for a start that the paper does not have. A method measured with several
+        budgets or starts has as many rows; published numbers stand in the first.
     """
     return _results(2, "morph_rs", groups, environment)
 
@@ -162,6 +161,7 @@ def table_5(groups: Sequence[Group], environment: str = "base") -> pd.DataFrame:
         of `MEASURED` that say where it comes from.
     """
     origin = [name for name in MEASURED if name not in _OF_MAE]
+    groups = without_faces(groups)
     rows: list[dict[str, Any]] = []
     for number in rows_of(published.table(5)):
         name = "MV" if number["column"] == "MV" else "MV + Cosine + Triplet"
@@ -197,6 +197,7 @@ def table_6(groups: Sequence[Group], environment: str = "base") -> pd.DataFrame:
         network's number) and MV with our network are different rows, as is CE.
     """
     numbers = published.table(6)
+    groups = without_faces(groups)
     losses = {name: name for name in numbers["row"].unique() if name != "MV"}
     reruns = {RERUN.format(name=name): name for name in ("CE", "MV")}
     rows: list[dict[str, Any]] = []
@@ -240,6 +241,39 @@ def all_measured(groups: Iterable[Group]) -> pd.DataFrame:
     return _typed(pd.DataFrame(rows, columns=["protocol", "setting", *kept, *extra]))
 
 
+def pretrainings(groups: Iterable[Group]) -> pd.DataFrame:
+    """The trainings on other faces from which settings started.
+
+    Args:
+        groups: As `results.group_seeds` gives them.
+
+    Returns:
+        A row a file of weights, by its digest: `name, sources, images, identities, epochs,
+        image_size` (pixels), `data_hash`, `weights` (SHA-256) and `licence`, and in `runs` the
+        protocols and keys of what started from it.
+    """
+    found: dict[str, list[Measured]] = {}
+    for group in groups:
+        if group.pretraining is not None:
+            found.setdefault(group.pretraining.weights, []).extend(group.runs)
+    rows = [
+        {
+            **dataclasses.asdict(told),
+            "sources": told.faces,
+            "runs": "; ".join(f"{run.protocol} {run.key}" for run in runs),
+        }
+        for runs in found.values()
+        if (told := runs[0].pretraining) is not None
+    ]
+    names = [field.name for field in dataclasses.fields(Pretraining)]
+    return _whole(pd.DataFrame(rows, columns=[*names, "runs"]), ["images", "identities"])
+
+
+def without_faces(groups: Iterable[Group]) -> list[Group]:
+    """Leave out what was pre-trained on faces."""
+    return [group for group in groups if not group.on_faces]
+
+
 def measurement(group: Group) -> dict[str, Any]:
     """One of our cells as the columns of `MEASURED`."""
     metrics = group.first.metrics
@@ -252,6 +286,7 @@ def measurement(group: Group) -> dict[str, Any]:
         "seeds": ", ".join(str(run.seed) for run in group.runs),
         "seed_sd": group.seed_sd,
         "start": group.start,
+        "pretraining": group.pretraining.words if group.pretraining else "",
         "budget": group.budget,
         "images": metrics["n"],
         "subjects": metrics["subjects"],
@@ -286,6 +321,14 @@ def _results(number: int, protocol: str, groups: Sequence[Group], environment: s
     # As printed, the column of ImageNet is on the left.
     printed.sort(key=lambda column: column.endswith("(F)"))
     rows: list[dict[str, Any]] = []
+    others, on_faces = without_faces(groups), [group for group in groups if group.on_faces]
+
+    def cells(name: str) -> list[dict[str, Any]]:
+        losses = papers_losses(name, protocol)
+        known = _cells(name, protocol, others, environment)
+        known += [measurement(group) for group in find(on_faces, protocol, losses)]
+        return [cell | {"answers": _answers(cell, printed)} for cell in known]
+
     for method, part in numbers.groupby("row", sort=False):
         line = {
             "method": method,
@@ -294,19 +337,27 @@ def _results(number: int, protocol: str, groups: Sequence[Group], environment: s
             "is_paper": bool(part["is_paper"].iloc[0]),
         } | dict(zip(part["column"], part["value"], strict=True))
         name = _PAPERS_ROWS.get(str(method))
-        measured = _cells(name, protocol, groups, environment) if name else [{}]
+        measured = cells(name) if name else [{"answers": ""}]
         rows += _beside(line, measured, once=[*printed, "year"])
     for name in ("MV", "CE"):
         line = {"method": RERUN.format(name=name), "note": "", "is_paper": False}
-        rows += _beside(line, _cells(name, protocol, groups, environment), once=[])
-    columns = ["method", *printed, "year", "note", "is_paper", *MEASURED]
+        rows += _beside(line, cells(name), once=[])
+    columns = ["method", *printed, "year", "note", "is_paper", "answers", *MEASURED]
     return _typed(pd.DataFrame(rows, columns=columns))
+
+
+def _answers(cell: Mapping[str, Any], printed: Sequence[str]) -> str:
+    """The printed column that a cell of ours belongs to, by its start."""
+    imagenet, faces = printed
+    if cell["status"] == "not run" or cell["start"] == "ImageNet":
+        return imagenet
+    return faces if cell["pretraining"] else ""
 
 
 def _cells(
     name: str, protocol: str, groups: Sequence[Group], environment: str
 ) -> list[dict[str, Any]]:
-    """What was measured for a cell; first ImageNet's start, or that it was not run."""
+    """What was measured for a cell of (I); first ImageNet's start, or that it was not run."""
     found = find(groups, protocol, papers_losses(name, protocol))
     imagenet = [measurement(group) for group in found if group.from_imagenet]
     others = [measurement(group) for group in found if not group.from_imagenet]

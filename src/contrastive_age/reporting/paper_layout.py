@@ -12,6 +12,7 @@ from contrastive_age.reporting.paper import TABLE_6_COLUMNS
 from contrastive_age.reporting.results import rows_of
 
 IMAGENET_COLUMN = "Measured here, ImageNet start"
+FACES_COLUMN = "Measured here, {column}: faces"
 OTHER_COLUMN = "Measured here, other start"
 
 _BEST, _SECOND = 1, 2
@@ -70,9 +71,14 @@ def results(number: int, table: pd.DataFrame, protocol: str) -> Grid:
     """
     printed = [str(name) for name in table if str(name).endswith(("(I)", "(F)"))]
     measured = table["status"] == "measured"
-    elsewhere = measured & (table["start"] != "ImageNet")
+    on_faces = measured & (table["pretraining"] != "")
+    elsewhere = measured & ~on_faces & (table["start"] != "ImageNet")
     known = measured | (table["status"] == "not run")
-    ours = [(IMAGENET_COLUMN, known & ~elsewhere), (OTHER_COLUMN, elsewhere)]
+    ours = [
+        (IMAGENET_COLUMN, known & ~on_faces & ~elsewhere),
+        (FACES_COLUMN.format(column=printed[-1]), on_faces),
+        (OTHER_COLUMN, elsewhere),
+    ]
     ours = [(title, rows) for title, rows in ours if rows.any()]
     columns = (
         Column("Method", number=False),
@@ -203,15 +209,17 @@ def entry(row: Mapping[str, Any]) -> Entry:
         spread = f", SD {wording.number(row['seed_sd'])}" if "seed_sd" in row else ""
         several = [f"{len(seeds)} seeds{spread}"]
     protocol = [row["protocol"]] if "protocol" in row else []
+    before = [f"before: {row['pretraining']}"] if row["pretraining"] else []
     return Entry(
         value=write(value),
         interval=wording.interval(row.get("mae_low"), row.get("mae_high")),
         tags=wording.tags(row),
-        remarks=(*protocol, *several, wording.budget_in_short(row["budget"])),
+        remarks=(*protocol, *several, wording.budget_in_short(row["budget"]), *before),
         facts=(
             *(("Protocol", wording.protocol_name(name)) for name in protocol),
             ("Losses", row["losses"]),
             ("Budget", row["budget"]),
+            *((("Pre-trained on", row["pretraining"]),) if before else ()),
             ("Data", wording.data(row)),
             ("Seeds", row["seeds"]),
             ("Runs", row["runs"]),

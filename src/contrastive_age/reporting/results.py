@@ -15,6 +15,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.bootstrap import Interval, mae_interval, seed_summary
 from contrastive_age.files import fingerprint
+from contrastive_age.reporting.starts import Pretraining, describe_start
 
 PAPER: Mapping[str, Any] = {
     "training": {
@@ -61,8 +62,6 @@ PROTOCOLS: Mapping[str, str] = {
 PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
 """Those of the paper, which have its budget unless another is given."""
 
-NOT_PRETRAINED = "random weights (not pre-trained)"
-
 PAPER_MEAN_VARIANCE: Mapping[str, float] = {"lambda_m": 0.2, "lambda_v": 0.05}
 """The weights of the mean-variance loss in all the paper's settings."""
 
@@ -100,6 +99,11 @@ class Measured:
     predictions: pd.DataFrame
     run_id: str | None
     demo: bool
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """The training on other faces that it started from; None for any other start."""
+        return Pretraining.of(self.metrics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +153,27 @@ class Group:
     @property
     def budget(self) -> str:
         """See `describe_budget`."""
-        return describe_budget(self.first.parameters)
+        return describe_budget(self.first.parameters, self.pretraining)
 
     @property
     def start(self) -> str:
-        """See `describe_start`."""
-        return describe_start(self.first.parameters["model"]["weights"])
+        """See `starts.describe_start`."""
+        return describe_start(self.first.parameters["model"]["weights"], self.pretraining)
 
     @property
     def from_imagenet(self) -> bool:
         """Whether it may stand in the paper's (I) columns."""
-        return bool(self.first.parameters["model"]["weights"] == "imagenet")
+        return self.start == "ImageNet"
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """The training on other faces that all its runs started from; None for any other start."""
+        return self.first.pretraining
+
+    @property
+    def on_faces(self) -> bool:
+        """Whether it stands in the paper's (F) columns, and nowhere else in its tables."""
+        return self.pretraining is not None
 
 
 def group_seeds(measured: Iterable[Measured]) -> list[Group]:
@@ -167,14 +181,16 @@ def group_seeds(measured: Iterable[Measured]) -> list[Group]:
 
     Runs belong together when everything that decides their result is equal but the seed: data
     (manifest, folds, aligned faces, initial weights), protocol, budget and the weights of the
-    losses that act. Names do not count, nor does the margin where nothing is weighed by it.
+    losses that act. Names do not count, nor does the margin where nothing is weighed by it. Of
+    weights that were pre-trained on faces their digest counts, and not where their file lies.
 
     Args:
         measured: Finished runs, in any order.
 
     Returns:
         Groups by protocol (in the order of `PROTOCOLS`, others behind), photos before drawn faces,
-        the paper's budget first, and then by the weights of the losses.
+        those pre-trained on faces last, the paper's budget first, and then by the weights of the
+        losses.
 
     Raises:
         DataError: Seeds of one setting hold other samples.
@@ -274,28 +290,12 @@ def name_losses(loss: Mapping[str, float]) -> str:
     return " + ".join(parts) + (f" ({values})" if values else "")
 
 
-def describe_start(weights: str) -> str:
-    """Say what a network started from.
-
-    A file of weights is a stand-in: what it was trained on is not known, so that its results are
-    never called ImageNet-pretrained.
-
-    Args:
-        weights: `imagenet`, `none` or the path of a file.
-
-    Returns:
-        "ImageNet", "random weights (not pre-trained)" or "<file name> (not ImageNet)".
-    """
-    if weights == "imagenet":
-        return "ImageNet"
-    return NOT_PRETRAINED if weights == "none" else f"{PurePath(weights).name} (not ImageNet)"
-
-
-def describe_budget(parameters: Mapping[str, Any]) -> str:
+def describe_budget(parameters: Mapping[str, Any], pretraining: Pretraining | None = None) -> str:
     """Say in words how a setting was trained: size, epochs, schedule, triplets, weights, oddities.
 
     Args:
         parameters: All values in effect.
+        pretraining: On other faces, where it started from one.
 
     Returns:
         Such as "48 px, 8 epochs, one-cycle, shared triplets, weights ImageNet"; other values that
@@ -303,14 +303,15 @@ def describe_budget(parameters: Mapping[str, Any]) -> str:
     """
     training = parameters["training"]
     schedules = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
-    weights = parameters["model"]["weights"]
+    start = describe_start(parameters["model"]["weights"], pretraining)
+    unnamed = pretraining is not None or parameters["model"]["weights"] == "none"
     words = [
         f"{training['image_size']} px",
         f"{training['epochs']} epochs" if training["epochs"] != 1 else "1 epoch",
         schedules.get(training["schedule"], training["schedule"]),
         f"{parameters['triplets']['mode']} triplets",
         *(["all images supervised"] if training["supervise"] == "all" else []),
-        describe_start(weights) if weights == "none" else f"weights {describe_start(weights)}",
+        start if unnamed else f"weights {start}",
     ]
     said = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
     names = {"folds_file": "published folds", "seed": "splitting seed", "max_samples": "images ≤"}
@@ -401,6 +402,10 @@ def _family_key(run: Measured) -> str:
     """Everything that decides a result but losses and seed."""
     budget = {name: run.parameters[name] for name in run.parameters if name not in _NO_BUDGET}
     data = [run.protocol, run.demo, run.metrics["manifest_hash"], inputs_of(run)]
+    if run.pretraining is not None:
+        # Not the path: seeds may have started from copies of one file.
+        data.append(run.pretraining.weights)
+        budget["model"] = {**budget["model"], "weights": None}
     return json.dumps([data, budget], sort_keys=True, default=str)
 
 
@@ -412,7 +417,8 @@ def _order(group: Group) -> tuple[Any, ...]:
     losses = group.losses
     terms = [losses.get(term, math.inf) for term in ("lambda_m", "lambda_v")]
     pairs = [losses.get(term, 0.0) for term in ("lambda_t", "lambda_k", "lambda_c", "margin")]
-    return place, run.protocol, run.demo, not papers, _family_key(run), *terms, *pairs
+    start = group.on_faces, not papers
+    return place, run.protocol, run.demo, *start, _family_key(run), *terms, *pairs
 
 
 def _unlike_the_papers(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.reporting.results import NOT_PRETRAINED, PAPER, PROTOCOLS, describe_budget
+from contrastive_age.reporting.results import PAPER, PROTOCOLS, describe_budget
+from contrastive_age.reporting.starts import NOT_PRETRAINED
 
 MISSING = "–"
 PAPERS_BUDGET = describe_budget(PAPER)
@@ -16,6 +17,7 @@ PAPERS_BUDGET = describe_budget(PAPER)
 DRAWN = "drawn faces"
 NOT_IMAGENET = "not ImageNet"
 RANDOM_START = "not pre-trained"
+ON_FACES = "pre-trained on faces (F)"
 
 _HASH_DIGITS = 8
 
@@ -75,7 +77,9 @@ def data(row: Mapping[str, Any]) -> str:
 def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
     """What must not be overlooked about a measurement."""
     found = [DRAWN] if row["drawn_faces"] else []
-    if row["start"] == NOT_PRETRAINED:
+    if row["pretraining"]:
+        found.append(ON_FACES)
+    elif row["start"] == NOT_PRETRAINED:
         found.append(RANDOM_START)
     elif row["start"] != "ImageNet":
         found.append(NOT_IMAGENET)

@@ -110,7 +110,7 @@ def _pictures(
     """Draw Fig. 2 and the mean maps for each protocol and budget."""
     from contrastive_age.reporting.results import families
 
-    pictures: dict[str, list[Picture]] = {"figure_2": [], "attention": []}
+    pictures: dict[str, list[Picture]] = {"figure_2": [], "attention": [], "on_faces": []}
     for family in families(groups):
         try:
             found = _family_pictures(data_folder, family, drawn, shown)
@@ -119,7 +119,7 @@ def _pictures(
             logger.warning("%s: no example faces (%s)", family[0].protocol, error)
             continue
         for name, own in found.items():
-            pictures[name] += own
+            pictures["on_faces" if family[0].on_faces else name] += own
     return pictures
 
 

@@ -1,0 +1,111 @@
+"""What the report reads, and where the example figures of each start go."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrastive_age.params import Report
+from contrastive_age.pipelines.paper_report import nodes
+from contrastive_age.provenance import table_digest
+from contrastive_age.reporting.elements import Picture
+from contrastive_age.reporting.results import PAPER, Group, group_seeds
+
+FACES = {
+    "name": "pretrain ternary-1234abcd",
+    "sources": ["utkface"],
+    "n": 90,
+    "identities": 90,
+    "data_hash": "0a1b2c3d" * 8,
+    "weights": "5e6f7a8b" * 8,
+    "epochs": 2,
+    "image_size": 48,
+    "licence": "non-commercial research only",
+}
+LOSS = {
+    "lambda_m": 0.2,
+    "lambda_v": 0.05,
+    "lambda_c": 0.0,
+    "lambda_t": 0.0,
+    "lambda_k": 0.0,
+    "margin": 0.2,
+}
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """Three results of one setting and budget: an old document, another start, and from faces."""
+    parameters = {**PAPER, "source": "fgnet", "seed": 0, "loss": LOSS}
+    parameters["model"] = {"weights": "weights/some.pt"}
+    told: dict[str, dict[str, Any]] = {
+        "old": {},
+        "other": {"external": None},
+        "faces": {"external": FACES},
+    }
+    age = np.arange(12)
+    predictions = pd.DataFrame(
+        {
+            "sample_id": [f"s{number}" for number in age],
+            "identity": [f"{number % 4}" for number in age],
+            "fold": age % 4 % 2,
+            "age": age,
+            "predicted_age": age + 1.0,
+            "predicted_std": 3.0,
+        }
+    )
+    for key, external in told.items():
+        outputs = tmp_path / "07_model_output" / "fgnet_se" / key
+        reports = tmp_path / "08_reporting" / "fgnet_se" / key
+        outputs.mkdir(parents=True)
+        reports.mkdir(parents=True)
+        predictions.to_parquet(outputs / "predictions.parquet")
+        written = pd.read_parquet(outputs / "predictions.parquet")
+        document = {
+            "protocol": "fgnet_se",
+            "setting": "mv",
+            "key": key,
+            "parameters": parameters,
+            "run_id": None,
+            "manifest_hash": "m",
+            "mae": 1.0,
+            "predictions": table_digest(written),
+        }
+        (reports / "metrics.json").write_text(json.dumps(document | external), encoding="utf-8")
+    return tmp_path
+
+
+def groups_of(data_folder: Path) -> list[Group]:
+    return group_seeds(nodes.read_results(data_folder, set()))
+
+
+def test_only_a_document_that_tells_of_faces_is_of_faces(data_folder: Path) -> None:
+    groups = groups_of(data_folder)
+    assert [[run.key for run in group.runs + group.repeats] for group in groups] == [
+        ["old", "other"],
+        ["faces"],
+    ]
+    assert [group.on_faces for group in groups] == [False, True]
+    assert groups[0].start == "some.pt (not ImageNet)"
+
+
+def test_example_figures_of_networks_pretrained_on_faces_are_not_among_those_of_fig_2(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(_: Path, family: list[Group], *__: object) -> dict[str, list[Picture]]:
+        picture = Picture(b"", family[0].budget, "")
+        return {"figure_2": [picture], "attention": [picture]}
+
+    monkeypatch.setattr(nodes, "_family_pictures", drawn)
+    groups = groups_of(data_folder)
+    shown = Report(settings=["mv"], faces=2)
+    pictures = nodes._pictures(data_folder, groups, set(), shown)
+    captions = {name: [picture.caption for picture in own] for name, own in pictures.items()}
+    assert captions == {
+        "figure_2": [groups[0].budget],
+        "attention": [groups[0].budget],
+        "on_faces": [groups[1].budget] * 2,
+    }
+    assert "pre-trained on faces (F)" in groups[1].budget
