@@ -109,7 +109,7 @@ def report(speeds: Sequence[Speed]) -> str:
         *(f"- {line}" for line in machine.describe()),
         f"- load {load} (mean of the last 1 and 5 minutes, this measurement included)",
         "",
-        "| network sees (px) | faces a call | torch (ms a face) | onnxruntime (ms a face) | speed-up |",
+        "| view (px) | faces a call | torch (ms a face) | onnxruntime (ms a face) | speed-up |",
         "|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(speed.row for speed in speeds)])
