@@ -192,5 +192,6 @@ def _check_pixels(model: AgeModel, path: Path) -> None:
         raise DataError(
             f"{path} was trained on faces made otherwise ({model.alignment}, "
             f"{model.normalisation}) than this version makes them ({wanted}, "
-            f"{Normalisation()}); use the version of contrastive-age that made it, or make the model again"
+            f"{Normalisation()}); use the version of contrastive-age that made it, or make the "
+            f"model again"
         )
