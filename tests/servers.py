@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -96,24 +96,12 @@ def mlflow_server(backend: str, folder: Path) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        with requests.Session() as session:
-            patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
-            session.mount("http://", HTTPAdapter(max_retries=patience))
-            while not _answers(session, address):
-                if server.poll() is not None:
-                    pytest.fail(f"mlflow server ended:\n{(folder / 'server.txt').read_text()}")
+        _wait_for(server, address, folder / "server.txt")
         yield address
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
-
-
-def _answers(session: requests.Session, address: str) -> bool:
-    try:
-        return session.get(f"{address}/health", timeout=60).ok
-    except requests.ConnectionError:
-        return False
 
 
 @contextmanager
@@ -146,19 +134,29 @@ def model_server(model: str, folder: Path) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        with requests.Session() as session:
-            patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
-            session.mount("http://", HTTPAdapter(max_retries=patience))
-            while not _answers(session, address):
-                if server.poll() is not None:
-                    pytest.fail(f"no model is served:\n{(folder / 'served.txt').read_text()}")
+        _wait_for(server, address, folder / "served.txt")
         yield f"{address}/invocations"
-        started = [server, *server.children(recursive=True)]
-        server.terminate()
-        _, left = psutil.wait_procs(started, timeout=60)
-        assert not left, f"still running: {left}"
     finally:
-        # Nothing is left of the group when all went well.
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        if server.poll() is None:
+            started = [server, *server.children(recursive=True)]
+            server.terminate()
+            _, left = psutil.wait_procs(started, timeout=60)
+            for process in left:
+                process.kill()
+            assert not left, f"the server left running: {left}"
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", address: str, said: Path) -> None:
+    with requests.Session() as session:
+        patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
+        session.mount("http://", HTTPAdapter(max_retries=patience))
+        while not _answers(session, address):
+            if server.poll() is not None:
+                pytest.fail(f"the server ended:\n{said.read_text()}")
+
+
+def _answers(session: requests.Session, address: str) -> bool:
+    try:
+        return session.get(f"{address}/health", timeout=60).ok
+    except requests.ConnectionError:
+        return False

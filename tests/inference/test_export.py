@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from contrastive_age.cli import export_onnx as command
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.prediction import predict
-from contrastive_age.faces.alignment import align, landmark_array, load_image
+from contrastive_age.faces.alignment import align, five_point_template, landmark_array, load_image
 from contrastive_age.inference import export
 from contrastive_age.inference.artifact import AgeModel, save_model
 from contrastive_age.model.network import expected_age
@@ -92,6 +92,7 @@ def test_the_file_says_what_its_numbers_mean_and_nothing_of_this_machine(exporte
     assert json.loads(texts["radii"]) == {"80": 6.5, "95": None}
     assert json.loads(texts["image_size"]) == 32
     assert json.loads(texts["coverage"]) == model.alignment.coverage
+    np.testing.assert_allclose(json.loads(texts["template"]), five_point_template(), atol=1e-9)
     assert json.loads(texts["facts"]) == model.facts
     assert [own.name for own in session.get_outputs()] == list(export.OUTPUTS)
     assert str(Path(export.__file__).parent).encode() not in exported.read_bytes()

@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.prediction import predict
+from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
 from contrastive_age.inference.artifact import AgeModel
 from contrastive_age.model.network import expected_age
@@ -74,8 +75,9 @@ class Downscale(nn.Module):
     r"""The antialiased downscaling of `augmentation.prepare`, to the last bit.
 
     An image X of bytes becomes \(q(W q(X W^T))\), columns before rows, where W holds torch's filter
-    as whole multiples of \(2^{-p}\) and q rounds to bytes. A runtime's own resizing, which works in
-    real numbers and rounds once, gives every tenth value otherwise by one.
+    as whole multiples of \(2^{-p}\) and q rounds to bytes. A runtime's own resizing works in real
+    numbers and rounds once: every tenth value is another by one, and ages of real faces were off
+    by 0.02 years in the median and up to half a year.
     """
 
     def __init__(self, size: int) -> None:
@@ -107,7 +109,8 @@ def export_onnx(model: AgeModel, path: Path) -> float:
     The input is `faces`, uint8 (n, 256, 256, 3): aligned faces in RGB, as many as are given. The
     outputs are float32: `age` (n,) and `std` (n,) in years and `probabilities` (n, A). The file's
     metadata are texts: `name` and `card`, and as JSON `ages`, `radii` (years; null where infinite),
-    `image_size`, `coverage` and `facts`.
+    `image_size`, `coverage`, `template` (where a face's five landmarks belong, x and y in pixels)
+    and `facts`.
 
     Args:
         model: The model.
@@ -235,11 +238,13 @@ def _quiet() -> Iterator[None]:
 
 def _metadata(model: AgeModel) -> dict[str, str]:
     radii = {name: r if math.isfinite(r) else None for name, r in model.radii.items()}
+    template = five_point_template(model.alignment.coverage, model.alignment.face_size)
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
         "radii": radii,
         "image_size": model.image_size,
         "coverage": model.alignment.coverage,
+        "template": template.tolist(),
         "facts": dict(model.facts),
     }
     texts = {name: json.dumps(value, allow_nan=False) for name, value in values.items()}
