@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+ROOT = Path(__file__).resolve().parents[1]
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -94,17 +96,63 @@ def mlflow_server(backend: str, folder: Path) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        with requests.Session() as session:
-            patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
-            session.mount("http://", HTTPAdapter(max_retries=patience))
-            while not _answers(session, address):
-                if server.poll() is not None:
-                    pytest.fail(f"mlflow server ended:\n{(folder / 'server.txt').read_text()}")
+        _wait_for(server, address, folder / "server.txt")
         yield address
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
+
+
+@contextmanager
+def model_server(model: str, folder: Path) -> Iterator[str]:
+    """`mlflow models serve` for a model's folder or URI; gives the address of its invocations.
+
+    At the end it alone is told to stop, and all that it started has to end with it.
+    """
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model),
+        *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--timeout", "600"),
+    ]
+    environment = os.environ | {
+        # Its uvicorn is looked for there.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    with (folder / "served.txt").open("wb") as said:
+        server = psutil.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(server, address, folder / "served.txt")
+        yield f"{address}/invocations"
+    finally:
+        if server.poll() is None:
+            started = [server, *server.children(recursive=True)]
+            server.terminate()
+            _, left = psutil.wait_procs(started, timeout=60)
+            for process in left:
+                process.kill()
+            assert not left, f"the server left running: {left}"
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", address: str, said: Path) -> None:
+    with requests.Session() as session:
+        patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
+        session.mount("http://", HTTPAdapter(max_retries=patience))
+        while not _answers(session, address):
+            if server.poll() is not None:
+                pytest.fail(f"the server ended:\n{said.read_text()}")
 
 
 def _answers(session: requests.Session, address: str) -> bool:

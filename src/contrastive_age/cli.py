@@ -167,6 +167,60 @@ def upload_runs(
         )
 
 
+@cli.command(name="export-onnx", cls=Friendly)
+@click.option(
+    "--model",
+    "-m",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The final model, age_model.pt.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("age_model.onnx"),
+    show_default=True,
+    help="The file to write.",
+)
+def export_onnx(model: Path, output: Path) -> None:
+    """Write a final model as ONNX, and check that it gives the same ages.
+
+    A file whose ages differ by more than a thousandth of a year is not kept.
+    """
+    from contrastive_age.inference.artifact import load_model
+    from contrastive_age.inference.export import export_onnx as export
+
+    difference = export(load_model(model), output)
+    click.echo(f"{output} written; on drawn faces within {difference:.1g} years of torch")
+
+
+@cli.command(name="save-mlflow-model", cls=Friendly)
+@click.option(
+    "--model",
+    "-m",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The final model, age_model.pt.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder to write.",
+)
+def save_mlflow_model(model: Path, output: Path) -> None:
+    """Write a final model as a folder that `mlflow models serve` serves."""
+    from contrastive_age.serving import save_served
+
+    save_served(model, output)
+    click.echo(
+        f"{output} written; serve it on this machine alone with: "
+        f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
+    )
+
+
 # Parsed and explained as `kedro run` does.
 for command in (sweep, upload_runs):
     command.params += [

@@ -11,6 +11,7 @@ from benchmarks import (
     alignment,
     growth,
     made_up,
+    onnx_speed,
     shared_batches,
     shared_on_fgnet,
     startup,
@@ -116,3 +117,18 @@ def test_fgnet_metrics_are_found_by_the_key_of_their_setting(tmp_path: Path) -> 
     }
     assert len(found) == len(shared_on_fgnet.RUNS)
     assert {path.parts[-3] for path in found} == {"fgnet_se"}
+
+
+def test_onnx_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        def run(self, _: None, feed: dict[str, np.ndarray]) -> int:
+            return len(feed["faces"])
+
+    # The export is slow, and tested elsewhere.
+    monkeypatch.setattr(onnx_speed, "export_onnx", lambda *_: None)
+    monkeypatch.setattr(onnx_speed, "open_session", lambda *_, **__: Session())
+    speeds = onnx_speed.measure(32, (1, 2), rounds=1, seconds=0)
+    assert [(own.image_size, own.batch) for own in speeds] == [(32, 1), (32, 2)]
+    assert all(own.torch[0] > own.onnx[0] > 0 for own in speeds)
+    assert onnx_speed.Speed(64, 1, [2.0, 4.0], [1.0, 2.0]).row == "| 64 | 1 | 3.0 | 1.5 | 2.00 |"
+    assert "| 32 | 2 |" in onnx_speed.report(speeds)

@@ -10,17 +10,18 @@ import logging
 import math
 import os
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -116,6 +117,42 @@ class Finding:
     landmarks: tuple[float, ...] = (math.nan,) * len(LANDMARK_COLUMNS)
 
 
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """All faces that the detector sees in one photo.
+
+    Attributes:
+        status: `detected`, `retried` or `missed` (no face).
+        size: Width and height of the upright photo in pixels.
+        scaled: The same on the canvas on which the faces were found.
+        faces: float64 (k, 15) in pixels of that canvas, see `Detector`; none where missed.
+    """
+
+    status: str
+    size: tuple[int, int]
+    scaled: tuple[int, int]
+    faces: Faces
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """The detector's confidence in each face, (k,)."""
+        return self.faces[:, 4]
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """Left, top, right and bottom edge of each face in pixels of the photo, (k, 4).
+
+        An edge counts from the photo's, as Pillow's boxes do, and may lie beyond it.
+        """
+        return np.asarray(self.faces[:, :4] * np.tile(np.divide(self.size, self.scaled), 2))
+
+    @property
+    def landmarks(self) -> Points:
+        """The five points of each face in pixels of the photo, (k, 5, 2)."""
+        points = (self.faces[:, 5:].reshape(-1, 5, 2) + 0.5) * np.divide(self.size, self.scaled)
+        return np.asarray(points - 0.5)
+
+
 def load_mtcnn() -> Detector:
     """Make the MTCNN detector, on one thread of the CPU. To be called in a worker only.
 
@@ -190,17 +227,32 @@ def find_faces(images: Sequence[Image.Image], detector: Detector) -> list[Findin
     Returns:
         One finding a photo: `detected`, `retried` or `missed`.
     """
-    findings = [Finding("missed", *image.size) for image in images]
+    return [_finding(seen) for seen in find_all_faces(images, detector)]
+
+
+def find_all_faces(images: Sequence[Image.Image], detector: Detector) -> list[Sighting]:
+    """Find every face of each photo: those of the first of the `ATTEMPTS` that sees any.
+
+    Args:
+        images: Upright RGB photos.
+        detector: Finds faces on canvases.
+
+    Returns:
+        One sighting a photo: `detected`, `retried` or `missed`.
+    """
+    seen = [Sighting("missed", image.size, image.size, np.empty((0, 15))) for image in images]
     for attempt in ATTEMPTS:
-        missed = [index for index, found in enumerate(findings) if found.status == "missed"]
+        missed = [index for index, own in enumerate(seen) if own.status == "missed"]
         for start in range(0, len(missed), BATCH_SIZE):
             batch = missed[start : start + BATCH_SIZE]
             canvases = [_canvas(images[index], attempt.side) for index in batch]
             found = detector(canvases, attempt.thresholds)
             for index, faces in zip(batch, found, strict=True):
                 if len(faces):
-                    findings[index] = _finding(images[index], faces, attempt)
-    return findings
+                    size = images[index].size
+                    scaled = _scaled_size(size, attempt.side)
+                    seen[index] = Sighting(attempt.status, size, scaled, faces)
+    return seen
 
 
 def _scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -216,12 +268,16 @@ def _canvas(image: Image.Image, side: int) -> Canvas:
     return np.asarray(canvas)
 
 
-def _finding(image: Image.Image, faces: Faces, attempt: Attempt) -> Finding:
-    scaled = _scaled_size(image.size, attempt.side)
-    face = faces[choose_face(faces, scaled)]
-    points = (face[5:].reshape(5, 2) + 0.5) * np.divide(image.size, scaled) - 0.5
+def _finding(seen: Sighting) -> Finding:
+    if not len(seen.faces):
+        return Finding(seen.status, *seen.size)
+    chosen = choose_face(seen.faces, seen.scaled)
     return Finding(
-        attempt.status, *image.size, float(face[4]), len(faces), tuple(points.ravel().tolist())
+        seen.status,
+        *seen.size,
+        float(seen.scores[chosen]),
+        len(seen.faces),
+        tuple(seen.landmarks[chosen].ravel().tolist()),
     )
 
 
@@ -248,13 +304,14 @@ def choose_face(faces: Faces, size: tuple[int, int]) -> int:
 
 
 @functools.cache
-def _loaded(load_detector: Callable[[], Detector]) -> Detector:
+def loaded(load_detector: Callable[[], Detector]) -> Detector:
+    """Give a worker's detector, made at the first call."""
     return load_detector()
 
 
 def _check_detector(load_detector: Callable[[], Detector]) -> None:
     """Load the detector as a task: an error in a pool's initializer would not reach the parent."""
-    _loaded(load_detector)
+    loaded(load_detector)
 
 
 def _detect_files(load_detector: Callable[[], Detector], paths: list[str]) -> list[Finding]:
@@ -264,9 +321,7 @@ def _detect_files(load_detector: Callable[[], Detector], paths: list[str]) -> li
             images[path] = load_image(Path(path))
         except DataError as error:
             logger.warning("%s", error)
-    found = dict(
-        zip(images, find_faces(list(images.values()), _loaded(load_detector)), strict=True)
-    )
+    found = dict(zip(images, find_faces(list(images.values()), loaded(load_detector)), strict=True))
     return [found.get(path, Finding("unreadable")) for path in paths]
 
 
@@ -289,50 +344,137 @@ class _WorkerContext(SpawnContext):
     Process = _Worker
 
 
-Results = tuple[list[str], list[Finding]]
-Suspects = list[tuple[list[str], BaseException]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def _run_pool(
-    waiting: deque[list[str]], workers: int, load_detector: Callable[[], Detector]
-) -> Generator[Results, None, Suspects]:
-    """Work through the chunks until all are done or a worker dies.
+class DetectionWorkers(Generic[Item, Result]):
+    """Worker processes that have a detector each: started when first needed, up until closed.
 
-    Args:
-        waiting: Chunks of paths; what is left in it was not touched.
-        workers: Number of processes.
-        load_detector: Makes the detector in a worker.
-
-    Yields:
-        The paths of a chunk and their findings, in the order they become ready.
-
-    Returns:
-        The chunks that failed, or were being worked on when a worker died, with the error.
+    What is asked of one photo is lost by no other's fault: when a worker dies or the detector fails
+    at a chunk, the photos that were being worked on are taken one by one, in a fresh worker where
+    it died, so that only the guilty ones fail.
     """
-    suspects: Suspects = []
-    running: dict[Future[list[Finding]], list[str]] = {}
-    pool = ProcessPoolExecutor(workers, _WorkerContext(), end_with_parent)
-    try:
-        ready = _submit(pool, _check_detector, load_detector)
-        while waiting or running:
-            # No more than one chunk a worker, so that few are suspected when one dies.
-            while waiting and len(running) < workers:
-                future = _submit(pool, _detect_files, load_detector, waiting[0])
-                running[future] = waiting.popleft()
-            ready.result()
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                paths, error = running.pop(future), future.exception()
-                if error is None:
-                    yield paths, future.result()
-                else:
-                    suspects.append((paths, error))
-    except BrokenProcessPool as error:
-        if not ready.done() or ready.exception() is not None:
-            raise RuntimeError("a detection worker died while it loaded its detector") from error
-        suspects += [(paths, error) for paths in running.values()]
-    finally:
-        stop(pool, finished=not running)
-    return suspects
+
+    def __init__(
+        self,
+        task: Callable[[Callable[[], Detector], list[Item]], list[Result]],
+        number: int,
+        load_detector: Callable[[], Detector] = load_mtcnn,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            task: What a worker does with a chunk, from what loads its detector (see `loaded`) and
+                the chunk's items to a result for each; importable without torch, as are items and
+                results.
+            number: Of processes.
+            load_detector: Makes the detector in a worker, where it must be importable.
+        """
+        self._task = task
+        self._number = number
+        self._load_detector = load_detector
+        self._started: tuple[ProcessPoolExecutor, Future[None]] | None = None
+        self._unfinished: set[Future[list[Result]]] = set()
+
+    def run(
+        self, waiting: deque[list[Item]]
+    ) -> Generator[tuple[list[Item], list[Result] | BaseException], None, None]:
+        """Work through chunks until none waits.
+
+        Args:
+            waiting: Chunks of items, taken from the left; more may be added between results.
+
+        Yields:
+            A chunk and its results, in the order they become ready; or a chunk of one item and the
+            error that it ends in.
+
+        Raises:
+            RuntimeError: A worker died while it loaded its detector.
+            Exception: What `load_detector` raised.
+        """
+        while waiting:
+            suspects = yield from self._work(waiting, self._number)
+            alone = deque([item] for chunk, _ in suspects for item in chunk)
+            while alone:
+                yield from (yield from self._work(alone, 1))
+
+    def close(self) -> None:
+        """End the workers, without waiting for what they are at."""
+        if self._started is not None:
+            pool, _ = self._started
+            self._started = None
+            self._finalizer.detach()
+            stop(pool, finished=not self._unfinished)
+            self._unfinished.clear()
+
+    def _work(
+        self, waiting: deque[list[Item]], at_once: int
+    ) -> Generator[
+        tuple[list[Item], list[Result] | BaseException],
+        None,
+        list[tuple[list[Item], BaseException]],
+    ]:
+        """Work through the chunks until all are done or some failed.
+
+        Returns:
+            The chunks that failed, or were being worked on when a worker died, with the error.
+        """
+        suspects: list[tuple[list[Item], BaseException]] = []
+        running: dict[Future[list[Result]], list[Item]] = {}
+        ready = self._start()
+        try:
+            while (waiting and not suspects) or running:
+                if not suspects:
+                    self._fill(running, waiting, at_once)
+                ready.result()
+                done = wait(running, return_when=FIRST_COMPLETED).done
+                ended = [(running.pop(future), future) for future in done]
+                suspects += [(chunk, error) for chunk, own in ended if (error := own.exception())]
+                if not suspects:
+                    # Before the results are given away: the workers need not wait for their reader.
+                    with suppress(BrokenProcessPool):
+                        self._fill(running, waiting, at_once)
+                for chunk, future in ended:
+                    if future.exception() is None:
+                        yield chunk, future.result()
+        except BrokenProcessPool as error:
+            # Also when it broke while it had nothing to do: then there are no suspects.
+            self.close()
+            if not ready.done() or ready.exception() is not None:
+                raise RuntimeError(
+                    "a detection worker died while it loaded its detector"
+                ) from error
+            suspects += [(chunk, error) for chunk in running.values()]
+        except Exception:
+            self.close()
+            raise
+        if any(isinstance(error, BrokenProcessPool) for _, error in suspects):
+            self.close()
+        return suspects
+
+    def _start(self) -> Future[None]:
+        """Start a pool where none is up, and give the task that loads its first detector."""
+        if self._started is None:
+            pool = ProcessPoolExecutor(self._number, _WorkerContext(), end_with_parent)
+            # A pool that outlives its interpreter's modules complains on stderr.
+            self._finalizer = weakref.finalize(self, stop, pool, finished=False)
+            self._started = pool, _submit(pool, _check_detector, self._load_detector)
+        return self._started[1]
+
+    def _fill(
+        self, running: dict[Future[list[Result]], list[Item]], waiting: deque[list[Item]], most: int
+    ) -> None:
+        """Give the workers no more than a chunk each, so that few are suspected when one dies."""
+        while waiting and len(running) < most:
+            assert self._started is not None  # noqa: S101 - `_work` started it
+            pool, _ = self._started
+            future: Future[list[Result]] = _submit(
+                pool, self._task, self._load_detector, waiting[0]
+            )
+            running[future] = waiting.popleft()
+            self._unfinished.add(future)
+            future.add_done_callback(self._unfinished.discard)
 
 
 def _submit(pool: ProcessPoolExecutor, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -341,31 +483,31 @@ def _submit(pool: ProcessPoolExecutor, task: Callable[..., Any], *arguments: Any
         return pool.submit(task, *arguments)
 
 
+def too_many_crashes(crashes: int, name: str, workers: int) -> RuntimeError:
+    """The error that ends detection when more than `MAX_CRASHES` photos fail in it."""
+    return RuntimeError(
+        f"{crashes} photos failed in detection, {name} the last; look for a common cause, such as "
+        f"too little memory for {workers} workers"
+    )
+
+
 def _run(
     paths: list[str], workers: int, load_detector: Callable[[], Detector]
-) -> Generator[Results, None, None]:
-    """Give findings of every photo, chunk by chunk, whatever becomes of the workers.
-
-    When a worker dies, the photos that were being worked on are taken one by one in a fresh worker,
-    so that only the guilty ones end as `crashed`.
-    """
+) -> Generator[tuple[list[str], list[Finding]], None, None]:
+    """Give findings of every photo, chunk by chunk, whatever becomes of the workers."""
     waiting = deque(paths[i : i + CHUNK_SIZE] for i in range(0, len(paths), CHUNK_SIZE))
     workers = min(workers, len(waiting))
     crashes = 0
-    while waiting:
-        suspects = yield from _run_pool(waiting, workers, load_detector)
-        alone = deque([path] for chunk, _ in suspects for path in chunk)
-        while alone:
-            guilty = yield from _run_pool(alone, 1, load_detector)
-            for chunk, error in guilty:
-                crashes += 1
-                if crashes > MAX_CRASHES:
-                    raise RuntimeError(
-                        f"{crashes} photos failed in detection, {chunk[0]} the last; look for a "
-                        f"common cause, such as too little memory for {workers} workers"
-                    ) from error
-                logger.warning("%s failed in detection: %r", chunk[0], error)
-                yield chunk, [Finding("crashed", *upright_size(Path(chunk[0])))]
+    with closing(DetectionWorkers(_detect_files, workers, load_detector)) as pool:
+        for chunk, outcome in pool.run(waiting):
+            if not isinstance(outcome, BaseException):
+                yield chunk, outcome
+                continue
+            crashes += 1
+            if crashes > MAX_CRASHES:
+                raise too_many_crashes(crashes, chunk[0], workers) from outcome
+            logger.warning("%s failed in detection: %r", chunk[0], outcome)
+            yield chunk, [Finding("crashed", *upright_size(Path(chunk[0])))]
 
 
 class DetectionCache:

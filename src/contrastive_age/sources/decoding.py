@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 def decode(photo: Path | BinaryIO) -> Image.Image:
@@ -24,7 +24,25 @@ def decode(photo: Path | BinaryIO) -> Image.Image:
             attack. Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
     """
     with Image.open(photo) as image:
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return upright(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn an opened photo into the upright RGB image that `decode` gives of its file.
+
+    Raises:
+        Exception: As `decode`, where the pixels were not decoded yet.
+    """
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def cause(error: BaseException) -> str:
+    """Say in a few words why a photo does not decode, from what `decode` raised."""
+    if isinstance(error, UnidentifiedImageError):
+        return "the content is no known image format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
-from contrastive_age.sources.decoding import decode
+from contrastive_age.sources.decoding import cause, decode
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -326,10 +325,8 @@ def _problem(content: bytes) -> str:
         return "the file is empty"
     try:
         size = decode(io.BytesIO(content)).size
-    except UnidentifiedImageError:
-        return "the content is no known image format"
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return str(error) or type(error).__name__
+        return cause(error)
     if min(size) < LEAST_SIDE:
         return f"{size[0]} x {size[1]} pixels are too few for a face"
     return ""
