@@ -52,9 +52,7 @@ def trained_on(
     return table, np.load(report.path, mmap_mode="r")
 
 
-def assert_same_faces(
-    found: list[FoundFaces], table: pd.DataFrame, faces: np.ndarray
-) -> None:
+def assert_same_faces(found: list[FoundFaces], table: pd.DataFrame, faces: np.ndarray) -> None:
     """The face that training chose is among those found, with the same pixels."""
     for own, row, points, trained in zip(
         found, table.itertuples(), landmark_array(table), faces, strict=True
@@ -90,9 +88,7 @@ def test_the_pixels_are_those_of_training(reader: FaceReader, tmp_path: Path) ->
 
 
 @pytest.mark.real_data
-def test_the_pixels_are_those_of_training_on_real_photos(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def test_the_pixels_are_those_of_training_on_real_photos(shared_data: Path, tmp_path: Path) -> None:
     paths = sorted((shared_data / "fgnet" / "images").iterdir())[7::125]
     table, faces = trained_on(paths[0].parent, paths, tmp_path, load_mtcnn)
     assert len(paths) == 8
