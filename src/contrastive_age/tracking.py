@@ -278,6 +278,8 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             self._log_file(dataset_name, "tables")
         if name in DOCUMENTS:
             self._log_file(dataset_name, "tables")
+        if name == "age_model":
+            self._log_model(dataset_name)
         if name in FIGURES or (name in FACES and self.log_faces):
             self._log_file(dataset_name, "figures")
 
@@ -348,6 +350,14 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         name = "manifest_hash" if single else f"manifest_hash_{source}"
         value = audit["manifest_hash"]
         unique_runs.again(lambda: self._client.set_tag(self.run_id, name, value))
+
+    def _log_model(self, dataset_name: str) -> None:
+        """Log the final model into the active run, as `mlflow models serve` takes it."""
+        from contrastive_age.serving import log_served
+
+        dataset: Any = self.catalog.get(dataset_name)
+        with dataset.local_copy() as path:
+            logger.info("Serve the model with: mlflow models serve -m %s", log_served(path))
 
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)

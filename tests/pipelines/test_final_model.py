@@ -110,6 +110,9 @@ def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> 
     card = pretrained.one(f"08_reporting/synthetic_se/{key}/model_card.md").read_text()
     assert card == model.card
     assert f"{metrics['mae']:.2f} years" in card
+    # In MLflow it lies as it is served.
+    (served,) = (pretrained.root / "mlartifacts").rglob("MLmodel")
+    assert (served.parent / "data" / "age_model.pt").read_bytes() == path.read_bytes()
     # All samples trained it, and not those of a fold alone.
     with np.load(pretrained.one("05_model_input/synthetic_se/final/triplets.npz")) as index:
         assert any(len(array) == 24 for array in index.values() if array.ndim)
