@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from contrastive_age.sweep import Candidate, Outcome, Sweep
 
 
+NEXT = {
+    "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",
+    "age_model": "Use the model           kedro predict PHOTO... --model={path}",
+}
+"""What can be done next with a file that was made."""
+
+
 class Console:
-    """Prints the table of a run that made metrics."""
+    """Prints the table of a run that made metrics, and where what it made lies."""
 
     def __init__(self) -> None:
         """Start with nothing to say."""
         self._metrics: tuple[str, dict[str, Any]] | None = None
         self._leakage: dict[str, Any] = {}
+        self._made: list[str] = []
 
     @hook_impl
     def before_pipeline_run(
@@ -26,6 +34,7 @@ class Console:
         """Remember the catalog, which knows the files."""
         self._project = Path(run_params["project_path"])
         self._catalog = catalog
+        self._made.clear()
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -35,31 +44,38 @@ class Console:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep the metrics."""
+        """Keep the metrics, and what there is to go on with."""
         if dataset_name.endswith(".metrics"):
             self._metrics = (dataset_name, data)
+        if dataset_name.rpartition(".")[2] in NEXT:
+            self._made.append(dataset_name)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Print the table and the places to look at."""
-        if self._metrics is None:
-            return
-        from rich.console import Console as Terminal
+        lines = []
+        if self._metrics is not None:
+            from contrastive_age.reporting.tables import demo_table
 
-        from contrastive_age.reporting.tables import demo_table
+            name, metrics = self._metrics
+            self._metrics = None
+            _terminal().print()
+            _terminal().print(demo_table(metrics, self._leakage))
+            lines.append(f"Metrics and figures     {self._place(name).parent}")
+        lines += [
+            NEXT[name.rpartition(".")[2]].format(path=self._place(name)) for name in self._made
+        ]
+        if lines:
+            lines += ["Compare runs            make mlflow", "See the pipeline        make viz"]
+        for line in lines:
+            _print(line)
 
-        name, metrics = self._metrics
-        self._metrics = None
+    def _place(self, name: str) -> Path:
+        """A dataset's file, relative to the project where it lies within."""
         dataset: Any = self._catalog.get(name)
-        folder = Path(str(dataset._filepath)).parent
-        if folder.is_relative_to(self._project):
-            folder = folder.relative_to(self._project)
-        terminal = Terminal()
-        terminal.print()
-        terminal.print(demo_table(metrics, self._leakage))
-        terminal.print(f"Metrics and figures   {folder}", highlight=False, soft_wrap=True)
-        terminal.print("Compare runs          make mlflow", highlight=False)
-        terminal.print("See the pipeline      make viz", highlight=False)
+        path = Path(str(dataset._filepath))
+        inside = path.is_relative_to(self._project)
+        return path.relative_to(self._project) if inside else path
 
 
 def print_sweep(sweep: "Sweep", outcomes: Sequence["Outcome"]) -> None:
