@@ -1,4 +1,4 @@
-"""The project's commands: Kedro's own `run`, with several folds at once, and `sweep`.
+"""The project's commands: Kedro's own `run`, with several folds at once, `sweep` and `predict`.
 
 Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
@@ -165,6 +165,68 @@ def upload_runs(
             f"{own.protocol} {own.key}: {own.folds} folds, {measured}; "
             f"new on the server: {own.epochs} epochs, {own.new_metrics} metrics"
         )
+
+
+@cli.command(cls=Friendly)
+@click.argument(
+    "places", metavar="PHOTO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--model",
+    "-m",
+    type=click.Path(path_type=Path),
+    help="An age_model.pt; not needed where data/06_models holds only one.",
+)
+@click.option("--aligned", is_flag=True, help="The photos are aligned faces: look for none.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Write the table into this file, .csv or .json.",
+)
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path),
+    help="Write copies with boxes and ages into this folder.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Processes that find faces.",
+)
+@click.option("--device", default="auto", show_default=True, help="Where the network computes.")
+def predict(
+    places: tuple[Path, ...],
+    model: Path | None,
+    aligned: bool,
+    output: Path | None,
+    draw: Path | None,
+    workers: int,
+    device: str,
+) -> None:
+    """Estimate the age of every face in photos and folders of photos.
+
+    A photo that cannot be read, or has no face, is in the table with the reason. The exit status is
+    1 when no photo at all could be read.
+    """
+    from contrastive_age import prediction
+
+    done = prediction.predict(
+        places,
+        project=Path.cwd(),
+        model=model,
+        aligned=aligned,
+        output=output,
+        draw=draw,
+        workers=workers,
+        device=device,
+    )
+    if done.interrupted:
+        raise SystemExit(INTERRUPTED)
+    if not done.any_read:
+        raise SystemExit(1)
 
 
 @cli.command(name="export-onnx", cls=Friendly)

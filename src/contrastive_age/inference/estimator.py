@@ -8,6 +8,7 @@ Faces are found and aligned as for training, in worker processes: TensorFlow, on
 runs, and torch crash when they share one.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
@@ -206,7 +207,9 @@ class AgeEstimator:
         if not faces:
             raise ValueError("there is no face to explain")
         images = self._prepared(np.stack([face.pixels for face in faces]))
-        return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
+        # It hooks into the network, so that no other call may use it meanwhile.
+        with self._one_call:
+            return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
 
     def close(self) -> None:
         """End the detection workers; another photo would start them again."""
@@ -299,27 +302,34 @@ def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
         `low_80`, `high_80`, `low_95` and `high_95`, `score`, in pixels `left`, `top`, `right` and
         `bottom` (all float64, NaN where unknown), and `reason` (missing where there is a face).
     """
-    rows = [row for photo in photos for row in _rows(photo)]
-    ends = [f"{end}_{level}" for level in LEVELS for end in ("low", "high")]
-    numbers = ["age", *ends, "score", "left", "top", "right", "bottom"]
-    table = pd.DataFrame(rows, columns=["file", "face", *numbers, "reason"])
-    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(numbers, "float64")
-    return table.astype(types)
+    return table_of([row for photo in photos for row in face_rows(photo)])
 
 
-def _rows(photo: Photo) -> list[list[Any]]:
+def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
+    """Give the rows of one photo in `faces_table`, for where photos are too many to be kept."""
     missing = (np.nan, np.nan)
+    # A name that is no valid Unicode could not be written.
+    name = os.fsencode(photo.name).decode("utf-8", "backslashreplace")
     if not photo.faces:
-        return [[photo.name, -1, np.nan, *missing * len(LEVELS), *[np.nan] * 5, photo.reason]]
+        return [(name, -1, np.nan, *missing * len(LEVELS), *[np.nan] * 5, photo.reason)]
     return [
-        [
-            photo.name,
+        (
+            name,
             number,
             face.age,
             *(end for level in LEVELS for end in face.intervals.get(level, missing)),
             face.score,
             *face.box,
             None,
-        ]
+        )
         for number, face in enumerate(photo.faces)
     ]
+
+
+def table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Put rows of `face_rows` into the table that `faces_table` describes."""
+    ends = [f"{end}_{level}" for level in LEVELS for end in ("low", "high")]
+    numbers = ["age", *ends, "score", "left", "top", "right", "bottom"]
+    table = pd.DataFrame(rows, columns=["file", "face", *numbers, "reason"])
+    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(numbers, "float64")
+    return table.astype(types)

@@ -39,7 +39,7 @@ from contrastive_age.faces.detection import (
     too_many_crashes,
 )
 from contrastive_age.sources.decoding import cause, upright
-from contrastive_age.sources.reading import UNREADABLE
+from contrastive_age.sources.reading import IMAGE_SUFFIXES, UNREADABLE, is_image, scan
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]
 """A photo: its path, a PIL image, or an array uint8 (h, w, 3) RGB or (h, w) grey."""
 
 NO_FACE = "no face found"
+FAILED = "the detector failed"
 
 MOST_PIXELS = 2**26
 """Decoded photos that a worker, or a chunk on its way to one, holds: 200 MB, or one larger one."""
@@ -77,6 +78,53 @@ class FoundFaces:
     pixels: npt.NDArray[np.uint8] = field(
         default_factory=lambda: np.empty((0, FACE_SIZE, FACE_SIZE, 3), np.uint8)
     )
+
+
+def was_read(reason: str | None) -> bool:
+    """Whether a photo without a face, or with one (None), was at least looked at."""
+    return reason is None or not reason.startswith((UNREADABLE, FAILED))
+
+
+def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list[Path]:
+    """List photos and the photos in folders.
+
+    Folders are walked with their subfolders, in order of names; there, a photo is told by its
+    suffix, and hidden files and folders are left out. Links that lead in a circle come to an end.
+
+    Args:
+        places: Photos, whatever they are called, and folders.
+        passed_over: A folder in which none is looked for, where it lies below one of the places.
+
+    Returns:
+        The photos, each once.
+
+    Raises:
+        DataError: A place is missing, or there is no photo in any.
+    """
+    places = list(places)
+    found: dict[Path, Path] = {}
+    for place in places:
+        if not place.exists():
+            raise DataError(f"{place}: no such photo or folder; correct its name")
+        for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
+            found.setdefault(photo.absolute(), photo)
+    if not found:
+        listed_places = ", ".join(str(place) for place in places)
+        raise DataError(
+            f"there is no photo in {listed_places}: photos are told by their suffix, "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return list(found.values())
+
+
+def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
+    photos = [folder / name for name in sorted(filter(is_image, scan(folder).files))]
+    if passed_over is None:
+        return photos
+    around, left_out = folder.resolve(), passed_over.resolve()
+    if left_out == around or not left_out.is_relative_to(around):
+        return photos
+    return [photo for photo in photos if not photo.resolve().is_relative_to(left_out)]
 
 
 class FaceReader:
@@ -299,7 +347,7 @@ def _crashed(photo: Path | Image.Image | str, error: BaseException) -> FoundFace
         size = upright_size(photo)
     elif isinstance(photo, Image.Image):
         size = photo.size
-    return FoundFaces(f"the detector failed: {error!r}", size)
+    return FoundFaces(f"{FAILED}: {error!r}", size)
 
 
 def _crop(photo: Path | Image.Image | str) -> FoundFaces:
