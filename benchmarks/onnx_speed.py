@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.onnx_speed
 
 makes networks of random weights (their speed is that of any), exports them, and prints a table in
-Markdown. The two are measured in turn. It needs the extra `onnx`.
+Markdown. The two are measured in turn, in processor time: on one thread, it is the time that a
+machine without other work would take. It needs the extra `onnx`.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def measure(image_size: int, batches: Sequence[int], rounds: int, seconds: float
         image_size: Side in pixels of what the network sees.
         batches: Numbers of faces in a call.
         rounds: Measurements of each.
-        seconds: How long each measurement lasts about.
+        seconds: Processor time that each measurement takes about.
     """
     model = random_model(image_size)
     network, ages = model.network(), model.classes.values
@@ -86,13 +87,13 @@ def measure(image_size: int, batches: Sequence[int], rounds: int, seconds: float
 
 
 def milliseconds(call: Callable[[], object], seconds: float) -> float:
-    """Time a call, after one that warms it up: the mean of as many as `seconds` take."""
+    """Take the processor time of a call, after one that warms it up: the mean of `seconds`."""
     call()
-    started, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - started < seconds:
+    started, calls = time.process_time(), 0
+    while calls == 0 or time.process_time() - started < seconds:
         call()
         calls += 1
-    return 1000 * (time.perf_counter() - started) / calls
+    return 1000 * (time.process_time() - started) / calls
 
 
 def random_model(image_size: int) -> AgeModel:
@@ -118,8 +119,8 @@ def report(speeds: Sequence[Speed]) -> str:
 def main() -> None:
     """Measure all, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each; medians count")
-    parser.add_argument("--seconds", type=float, default=3, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each; medians count")
+    parser.add_argument("--seconds", type=float, default=2, help="length of each measurement")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     speeds = [

@@ -6,11 +6,13 @@ import functools
 import io
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -240,22 +242,25 @@ def test_a_detector_that_fails_is_the_servers_fault(monkeypatch: pytest.MonkeyPa
     assert caught.value.get_http_status_code() == 500
 
 
-def test_a_logged_model_is_loaded_by_its_uri(
+def test_what_is_logged_is_loaded_with_signature_and_example(
     tmp_path: Path, estimated: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A database would take longer than all else here; the final model's pipeline logs into one.
+    def log(*, name: str, **given: Any) -> Any:
+        mlflow.pyfunc.save_model(str(tmp_path / name), **given)
+        return SimpleNamespace(model_uri=str(tmp_path / name))
+
+    monkeypatch.setattr(mlflow.pyfunc, "log_model", log)
     save_model(spread_model(), tmp_path / "age_model.pt")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)  # artifacts go below the current folder
-    try:
-        with mlflow.start_run():
-            uri = serving.log_served(tmp_path / "age_model.pt")
-        model = mlflow.pyfunc.load_model(uri)
-    finally:
-        mlflow.set_tracking_uri(before)
+    uri = serving.log_served(tmp_path / "age_model.pt", name="ages")
+    assert uri == str(tmp_path / "ages")
+    model = mlflow.pyfunc.load_model(uri)
     found = model.predict(pd.DataFrame({"image": TEXTS}), params={"aligned": True})
     assert found["age"].tolist() == pytest.approx(estimated["age"].tolist(), abs=1e-4)
     assert model.metadata.signature == serving.signature()
+    requirements = (tmp_path / "ages" / "requirements.txt").read_text().splitlines()
+    assert requirements == serving.requirements()
+    assert all(re.fullmatch(r"[a-z-]+==[\d.]+", own) for own in requirements)
 
 
 def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:

@@ -167,70 +167,19 @@ def upload_runs(
         )
 
 
-@cli.command(name="export-onnx", cls=Friendly)
-@click.option(
+MODEL = click.option(
     "--model",
     "-m",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The final model, age_model.pt.",
+    type=click.Path(path_type=Path),
+    help="An age_model.pt; not needed where data/06_models holds only one.",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("age_model.onnx"),
-    show_default=True,
-    help="The file to write.",
-)
-def export_onnx(model: Path, output: Path) -> None:
-    """Write a final model as ONNX, and check that it gives the same ages.
-
-    A file whose ages differ by more than a thousandth of a year is not kept.
-    """
-    from contrastive_age.inference.artifact import load_model
-    from contrastive_age.inference.export import export_onnx as export
-
-    difference = export(load_model(model), output)
-    click.echo(f"{output} written; on drawn faces within {difference:.1g} years of torch")
-
-
-@cli.command(name="save-mlflow-model", cls=Friendly)
-@click.option(
-    "--model",
-    "-m",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The final model, age_model.pt.",
-)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="The folder to write.",
-)
-def save_mlflow_model(model: Path, output: Path) -> None:
-    """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.serving import save_served
-
-    save_served(model, output)
-    click.echo(
-        f"{output} written; serve it on this machine alone with: "
-        f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
-    )
 
 
 @cli.command(cls=Friendly)
 @click.argument(
     "places", metavar="PHOTO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "--model",
-    "-m",
-    type=click.Path(path_type=Path),
-    help="An age_model.pt; not needed where data/06_models holds only one.",
-)
+@MODEL
 @click.option("--aligned", is_flag=True, help="The photos are aligned faces: look for none.")
 @click.option(
     "--output",
@@ -281,6 +230,50 @@ def predict(
         raise SystemExit(INTERRUPTED)
     if not done.any_read:
         raise SystemExit(1)
+
+
+@cli.command(name="export-onnx", cls=Friendly)
+@MODEL
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("age_model.onnx"),
+    show_default=True,
+    help="The file to write.",
+)
+def export_onnx(model: Path | None, output: Path) -> None:
+    """Write a final model as ONNX, and check that it gives the same ages.
+
+    A file whose ages differ by more than a thousandth of a year is not kept.
+    """
+    from contrastive_age.inference.artifact import load_model
+    from contrastive_age.inference.export import export_onnx as export
+    from contrastive_age.prediction import find_model
+
+    difference = export(load_model(find_model(model, Path.cwd())), output)
+    click.echo(f"{output} written; on drawn faces within {difference:.1g} years of torch")
+
+
+@cli.command(name="save-mlflow-model", cls=Friendly)
+@MODEL
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder to write.",
+)
+def save_mlflow_model(model: Path | None, output: Path) -> None:
+    """Write a final model as a folder that `mlflow models serve` serves."""
+    from contrastive_age.prediction import find_model
+    from contrastive_age.serving import save_served
+
+    save_served(find_model(model, Path.cwd()), output)
+    click.echo(
+        f"{output} written; serve it on this machine alone with: "
+        f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
+    )
 
 
 # Parsed and explained as `kedro run` does.

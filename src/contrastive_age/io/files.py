@@ -45,10 +45,17 @@ class OneFile(AbstractDataset[Any, Any]):
 
     def load(self) -> Any:
         """Read the whole file."""
+        with self.local_copy() as path:
+            return self._read(path)
+
+    @contextmanager
+    def local_copy(self) -> Iterator[Path]:
+        """Give a file on this machine's disk with the same content and name, to read from."""
         if self._is_local:
-            return self._read(Path(self._filepath))
+            yield Path(self._filepath)
+            return
         with downloaded(*self._place) as copy:
-            return self._read(copy)
+            yield copy
 
     def save(self, data: Any) -> None:
         """Write the whole file, or nothing."""

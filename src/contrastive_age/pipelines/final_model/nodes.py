@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,9 +17,6 @@ from contrastive_age.provenance import (
     training_facts,
 )
 
-if TYPE_CHECKING:
-    from contrastive_age.inference.artifact import AgeModel
-
 MEASURES = ("mae", "mae_interval", "mae_by_subject", "mae_constant", "bias", "cs5", "cs", "n")
 """What the model repeats of its cross-validation, besides what is broken down."""
 
@@ -33,7 +30,7 @@ def assemble(
     model: dict[str, Any],
     history: pd.DataFrame,
     training_folder: Path,
-) -> tuple["AgeModel", str]:
+) -> tuple[Any, str]:
     """Put the network and what is known of it into one model.
 
     Args:
@@ -47,7 +44,7 @@ def assemble(
         training_folder: Where its checkpoint lies: the model is stored by now, so it goes.
 
     Returns:
-        The model, and its card.
+        The `AgeModel`, and its card.
 
     Raises:
         DataError: The metrics are those of other values or predictions, or were taken on inner
