@@ -1,0 +1,230 @@
+"""Ages of the faces in photos: those of the network, in order, from any thread and any script."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import contrastive_age
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.gradcam import grad_cam
+from contrastive_age.inference.artifact import save_model
+from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
+from contrastive_age.sources.synthetic import draw_face
+from contrastive_age.training.augmentation import centre_crop, prepare
+from inference import detectors
+from inference.detectors import photo, save_photos
+from inference.models import untrained_model
+
+SOURCE = Path(contrastive_age.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Iterator[AgeEstimator]:
+    with AgeEstimator(untrained_model(), device="cpu", load_detector=detectors.boxes) as own:
+        yield own
+
+
+def crops(number: int, size: int = 256) -> list[np.ndarray]:
+    shape = (number, size, size, 3)
+    return list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def test_ages_are_those_of_the_network_face_by_face(estimator: AgeEstimator) -> None:
+    given = crops(70)
+    found = estimator.predict(given, aligned=True)
+    network = untrained_model().network()
+    for pixels, own in zip(given[::9], found[::9], strict=True):
+        [face] = own.faces
+        views = centre_crop(prepare(pixels[None], np.arange(1), 32), 32)
+        with torch.inference_mode():
+            weights = network(views).logits[0].double().softmax(dim=0).numpy()
+        age = sum(weight * year for year, weight in enumerate(weights))
+        spread = sum(weight * (year - age) ** 2 for year, weight in enumerate(weights)) ** 0.5
+        assert face.age == pytest.approx(age, abs=1e-3)
+        assert face.std == pytest.approx(spread, abs=1e-3)
+        np.testing.assert_allclose(face.probabilities, weights, atol=1e-6)
+        np.testing.assert_array_equal(face.pixels, pixels)
+        assert face.intervals == {
+            "80": (face.age - 6.5, face.age + 6.5), "95": (face.age - 12.25, face.age + 12.25),
+        }  # fmt: skip
+
+
+def test_no_interval_begins_below_zero() -> None:
+    model = untrained_model()
+    model = type(model)(**vars(model) | {"radii": {"80": 50.0, "95": np.inf}})
+    [[face]] = [own.faces for own in AgeEstimator(model).predict(crops(1), aligned=True)]
+    assert face.intervals == {"80": (0.0, face.age + 50.0), "95": (0.0, np.inf)}
+
+
+def test_every_face_of_every_photo_is_there(estimator: AgeEstimator, tmp_path: Path) -> None:
+    paths = save_photos(tmp_path, ("face", "face"), (), ("face",), ("deadly",))
+    (tmp_path / "text.jpg").write_text("no image")
+    many = [photo("face", "face", "face", seed=seed) for seed in range(25)]
+    found = estimator.predict([*map(str, paths), tmp_path / "text.jpg", *many])
+    assert [len(own.faces) for own in found] == [2, 0, 1, 0, 0] + [3] * 25
+    assert [own.name for own in found[:6]] == [
+        *map(str, paths),
+        str(tmp_path / "text.jpg"),
+        "image 5",
+    ]
+    assert [own.reason is None for own in found[:6]] == [True, False, True, False, False, True]
+    left = [face.box[0] for face in found[7].faces]
+    assert left == sorted(left)
+    # A face has the age that its pixels have, so none was given another's.
+    faces = [face for own in found for face in own.faces]
+    again = estimator.predict([face.pixels for face in faces], aligned=True)
+    np.testing.assert_allclose(
+        [face.age for face in faces], [own.faces[0].age for own in again], atol=1e-4
+    )
+    assert len({face.age for face in faces}) > 50
+
+
+def test_no_photo_gives_nothing(estimator: AgeEstimator) -> None:
+    assert estimator.predict([]) == []
+    table = faces_table([])
+    assert len(table) == 0
+    assert table["age"].dtype == np.float64
+
+
+def test_a_single_path_is_no_list_of_photos(estimator: AgeEstimator) -> None:
+    with pytest.raises(TypeError, match="a list of photos"):
+        estimator.predict("photo.jpg")
+
+
+def test_photos_stream(estimator: AgeEstimator) -> None:
+    taken = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal taken
+        [crop] = crops(1, 32)
+        while True:
+            taken += 1
+            yield crop
+
+    stream = estimator.stream(endless(), aligned=True)
+    names = [next(stream).name for _ in range(300)]
+    assert names == [f"image {number}" for number in range(300)]
+    assert taken <= 300 + 128
+
+
+def test_heat_maps_are_those_of_grad_cam(estimator: AgeEstimator) -> None:
+    given = crops(2)
+    faces = [own.faces[0] for own in estimator.predict(given, aligned=True)]
+    images = prepare(np.stack(given), np.arange(2), 32)
+    expected = grad_cam(untrained_model().network(), images, 32)
+    np.testing.assert_allclose(estimator.explain(faces), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="no face to explain"):
+        estimator.explain([])
+
+
+def test_threads_take_turns(estimator: AgeEstimator) -> None:
+    found: dict[int, list[Photo]] = {}
+    images = {seed: [photo(*["face"] * seed, seed=seed)] * 3 for seed in (1, 2, 3)}
+
+    def ask(seed: int) -> None:
+        found[seed] = estimator.predict(images[seed])
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in images]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in images:
+        assert [len(own.faces) for own in found[seed]] == [seed] * 3
+
+
+def test_a_closed_estimator_starts_again(estimator: AgeEstimator) -> None:
+    estimator.close()
+    estimator.close()
+    assert len(estimator.predict([photo("face")])[0].faces) == 1
+
+
+def test_a_file_that_is_no_model_and_an_absent_device_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such model"):
+        AgeEstimator.load(tmp_path / "none.pt")
+    with pytest.raises(DataError, match="device=tricorder"):
+        AgeEstimator(untrained_model(), device="tricorder")
+
+
+def test_the_table_has_a_row_a_face_and_one_for_none(
+    estimator: AgeEstimator, tmp_path: Path
+) -> None:
+    paths = save_photos(tmp_path, ("face", "face"), ())
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    found = estimator.predict([*paths, strange])
+    table = faces_table(found)
+    assert list(table.columns) == [
+        "file", "face", "age", "low_80", "high_80", "low_95", "high_95", "score",
+        "left", "top", "right", "bottom", "reason",
+    ]  # fmt: skip
+    assert table["file"].tolist() == [str(paths[0])] * 2 + [str(paths[1]), f"{tmp_path}/\\xff.png"]
+    assert table["face"].tolist() == [0, 1, -1, -1]
+    assert table["reason"].isna().tolist() == [True, True, False, False]
+    first = found[0].faces[1]
+    row = table.iloc[1]
+    assert (row["age"], row["score"], row["right"]) == (first.age, first.score, first.box[2])
+    assert (row["low_95"], row["high_95"]) == first.intervals["95"]
+    assert table.loc[2:, "age":"bottom"].isna().all(axis=None)
+
+
+def run(code: str, *arguments: str | Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments] if arguments else [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_package_brings_the_estimator_without_kedro_and_itself_without_torch() -> None:
+    code = """
+import sys
+import contrastive_age
+assert not {"torch", "pandas", "kedro", "mlflow"} & sys.modules.keys()
+from contrastive_age import AgeEstimator
+assert not {"kedro", "mlflow", "kedro_mlflow", "tensorflow", "mtcnn"} & sys.modules.keys()
+print(AgeEstimator.__module__)
+"""
+    assert run(code) == "contrastive_age.inference.estimator\n"
+    assert (SOURCE / "contrastive_age" / "py.typed").is_file()
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        contrastive_age.Nothing  # noqa: B018
+
+
+def test_a_plain_script_without_a_guard_finds_drawn_faces(tmp_path: Path) -> None:
+    """With the real detector, and left to end without `close`."""
+    group = Image.new("RGB", (700, 360), (120, 130, 140))
+    for place, (identity, age) in enumerate([(0, 30), (3, 50)]):
+        group.paste(draw_face(identity, age, size=300), (20 + 350 * place, 30))
+    group.save(tmp_path / "group.png")
+    save_model(untrained_model(), tmp_path / "age_model.pt")
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys
+print("started")
+from contrastive_age import AgeEstimator
+estimator = AgeEstimator.load({str(tmp_path / "age_model.pt")!r})
+[photo] = estimator.predict([{str(tmp_path / "group.png")!r}])
+for face in photo.faces:
+    print(*(round(x) for x in face.box), round(face.score, 1))
+print("tensorflow" in sys.modules)
+""")
+    lines = run("", script).splitlines()
+    assert [lines[0], lines[-1]] == ["started", "False"]
+    assert len(lines) == 4
+    for line, left in zip(lines[1:3], (20, 370), strict=True):
+        box = [float(word) for word in line.split()]
+        assert left < box[0] < box[2] < left + 300
+        assert 30 < box[1] < box[3] < 330
+        assert box[4] >= 0.8

@@ -1,0 +1,317 @@
+"""From photos to aligned faces: the pixels of training, in order, whatever becomes of a photo."""
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces.alignment import landmark_array, load_image
+from contrastive_age.faces.detection import BATCH_SIZE, detect_landmarks, load_mtcnn
+from contrastive_age.faces.store import build_faces
+from contrastive_age.inference import photos
+from contrastive_age.inference.photos import FaceReader, FoundFaces, list_photos, was_read
+from inference import detectors
+from inference.detectors import photo, save_photos
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[FaceReader]:
+    own = FaceReader(workers=1, load_detector=detectors.boxes)
+    yield own
+    own.close()
+
+
+def read(reader: FaceReader, pictures: list[Any]) -> list[FoundFaces]:
+    return [found for _, found in reader.photos(pictures)]
+
+
+def trained_on(
+    folder: Path, paths: list[Path], work: Path, load_detector: Any = detectors.boxes
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The landmarks and the rows of faces.npy that training makes of photos."""
+    files = pd.DataFrame(
+        {
+            "sample_id": [path.stem for path in paths],
+            "path": [path.relative_to(folder).as_posix() for path in paths],
+            "digest": [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths],
+        }
+    )
+    table = detect_landmarks(
+        folder, files, work_folder=work, workers=1, progress=False, load_detector=load_detector
+    )
+    whole = table.merge(files, on="sample_id")
+    report = build_faces(folder, whole, work, workers=1, progress=False)
+    return table, np.load(report.path, mmap_mode="r")
+
+
+def assert_same_faces(found: list[FoundFaces], table: pd.DataFrame, faces: np.ndarray) -> None:
+    """The face that training chose is among those found, with the same pixels."""
+    for own, row, points, trained in zip(
+        found, table.itertuples(), landmark_array(table), faces, strict=True
+    ):
+        [place] = [k for k, other in enumerate(own.landmarks) if np.array_equal(other, points)]
+        np.testing.assert_array_equal(own.pixels[place], trained)
+        assert own.scores[place] == row.score
+        assert len(own.pixels) == row.faces_found
+
+
+def test_the_pixels_are_those_of_training(reader: FaceReader, tmp_path: Path) -> None:
+    paths = save_photos(tmp_path / "p", ("face",), ("dim",), ("face", "face", "face"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo("face", "face", size=(900, 700)).save(
+        tmp_path / "p" / "turned.jpg", exif=turned, quality=85
+    )
+    photo("face").convert("P").save(tmp_path / "p" / "palette.gif")
+    layer = photo("face").convert("RGBA")
+    layer.putalpha(200)
+    layer.save(tmp_path / "p" / "layer.webp", lossless=True)
+    paths += [tmp_path / "p" / name for name in ("turned.jpg", "palette.gif", "layer.webp")]
+
+    table, faces = trained_on(tmp_path / "p", paths, tmp_path / "work")
+    assert table["faces_found"].tolist()[:4] == [1, 1, 3, 2]
+    found = read(reader, paths)
+    assert_same_faces(found, table, faces)
+    assert found[3].size == (700, 900)
+    opened = [Image.open(path) for path in paths]
+    arrays = [np.asarray(load_image(path)) for path in paths]
+    for given in (opened, arrays):
+        assert_same_faces(read(reader, given), table, faces)
+
+
+@pytest.mark.real_data
+def test_the_pixels_are_those_of_training_on_real_photos(shared_data: Path, tmp_path: Path) -> None:
+    paths = sorted((shared_data / "fgnet" / "images").iterdir())[7::125]
+    table, faces = trained_on(paths[0].parent, paths, tmp_path, load_mtcnn)
+    assert len(paths) == 8
+    assert table["status"].isin(["detected", "retried"]).all()
+    reader = FaceReader(workers=1)
+    try:
+        assert_same_faces(read(reader, list(paths)), table, faces)
+    finally:
+        reader.close()
+
+
+def test_faces_come_from_left_to_right_with_boxes_of_the_photo(reader: FaceReader) -> None:
+    [found] = read(reader, [photo("face", "dim", "face", size=(960, 400))])
+    assert found.reason is None
+    assert found.size == (960, 400)
+    # The dim one is not bright enough for the attempt in which the others are seen.
+    expected = [(10, 20, 60, 90), (650, 20, 720, 130)]
+    np.testing.assert_allclose(found.boxes, expected, atol=960 / 240)
+    left, top, right, bottom = found.boxes.T[:, :, None]
+    x, y = found.landmarks.transpose(2, 0, 1)
+    assert ((left < x) & (x < right) & (top < y) & (y < bottom)).all()
+    assert found.pixels.shape == (2, 256, 256, 3)
+
+
+def test_a_photo_that_crashes_the_detector_takes_no_other_along(
+    reader: FaceReader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = [("face",), ("deadly",), (), ("faulty",), ("face", "face"), ("deadly",), ("dim",)]
+    paths = save_photos(tmp_path, *kinds)
+    found = list(reader.photos(paths))
+    assert [name for name, _ in found] == [str(path) for path in paths]
+    assert [len(own.pixels) for _, own in found] == [1, 0, 0, 0, 2, 0, 1]
+    reasons = [own.reason for _, own in found]
+    assert [reasons[place] for place in (0, 2, 4, 6)] == [None, photos.NO_FACE, None, None]
+    for place in (1, 3, 5):
+        assert str(reasons[place]).startswith(photos.FAILED)
+        assert not was_read(reasons[place])
+        assert found[place][1].size == (320, 200)
+        assert f"{place:02d}.png failed in detection" in caplog.text
+    assert "a detector's fault" in str(reasons[3])
+
+
+def test_photo_after_photo_that_fails_has_a_common_cause(
+    reader: FaceReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "MAX_CRASHES", 1)
+    apart = [photo("faulty"), photo("face"), photo("faulty")]
+    # Alone in their chunks, so that a good one lies between the bad.
+    monkeypatch.setattr(photos, "BATCH_SIZE", 1)
+    assert [own.reason is None for own in read(reader, apart)] == [False, True, False]
+    with pytest.raises(RuntimeError, match=r"2 photos failed in detection, image 1 the last"):
+        read(reader, [photo("faulty"), photo("faulty"), photo("face")])
+    assert read(reader, [photo("face")])[0].reason is None
+
+
+def test_workers_that_died_of_nothing_of_ours_are_replaced(reader: FaceReader) -> None:
+    assert read(reader, [photo("face")])[0].reason is None
+    assert reader._pool._started is not None
+    [worker] = (reader._pool._started[0]._processes or {}).values()
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    assert read(reader, [photo("face")])[0].reason is None
+
+
+def test_what_cannot_be_read_is_said(reader: FaceReader, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "empty.jpg").touch()
+    photo("face").save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    os.mkfifo(tmp_path / "pipe.jpg")
+    cut = Image.open(tmp_path / "cut.jpg")
+    names = ["text.jpg", "empty.jpg", "cut.jpg", "pipe.jpg", "", "none.jpg", "zero\0byte.jpg"]
+    found = read(reader, [*(tmp_path / name for name in names), cut, photo("face")])
+    expected = [
+        "no known image format",
+        "no known image format",
+        "truncated",
+        "neither a file nor a link",
+        "neither a file nor a link",
+        "no such file",
+        "null byte",
+        "truncated",
+    ]
+    for own, words in zip(found[:-1], expected, strict=True):
+        assert str(own.reason).startswith("unreadable: ")
+        assert words in str(own.reason)
+        assert not was_read(own.reason)
+        assert own.size == (0, 0)
+    assert found[-1].reason is None
+
+
+def test_a_relative_path_is_of_the_folder_that_is_current_when_it_is_given(
+    reader: FaceReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(reader, [photo("face")])
+    save_photos(tmp_path, ("face",))
+    monkeypatch.chdir(tmp_path)
+    [(name, found)] = reader.photos(["00.png"])
+    assert (name, found.reason) == ("00.png", None)
+
+
+def test_photos_are_taken_as_they_are_needed(reader: FaceReader) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Image.Image]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photo("face", size=(60, 60)) if taken % 2 else photo(size=(60, 60))
+
+    found = reader.photos(endless())
+    for number in range(5 * BATCH_SIZE):
+        name, own = next(found)
+        assert (name, len(own.pixels)) == (f"image {number}", 1 - number % 2)
+        assert taken - number <= 5 * BATCH_SIZE
+    found.close()
+    assert len(read(reader, [photo("face")])) == 1
+
+
+def test_large_images_travel_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MOST_PIXELS", 10_000)
+    images = [Image.new("RGB", (90, 90)) for _ in range(5)]
+    numbers = [[number for number, _ in chunk] for chunk in photos._chunks(enumerate(images))]
+    assert numbers == [[0, 1], [2, 3], [4]]
+
+
+def test_a_worker_that_holds_few_photos_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = save_photos(tmp_path, ("face",), (), ("face", "face"), ("dim",), ("face",))
+    items: list[Any] = [(number, path) for number, path in enumerate(paths)]
+    items.insert(2, (9, "unreadable: so it is"))
+    whole = photos._find_and_align(1.35, detectors.boxes, items)
+    monkeypatch.setattr(photos, "MOST_PIXELS", 320 * 200 * 2)
+    parts = photos._find_and_align(1.35, detectors.boxes, items)
+    assert [own.reason for own in whole] == [
+        None, photos.NO_FACE, "unreadable: so it is", None, None, None,
+    ]  # fmt: skip
+    for one, other in zip(whole, parts, strict=True):
+        assert one.reason == other.reason
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((20, 20, 3), np.float32),
+        np.zeros((20, 20, 4), np.uint8),
+        np.zeros((0, 20, 3), np.uint8),
+        np.zeros(20, np.uint8),
+    ],
+)
+def test_an_array_that_is_no_photo_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"image 1 is an array of type"):
+        list(FaceReader(load_detector=detectors.none).crops([np.zeros((9, 9), np.uint8), wrong]))
+
+
+def test_what_is_no_photo_at_all_is_refused() -> None:
+    with pytest.raises(TypeError, match="image 0 is int"):
+        list(FaceReader(load_detector=detectors.none).photos([5]))  # type: ignore[list-item]
+
+
+def test_ready_crops_are_taken_as_they_are(tmp_path: Path) -> None:
+    reader = FaceReader(load_detector=detectors.none)
+    whole = photo("face", size=(256, 256))
+    grey = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
+    large = photo("face", size=(512, 511))
+    large.save(tmp_path / "large.png")
+    given = [whole, grey, tmp_path / "large.png", photo(size=(300, 298)), tmp_path / "none.png"]
+    found = [own for _, own in reader.crops(given)]
+    np.testing.assert_array_equal(found[0].pixels[0], np.asarray(whole))
+    np.testing.assert_array_equal(found[1].pixels[0], np.stack([grey] * 3, axis=2))
+    resized = large.resize((256, 256), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(found[2].pixels[0], np.asarray(resized))
+    assert found[2].size == (512, 511)
+    assert [own.reason is None for own in found] == [True, True, True, False, False]
+    assert "300 x 298 pixels" in str(found[3].reason)
+    assert was_read(found[3].reason)
+    assert str(found[4].reason) == "unreadable: no such file or directory"
+    assert np.isnan(found[0].boxes).all()
+    assert np.isnan(found[0].landmarks).all()
+    assert np.isnan(found[0].scores).all()
+
+
+class TestListPhotos:
+    def test_folders_are_walked_and_photos_taken_as_they_are(self, tmp_path: Path) -> None:
+        for name in ("b.JPG", "a/z.png", "a/notes.txt", ".hidden.jpg", "a/.h/x.jpg", "odd.photo"):
+            (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "p" / name).touch()
+        (tmp_path / "p" / "a" / "again").symlink_to(tmp_path / "p")
+        (tmp_path / "p" / "a" / "self.jpg").symlink_to(tmp_path / "p" / "a" / "self.jpg")
+        folder = tmp_path / "p"
+        walked = [folder / "a/self.jpg", folder / "a/z.png", folder / "b.JPG"]
+        assert list_photos([folder]) == walked
+        odd = folder / "odd.photo"
+        assert list_photos([folder / "b.JPG", odd, folder]) == [folder / "b.JPG", odd, *walked[:2]]
+
+    def test_the_folder_of_drawn_copies_is_passed_over(self, tmp_path: Path) -> None:
+        save_photos(tmp_path / "p" / "drawn", ("face",))
+        [own] = save_photos(tmp_path / "p" / "own", ("face",))
+        copies = tmp_path / "p" / "drawn"
+        assert list_photos([tmp_path / "p"], copies) == [own]
+        assert list_photos([tmp_path / "p"]) == [copies / "00.png", own]
+        # Those who name it mean it, and one around the photos hides none of them.
+        assert list_photos([copies], copies) == [copies / "00.png"]
+        assert list_photos([tmp_path / "p" / "own"], tmp_path) == [own]
+
+    def test_a_missing_place_and_one_without_photos_are_errors(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"typo\.jpg: no such photo"):
+            list_photos([tmp_path / "typo.jpg"])
+        (tmp_path / "notes.txt").touch()
+        with pytest.raises(DataError, match=r"no photo in .*\.jpeg, \.jpg"):
+            list_photos([tmp_path])
+
+
+def test_no_reader_is_made_without_workers() -> None:
+    with pytest.raises(ValueError, match="at least one worker"):
+        FaceReader(workers=0)
+
+
+def test_a_detector_that_cannot_be_loaded_is_an_error() -> None:
+    reader = FaceReader(load_detector=detectors.none)
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="no detector is needed"):
+            read(reader, [photo("face")])
