@@ -163,8 +163,10 @@ class AgePage:
         )
         ui.html(_render("header", model=estimator.model, error=error_words(estimator.model.facts)))
         with ui.element("main"):
-            self._drop = ui.html(_render("drop"), sanitize=False).classes("age-drop-place")
-            self._drop.on("click", js_handler=f"() => runMethod({self._upload.id}, 'pickFiles', [])")
+            self._drop = ui.html(_render("drop"), sanitize=False)
+            self._drop.on(
+                "click", js_handler=f"() => runMethod({self._upload.id}, 'pickFiles', [])"
+            )
             self._says = ui.html(sanitize=False).props("role=status aria-live=polite")
             with ui.element("div").classes("age-columns") as self._columns:
                 self._faces = ui.html(sanitize=False).classes("age-faces")
@@ -172,10 +174,12 @@ class AgePage:
                     "change", self._chosen, js_handler="(e) => emit(Number(e.target.value))"
                 )
                 self._result = ui.html(sanitize=False).classes("age-result")
+            self._spoken = ui.label().classes("age-spoken").props("role=status")
             self._columns.set_visibility(False)
             with ui.element("details").classes("age-card"):
                 ui.html("The model's card", tag="summary")
-                ui.markdown(demoted(estimator.model.card))
+                # Names such as lambda_m hold no emphasis.
+                ui.markdown(demoted(estimator.model.card), extras=["tables", "code-friendly"])
         ui.run_javascript(_resource("app.js").replace("UPLOAD", str(self._upload.id)))
 
     async def _uploaded(self, arguments: events.UploadEventArguments) -> None:
@@ -203,7 +207,7 @@ class AgePage:
             self._photo = photo
             self._faces.set_content(faces_html(photo, image))
             self._columns.set_visibility(True)
-            self._drop.classes("age-small")
+            self._drop.classes("age-again")
             self._show(0, found)
             count = len(photo.faces)
             faces = "One face" if count == 1 else f"{count} faces, numbered from left to right,"
@@ -226,9 +230,8 @@ class AgePage:
     def _show(self, number: int, one: Maps) -> None:
         assert self._photo is not None  # noqa: S101 - a face is chosen of a photo
         model, face = self._estimator.model, self._photo.faces[number]
-        self._result.set_content(
-            result_html(face, one, model, number, len(self._photo.faces))
-        )
+        self._result.set_content(result_html(face, one, model, number, len(self._photo.faces)))
+        self._spoken.set_text(f"Face {number + 1}: {age_words(face.age)}")
 
     def _say(self, kind: str, words: str) -> None:
         self._says.set_content(_render("says", kind=kind, words=words))
@@ -236,7 +239,7 @@ class AgePage:
     def _fail(self, words: str) -> None:
         self._photo = None
         self._columns.set_visibility(False)
-        self._drop.classes(remove="age-small")
+        self._drop.classes(remove="age-again")
         self._say("problem", words)
 
 
@@ -355,9 +358,7 @@ def faces_html(photo: Photo, image: Image.Image) -> str:
     )
 
 
-def placement(
-    box: tuple[float, float, float, float], size: tuple[int, int]
-) -> dict[str, float]:
+def placement(box: tuple[float, float, float, float], size: tuple[int, int]) -> dict[str, float]:
     """Say where a box lies on its photo, in percent of width and height, cut at the edges.
 
     Args:

@@ -172,8 +172,8 @@ def single(face: npt.NDArray[np.uint8], one: Maps) -> Figure:
 
     Args:
         face: An aligned face, uint8 (S, S, 3).
-        one: Its map, (h, w), of `evaluation.gradcam.grad_cam`; nothing is laid over the face where
-            it is zero everywhere.
+        one: Its map, (h, w), of `evaluation.gradcam.grad_cam`; where it is zero everywhere nothing
+            is laid over the face, and there is no scale.
 
     Returns:
         A small figure, for a place of 300 to 500 pixels.
@@ -186,7 +186,8 @@ def single(face: npt.NDArray[np.uint8], one: Maps) -> Figure:
     axes.set_axis_off()
     left = 2 * _GAP + _PICTURE
     _lay_over(sheet.axes(left, _GAP, _PICTURE, _PICTURE), _grey(_crop(face)), large, top)
-    sheet.scale(left + _PICTURE + _GAP, _GAP, _PICTURE, top)
+    if large.any():
+        sheet.scale(left + _PICTURE + _GAP, _GAP, _PICTURE, top)
     return sheet.figure
 
 
