@@ -303,7 +303,7 @@ def expected() -> Photo:
 @pytest.fixture(scope="module")
 def two(page: Page) -> Path:
     path = page.folder / "two.png"
-    page_server.two_faces().save(path)
+    page_server.two_faces().save(path, compress_level=0)
     # So much that it would go through a temporary file, were it not kept in memory.
     assert path.stat().st_size > 2**20
     return path
