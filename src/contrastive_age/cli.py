@@ -1,4 +1,4 @@
-"""The project's commands: Kedro's own `run`, with several folds at once, `sweep` and `predict`.
+"""The project's commands: Kedro's own `run` with several folds at once, `sweep`, `predict`, `app`.
 
 Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
@@ -274,6 +274,40 @@ def save_mlflow_model(model: Path | None, output: Path) -> None:
         f"{output} written; serve it on this machine alone with: "
         f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
     )
+
+
+@cli.command(name="app", cls=Friendly)
+@MODEL
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=7860,
+    show_default=True,
+    help="Where the page listens, on 127.0.0.1 only.",
+)
+@click.option("--device", default="auto", show_default=True, help="Where the network computes.")
+def app_command(model: Path | None, port: int, device: str) -> None:
+    """Open a page for this machine: drop a photo, see its faces and their ages.
+
+    It takes the extra `app`. Control-C ends it.
+    """
+    from contrastive_age.prediction import find_model
+
+    try:
+        from contrastive_age import app
+    except ModuleNotFoundError as error:
+        if error.name != "nicegui":
+            raise
+        raise DataError(
+            "the page needs NiceGUI: python -m pip install 'contrastive-age[app]'"
+        ) from error
+    app.require_free(port)
+    chosen = find_model(model, Path.cwd())
+
+    from contrastive_age.inference.estimator import AgeEstimator
+
+    with AgeEstimator.load(chosen, device=device) as estimator:
+        app.serve(estimator, port)
 
 
 # Parsed and explained as `kedro run` does.

@@ -306,3 +306,34 @@ def test_figures_do_not_load_pyplot() -> None:
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_an_age_distribution_has_a_bar_an_age_and_its_intervals_above() -> None:
+    ages = np.arange(16, 78)
+    probabilities = np.exp(-((ages - 40) ** 2) / 50)
+    probabilities /= probabilities.sum()
+    intervals = {"80": (33.5, 46.5), "95": (27.0, math.inf)}
+    figure = figures.age_distribution(ages, probabilities, 40.2, intervals)
+    (axes,) = figure.axes
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx(probabilities)
+    centres = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+    assert centres == pytest.approx(ages)
+    mean, *marks = axes.get_lines()
+    assert list(mean.get_xdata()) == [40.2, 40.2]
+    spans = [list(mark.get_xdata()) for mark in marks if len(mark.get_xdata()) == 2]
+    assert spans == [[33.5, 46.5], [27.0, axes.get_xlim()[1]]]
+    heights = [mark.get_ydata()[0] for mark in marks if len(mark.get_xdata()) == 2]
+    assert probabilities.max() < heights[0] < heights[1] < axes.get_ylim()[1]
+    assert [text.get_text().strip() for text in axes.texts] == ["80%", "95%"]
+    assert marks[-1].get_marker() == ">"
+    assert png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("intervals", [{}, {"80": (0.0, 6.0)}, {"95": (0.0, 99.0)}])
+def test_all_of_an_age_distribution_lies_inside_its_figure(intervals: dict[str, Any]) -> None:
+    figure = figures.age_distribution(np.arange(70), np.full(70, 1 / 70), 2.5, intervals)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    for text in axes.texts:
+        assert text.get_window_extent().x0 >= axes.get_window_extent().x0
+    assert axes.get_xlim()[1] >= max([69.0, *(high for _, high in intervals.values())])

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import REGIONS, region_masks, region_mass
-from contrastive_age.reporting.heatmaps import mean_maps, side_by_side
+from contrastive_age.reporting.heatmaps import mean_maps, side_by_side, single
 
 AGES = np.array([5, 7, 22, 25, 29, 41, 42, 8])
 
@@ -148,3 +148,21 @@ def test_what_does_not_go_together_is_an_error(maps, faces):
         side_by_side(faces, {"mv": maps}, {"mv": AGES[:-1]}, AGES)
     with pytest.raises(ValueError, match="but predictions of"):
         side_by_side(faces, {"mv": maps}, {"ce": AGES}, AGES)
+
+
+def test_a_single_face_stands_beside_itself_under_its_map(maps, faces):
+    figure = single(faces[0], maps[0])
+    plain, under, scale = figure.axes
+    np.testing.assert_array_equal(
+        plain.get_images()[0].get_array()[2::4, 2::4], faces[0, 4:60, 4:60]
+    )
+    np.testing.assert_allclose(heat(under)[1], enlarged(maps[0]))
+    assert scale.get_ylabel() == "times a flat map"
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_an_empty_map_leaves_a_single_face_grey_and_without_a_scale(maps, faces):
+    figure = single(faces[7], maps[7])
+    assert len(figure.axes) == 2
+    over = figure.axes[1].get_images()[1]
+    assert over.cmap(over.norm(0))[3] == 0

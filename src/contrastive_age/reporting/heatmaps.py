@@ -167,6 +167,30 @@ def side_by_side(
     return sheet.figure
 
 
+def single(face: npt.NDArray[np.uint8], one: Maps) -> Figure:
+    """Show one face as the network sees it, and beside it in grey under its map.
+
+    Args:
+        face: An aligned face, uint8 (S, S, 3).
+        one: Its map, (h, w), of `evaluation.gradcam.grad_cam`; where it is zero everywhere nothing
+            is laid over the face, and there is no scale.
+
+    Returns:
+        A small figure, for a place of 300 to 500 pixels.
+    """
+    large = _enlarged(one)
+    top = max(_LEAST_TOP, float(large.max()))
+    sheet = _Sheet(3 * _GAP + 2 * _PICTURE + _SCALE, _PICTURE + 2 * _GAP)
+    axes = sheet.axes(_GAP, _GAP, _PICTURE, _PICTURE)
+    axes.imshow(_crop(face))
+    axes.set_axis_off()
+    left = 2 * _GAP + _PICTURE
+    _lay_over(sheet.axes(left, _GAP, _PICTURE, _PICTURE), _grey(_crop(face)), large, top)
+    if large.any():
+        sheet.scale(left + _PICTURE + _GAP, _GAP, _PICTURE, top)
+    return sheet.figure
+
+
 class _Sheet:
     """A white figure on which everything has its place in inches from the lower left corner."""
 
