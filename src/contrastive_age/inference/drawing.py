@@ -42,7 +42,8 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
 
     pen = ImageDraw.Draw(drawn)
     line = max(2, round(max(size) / 400))
-    font = ImageFont.load_default(max(14, round(max(size) / 45)))
+    # A label is some five times as wide as its font is high.
+    font = ImageFont.load_default(max(14, min(math.sqrt(math.prod(size)) / 36, size[0] / 10)))
     labels: list[_Box] = []
     for number, face in enumerate(photo.faces):
         colour = COLOURS[number % len(COLOURS)]

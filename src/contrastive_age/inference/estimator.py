@@ -207,7 +207,9 @@ class AgeEstimator:
         if not faces:
             raise ValueError("there is no face to explain")
         images = self._prepared(np.stack([face.pixels for face in faces]))
-        return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
+        # It hooks into the network, so that no other call may use it meanwhile.
+        with self._one_call:
+            return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
 
     def close(self) -> None:
         """End the detection workers; another photo would start them again."""

@@ -1,0 +1,24 @@
+"""The notebook on prediction runs from top to bottom, without a model or a run."""
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "predict.ipynb"
+
+
+def test_the_notebook_runs_and_is_committed_without_outputs(tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    (tmp_path / "conf").mkdir()
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}})
+    done = client.execute()
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "random weights over the ages" in text
+    assert "image 2" in text
+    assert any(
+        "no face found" in output.get("data", {}).get("text/plain", "") for output in outputs
+    )
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
