@@ -35,8 +35,8 @@ from contrastive_age.training.loop import choose_device
 LEVELS = ("80", "95")
 """The intervals that a table shows, by their level in percent."""
 
-BATCH_SIZE = 64
-"""Faces that the network sees at a time, and photos that wait for it at most."""
+BATCH_SIZE = 32
+"""Faces that the network sees at a time, and photos that wait for it, or are lost by Control-C."""
 
 
 @dataclass(frozen=True, eq=False)
