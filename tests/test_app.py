@@ -36,7 +36,7 @@ app = pytest.importorskip("contrastive_age.app", reason="the extra `app` is not 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 120
+PATIENCE = 240
 MADE = ("two.png", "text.jpg", "notes.txt", "dark.png")
 """What the tests themselves put beside the model."""
 
@@ -315,7 +315,7 @@ def test_a_dropped_photo_shows_its_faces_and_a_click_on_a_box_the_age(
     page.open()
     page.drop(two)
     page.until(lambda: page.find("#age-title").text == "Face 1 of 2", "the first face is shown")
-    assert "two.png" in page.find(".age-done").text
+    page.until(lambda: "two.png" in page.find(".age-done").text, "its faces are counted")
     boxes = page.all(".age-box")
     assert [box.text for box in boxes] == ["1", "2"]
 
@@ -374,7 +374,7 @@ def test_what_is_no_photo_of_a_face_is_said_and_the_next_photo_works(page: Page,
     assert not page.all(".age-columns")[0].is_displayed()
     page.choose(two)
     page.until(lambda: page.find("#age-title").text == "Face 1 of 2", "a face is shown")
-    assert not page.all(".age-problem")
+    page.until(lambda: not page.all(".age-problem"), "no problem is left")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
