@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrastive_age.model.network import AgeClasses, AgeNetwork
 from contrastive_age.protocols.overlap import DIGEST_BYTES, HASH_BYTES, Fingerprints
 
 CARD = "pretraining.card"
@@ -75,6 +76,33 @@ def read_pretrained(path: Path) -> Pretrained | None:
         pickle.UnpicklingError,
     ):
         return None
+
+
+def keep_known_ages(network: AgeNetwork, classes: AgeClasses, path: Path) -> int:
+    """Give a network the pretrained classifier's rows of all ages that both know.
+
+    Other classes give the linear layer another shape, so that it was drawn at random as a whole;
+    but a row is an age, and what the pretraining learned of it holds whatever its number is.
+
+    Args:
+        network: Changed in place; its backbone has the weights already.
+        classes: Of the network.
+        path: Of the weights.
+
+    Returns:
+        The number of ages that were kept; 0 for a file without a card.
+    """
+    pretrained = read_pretrained(path)
+    if pretrained is None:
+        return 0
+    found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    known = AgeClasses(pretrained.card["age_min"], pretrained.card["age_max"])
+    ages = np.intersect1d(classes.values.numpy(), known.values.numpy()).astype(np.int64)
+    theirs, ours = known.index(ages), classes.index(ages)
+    with torch.no_grad():
+        network.fc.weight[ours] = found["fc.weight"][theirs]
+        network.fc.bias[ours] = found["fc.bias"][theirs]
+    return len(ages)
 
 
 def _pretrained(found: Mapping[str, Tensor]) -> Pretrained:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from contrastive_age.model.network import AgeClasses, AgeNetwork
     from contrastive_age.triplets.index import TripletIndex
 
 logger = logging.getLogger(__name__)
@@ -193,7 +194,6 @@ def _train(
     made_by: str,
     label: str,
 ) -> Trained:
-    from contrastive_age.model.initialisation import load_initial_weights
     from contrastive_age.model.losses import LossWeights
     from contrastive_age.model.network import AgeClasses, AgeNetwork
     from contrastive_age.training import loop
@@ -202,10 +202,7 @@ def _train(
 
     classes = AgeClasses(setting.age_min, setting.age_max)
     network = AgeNetwork(classes)
-    weights = setting.model.weights
-    load_initial_weights(
-        network, weights if weights in NAMED_WEIGHTS else str(project_path(weights)), setting.seed
-    )
+    _start(network, classes, setting)
     device = loop.choose_device(computing.device)
     wanted = Acceleration(**computing.acceleration.model_dump())
     plan = resolve(wanted, device, images.nbytes, share=1 / computing.folds_at_once)
@@ -240,6 +237,22 @@ def _train(
         "model": state_digest(state),
     }
     return state, history
+
+
+def _start(network: "AgeNetwork", classes: "AgeClasses", setting: Learning) -> None:
+    """Give a network the weights that it starts from."""
+    from contrastive_age.inference.pretrained import keep_known_ages
+    from contrastive_age.model.initialisation import load_initial_weights
+
+    weights = setting.model.weights
+    if weights in NAMED_WEIGHTS:
+        load_initial_weights(network, weights, setting.seed)
+        return
+    path = project_path(weights)
+    load_initial_weights(network, str(path), setting.seed)
+    kept = keep_known_ages(network, classes, path)
+    if kept:
+        logger.info("Of the pretrained classifier, the weights of %d ages are kept", kept)
 
 
 def _finished(training_folder: Path, made_by: str) -> Trained | None:
