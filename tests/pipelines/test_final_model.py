@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import Project
-from contrastive_age.config import project_parameters
+from contrastive_age.config import ProjectConfigLoader, project_parameters
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.uncertainty import conformal_radii
 from contrastive_age.inference.artifact import load_model
@@ -134,8 +134,10 @@ PREDICTIONS = pd.DataFrame({"sample_id": ["a"], "age": [3]})
     ],
 )
 def test_errors_of_something_else_are_not_carried(
-    values: dict[str, Any], metrics: dict[str, Any], words: str
+    values: dict[str, Any], metrics: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The project's own parameters, whatever ran before in this process.
+    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
     setting = effective(project_parameters() | values, "synthetic_se")
     own = {"key": setting.key, "predictions": table_digest(PREDICTIONS)} | metrics
     with pytest.raises(DataError, match=words):
