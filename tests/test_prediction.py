@@ -72,7 +72,10 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
         tmp_path / "p", "--output=o/ages.csv", f"--draw={tmp_path / 'p' / 'drawn'}", "--workers=1"
     )
     assert done.exit_code == 0, done.output
-    assert "3 faces in 4 photos, 2 without a face; written to o/ages.csv" in done.stdout
+    assert (
+        "3 faces in 4 photos, 2 without a face, 1 of them unreadable; written to o/ages.csv"
+        in done.stdout
+    )
     assert "no face found" in done.stdout
     table = pd.read_csv("o/ages.csv")
     names = [first[0], first[0], first[1], second[0], tmp_path / "p" / "b" / "text.jpg"]
@@ -112,6 +115,21 @@ def test_ready_crops_and_a_long_table(predict: Command, tmp_path: Path) -> None:
     assert (rows[7]["face"], rows[7]["score"], rows[7]["left"]) == (0, None, None)
     assert rows[7]["high_95"] - rows[7]["low_95"] == pytest.approx(24.5, abs=1e-6)
     assert "give --output=FILE.csv" in predict(tmp_path / "p", "--aligned").stdout
+
+
+def test_copies_beside_their_photos_are_no_photos_the_next_time(
+    predict: Command, tmp_path: Path
+) -> None:
+    (path,) = crops(tmp_path / "p", 1)
+    path.rename(path.with_suffix(".png"))
+    for _ in range(2):
+        done = predict(tmp_path / "p", "--aligned", f"--draw={tmp_path / 'p'}")
+        assert done.exit_code == 0, done.output
+        assert "1 face in 1 photo, 0 without a face" in done.stdout
+        assert f"Photos in {tmp_path / 'p'}\n" in done.stdout
+    assert {own.name for own in (tmp_path / "p").iterdir()} == {"000.png", "000.png.jpg"}
+    refused = predict(tmp_path / "p" / "000.png.jpg", "--aligned", f"--draw={tmp_path / 'p'}")
+    assert "drawn copies; name the photos themselves" in refused.output
 
 
 def test_the_only_model_of_the_project_is_taken(
@@ -167,7 +185,7 @@ def test_when_no_photo_can_be_read_the_exit_status_says_so(
         path.write_text("no image")
     done = predict(*paths, "--aligned", "--output=ages.csv")
     assert done.exit_code == 1
-    assert "0 faces in 2 photos, 2 without a face" in done.stdout
+    assert "0 faces in 2 photos, 2 without a face, 2 of them unreadable" in done.stdout
     assert len(pd.read_csv("ages.csv")) == 2
     photo(size=(90, 60)).save(tmp_path / "c.jpg")  # no face, but read
     assert predict(*paths, tmp_path / "c.jpg", "--aligned").exit_code == 0
@@ -192,7 +210,7 @@ def test_what_is_done_is_kept_when_control_c_is_pressed(
     monkeypatch.setattr(AgeEstimator, "stream", stopping_after(3, KeyboardInterrupt()))
     done = predict(tmp_path / "p", "--aligned", "--output=ages.csv")
     assert done.exit_code == cli.INTERRUPTED
-    assert "Interrupted after 3 photos; they are kept." in done.stderr
+    assert "Interrupted after 3 photos; what is done is kept." in done.stderr
     assert len(pd.read_csv("ages.csv")) == 3
     assert "3 faces in 3 photos" in done.stdout
 

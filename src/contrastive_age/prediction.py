@@ -85,6 +85,8 @@ def predict(
         check_output(output)
     chosen = find_model(model, project)
     photos = list_photos(places, draw)
+    if draw is not None:
+        photos = _without_copies(photos, draw)
     copies = {} if draw is None else place_copies(photos, draw)
 
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
@@ -177,6 +179,19 @@ def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return copies
 
 
+def _without_copies(photos: Sequence[Path], folder: Path) -> list[Path]:
+    """Leave earlier copies out, where they lie among the photos."""
+    inside = folder.resolve()
+    kept = [
+        photo
+        for photo in photos
+        if not (photo.resolve().is_relative_to(inside) and _drawn_here(photo))
+    ]
+    if not kept:
+        raise DataError(f"all {len(photos)} photos are drawn copies; name the photos themselves")
+    return kept
+
+
 def _drawn_here(path: Path) -> bool:
     from PIL import Image
 
@@ -210,17 +225,23 @@ def _told(done: Done, output: Path | None) -> Iterator[None]:
         # Impatience must not keep the results back.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         done.interrupted = True
-        click.echo(f"\nInterrupted after {done.photos} photos; they are kept.", err=True)
+        click.echo(f"\nInterrupted {_so_far(done)}", err=True)
         try:
             _tell(done, output)
         finally:
             signal.signal(signal.SIGINT, before)
     except Exception:
-        click.echo(f"\nFailed after {done.photos} photos; they are kept.", err=True)
+        click.echo(f"\nFailed {_so_far(done)}", err=True)
         _tell(done, output)
         raise
     else:
         _tell(done, output)
+
+
+def _so_far(done: Done) -> str:
+    if not done.photos:
+        return "before the first photo was done."
+    return f"after {_count(done.photos, 'photo')}; what is done is kept."
 
 
 def _tell(done: Done, output: Path | None) -> None:
@@ -260,6 +281,10 @@ def print_table(table: "pd.DataFrame", photos: int, output: Path | None = None) 
     from rich.console import Console
     from rich.table import Table
 
+    from contrastive_age.inference.photos import was_read
+
+    head = table.head(MOST_ROWS)
+    base = os.path.commonpath([Path(name).absolute().parent for name in head["file"]])
     shown = Table()
     shown.add_column("file", overflow="fold")
     for column in ("face", "age", "80%", "95%", "score"):
@@ -267,13 +292,20 @@ def print_table(table: "pd.DataFrame", photos: int, output: Path | None = None) 
     reasons = table["reason"].notna().any()
     if reasons:
         shown.add_column("reason", overflow="fold")
-    for row in table.head(MOST_ROWS).to_dict("records"):
+    for row in head.to_dict("records"):
+        row["file"] = os.path.relpath(Path(row["file"]).absolute(), base)
         shown.add_row(*_cells(row)[: 7 if reasons else 6])
     terminal = Console()
+    terminal.print(f"Photos in {base}", highlight=False, soft_wrap=True, markup=False)
     terminal.print(shown)
     faces = int((table["face"] >= 0).sum())
-    without = int((table["face"] < 0).sum())
-    summary = f"{_count(faces, 'face')} in {_count(photos, 'photo')}, {without} without a face"
+    reasons_given = table.loc[table["face"] < 0, "reason"]
+    unread = sum(not was_read(reason) for reason in reasons_given)
+    summary = (
+        f"{_count(faces, 'face')} in {_count(photos, 'photo')}, {len(reasons_given)} without a face"
+    )
+    if unread:
+        summary += f", {unread} of them unreadable"
     if len(table) > MOST_ROWS:
         rest = f"all are in {output}" if output else "give --output=FILE.csv for all of them"
         summary += f"; {_count(len(table) - MOST_ROWS, 'more row')} not shown, {rest}"
