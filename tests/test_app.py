@@ -36,7 +36,7 @@ app = pytest.importorskip("contrastive_age.app", reason="the extra `app` is not 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 240
+PATIENCE = 90
 MADE = ("two.png", "text.jpg", "notes.txt", "dark.png")
 """What the tests themselves put beside the model."""
 
@@ -217,6 +217,8 @@ class Page:
     def open(self) -> None:
         self.resize(1280, 900)
         self.browser.get(self.address)
+        ready = "return document.body.dataset.ready"
+        self.until(lambda: self.browser.execute_script(ready) == "yes", "photos can be dropped")
         self.until(lambda: self.find(".age-drop").is_displayed(), "the page opens")
 
     def drop(self, path: Path) -> None:

@@ -51,7 +51,11 @@ def _in_store(finished: Project, root: Path, store: str) -> Project:
     (environment / "parameters.yml").write_text(yaml.safe_dump(TINY))
     shutil.copytree(finished.root / "data" / "03_primary", root / "data" / "03_primary")
     bucket = _bucket()
-    for made in ("02_intermediate/synthetic/samples", "05_model_input/synthetic_se/folds"):
+    for made in (
+        "02_intermediate/synthetic/samples",
+        "02_intermediate/synthetic/files",
+        "05_model_input/synthetic_se/folds",
+    ):
         bucket.put_file(str(finished.one(f"{made}.parquet")), f"{store}/{made}.parquet")
     return project
 

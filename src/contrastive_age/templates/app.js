@@ -24,3 +24,6 @@ document.addEventListener("change", (event) => {
     .querySelectorAll(".age-box")
     .forEach((box) => box.classList.toggle("age-on", box.htmlFor === event.target.id));
 });
+
+// From now on a photo can be dropped; before, the browser would open it itself.
+document.body.dataset.ready = "yes";
