@@ -4,6 +4,7 @@ Errors that a user can mend are said in one line, and so is how to go on after C
 """
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -195,9 +196,14 @@ MODEL = click.option(
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Processes that find faces.",
+    default=min(os.cpu_count() or 1, 8),
+    show_default="one a core, at most 8",
+    help="Threads that find faces.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(min=1),
+    help="Pixels from which every face is looked for; else 24, or 1/60 of a photo's longer side.",
 )
 @click.option("--device", default="auto", show_default=True, help="Where the network computes.")
 def predict(
@@ -207,6 +213,7 @@ def predict(
     output: Path | None,
     draw: Path | None,
     workers: int,
+    min_face: float | None,
     device: str,
 ) -> None:
     """Estimate the age of every face in photos and folders of photos.
@@ -224,6 +231,7 @@ def predict(
         output=output,
         draw=draw,
         workers=workers,
+        min_face=min_face,
         device=device,
     )
     if done.interrupted:
@@ -306,8 +314,7 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     from contrastive_age.inference.estimator import AgeEstimator
 
-    with AgeEstimator.load(chosen, device=device) as estimator:
-        app.serve(estimator, port)
+    app.serve(AgeEstimator.load(chosen, device=device), port)
 
 
 # Parsed and explained as `kedro run` does.

@@ -1,8 +1,10 @@
 """Photos to landmarks to aligned faces."""
 
+import functools
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +12,10 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
-from contrastive_age.faces.detection import detect_landmarks
+from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.landmarks import TABLE_COLUMNS, audit_landmarks, detect_landmarks
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Alignment, Detection, Source
+from contrastive_age.params import Alignment, Computing, Detection, Source
 from contrastive_age.pipelines.ingestion.nodes import photo_folder
 from contrastive_age.sources import fgnet
 
@@ -27,7 +30,8 @@ def detect(
     files: pd.DataFrame,
     alignment_folder: Path,
     detection: Detection,
-) -> pd.DataFrame:
+    computing: Computing,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Find the landmarks of every sample.
 
     Args:
@@ -35,25 +39,37 @@ def detect(
         samples: The source's samples.
         files: The source's files with their digests.
         alignment_folder: Where findings are kept, so that only new photos are looked at.
-        detection: The number of workers.
+        detection: The smallest face that is looked for, and the number of threads.
+        computing: The device.
 
     Returns:
-        The landmarks, in the order of the samples.
+        The landmarks, in the order of the samples, and what is remarkable about them.
     """
-    workers = detection.workers or min(os.cpu_count() or 1, MOST_WORKERS)
-    landmarks = detect_landmarks(
+    found = detect_landmarks(
         photo_folder(source),
         _with_digests(samples, files),
         work_folder=alignment_folder,
+        load_detector=functools.partial(_load_detector, computing.device),
+        min_face=detection.min_face,
         annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
-        workers=workers,
+        workers=detection.workers or min(os.cpu_count() or 1, MOST_WORKERS),
     )
+    landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
     landmarks.attrs["fingerprint"] = fingerprint(
         samples.attrs.get("fingerprint"), _hash_rows(landmarks)
     )
-    counts = landmarks["status"].value_counts()
-    logger.info("%s: %s", source.name, ", ".join(f"{n} {name}" for name, n in counts.items()))
-    return landmarks
+    kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
+    counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
+    logger.info("%s: %s", source.name, ", ".join(counts))
+    return landmarks, report
+
+
+def _load_detector(device: str) -> Detector:
+    # torch is imported only where there is something to find.
+    from contrastive_age.faces.mtcnn import load_mtcnn
+    from contrastive_age.training.loop import choose_device
+
+    return load_mtcnn(str(choose_device(device)))
 
 
 def align(
