@@ -3,11 +3,13 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.detection import detect_landmarks
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
 
+WRITTEN = ("landmarks.parquet", "faces.npy")
+"""The files of the alignment folder that later stages read."""
+
 
 def detect(
     source: Source,
@@ -28,7 +33,7 @@ def detect(
     alignment_folder: Path,
     detection: Detection,
 ) -> pd.DataFrame:
-    """Find the landmarks of every sample.
+    """Find the landmarks of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
@@ -39,7 +44,14 @@ def detect(
 
     Returns:
         The landmarks, in the order of the samples.
+
+    Raises:
+        DataError: Photos are missing, or what was packed is of other samples or damaged.
     """
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(samples=samples.attrs.get("fingerprint"))
+        return pd.read_parquet(kept.checked(WRITTEN[0]))
     workers = detection.workers or min(os.cpu_count() or 1, MOST_WORKERS)
     landmarks = detect_landmarks(
         photo_folder(source),
@@ -48,9 +60,7 @@ def detect(
         annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
         workers=workers,
     )
-    landmarks.attrs["fingerprint"] = fingerprint(
-        samples.attrs.get("fingerprint"), _hash_rows(landmarks)
-    )
+    landmarks.attrs["fingerprint"] = landmarks_fingerprint(samples, landmarks)
     counts = landmarks["status"].value_counts()
     logger.info("%s: %s", source.name, ", ".join(f"{n} {name}" for name, n in counts.items()))
     return landmarks
@@ -64,7 +74,7 @@ def align(
     alignment_folder: Path,
     alignment: Alignment,
 ) -> Path:
-    """Write the aligned face of every sample.
+    """Write the aligned face of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
@@ -78,11 +88,16 @@ def align(
         The file of the array.
 
     Raises:
-        DataError: The landmarks are those of other samples, or the disk is too small.
+        DataError: The landmarks are those of other samples, or the disk is too small. Or what was
+            packed is not what is asked for, or damaged.
     """
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(**asked_for(samples, alignment))
+        return kept.checked(WRITTEN[1])
     if not landmarks["sample_id"].equals(samples["sample_id"]):
         raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
-    table = _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
+    table = _to_align(samples, files, landmarks)
     report = store.build_faces(
         photo_folder(source),
         table,
@@ -92,6 +107,28 @@ def align(
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path
+
+
+def asked_for(samples: pd.DataFrame, alignment: Alignment) -> dict[str, Any]:
+    """What decides the aligned faces: the samples, which name their photos, and the parameters."""
+    return {"samples": samples.attrs.get("fingerprint"), **alignment.model_dump()}
+
+
+def landmarks_fingerprint(samples: pd.DataFrame, landmarks: pd.DataFrame) -> str:
+    """Name landmarks and the samples that they are of."""
+    return fingerprint(samples.attrs.get("fingerprint"), _hash_rows(landmarks))
+
+
+def are_aligned(
+    samples: pd.DataFrame,
+    files: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    alignment_folder: Path,
+    alignment: Alignment,
+) -> bool:
+    """Whether all faces of the samples are on disk, as `align` would write them."""
+    table = _to_align(samples, files, landmarks)
+    return store.are_built(table, alignment_folder, coverage=alignment.coverage)
 
 
 def rows_of(
@@ -120,6 +157,10 @@ def rows_of(
             f"{unknown[0]}; run the splitting again"
         )
     return np.asarray(rows, dtype=np.int64)
+
+
+def _to_align(samples: pd.DataFrame, files: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
+    return _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
 
 
 def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
