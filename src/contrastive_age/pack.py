@@ -35,7 +35,7 @@ from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.project_files import project_files
-from contrastive_age.provenance import code_digest, weights_digest
+from contrastive_age.provenance import weights_digest
 from contrastive_age.sweep import Place
 from contrastive_age.wheels import Machine, download
 
@@ -313,11 +313,10 @@ def _pack_files(
 
 
 def _versions() -> dict[str, str]:
-    root = Path(__file__).parent
     found = {
         "date": f"{datetime.now():%Y-%m-%d}",
         "contrastive-age": __version__,
-        "code": code_digest([root / package for package in ("faces", "protocols", "sources")]),
+        "code": packed.code(),
     }
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):

@@ -9,6 +9,7 @@ versions of the libraries, so they are known by what they say and not by their b
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.params import Strict
+from contrastive_age.provenance import code_digest
 
 NAME = "packed.json"
 
@@ -87,9 +89,21 @@ class Packed:
             raise DataError(f"{path} is not the file that was packed: {AGAIN}")
         return path
 
+    @property
+    def other_code(self) -> bool:
+        """Whether the code that makes such files has changed since."""
+        return self.record.packed.get("code") != code()
+
     def forget(self) -> None:
         """Remove the record: the files are going to be made here."""
         (self.folder / NAME).unlink(missing_ok=True)
+
+
+@cache
+def code() -> str:
+    """Name the code that makes samples, faces and folds."""
+    root = Path(__file__).parent
+    return code_digest([root / package for package in ("faces", "protocols", "sources")])
 
 
 def read(folder: Path) -> Packed | None:

@@ -103,33 +103,35 @@ def _names(have: Path | None) -> set[str]:
 
 
 def _collect(needed: Iterable[Requirement], machine: Machine, found: dict[str, str]) -> None:
-    """Add requirements and all that they need, each once, pinned to what is installed here."""
+    """Add requirements and all that they need, each once, pinned to what is installed here.
+
+    Extras are left out: those of kedro-datasets bring clients of databases, and what this project
+    uses of them it names itself.
+    """
     for own in needed:
         name = canonicalize_name(own.name)
-        key = f"{name}[{','.join(sorted(own.extras))}]" if own.extras else name
-        if key in found or name in NOT_NEEDED | OF_THE_DEVICE:
+        if name in found or name in NOT_NEEDED | OF_THE_DEVICE:
             continue
         try:
             installed = distribution(name)
-        except PackageNotFoundError:  # this Python does not need it
-            found[key] = f"{name}{own.specifier}"
+        except PackageNotFoundError:  # the Python of this machine does not need it
+            found[name] = f"{name}{own.specifier}"
             continue
-        found[name] = found[key] = f"{name}=={installed.version}"
+        found[name] = f"{name}=={installed.version}"
         further = map(Requirement, installed.requires or [])
-        _collect((r for r in further if _applies(r, own.extras, machine)), machine, found)
+        _collect((own for own in further if _applies(own, machine)), machine, found)
 
 
-def _applies(requirement: Requirement, extras: set[str], machine: Machine) -> bool:
-    if requirement.marker is None:
-        return True
+def _applies(requirement: Requirement, machine: Machine) -> bool:
     there = {
         "python_version": machine.python,
         "python_full_version": f"{machine.python}.0",
         "sys_platform": "linux",
         "platform_system": "Linux",
         "platform_machine": machine.processor,
+        "extra": "",
     }
-    return any(requirement.marker.evaluate({**there, "extra": extra}) for extra in extras or {""})
+    return requirement.marker is None or requirement.marker.evaluate(there)
 
 
 def _pip(command: str, arguments: list[str], folder: Path) -> None:

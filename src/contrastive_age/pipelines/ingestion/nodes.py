@@ -107,9 +107,10 @@ def _keep(source: Source, kept: packed.Packed) -> Ingested:
     kept.require(**asked_for(source))
     samples, files, report = map(kept.checked, WRITTEN)
     logger.info(
-        "%s came in a pack of %s; its photos are not looked for",
+        "%s came in a pack of %s%s; its photos are not looked for",
         source.name,
         kept.record.packed["date"],
+        ", made by other code than this" if kept.other_code else "",
     )
     document = json.loads(report.read_text(encoding="utf-8"))
     return pd.read_parquet(samples), pd.read_parquet(files), document
