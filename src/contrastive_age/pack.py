@@ -292,7 +292,7 @@ def _pack_files(
 ) -> None:
     """Copy the files of a folder, and record them.
 
-    What came in a pack itself is checked, and keeps the versions it came with.
+    What came in a pack itself is checked, and keeps its record.
     """
     digests = {}
     for entry in entries:
@@ -307,8 +307,9 @@ def _pack_files(
     if before is not None and not before.asks_otherwise(**asked_for):
         for name in digests:
             before.checked(name)
-    versions = before.record.packed if before is not None else _versions()
-    record = packed.Record(packed=versions, counts=counts, asked_for=asked_for, digests=digests)
+        packed.write(target, before.record)
+        return
+    record = packed.Record(packed=_versions(), counts=counts, asked_for=asked_for, digests=digests)
     packed.write(target, record)
 
 
@@ -393,7 +394,7 @@ def _commands(project: _Project, weights: Mapping[str, str], staged: Path) -> li
     given = {name: value for name, value in project.given.items() if name != "raw_root"}
     model = given.pop("model", {})
     for pipeline, start in weights.items():
-        own = {**model, "weights": start} if PurePosixPath(start).suffix else model
+        own = {**model, "weights": start} if start not in NAMED_WEIGHTS else model
         commands.append(f"python3 -m {project.command(pipeline, given={**given, 'model': own})}")
     return commands
 
