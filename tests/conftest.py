@@ -57,6 +57,7 @@ class Project:
     """A copy of this project's configuration in a folder of its own, over the same code."""
 
     root: Path
+    code: Path = ROOT / "src"
 
     def kedro(
         self, *arguments: str, check: bool = True, tracking_uri: str = ""
@@ -66,7 +67,7 @@ class Project:
         environment = os.environ | {
             "COLUMNS": "200",
             "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": str(self.code),
         }
         environment["MLFLOW_TRACKING_URI"] = tracking_uri
         done = subprocess.run(

@@ -1,6 +1,7 @@
 """Photos to landmarks to aligned faces."""
 
 import functools
+import json
 import logging
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.detection import Detector
@@ -23,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
 
+WRITTEN = ("landmarks.parquet", "audit.json", "faces.npy")
+"""The files of the alignment folder that later stages read."""
+
 
 def detect(
     source: Source,
@@ -32,7 +37,7 @@ def detect(
     detection: Detection,
     computing: Computing,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Find the landmarks of every sample.
+    """Find the landmarks of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
@@ -44,7 +49,15 @@ def detect(
 
     Returns:
         The landmarks, in the order of the samples, and what is remarkable about them.
+
+    Raises:
+        DataError: Photos are missing, or what was packed is of other samples or damaged.
     """
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(samples=samples.attrs.get("fingerprint"))
+        landmarks, report = map(kept.checked, WRITTEN[:2])
+        return pd.read_parquet(landmarks), json.loads(report.read_text(encoding="utf-8"))
     found = detect_landmarks(
         photo_folder(source),
         _with_digests(samples, files),
@@ -55,9 +68,7 @@ def detect(
         workers=detection.workers or min(os.cpu_count() or 1, MOST_WORKERS),
     )
     landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
-    landmarks.attrs["fingerprint"] = fingerprint(
-        samples.attrs.get("fingerprint"), _hash_rows(landmarks)
-    )
+    landmarks.attrs["fingerprint"] = landmarks_fingerprint(samples, landmarks)
     kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
     counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
     logger.info("%s: %s", source.name, ", ".join(counts))
@@ -80,7 +91,7 @@ def align(
     alignment_folder: Path,
     alignment: Alignment,
 ) -> Path:
-    """Write the aligned face of every sample.
+    """Write the aligned face of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
@@ -94,11 +105,16 @@ def align(
         The file of the array.
 
     Raises:
-        DataError: The landmarks are those of other samples, or the disk is too small.
+        DataError: The landmarks are those of other samples, or the disk is too small. Or what was
+            packed is not what is asked for, or damaged.
     """
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(**asked_for(samples, alignment))
+        return kept.checked(WRITTEN[2])
     if not landmarks["sample_id"].equals(samples["sample_id"]):
         raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
-    table = _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
+    table = _to_align(samples, files, landmarks)
     report = store.build_faces(
         photo_folder(source),
         table,
@@ -108,6 +124,28 @@ def align(
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path
+
+
+def asked_for(samples: pd.DataFrame, alignment: Alignment) -> dict[str, Any]:
+    """What decides the aligned faces: the samples, which name their photos, and the parameters."""
+    return {"samples": samples.attrs.get("fingerprint"), **alignment.model_dump()}
+
+
+def landmarks_fingerprint(samples: pd.DataFrame, landmarks: pd.DataFrame) -> str:
+    """Name landmarks and the samples that they are of."""
+    return fingerprint(samples.attrs.get("fingerprint"), _hash_rows(landmarks))
+
+
+def are_aligned(
+    samples: pd.DataFrame,
+    files: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    alignment_folder: Path,
+    alignment: Alignment,
+) -> bool:
+    """Whether all faces of the samples are on disk, as `align` would write them."""
+    table = _to_align(samples, files, landmarks)
+    return store.are_built(table, alignment_folder, coverage=alignment.coverage)
 
 
 def rows_of(
@@ -136,6 +174,10 @@ def rows_of(
             f"{unknown[0]}; run the splitting again"
         )
     return np.asarray(rows, dtype=np.int64)
+
+
+def _to_align(samples: pd.DataFrame, files: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
+    return _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
 
 
 def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
