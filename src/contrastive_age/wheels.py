@@ -17,7 +17,7 @@ from contrastive_age.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-NOT_NEEDED = frozenset({"kedro-viz", "mtcnn", "tensorflow"})
+NOT_NEEDED = frozenset({"kedro-viz", "mtcnn"})
 """Nothing is drawn there, and no face is looked for."""
 
 OF_THE_DEVICE = frozenset({"torch", "torchvision"})

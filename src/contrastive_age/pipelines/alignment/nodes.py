@@ -56,8 +56,8 @@ def detect(
     kept = packed.read(alignment_folder)
     if kept is not None:
         kept.require(samples=samples.attrs.get("fingerprint"))
-        landmarks, report = map(kept.checked, WRITTEN[:2])
-        return pd.read_parquet(landmarks), json.loads(report.read_text(encoding="utf-8"))
+        table, audit = map(kept.checked, WRITTEN[:2])
+        return pd.read_parquet(table), json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(
         photo_folder(source),
         _with_digests(samples, files),
