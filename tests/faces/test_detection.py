@@ -1,176 +1,66 @@
-"""Detection: the logic with a fake detector, the pool with real processes, and the real MTCNN."""
+"""Finding faces: which looks are taken, where on the photo it is, several at a time."""
 
-import hashlib
+import itertools
 import math
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Never
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from scipy.ndimage import minimum_filter
 
-from contrastive_age.errors import DataError
 from contrastive_age.faces import detection
-from contrastive_age.faces.alignment import (
-    LANDMARK_COLUMNS,
-    align,
-    estimate_similarity,
-    five_point_template,
-    landmark_array,
-    usable_landmarks,
-)
 from contrastive_age.faces.detection import (
-    ATTEMPTS,
     BATCH_SIZE,
-    Canvas,
-    DetectionCache,
+    COARSE_FACE,
+    FINE,
+    FIRST,
+    LAST,
+    MOST_FAILURES,
+    RECOUNTS,
+    RIVAL,
+    SURE,
+    Canvases,
     Faces,
-    Finding,
+    Finder,
+    Look,
     Thresholds,
     choose_face,
-    detect_landmarks,
-    fallback_landmarks,
-    find_faces,
+    found_in,
+    least_face,
+    on_threads,
+    too_many_failures,
 )
+from contrastive_age.faces.mtcnn import load_mtcnn
+from contrastive_age.sources.drawing import draw_face
+from faces.scenes import Boxes, Call, draw, face
 
-FAKE = '''
-"""Stands for MTCNN: a bright red box is a face, a dim one a face at low thresholds."""
-
-import os
-from pathlib import Path
-
-import numpy as np
-
-
-def detect(canvases, thresholds):
-    with Path(os.environ["FAKE_LOG"]).open("a") as log:
-        log.write("canvas\\n" * len(canvases))
-    return [faces_on(canvas.astype(int), thresholds) for canvas in canvases]
-
-
-def faces_on(canvas, thresholds):
-    red, green, blue = canvas.transpose(2, 0, 1)
-    if (green > 200).any():
-        os.kill(os.getpid(), 9)
-    if (blue > 200).any():
-        raise ArithmeticError("a detector's fault")
-    rows, columns = np.nonzero(red > 100)
-    least = red.max() / 255
-    if len(rows) == 0 or least < thresholds[2]:
-        return np.empty((0, 15))
-    left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-    points = points * (right - left, bottom - top) + (left, top) - 0.5
-    return np.array([[left, top, right, bottom, least, *points.ravel()]])
-
-
-def load():
-    return detect
-
-
-def fail_to_load():
-    raise ModuleNotFoundError("No module named 'mtcnn'")
-
-
-def die_on_load():
-    os._exit(3)
-'''
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module that workers can import, too; it counts the canvases it sees."""
-    folder = tmp_path / "modules"
-    folder.mkdir()
-    (folder / "fake_detector.py").write_text(FAKE)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "canvases"))
-    monkeypatch.delitem(sys.modules, "fake_detector", raising=False)
-    import fake_detector  # type: ignore[import-not-found]
-
-    return fake_detector
-
-
-@pytest.fixture
-def canvases_seen(tmp_path: Path) -> Callable[[], int]:
-    """Give the number of canvases that the fake saw since the last call."""
-
-    def count() -> int:
-        log = tmp_path / "canvases"
-        seen = len(log.read_text().splitlines()) if log.exists() else 0
-        log.unlink(missing_ok=True)
-        return seen
-
-    return count
-
-
-BOX = (20, 30, 60, 80)
-COLOURS = {
-    "face": (255, 0, 0),
-    "dim": (170, 0, 0),
-    "empty": (0, 0, 0),
-    "deadly": (0, 255, 0),
-    "faulty": (0, 0, 255),
-}
-
-
-def draw(kind: str, shade: int = 0) -> Image.Image:
-    """A photo of 120x100 pixels with a box; the shade makes another photo of it."""
-    image = Image.new("RGB", (120, 100), (shade, shade, shade))
-    image.paste(COLOURS[kind], BOX)
-    return image
-
-
-def make_files(folder: Path, kinds: list[str]) -> pd.DataFrame:
-    folder.mkdir(exist_ok=True)
-    rows = []
-    for index, kind in enumerate(kinds):
-        path = folder / f"{index:02d}.png"
-        if kind == "text":
-            path.write_text(f"no image {index}")
-        else:
-            draw(kind, index).save(path)
-        rows.append((path.stem, path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
-    return pd.DataFrame(rows, columns=["sample_id", "path", "digest"])
-
-
-def box_points() -> npt.NDArray[np.float64]:
-    left, top, right, bottom = BOX
-    points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-    return points * (right - left, bottom - top) + (left, top) - 0.5
-
-
-def face_row(
-    left: float, top: float, right: float, bottom: float, score: float = 1.0
-) -> list[float]:
-    return [left, top, right, bottom, score, *range(10)]
+TURNS = range(4)
 
 
 class TestChooseFace:
     def test_of_one(self) -> None:
-        assert choose_face(np.array([face_row(0, 0, 5, 5)]), (100, 100)) == 0
+        assert choose_face(np.array([face(0, 0, 5, 5)]), (100, 100)) == 0
 
     def test_the_larger_of_equally_central(self) -> None:
-        faces = np.array([face_row(40, 40, 60, 60), face_row(35, 35, 65, 65)])
+        faces = np.array([face(40, 40, 60, 60), face(35, 35, 65, 65)])
         assert choose_face(faces, (100, 100)) == 1
 
     def test_the_more_central_of_equally_large(self) -> None:
-        faces = np.array([face_row(0, 0, 20, 20), face_row(60, 40, 80, 60)])
+        faces = np.array([face(0, 0, 20, 20), face(60, 40, 80, 60)])
         assert choose_face(faces, (100, 100)) == 1
 
     def test_a_large_face_beats_a_tiny_central_one(self) -> None:
-        faces = np.array([face_row(48, 48, 52, 52), face_row(5, 20, 55, 80)])
+        faces = np.array([face(48, 48, 52, 52), face(5, 20, 55, 80)])
         assert choose_face(faces, (100, 100)) == 1
 
     def test_a_sure_face_beats_a_doubtful_box(self) -> None:
-        faces = np.array([face_row(40, 40, 60, 60, 0.6), face_row(40, 41, 60, 59, 1.0)])
+        faces = np.array([face(40, 40, 60, 60, 0.6), face(40, 41, 60, 59, 1.0)])
         assert choose_face(faces, (100, 100)) == 1
 
     def test_against_the_formula(self) -> None:
@@ -187,420 +77,610 @@ class TestChooseFace:
             assert choose_face(faces, (160, 100)) == weights.index(max(weights))
 
 
-class TestFindFaces:
-    @pytest.mark.parametrize("size", [(120, 100), (90, 200), (240, 240), (1000, 611)])
-    def test_landmarks_are_in_pixels_of_the_photo(self, fake: Any, size: tuple[int, int]) -> None:
-        image = draw("face").resize(size, Image.Resampling.NEAREST)
-        [found] = find_faces([image], fake.detect)
-        scale = np.divide(size, (120, 100))
-        expected = (box_points() + 0.5) * scale - 0.5
-        assert (found.status, found.width, found.height) == ("detected", *size)
-        assert found.faces_found == 1
-        tolerance = 2 * max(size) / 240
-        np.testing.assert_allclose(np.reshape(found.landmarks, (5, 2)), expected, atol=tolerance)
-
-    def test_statuses(self, fake: Any) -> None:
-        kinds = ["empty", "face", "dim", "face", "empty"]
-        found = find_faces([draw(kind) for kind in kinds], fake.detect)
-        assert [one.status for one in found] == [
-            "missed", "detected", "retried", "detected", "missed",
-        ]  # fmt: skip
-        assert math.isnan(found[0].score)
-        assert found[0].faces_found == 0
-        assert found[2].score == pytest.approx(170 / 255)
-
-    def test_only_the_missed_are_retried_and_batches_are_small(self) -> None:
-        calls: list[tuple[int, int, Thresholds]] = []
-
-        def blind(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
-            calls.append((len(canvases), canvases[0].shape[0], thresholds))
-            assert all(canvas.shape == canvases[0].shape for canvas in canvases)
-            sees = thresholds == ATTEMPTS[0].thresholds and len(calls) == 1
-            return [np.array([face_row(0, 0, 9, 9)]) if sees else np.empty((0, 15))] * len(canvases)
-
-        images = [draw("face")] * (BATCH_SIZE + 3)
-        found = find_faces(images, blind)
-        assert [one.status for one in found] == ["detected"] * BATCH_SIZE + ["missed"] * 3
-        assert [(count, side) for count, side, _ in calls] == [
-            (BATCH_SIZE, 240), (3, 240), (3, 240), (3, 480),
-        ]  # fmt: skip
-        assert all(low < high for low, high in zip(calls[2][2], calls[0][2], strict=True))
-
-    def test_of_several_faces_the_chosen_one_counts_them(self) -> None:
-        def several(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
-            return [np.array([face_row(0, 0, 9, 9), face_row(80, 80, 160, 160, 0.9)])]
-
-        [found] = find_faces([draw("face")], several)
-        assert (found.faces_found, found.score) == (2, 0.9)
-
-    def test_of_none(self, fake: Any) -> None:
-        assert find_faces([], fake.detect) == []
+def test_the_least_face() -> None:
+    assert least_face((100, 90)) == 24
+    assert least_face((1440, 20)) == 24
+    assert least_face((1000, 6000)) == 100
+    assert least_face((1000, 6000), 31) == 31
+    assert least_face((10, 10), 5) == 5
 
 
-@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (256, 256), (0, 0)])
-def test_fallback_is_the_central_square(width: int, height: int) -> None:
-    side = min(width, height) or 256
-    matrix = estimate_similarity(fallback_landmarks(width, height), five_point_template())
-    left, top = max(0, (width - side) / 2), max(0, (height - side) / 2)
-    for corner, expected in (((0, 0), -0.5), ((side, side), 255.5)):
-        at = np.array([left, top]) + corner - 0.5
-        np.testing.assert_allclose(matrix[:, :2] @ at + matrix[:, 2], expected, atol=1e-6)
+class Everywhere:
+    """Sees a face in each of some places of a canvas, and remembers the colours there.
+
+    Attributes:
+        colours: Of the places, int (k, 5, 3): a box is where the first one is.
+    """
+
+    colours: npt.NDArray[np.int64]
+
+    def __call__(self, canvases: Canvases, min_face: float, thresholds: Thresholds) -> list[Faces]:
+        [canvas] = canvases
+        # Behind the photo is black; its own edges mix with it where it is scaled.
+        inner = np.argwhere(minimum_filter(canvas[:, :, 2], 5) == 255)
+        places = np.random.default_rng(0).choice(inner, (3000, 5))
+        self.colours = canvas[places[:, :, 0], places[:, :, 1]].astype(int)
+        points = places[:, :, ::-1].astype(float)
+        corners = np.concatenate([points[:, 0], points[:, 0] + 1], axis=1)
+        score = np.ones((len(points), 1))
+        return [np.concatenate([corners, score, points.reshape(-1, 10)], axis=1)]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 2000), (8, 8), (9, 9)])
-def test_a_fallback_can_always_be_aligned(size: tuple[int, int]) -> None:
-    points = fallback_landmarks(*size)
-    assert usable_landmarks(points)
-    np.testing.assert_allclose(points.mean(axis=0), np.array(size) / 2, atol=3)
-    assert align(Image.new("RGB", size, "red"), points).reshape(-1, 3).tolist()[0] == [255, 0, 0]
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize(
+    ("side", "size"),
+    [(None, (70, 50)), (None, (250, 301)), (240, (251, 90)), (240, (200, 640)), (480, (200, 160))],
+)
+def test_what_is_seen_on_a_canvas_lies_at_its_place_in_the_photo(
+    side: int | None, size: tuple[int, int], turn: int, mirrored: bool
+) -> None:
+    """A pixel's colour says where it is in the photo: red how far right, green how far down."""
+    width, height = size
+    steps = np.array([250 / (width - 1), 250 / (height - 1)])
+    photo = np.full((height, width, 3), 255, np.uint8)
+    photo[:, :, 0] = np.round(np.arange(width) * steps[0])
+    photo[:, :, 1] = np.round(np.arange(height) * steps[1])[:, None]
+    fake = Everywhere()
+    image = Image.fromarray(photo)
+    [seen] = Finder(fake)._look([image], Look(side, turn=turn, mirrored=mirrored))
+    assert seen.size == size
+    expected = fake.colours[:, :, :2] / steps
+    # Left and right of a person are exchanged in a mirror.
+    order = [1, 0, 2, 4, 3] if mirrored else range(5)
+    scale = 1 if side is None else side / max(size)
+    # A colour is a whole number; on the mean over many places that makes no difference.
+    errors = seen.landmarks - expected[:, order]
+    assert np.abs(errors).max() < 2 / steps.min() + 1
+    assert np.abs(errors.mean(axis=(0, 1))).max() < 0.1
+    centres = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 - 0.5
+    assert np.abs((centres - expected[:, 0]).mean(axis=0)).max() < 0.1
+    np.testing.assert_allclose(seen.boxes[:, 2:] - seen.boxes[:, :2], 1 / scale, rtol=0.02)
 
 
-def test_points_that_cannot_be_a_face_are_not_used() -> None:
-    """Found on top of one another in a tiny photo, or annotated far outside of it."""
-    right = five_point_template(size=50)
-    found = detection._findings_table(
-        ["a", "b", "c", "d"],
+Score = Callable[[int, tuple[int, int], Thresholds], float]
+"""From the quarter turns by which a face leans on a canvas, its size and the thresholds."""
+
+
+class Compass:
+    """Sees one face, which may lean: its eyes are a red and a green spot, its mouth a blue one.
+
+    Attributes:
+        calls: What it was asked.
+    """
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self.calls: list[Call] = []
+
+    def __call__(self, canvases: Canvases, min_face: float, thresholds: Thresholds) -> list[Faces]:
+        number, height, width, _ = canvases.shape
+        self.calls.append(Call(number, (width, height), min_face, thresholds))
+        return [self._seen(canvas, thresholds) for canvas in canvases]
+
+    def _seen(self, canvas: npt.NDArray[np.uint8], thresholds: Thresholds) -> Faces:
+        if not canvas.any():
+            return np.empty((0, 15))
+        left, right, mouth = spots(canvas)
+        across, down = right - left, mouth - (left + right) / 2
+        lean = round(math.atan2(-down[0], down[1]) / (math.pi / 2)) % 4
+        height, width, _ = canvas.shape
+        score = self._score(lean, (width, height), thresholds)
+        if not score:
+            return np.empty((0, 15))
+        if np.linalg.det([across, down]) < 0:  # in a mirror
+            left, right, across = right, left, -across
+        points = [left, right, (left + right + mouth) / 3, mouth - across / 3, mouth + across / 3]
+        corners = [np.min(points, axis=0) - 5, np.max(points, axis=0) + 5]
+        return np.concatenate([*corners, [score], *points])[None]
+
+
+def spots(canvas: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float64]]:
+    """The centres of what is red, green and blue."""
+    return [np.argwhere(canvas[:, :, place] > 127).mean(axis=0)[::-1] for place in range(3)]
+
+
+def leaning(turn: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
+    """A photo of a face that so many quarter turns, counter-clockwise, make upright."""
+    photo = np.zeros((size[1], size[0], 3), np.uint8)
+    for place, (x, y) in enumerate(((100, 61), (140, 61), (120, 101))):
+        photo[y - 4 : y + 5, x - 4 : x + 5, place] = 255
+    return Image.fromarray(np.rot90(photo, -turn))
+
+
+def kind(size: tuple[int, int]) -> int | None:
+    """The side of a canvas; None for the photo itself."""
+    return size[0] if size[0] == size[1] else None
+
+
+def log_odds(score: float) -> float:
+    return math.log(score / (1 - score)) if score else 0.0
+
+
+class TestMainFaces:
+    @pytest.mark.parametrize("turn", TURNS)
+    def test_a_turned_face_is_found_in_its_place(self, turn: int) -> None:
+        fake = Compass(lambda lean, *_: 0.9 if lean else 0.999)
+        [seen] = Finder(fake).main_faces([photo := leaning(turn)])
+        assert seen.look == Look(240, turn=turn)
+        assert seen.status == ("retried" if turn else "detected")
+        [points] = seen.landmarks
+        left, right, mouth = spots(np.asarray(photo))
+        np.testing.assert_allclose(points[:2], [left, right], atol=1e-9)
+        np.testing.assert_allclose(points[3:].mean(axis=0), mouth, atol=1e-9)
+        assert sum(call.number for call in fake.calls) == (4 if turn else 1)
+
+    @pytest.mark.parametrize(("score", "looks"), [(SURE + 1e-6, 1), (SURE, 4), (0.8, 4)])
+    def test_an_unsure_upright_face_is_looked_at_in_turns(self, score: float, looks: int) -> None:
+        fake = Compass(lambda lean, *_: 0 if lean else score)
+        [seen] = Finder(fake).main_faces([leaning(0)])
+        assert (seen.look, seen.scores.tolist()) == (FIRST, [score])
+        assert sum(call.number for call in fake.calls) == looks
+        assert {call.size for call in fake.calls} == {(240, 240)}
+
+    @pytest.mark.parametrize(("degrees", "looks"), [(-44, 1), (44, 1), (-46, 4), (46, 4)])
+    def test_a_sure_face_that_leans_too_far_is_looked_at_in_turns(
+        self, degrees: int, looks: int
+    ) -> None:
+        turned = np.exp(1j * np.radians(degrees))
+        row = np.array(face(80, 80, 140, 140))
+        places = (row[5::2] - 110 + 1j * (row[6::2] - 110)) * turned
+        row[5::2], row[6::2] = places.real + 110, places.imag + 110
+        seen = 0
+
+        def fake(canvases: Canvases, *_: object) -> list[Faces]:
+            nonlocal seen
+            seen += len(canvases)
+            return [row[None] if seen == 1 else np.empty((0, 15)) for _ in canvases]
+
+        [found] = Finder(fake).main_faces([draw("empty")])
+        assert (found.look, seen) == (FIRST, looks)
+
+    @pytest.mark.parametrize("turn", TURNS)
+    def test_a_face_too_small_for_the_first_look_is_seen_by_a_fine_one(self, turn: int) -> None:
+        def score(lean: int, size: tuple[int, int], _: Thresholds) -> float:
+            return 0 if kind(size) else 0.5 if lean else 0.999
+
+        fake = Compass(score)
+        [seen] = Finder(fake).main_faces([photo := leaning(turn)])
+        assert (seen.look, seen.status) == (Look(None, turn=turn), "retried")
+        np.testing.assert_allclose(seen.landmarks[0, :2], spots(np.asarray(photo))[:2], atol=1e-9)
+        turns = [photo.size[::-1], photo.size, photo.size[::-1]] if turn else []
+        assert [call.size for call in fake.calls] == [(240, 240), photo.size, *turns]
+
+    def test_a_photo_of_nothing_gets_all_looks(self) -> None:
+        fake = Compass(lambda *_: 0)
+        [seen] = Finder(fake).main_faces([leaning(0)])
+        assert seen.status == "missed"
+        assert (seen.size, seen.faces.shape) == ((240, 180), (0, 15))
+        wide, tall = (240, 180), (180, 240)
+        expected = [
+            *[((240, 240), COARSE_FACE, FIRST), (wide, 24, FINE), (tall, 24, FINE)],
+            *[(wide, 24, FINE), (tall, 24, FINE)],
+            *[((240, 240), COARSE_FACE, LAST[0]), ((480, 480), COARSE_FACE, LAST[1])],
+        ]
+        assert fake.calls == [(1, size, least, look.thresholds) for size, least, look in expected]
+        for look in LAST:
+            assert all(np.less(look.thresholds, FIRST.thresholds))
+
+    @pytest.mark.parametrize("last", LAST)
+    def test_a_doubtful_face_is_seen_at_last(self, last: Look) -> None:
+        def score(_: int, size: tuple[int, int], thresholds: Thresholds) -> float:
+            return 0.65 if (kind(size), thresholds) == (last.side, last.thresholds) else 0
+
+        [seen] = Finder(Compass(score)).main_faces([photo := leaning(0)])
+        assert (seen.look, seen.status, seen.scores.tolist()) == (last, "retried", [0.65])
+        left, right, _ = spots(np.asarray(photo))
+        np.testing.assert_allclose(seen.landmarks[0, :2], [left, right], atol=1)
+
+    def test_batches_are_small_and_only_what_is_missing_is_looked_at_again(self) -> None:
+        fake = Boxes()
+        kinds = ["face"] * BATCH_SIZE + ["empty", "face", "dim"]
+        found = Finder(fake).main_faces([draw(own) for own in kinds])
+        assert [own.status for own in found] == (
+            ["detected"] * BATCH_SIZE + ["missed", "detected", "retried"]
+        )
+        firsts = [call.number for call in fake.calls if call.size == (240, 240)]
+        assert firsts == [BATCH_SIZE, 3, 2]
+        # Fine looks at photos of any size share no call.
+        assert [call.number for call in fake.calls if kind(call.size) is None] == [1] * 8
+        assert [call.number for call in fake.calls if call.size == (480, 480)] == [1]
+
+    def test_photos_do_not_depend_on_each_other(self) -> None:
+        photos = [leaning(turn) for turn in (0, 3, 1)] + [draw("empty"), leaning(2)]
+        finder = Finder(Compass(lambda lean, *_: 0.9 if lean else 0.999))
+        together = finder.main_faces(photos)
+        assert [own.look.turn for own in together[:3]] == [0, 3, 1]
+        for photo, own in zip(photos, together, strict=True):
+            [alone] = finder.main_faces([photo])
+            assert own.look == alone.look
+            np.testing.assert_array_equal(own.faces, alone.faces)
+
+    def test_of_none(self) -> None:
+        assert Finder(Boxes()).main_faces([]) == []
+
+    def test_the_surer_turn_wins_without_a_recount(self) -> None:
+        odds = 2.0, 2.0 + RIVAL + 0.01
+        leaned, upright = (1 / (1 + math.exp(-own)) for own in odds)
+        fake = Compass(lambda lean, *_: leaned if lean else upright)
+        [seen] = Finder(fake).main_faces([leaning(1)])
+        assert seen.look.turn == 1
+        assert sum(call.number for call in fake.calls) == 4
+
+    def test_a_face_that_leans_in_a_turn_is_no_rival(self) -> None:
+        """It leans by a quarter in two turns, and hangs upside down in one, ever so surely."""
+        fake = Compass(lambda lean, *_: 0.99999 if lean else 0.95)
+        [seen] = Finder(fake).main_faces([leaning(0)])
+        assert (seen.look.turn, seen.scores.tolist()) == (0, [0.95])
+        assert sum(call.number for call in fake.calls) == 4
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_of_rivals_the_higher_mean_of_log_odds_wins(self, seed: int) -> None:
+        """Of the face as the photo has it, leaning, and of the upright one in the first turn."""
+        generator = np.random.default_rng(seed)
+        first = [0.95, 0.96, 0, 0]
+        again = generator.choice([0, *generator.uniform(0.3, 0.999, 6)], (2, len(RECOUNTS)))
+        script = iter([*first, *again.ravel().tolist()])
+        fake = Compass(lambda *_: next(script))
+        [seen] = Finder(fake).main_faces([leaning(1)])
+        means = [
+            np.mean([log_odds(own) for own in (first[turn], *again[turn].tolist())])
+            for turn in range(2)
+        ]
+        assert seen.look == Look(240, turn=int(means[1] > means[0]))
+        assert seen.scores.tolist() == [first[seen.look.turn]]
+        sides = [kind(call.size) for call in fake.calls]
+        assert sides == [240] * 4 + [240, 180, 180, None] * 2
+        assert next(script, None) is None
+
+
+class Fixed:
+    """Sees certain faces on canvases of fixed side, and others on photos as they are.
+
+    Attributes:
+        calls: What it was asked.
+    """
+
+    def __init__(self, coarse: Sequence[Sequence[float]], fine: Sequence[Sequence[float]]) -> None:
+        self._rows = [np.reshape(np.array(own, float), (-1, 15)) for own in (fine, coarse)]
+        self.calls: list[Call] = []
+
+    def __call__(self, canvases: Canvases, min_face: float, thresholds: Thresholds) -> list[Faces]:
+        number, height, width, _ = canvases.shape
+        self.calls.append(Call(number, (width, height), min_face, thresholds))
+        return [self._rows[height == width].copy() for _ in canvases]
+
+
+class TestAllFaces:
+    photo = Image.new("RGB", (240, 160))
+    main = face(100, 50, 160, 120, 0.999)
+
+    def test_the_main_face_is_kept_and_small_ones_are_added(self) -> None:
+        beside = face(10, 10, 40, 45, 0.9)
+        fine = [face(20, 100, 44, 130, 0.99), face(103, 52, 161, 123, 1.0), face(200, 9, 226, 40)]
+        fake = Fixed([beside, self.main], fine)
+        [seen] = Finder(fake).all_faces([self.photo])
+        assert seen.faces.tolist() == [self.main, fine[0], fine[2], beside]
+        assert seen.faces[seen.main].tolist() == self.main
+        [alone] = Finder(fake).main_faces([self.photo])
+        np.testing.assert_array_equal(alone.faces[alone.main], seen.faces[0])
+
+    def test_of_boxes_over_one_another_the_first_stays(self) -> None:
+        inside, half = face(110, 60, 130, 80), face(140, 50, 180, 120, 0.8)
+        more, behind = face(129, 50, 189, 120, 0.8), face(165, 50, 205, 120, 0.8)
+        for others, left in (
+            ([inside], []), ([half], [half]), ([more], []), ([more, behind], [behind]),
+            ([half, more], [half]), ([half, behind], [half, behind]),
+        ):  # fmt: skip
+            [seen] = Finder(Fixed([self.main], others)).all_faces([self.photo])
+            assert seen.faces.tolist() == [self.main, *left]
+
+    def test_a_photo_without_a_face_is_not_looked_at_again(self) -> None:
+        fake = Fixed([], [])
+        [seen] = Finder(fake).all_faces([self.photo])
+        looks = len(fake.calls)
+        assert seen.status == "missed"
+        Finder(fake).main_faces([self.photo])
+        assert len(fake.calls) == 2 * looks
+
+    def test_after_a_fine_look_there_is_no_other(self) -> None:
+        fake = Fixed([], [self.main, face(9, 9, 40, 40)])
+        [seen] = Finder(fake).all_faces([self.photo])
+        assert seen.look == FINE
+        assert len(seen.faces) == 2
+        assert [call.size for call in fake.calls] == [(240, 240), (240, 160)]
+
+    def test_the_fine_look_is_turned_as_the_photo_is(self) -> None:
+        fake = Compass(lambda lean, *_: 0.9 if lean else 0.999)
+        [seen] = Finder(fake).all_faces([photo := leaning(3)])
+        assert seen.look == Look(240, turn=3)
+        assert fake.calls[-1].size == photo.size[::-1]
+        assert len(seen.faces) == 1
+
+    @pytest.mark.parametrize(
+        ("size", "min_face", "canvas", "least"),
         [
-            Finding("detected", 6, 6, 0.9, 1, tuple(np.tile([2.0, 2.5], 5))),
-            *[Finding("missed", 100, 100)] * 3,
+            ((240, 160), None, (240, 160), 24),
+            ((240, 160), 96, (120, 80), 48),
+            ((240, 160), 10, (240, 160), 10),
+            ((2880, 96), None, (2880, 96), 48),
+            ((3600, 90), None, (2880, 72), 48),
         ],
     )
-    files = pd.DataFrame({"sample_id": list("abcd"), "digest": list("abcd")})
-    annotated = pd.DataFrame(
-        [("b", *right.ravel()), ("c", *(right * 1e300).ravel()), ("d", *(right + 900).ravel())],
-        columns=["sample_id", *LANDMARK_COLUMNS],
-    )
-    table = detection._landmarks_table(files, found, annotated)
-    assert table["status"].tolist() == ["fallback", "annotated", "fallback", "fallback"]
-    assert table["faces_found"].tolist() == [0] * 4
-    assert table["score"].isna().all()
-    points = landmark_array(table)
-    np.testing.assert_allclose(points[0], fallback_landmarks(6, 6))
-    np.testing.assert_allclose(points[1], right)
-    np.testing.assert_allclose(points[2:], [fallback_landmarks(100, 100)] * 2)
-
-
-class TestPool:
-    def test_no_photo_is_lost_whatever_happens(
-        self, fake: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    def test_the_photo_is_shrunk_until_the_least_face_is_of_a_certain_size(
+        self, size: tuple[int, int], min_face: float | None, canvas: tuple[int, int], least: float
     ) -> None:
-        kinds = ["face", "dim", "empty", "deadly", "text", "empty", "faulty", "face", "empty"]
-        files = make_files(tmp_path / "photos", kinds)
-        given = five_point_template(size=50)
-        annotated = pd.DataFrame(
-            [("05", *given.ravel()), ("08", *np.full(10, np.nan)), ("00", *given.ravel())],
-            columns=["sample_id", *LANDMARK_COLUMNS],
-        )
-        options: dict[str, Any] = {
-            "work_folder": tmp_path / "work", "annotated": annotated, "load_detector": fake.load,
-        }  # fmt: skip
-        table = detect_landmarks(tmp_path / "photos", files, progress=False, **options)
-
-        assert list(table.columns) == [
-            "sample_id", "status", "score", "faces_found", *LANDMARK_COLUMNS,
-        ]  # fmt: skip
-        assert table["sample_id"].tolist() == files["sample_id"].tolist()
-        assert table["status"].tolist() == [
-            "detected", "retried", "fallback", "fallback", "fallback", "annotated", "fallback",
-            "detected", "fallback",
-        ]  # fmt: skip
-        assert table["faces_found"].tolist() == [1, 1, 0, 0, 0, 0, 0, 1, 0]
-        assert table["score"].isna().tolist() == (table["faces_found"] == 0).tolist()
-        points = landmark_array(table)
-        np.testing.assert_allclose(points[[0, 1, 7]], [box_points()] * 3, atol=1)
-        np.testing.assert_allclose(points[5], given)
-        np.testing.assert_allclose(points[[2, 3, 6, 8]], [fallback_landmarks(120, 100)] * 4)
-        np.testing.assert_allclose(points[4], fallback_landmarks(0, 0))
-        for name in ("03.png", "06.png"):
-            assert f"{name} failed in detection" in caplog.text
-
-    def test_row_order_and_equal_photos(
-        self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]
-    ) -> None:
-        files = make_files(tmp_path / "photos", ["face", "dim", "face"])
-        twin = files.iloc[[1]].assign(sample_id="twin")
-        files = pd.concat([files.iloc[::-1], twin])
-        table = detect_landmarks(
-            tmp_path / "photos",
-            files,
-            work_folder=tmp_path,
-            progress=False,
-            load_detector=fake.load,
-        )
-        assert table["sample_id"].tolist() == ["02", "01", "00", "twin"]
-        assert table["status"].tolist() == ["detected", "retried", "detected", "retried"]
-        assert table.index.tolist() == [0, 1, 2, 3]
-        assert canvases_seen() == 4  # three photos and one retry
-
-    def test_a_missing_detector_is_an_error_not_a_fallback(self, fake: Any, tmp_path: Path) -> None:
-        files = make_files(tmp_path / "photos", ["face"])
-        for load, error in (
-            (fake.fail_to_load, ModuleNotFoundError),
-            (fake.die_on_load, RuntimeError),
-        ):
-            with pytest.raises(error):
-                detect_landmarks(
-                    tmp_path / "photos",
-                    files,
-                    work_folder=tmp_path,
-                    progress=False,
-                    load_detector=load,
-                )
-
-    def test_many_crashes_have_a_common_cause(
-        self, fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(detection, "MAX_CRASHES", 1)
-        files = make_files(tmp_path / "photos", ["faulty", "face", "faulty"])
-        with pytest.raises(RuntimeError, match=r"2 photos failed in detection.*02\.png the last"):
-            detect_landmarks(
-                tmp_path / "photos",
-                files,
-                work_folder=tmp_path,
-                progress=False,
-                load_detector=fake.load,
-            )
-
-    def test_missing_photos_are_an_error(self, fake: Any, tmp_path: Path) -> None:
-        files = make_files(tmp_path / "photos", ["face", "face"])
-        (tmp_path / "photos" / "01.png").unlink()
-        with pytest.raises(DataError, match=r"01\.png is missing"):
-            detect_landmarks(
-                tmp_path / "photos", files, work_folder=tmp_path, load_detector=fake.load
-            )
+        fake = Fixed([self.main], [])
+        Finder(fake, min_face).all_faces([Image.new("RGB", size)])
+        assert [call.size for call in fake.calls] == [(240, 240), canvas]
+        assert [call.min_face for call in fake.calls] == pytest.approx([COARSE_FACE, least])
+        assert {call.thresholds for call in fake.calls} == {FIRST.thresholds}
 
 
-class TestCache:
-    def detect(self, fake: Any, tmp_path: Path, files: pd.DataFrame) -> pd.DataFrame:
-        return detect_landmarks(
-            tmp_path / "photos",
-            files,
-            work_folder=tmp_path / "work",
-            workers=1,
-            progress=False,
-            load_detector=fake.load,
-        )
-
-    def test_only_new_and_changed_photos_are_looked_at(
-        self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]
-    ) -> None:
-        files = make_files(tmp_path / "photos", ["face", "face", "empty", "text"])
-        first = self.detect(fake, tmp_path, files)
-        assert canvases_seen() == 3 + 2
-        pd.testing.assert_frame_equal(self.detect(fake, tmp_path, files), first)
-        assert canvases_seen() == 0
-
-        more = make_files(tmp_path / "photos", ["face", "dim", "empty", "text", "face"])
-        third = self.detect(fake, tmp_path, more)
-        assert canvases_seen() == 2 + 1
-        assert third["status"].tolist() == [
-            "detected", "retried", "fallback", "fallback", "detected",
-        ]  # fmt: skip
-        assert len(list((tmp_path / "work" / "detections").rglob("*.parquet"))) == 1
-
-    def test_interrupted_detection_goes_on(
-        self,
-        fake: Any,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        canvases_seen: Callable[[], int],
-    ) -> None:
-        files = make_files(tmp_path / "photos", ["face"] * 7)
-        monkeypatch.setattr(detection, "CHUNK_SIZE", 2)
-        add, calls = DetectionCache.add, iter(range(2))
-
-        def add_some(cache: DetectionCache, findings: pd.DataFrame) -> None:
-            if next(calls, None) is None:
-                raise KeyboardInterrupt
-            add(cache, findings)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(DetectionCache, "add", add_some)
-            with pytest.raises(KeyboardInterrupt):
-                self.detect(fake, tmp_path, files)
-        canvases_seen()
-        assert self.detect(fake, tmp_path, files)["status"].tolist() == ["detected"] * 7
-        assert canvases_seen() == 3
-
-    def test_failures_are_tried_again(
-        self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]
-    ) -> None:
-        files = make_files(tmp_path / "photos", ["faulty"])
-        self.detect(fake, tmp_path, files)
-        assert canvases_seen() > 0
-        self.detect(fake, tmp_path, files)
-        assert canvases_seen() > 0
-
-        files = make_files(tmp_path / "photos", ["text"])
-        assert self.detect(fake, tmp_path, files)["status"].tolist() == ["fallback"]
-        draw("face").save(tmp_path / "photos" / "00.png")  # the medium was at fault, not the bytes
-        assert self.detect(fake, tmp_path, files)["status"].tolist() == ["detected"]
-
-    def test_damaged_parts_are_redone(
-        self, fake: Any, tmp_path: Path, canvases_seen: Callable[[], int]
-    ) -> None:
-        files = make_files(tmp_path / "photos", ["face", "dim"])
-        first = self.detect(fake, tmp_path, files)
-        [part] = (tmp_path / "work" / "detections").rglob("*.parquet")
-        part.write_bytes(part.read_bytes()[:-50])
-        canvases_seen()
-        pd.testing.assert_frame_equal(self.detect(fake, tmp_path, files), first)
-        assert canvases_seen() == 3
-
-    def test_foreign_parts_are_removed(self, tmp_path: Path) -> None:
-        finding = detection._findings_table(["a"], [detection.Finding("missed", 3, 4)])
-        DetectionCache(tmp_path).add(finding)
-        [part] = tmp_path.rglob("*.parquet")
-        finding.assign(width="wide").to_parquet(part.with_name("b.parquet"))
-        pd.DataFrame({"x": [1]}).to_parquet(part.with_name("c.parquet"))
-        part.with_name("d.parquet").write_bytes(b"something else " * 99)
-        pd.testing.assert_frame_equal(DetectionCache(tmp_path).load(), finding)
-        assert list(tmp_path.rglob("*.parquet")) == [part]
-
-    def test_another_detector_has_other_findings(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        finding = detection._findings_table(["a"], [detection.Finding("missed", 3, 4)])
-        DetectionCache(tmp_path).add(finding)
-        pd.testing.assert_frame_equal(DetectionCache(tmp_path).load(), finding)
-        monkeypatch.setattr(detection, "ATTEMPTS", ATTEMPTS[:1])
-        assert DetectionCache(tmp_path).load().empty
+SIDES = (150, 300, 450)
+PICTURES = [
+    (80 + 560 * (person % 4), 60 + 960 * (person // 4), SIDES[person % 3]) for person in range(12)
+]
+"""Left, top and side in pixels of twelve people in a crowd."""
+NEAR = (2700, 1200, 1100)
+"""Of one who is nearer."""
 
 
-def run_script(tmp_path: Path, script: str) -> subprocess.Popen[str]:
-    """Start a script whose folder holds a stand-in for torch."""
-    (tmp_path / "modules" / "torch.py").touch()
-    path = tmp_path / "script.py"
-    path.write_text(script)
-    return subprocess.Popen(
-        [sys.executable, str(path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def crowd(places: Sequence[tuple[int, int, int]]) -> Image.Image:
+    """A plain photo of 4000x3000 pixels with a drawn person at each place."""
+    photo = Image.new("RGB", (4000, 3000), (150, 160, 140))
+    for person, (left, top, side) in enumerate(places):
+        drawn = draw_face(person, 15 + 4 * person, size=512)
+        photo.paste(drawn.resize((side, side)), (left, top))
+    return photo
 
 
-def test_workers_do_not_import_the_main_script(fake: Any, tmp_path: Path) -> None:
-    """A script without a guard, which imports torch, must neither start again nor reach workers."""
-    make_files(tmp_path / "photos", ["face"]).to_parquet(tmp_path / "files.parquet")
-    (tmp_path / "modules" / "watchful.py").write_text(
-        "import sys\nimport fake_detector\n\n\ndef load():\n"
-        "    assert 'torch' not in sys.modules\n    return fake_detector.detect\n"
-    )
-    script = f"""
-import torch
-from pathlib import Path
-import pandas as pd, watchful
-from contrastive_age.faces.detection import detect_landmarks
-work = Path({str(tmp_path)!r})
-files = pd.read_parquet(work / "files.parquet")
-table = detect_landmarks(work / "photos", files, work_folder=work, load_detector=watchful.load)
-print(table["status"].tolist())
-"""
-    process = run_script(tmp_path, script)
-    output, _ = process.communicate(timeout=60)
-    assert output.splitlines() == ["['detected']"]
+@pytest.mark.parametrize("near", [False, True])
+def test_everyone_in_a_crowd_is_found(near: bool) -> None:
+    places = [*PICTURES, NEAR] if near else PICTURES
+    [seen] = Finder(load_mtcnn()).all_faces([crowd(places)])
+    assert seen.look.turn == 0
+    assert_one_in_each(seen.boxes, places)
 
 
-def test_workers_end_with_their_parent(fake: Any, tmp_path: Path) -> None:
-    make_files(tmp_path / "photos", ["face"]).to_parquet(tmp_path / "files.parquet")
-    (tmp_path / "modules" / "endless.py").write_text(
-        "import threading\n\n\ndef load():\n"
-        "    print('busy', flush=True)\n    threading.Event().wait()\n"
-    )
-    script = f"""
-from pathlib import Path
-import pandas as pd, endless
-from contrastive_age.faces.detection import detect_landmarks
-work = Path({str(tmp_path)!r})
-files = pd.read_parquet(work / "files.parquet")
-detect_landmarks(work / "photos", files, work_folder=work, load_detector=endless.load)
-"""
-    process = run_script(tmp_path, script)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "busy\n"
-    process.send_signal(signal.SIGKILL)
-    # The worker holds the other end of the pipe: its end is the end of the file.
-    output, _ = process.communicate(timeout=60)
-    assert output == ""
+def test_everyone_in_a_turned_crowd_is_found() -> None:
+    places = [*PICTURES, NEAR]
+    photo = crowd(places).transpose(Image.Transpose.ROTATE_90)
+    [seen] = Finder(load_mtcnn()).all_faces([photo])
+    assert seen.look.turn == 3
+    # A quarter turn counter-clockwise puts the right edge on top.
+    turned = [(top, 4000 - left - side, side) for left, top, side in places]
+    assert_one_in_each(seen.boxes, turned)
+    eyes, mouth = seen.landmarks[:, :2].mean(axis=1), seen.landmarks[:, 3:].mean(axis=1)
+    assert (mouth[:, 0] > eyes[:, 0]).all()
 
 
-def test_mtcnn_refuses_to_run_beside_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", sys)
-    with pytest.raises(RuntimeError, match="torch is loaded"):
-        detection.load_mtcnn()
-
-
-WATCHED_MTCNN = """
-import os, sys
-from pathlib import Path
-from contrastive_age.faces.detection import load_mtcnn
-
-
-def load():
-    detect = load_mtcnn()
-    modules = [name for name in ("tensorflow", "mtcnn", "torch") if name in sys.modules]
-    Path(os.environ["FAKE_LOG"]).write_text(" ".join(modules))
-    return detect
-"""
-
-
-def test_mtcnn_in_a_worker(fake: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The real detector, on a photo that comes with scikit-image and on one of nothing."""
-    from skimage.data import astronaut
-
-    (tmp_path / "modules" / "watched_mtcnn.py").write_text(WATCHED_MTCNN)
-    import watched_mtcnn  # type: ignore[import-not-found]
-
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    upright = Image.fromarray(astronaut())
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    upright.save(photos / "a.png")
-    upright.transpose(Image.Transpose.ROTATE_90).save(photos / "b.png", exif=turned)
-    Image.new("RGB", (200, 300)).save(photos / "c.png")
-    files = pd.DataFrame(
-        {"sample_id": list("abc"), "path": ["a.png", "b.png", "c.png"], "digest": list("abc")}
-    )
-    before = set(sys.modules)
-    table = detect_landmarks(
-        photos, files, work_folder=tmp_path, progress=False, load_detector=watched_mtcnn.load
-    )
-    assert table["status"].tolist() == ["detected", "detected", "fallback"]
-    assert (tmp_path / "canvases").read_text() == "tensorflow mtcnn"
-    assert not {"tensorflow", "mtcnn", "keras"} & (set(sys.modules) - before)
-    assert capfd.readouterr().err == ""
-
-    points = landmark_array(table)
-    np.testing.assert_allclose(points[1], points[0], atol=1)
-    eyes, nose, mouth = points[0, :2], points[0, 2], points[0, 3:]
-    np.testing.assert_allclose(eyes, [[203.5, 100.5], [246.5, 103.5]], atol=3)
-    assert eyes[0, 0] < nose[0] < eyes[1, 0]
-    assert mouth[0, 0] < mouth[1, 0]
-    assert eyes[:, 1].max() < nose[1] < mouth[:, 1].min()
+def assert_one_in_each(
+    boxes: npt.NDArray[np.float64], places: Sequence[tuple[int, int, int]]
+) -> None:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    owners = [
+        [
+            number
+            for number, (left, top, side) in enumerate(places)
+            if left < x < left + side and top < y < top + side
+        ]
+        for x, y in centres.tolist()
+    ]
+    assert sorted(owners) == [[number] for number in range(len(places))]
 
 
 @pytest.mark.real_data
-def test_landmarks_agree_with_fgnets_own(shared_data: Path, tmp_path: Path) -> None:
-    paths = sorted((shared_data / "fgnet" / "images").iterdir())[::50]
-    files = pd.DataFrame(
-        {
-            "sample_id": [path.stem for path in paths],
-            "path": [path.name for path in paths],
-            "digest": [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths],
-        }
-    )
-    table = detect_landmarks(paths[0].parent, files, work_folder=tmp_path, progress=False)
-    assert table["status"].isin(["detected", "retried"]).all()
-    errors = []
-    for sample, points in zip(table["sample_id"], landmark_array(table), strict=True):
-        lines = (
-            (shared_data / "fgnet" / "points" / f"{sample.lower()}.pts").read_text().splitlines()
+def test_turned_photos_are_turned_back(shared_data: Path) -> None:
+    paths = sorted((shared_data / "fgnet" / "images").iterdir())[::41][:24]
+    photos = [Image.open(path).convert("RGB") for path in paths]
+    finder = Finder(load_mtcnn())
+    plain = finder._look(photos, FIRST)
+    for turn in TURNS:
+        turned = [Image.fromarray(np.rot90(np.asarray(photo), -turn)) for photo in photos]
+        seen = finder.main_faces(turned)
+        assert sum(own.look.turn == turn for own in seen) >= 23
+        if turn == 0:
+            for own, first in zip(seen, plain, strict=True):
+                if len(first.faces):
+                    np.testing.assert_array_equal(own.faces, first.faces)
+
+
+@pytest.mark.real_data
+def test_few_upright_photos_are_looked_at_again(shared_data: Path) -> None:
+    paths = sorted((shared_data / "fgnet" / "images").iterdir())[::10]
+    photos = [Image.open(path).convert("RGB") for path in paths]
+    plain = Finder(load_mtcnn())._look(photos, FIRST)
+    assert sum(not detection._is_sure(own) for own in plain) <= len(photos) / 5
+
+
+class TestOnThreads:
+    @pytest.fixture(autouse=True)
+    def three_threads(self) -> Iterator[None]:
+        """Let torch have a number of threads that it would not choose."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        yield
+        torch.set_num_threads(before)
+
+    def test_results_come_in_the_order_of_the_items(self) -> None:
+        ended = [threading.Event() for _ in range(8)]
+
+        def task(number: int) -> int:
+            # The first of two ends after the second.
+            if number % 2 == 0:
+                assert ended[number + 1].wait(60)
+            ended[number].set()
+            return number * number
+
+        assert list(on_threads(task, range(8), 2)) == [number**2 for number in range(8)]
+
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_of_nothing(self, workers: int) -> None:
+        assert list(on_threads(str, [], workers)) == []
+
+    @pytest.mark.parametrize("workers", [1, 2, 5])
+    def test_items_are_taken_as_they_are_needed(self, workers: int) -> None:
+        taken = 0
+
+        def endless() -> Iterator[int]:
+            nonlocal taken
+            while True:
+                taken += 1
+                yield taken
+
+        results = on_threads(str, endless(), workers)
+        assert taken == 0
+        for number in range(1, 50):
+            assert next(results) == str(number)
+            assert taken - number <= 2 * workers
+        results.close()  # type: ignore[attr-defined]
+        at_last = taken
+        with pytest.raises(StopIteration):
+            next(results)
+        assert taken == at_last
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_an_error_comes_in_its_place_and_ends_it(self, workers: int) -> None:
+        def task(number: int) -> float:
+            return 6 / (3 - number)
+
+        results = on_threads(task, range(100), workers)
+        assert [next(results) for _ in range(3)] == [2, 3, 6]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(results) == []
+        assert not workers_left()
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_an_error_of_the_items_ends_it(self, workers: int) -> None:
+        def items() -> Iterator[int]:
+            yield from range(9)
+            raise LookupError("no more")
+
+        with pytest.raises(LookupError, match="no more"):
+            list(on_threads(str, items(), workers))
+        assert not workers_left()
+
+    def test_closing_ends_it_and_leaves_the_rest(self) -> None:
+        done: list[int] = []
+        go_on = threading.Event()
+
+        def task(number: int) -> int:
+            assert number == 0 or go_on.wait(60)
+            done.append(number)
+            return number
+
+        results = on_threads(task, itertools.count(), 2)
+        assert next(results) == 0
+        go_on.set()
+        results.close()  # type: ignore[attr-defined]
+        assert not workers_left()
+        assert len(done) <= 4
+
+    def test_a_single_item_is_done_in_the_calling_thread(self) -> None:
+        def task(_: int) -> tuple[int, int]:
+            return threading.get_ident(), torch.get_num_threads()
+
+        here = (threading.get_ident(), 3)
+        assert list(on_threads(task, [0], 4)) == [here]
+        assert list(on_threads(task, range(5), 1)) == [here] * 5
+        several = set(on_threads(task, range(20), 2))
+        assert threading.get_ident() not in {thread for thread, _ in several}
+        assert {number for _, number in several} == {1}
+
+    @pytest.mark.parametrize("end", ["all", "closed", "failed"])
+    def test_torch_has_its_threads_afterwards(self, end: str) -> None:
+        def task(number: int) -> int:
+            if end == "failed" and number == 5:
+                raise LookupError
+            return number
+
+        results = on_threads(task, range(9), 2)
+        if end == "closed":
+            next(results)
+            results.close()  # type: ignore[attr-defined]
+        elif end == "failed":
+            with pytest.raises(LookupError):
+                list(results)
+        else:
+            list(results)
+        assert torch.get_num_threads() == 3
+        later: list[int] = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [3]
+
+
+def workers_left() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("faces")]
+
+
+class TestFoundIn:
+    def test_whatever_fails_takes_no_other_along(self) -> None:
+        calls: list[int] = []
+
+        def opened(number: int) -> Image.Image | str:
+            return f"no photo {number}" if number in (1, 4) else Image.new("RGB", (number + 1, 1))
+
+        def find(images: Sequence[Image.Image]) -> list[str]:
+            calls.append(len(images))
+            if any(image.width == 4 for image in images):
+                raise MemoryError("too wide")
+            return [f"found {image.width - 1}" for image in images]
+
+        found = found_in(
+            range(7),
+            opened,
+            find,
+            lambda number, reason: f"refused {number}: {reason}",
+            lambda number, error: f"failed {number}: {error!r}",
         )
-        truth = np.array([[float(word) for word in line.split()] for line in lines[3:71]])
-        truth = truth[[31, 36, 67, 48, 54]]
-        eye_distance = np.linalg.norm(truth[0] - truth[1])
-        errors.append(np.linalg.norm(points - truth, axis=1).mean() / eye_distance)
-    assert np.median(errors) <= 0.05
-    assert max(errors) < 0.2
+        assert found == [
+            "found 0",
+            "refused 1: no photo 1",
+            "found 2",
+            "failed 3: MemoryError('too wide')",
+            "refused 4: no photo 4",
+            "found 5",
+            "found 6",
+        ]
+        assert calls == [5, 1, 1, 1, 1, 1]
+
+    def test_of_nothing(self) -> None:
+        assert found_in([], never, never, never, never) == []
+
+    def test_of_no_photo_at_all(self) -> None:
+        found = found_in([5, 6], lambda _: "no", lambda _: [], lambda *own: own, never)
+        assert found == [(5, "no"), (6, "no")]
+
+    def test_no_more_pixels_are_held_than_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(detection, "MOST_PIXELS", 10_000)
+        sides = [60, 60, 60, 60, 200, 10, 100, 10]
+        held = 0
+        batches: list[list[int]] = []
+
+        def opened(side: int) -> Image.Image:
+            nonlocal held
+            assert held < 10_000
+            held += side**2
+            return Image.new("RGB", (side, side))
+
+        def find(images: Sequence[Image.Image]) -> list[int]:
+            nonlocal held
+            held = 0
+            batches.append([image.width for image in images])
+            return batches[-1]
+
+        assert found_in(sides, opened, find, never, never) == sides
+        assert batches == [[60, 60, 60], [60, 200], [10, 100], [10]]
+
+
+def never(*_: object) -> Never:
+    raise AssertionError("nothing of the kind is called for")
+
+
+def test_many_failures_are_named_with_the_last() -> None:
+    words = str(too_many_failures(MOST_FAILURES + 1, "b.jpg"))
+    assert words.startswith(f"{MOST_FAILURES + 1} photos failed in detection, b.jpg the last")

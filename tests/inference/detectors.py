@@ -1,15 +1,14 @@
-"""Stand-ins for MTCNN that workers can import, and photos for them."""
+"""A stand-in for MTCNN, and photos for it."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from contrastive_age.faces.detection import Canvas, Detector, Faces, Thresholds
+from contrastive_age.faces.detection import Canvases, Detector, Faces, Thresholds
 
 POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-COLOURS = {"face": (255, 0, 0), "dim": (170, 0, 0), "deadly": (0, 255, 0), "faulty": (0, 0, 255)}
+COLOURS = {"face": (255, 0, 0), "dim": (170, 0, 0), "faulty": (0, 0, 255)}
 
 
 def boxes() -> Detector:
@@ -21,16 +20,14 @@ def none() -> Detector:
     raise AssertionError("no detector is needed")
 
 
-def _detect(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
-    return [_faces_on(canvas.astype(int), thresholds) for canvas in canvases]
+def _detect(canvases: Canvases, min_face: float, thresholds: Thresholds) -> list[Faces]:
+    return [_faces_on(canvas.astype(int), min_face, thresholds) for canvas in canvases]
 
 
-def _faces_on(canvas: np.ndarray, thresholds: Thresholds) -> Faces:
+def _faces_on(canvas: np.ndarray, min_face: float, thresholds: Thresholds) -> Faces:
     from scipy.ndimage import find_objects, label
 
     red, green, blue = canvas.transpose(2, 0, 1)
-    if ((green > 200) & (red < 50) & (blue < 50)).any():
-        os._exit(9)
     if ((blue > 200) & (red < 50) & (green < 50)).any():
         raise ArithmeticError("a detector's fault")
     marked = (red > 120) & (green < 60) & (blue < 60)
@@ -38,7 +35,7 @@ def _faces_on(canvas: np.ndarray, thresholds: Thresholds) -> Faces:
     for rows, columns in find_objects(label(marked)[0]):
         left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
         score = red[rows, columns].max() / 255
-        if min(right - left, bottom - top) > 5 and score >= thresholds[2]:
+        if min(right - left, bottom - top) >= min_face and score >= thresholds[2]:
             points = POINTS * (right - left, bottom - top) + (left, top) - 0.5
             faces.append([left, top, right, bottom, score, *points.ravel()])
     return np.array(faces).reshape(-1, 15)

@@ -309,7 +309,7 @@ def _landmarks_table(
             status = "fallback"
         nothing = ["status", "score", "faces_found", "larger_faces", "turn"]
         table.loc[row, nothing] = status, math.nan, 0, 0, 0
-    table[LANDMARK_COLUMNS] = points.reshape(len(table), -1)
+    table[LANDMARK_COLUMNS] = points.reshape(len(table), len(LANDMARK_COLUMNS))
     return table[[*TABLE_COLUMNS, "turn", "larger_faces"]]
 
 
