@@ -4,9 +4,10 @@ import sys
 import tempfile
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from contrastive_age.faces.detection import Canvas, Detector, Faces, Thresholds
+from contrastive_age.faces.detection import Canvases, Detector, Faces, Thresholds
 from contrastive_age.sources.drawing import draw_face
 from contrastive_age.sources.portrait.curves import Points
 
@@ -39,16 +40,16 @@ def load() -> Detector:
     return _detect
 
 
-def _detect(canvases: list[Canvas], thresholds: Thresholds) -> list[Faces]:
+def _detect(canvases: Canvases, min_face: float, thresholds: Thresholds) -> list[Faces]:
     return [_faces_on(canvas) for canvas in canvases]
 
 
-def _faces_on(canvas: Canvas) -> Faces:
-    scale = len(canvas) / max(SIZE)
+def _faces_on(canvas: npt.NDArray[np.uint8]) -> Faces:
+    scale = max(canvas.shape) / max(SIZE)
     if canvas.mean() < 30:
         return np.empty((0, 15))
     rows = [
-        [*np.multiply(box, scale), 0.99, *((POINTS * side + (left, top)) * scale).ravel()]
+        [*np.multiply(box, scale), 0.999, *((POINTS * side + (left, top)) * scale).ravel()]
         for box, (left, top, side) in zip(boxes(), CORNERS, strict=True)
     ]
     return np.array(rows)
@@ -60,7 +61,7 @@ if __name__ == "__main__":
     from contrastive_age.inference import estimator
 
     class Quick(estimator.AgeEstimator):
-        def __init__(self, model: estimator.AgeModel, *, device: str, workers: int) -> None:
+        def __init__(self, model: estimator.AgeModel, **_: object) -> None:
             super().__init__(model, device="cpu", load_detector=page_server.load)
 
     estimator.AgeEstimator = Quick  # type: ignore[misc]

@@ -1,8 +1,10 @@
 """The page: its words and pictures, and in a real browser what is dropped, clicked and read."""
 
+import asyncio
 import base64
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -11,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,11 @@ from PIL import Image
 import page_server
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
+from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.inference.artifact import save_model
 from contrastive_age.inference.estimator import AgeEstimator, Photo
+from contrastive_age.inference.photos import NO_FACE
 from inference.models import untrained_model
 from servers import free_port
 
@@ -80,6 +85,43 @@ def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> Non
     bare = app.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
     assert "4.57 years" in bare and "interval" not in bare
     assert "does not say" in app.error_words({})
+
+
+def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
+    words = app.reason_words(NO_FACE, 66.7)
+    assert words.startswith("no face found; ")
+    assert words.endswith("Faces below 67 pixels are not looked for.")
+    assert app.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
+    assert app.reason_words(None, math.nan) == "no face found"
+
+
+@pytest.mark.parametrize("load", [page_server.load, load_mtcnn])
+def test_before_the_first_photo_everything_is_done_once(
+    load: Callable[[], Detector], caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded: list[Detector] = []
+
+    def loading() -> Detector:
+        loaded.append(load())
+        return loaded[0]
+
+    estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=loading)
+    with caplog.at_level(logging.DEBUG, logger=app.__name__):
+        asyncio.run(app._warm_up(estimator))
+    assert len(loaded) == 1
+    assert "failed" not in caplog.text
+
+
+def test_a_detector_that_cannot_be_loaded_does_not_keep_the_page_from_starting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> Detector:
+        raise DataError("no weights")
+
+    estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=fail)
+    with caplog.at_level(logging.DEBUG, logger=app.__name__):
+        asyncio.run(app._warm_up(estimator))
+    assert "Warming up failed" in caplog.text
 
 
 def test_coarse_and_empty_maps_are_called_so() -> None:
@@ -297,8 +339,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def expected() -> Photo:
     """What the estimator itself says of the photo."""
     model = untrained_model(image_size=96)
-    with AgeEstimator(model, device="cpu", load_detector=page_server.load) as estimator:
-        [own] = estimator.predict([page_server.two_faces()])
+    estimator = AgeEstimator(model, device="cpu", load_detector=page_server.load)
+    [own] = estimator.predict([page_server.two_faces()])
     return own
 
 
@@ -318,6 +360,7 @@ def test_a_dropped_photo_shows_its_faces_and_a_click_on_a_box_the_age(
     page.drop(two)
     page.until(lambda: page.find("#age-title").text == "Face 1 of 2", "the first face is shown")
     page.until(lambda: "two.png" in page.find(".age-done").text, "its faces are counted")
+    assert "Faces below 24 pixels are not looked for." in page.find(".age-done").text
     boxes = page.all(".age-box")
     assert [box.text for box in boxes] == ["1", "2"]
 
@@ -372,7 +415,8 @@ def test_what_is_no_photo_of_a_face_is_said_and_the_next_photo_works(page: Page,
     page.drop(page.folder / "notes.txt")
     assert "this is no photo" in page.problem("notes.txt")
     page.choose(page.folder / "dark.png")
-    assert "no face was found" in page.problem("dark.png")
+    assert "no face found" in page.problem("dark.png")
+    assert "Faces below 24 pixels are not looked for." in page.problem("dark.png")
     assert not page.all(".age-columns")[0].is_displayed()
     page.choose(two)
     page.until(lambda: page.find("#age-title").text == "Face 1 of 2", "a face is shown")

@@ -64,6 +64,8 @@ REFUSED = {
     "folds_at_once=0": ["folds_at_once=0"],
     "alignment.coverage=9": ["coverage=9"],
     "detection.workers=0": ["detection.workers=0"],
+    "detection.min_face=11": ["detection.min_face=11", "greater than or equal to 12"],
+    "detection.min_face=inf": ["detection.min_face"],
     "report.faces=0": ["report.faces=0"],
     "protocols.fgnet_se.folds=1": ["folds=1"],
     # names of things that do not exist

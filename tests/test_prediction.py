@@ -39,11 +39,9 @@ def predict(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Com
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("COLUMNS", "250")
 
-    def load(path: Path, *, device: str, workers: int) -> AgeEstimator:
+    def load(path: Path, *, device: str, **options: Any) -> AgeEstimator:
         loaded = real(path, device=device)
-        return AgeEstimator(
-            loaded.model, device=device, workers=workers, load_detector=detectors.boxes
-        )
+        return AgeEstimator(loaded.model, device=device, load_detector=detectors.boxes, **options)
 
     real = AgeEstimator.load
     monkeypatch.setattr(AgeEstimator, "load", load)
@@ -69,7 +67,7 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     (tmp_path / "p" / "b" / "text.jpg").write_text("no image")
     contents = {path: path.read_bytes() for path in first + second}
     done = predict(
-        tmp_path / "p", "--output=o/ages.csv", f"--draw={tmp_path / 'p' / 'drawn'}", "--workers=1"
+        tmp_path / "p", "--output=o/ages.csv", f"--draw={tmp_path / 'p' / 'drawn'}", "--workers=2"
     )
     assert done.exit_code == 0, done.output
     assert (
@@ -99,6 +97,19 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     again = list_photos([tmp_path / "p"], tmp_path / "p" / "drawn")
     assert again == [*first, *second, tmp_path / "p" / "b" / "text.jpg"]
     assert set(drawn) < set(place_copies(again, tmp_path / "p" / "drawn").values())
+
+
+def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:
+    # Too small, all three of them, for a look at the whole photo.
+    photo("face", "face", "face", size=(1200, 300)).save(tmp_path / "p.png")
+    for options, least, count in (([], 24, 3), (["--min-face=65"], 65, 1)):
+        done = predict(tmp_path / "p.png", "--output=ages.csv", *options)
+        assert done.exit_code == 0, done.output
+        table = pd.read_csv("ages.csv")
+        assert table["min_face"].tolist() == [least] * count
+    refused = predict(tmp_path / "p.png", "--min-face=11")
+    assert refused.exit_code == 2
+    assert "--min-face" in refused.output
 
 
 def test_ready_crops_and_a_long_table(predict: Command, tmp_path: Path) -> None:

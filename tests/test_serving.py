@@ -98,7 +98,7 @@ def test_aligned_faces_get_the_ages_of_the_estimator(
     for name in ("age", "low_80", "high_80", "low_95"):
         assert [own[name] for own in found] == pytest.approx(estimated[name].tolist(), abs=1e-4)
     assert np.ptp(estimated["age"]) > 1  # else anything would be equal
-    for name in ("high_95", "score", "left", "top", "right", "bottom", "reason"):
+    for name in ("high_95", "score", "left", "top", "right", "bottom", "min_face", "reason"):
         assert [own[name] for own in found] == [None] * 4
 
 
@@ -234,10 +234,10 @@ def test_a_crop_that_is_no_face_has_its_reason() -> None:
 
 def test_a_detector_that_fails_is_the_servers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("a detection worker died while it loaded its detector")
+        raise RuntimeError("17 photos failed in detection")
 
     monkeypatch.setattr(AgeEstimator, "predict", fail)
-    with pytest.raises(MlflowException, match="no face can be found: a detection") as caught:
+    with pytest.raises(MlflowException, match="no face can be found: 17 photos") as caught:
         untrained().predict(pd.DataFrame({"image": [TINY]}))
     assert caught.value.get_http_status_code() == 500
 

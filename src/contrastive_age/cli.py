@@ -267,7 +267,7 @@ MODEL = click.option(
 )
 @click.option(
     "--min-face",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(min=12),
     help="Pixels from which every face is looked for; else 24, or 1/60 of a photo's longer side.",
 )
 @click.option("--device", default="auto", show_default=True, help="Where the network computes.")

@@ -25,9 +25,8 @@ SOURCE = Path(contrastive_age.__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def estimator() -> Iterator[AgeEstimator]:
-    with AgeEstimator(untrained_model(), device="cpu", load_detector=detectors.boxes) as own:
-        yield own
+def estimator() -> AgeEstimator:
+    return AgeEstimator(untrained_model(), device="cpu", load_detector=detectors.boxes)
 
 
 def crops(number: int, size: int = 256) -> list[np.ndarray]:
@@ -63,7 +62,7 @@ def test_no_interval_begins_below_zero() -> None:
 
 
 def test_every_face_of_every_photo_is_there(estimator: AgeEstimator, tmp_path: Path) -> None:
-    paths = save_photos(tmp_path, ("face", "face"), (), ("face",), ("deadly",))
+    paths = save_photos(tmp_path, ("face", "face"), (), ("face",), ("faulty",))
     (tmp_path / "text.jpg").write_text("no image")
     many = [photo("face", "face", "face", seed=seed) for seed in range(25)]
     found = estimator.predict([*map(str, paths), tmp_path / "text.jpg", *many])
@@ -139,10 +138,28 @@ def test_threads_take_turns(estimator: AgeEstimator) -> None:
         assert [len(own.faces) for own in found[seed]] == [seed] * 3
 
 
-def test_a_closed_estimator_starts_again(estimator: AgeEstimator) -> None:
-    estimator.close()
-    estimator.close()
-    assert len(estimator.predict([photo("face")])[0].faces) == 1
+def test_the_detector_is_loaded_with_the_first_photo_and_not_for_crops() -> None:
+    own = AgeEstimator(untrained_model(), device="cpu", load_detector=detectors.none)
+    assert len(own.predict(crops(1), aligned=True)[0].faces) == 1
+    with pytest.raises(AssertionError, match="no detector is needed"):
+        own.predict([photo("face")])
+
+
+def test_the_smallest_face_is_said_and_obeyed(estimator: AgeEstimator) -> None:
+    large = photo("face", size=(6000, 300))
+    images = [photo("face", "face", size=(480, 300)), large, photo()]
+    found = estimator.predict(images)
+    assert [own.min_face for own in found] == [24, 100, 24]
+    assert [len(own.faces) for own in found] == [2, 0, 0]
+    [own] = estimator.predict(crops(1), aligned=True)
+    assert np.isnan(own.min_face)
+
+    picky = AgeEstimator(
+        untrained_model(), device="cpu", min_face=40, load_detector=detectors.boxes
+    )
+    found = picky.predict(images)
+    assert [own.min_face for own in found] == [40, 40, 40]
+    assert [len(own.faces) for own in found] == [2, 1, 0]
 
 
 def test_a_file_that_is_no_model_and_an_absent_device_are_refused(tmp_path: Path) -> None:
@@ -161,7 +178,7 @@ def test_the_table_has_a_row_a_face_and_one_for_none(
     table = faces_table(found)
     assert list(table.columns) == [
         "file", "face", "age", "low_80", "high_80", "low_95", "high_95", "score",
-        "left", "top", "right", "bottom", "reason",
+        "left", "top", "right", "bottom", "min_face", "reason",
     ]  # fmt: skip
     assert table["file"].tolist() == [str(paths[0])] * 2 + [str(paths[1]), f"{tmp_path}/\\xff.png"]
     assert table["face"].tolist() == [0, 1, -1, -1]
@@ -171,6 +188,8 @@ def test_the_table_has_a_row_a_face_and_one_for_none(
     assert (row["age"], row["score"], row["right"]) == (first.age, first.score, first.box[2])
     assert (row["low_95"], row["high_95"]) == first.intervals["95"]
     assert table.loc[2:, "age":"bottom"].isna().all(axis=None)
+    assert table["min_face"].tolist()[:3] == [24, 24, 24]
+    assert np.isnan(table["min_face"][3])
 
 
 def test_the_package_names_the_estimator_and_nothing_else() -> None:
@@ -181,7 +200,7 @@ def test_the_package_names_the_estimator_and_nothing_else() -> None:
 
 
 def test_a_plain_script_without_a_guard_finds_faces(tmp_path: Path) -> None:
-    """Without Kedro, too, and left to end without `close`; the notebook has the real detector."""
+    """Without Kedro, too; the notebook has the real detector."""
     [path] = save_photos(tmp_path, ("face", "face"))
     save_model(untrained_model(), tmp_path / "age_model.pt")
     script = tmp_path / "script.py"

@@ -31,6 +31,8 @@ five points in the order of `alignment.POINTS`, in pixels.
 
 LEAST_FACE, LEAST_SHARE = 24, 60
 """Faces are looked for from so many pixels up, or from this part of the photo's longer side."""
+TINIEST = 12
+"""Pixels below which none can be asked for: photos would have to be enlarged."""
 FINEST = 48
 """Pixels of a face beyond which MTCNN sees no more of it: a photo is shrunk until the smallest face
 looked for has as many."""

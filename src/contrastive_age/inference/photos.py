@@ -27,6 +27,7 @@ from contrastive_age.faces.detection import (
     BATCH_SIZE,
     MOST_FAILURES,
     MOST_PIXELS,
+    TINIEST,
     Detector,
     Finder,
     Sighting,
@@ -141,7 +142,12 @@ class FaceReader:
             coverage: How much of a face's surroundings is shown, see `five_point_template`.
             min_face: Side in pixels from which every face is looked for, see `least_face`.
             workers: Number of threads.
+
+        Raises:
+            ValueError: The smallest face is too small, or there is no worker.
         """
+        if min_face is not None and not min_face >= TINIEST:
+            raise ValueError(f"faces are found from {TINIEST} pixels up, not from {min_face}")
         if workers < 1:
             raise ValueError(f"faces are found by at least one worker, not {workers}")
         self._load_detector = load_detector
