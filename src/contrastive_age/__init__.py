@@ -1,6 +1,11 @@
 """Age prediction from face images via contrastive learning (Chae et al.), as a Kedro project."""
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before torch and scikit-learn load their OpenMP, which read it then. Threads that wait by spinning
+# take the processor from those that they wait for, as soon as other programs want it, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from contrastive_age.inference.estimator import AgeEstimator

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -105,13 +106,15 @@ def measure_fold(
         "predicted_age": probabilities @ values,
         "true_age": years,
     }
-    return {
-        "variance": variance_within(codes, outputs),
-        "variance_ratio": variance_ratio(codes, years, feats),
-        "retrieval": retrieval(codes, years, feats, similar_age),
-        "probe": identity_probe(codes, years, feats, seed, probe_identities),
-        "age_without_identity": age_without_identity(codes, years, feats),
-    }
+    # On a few hundred rows BLAS's threads mostly wait for each other, on a busy machine for ever.
+    with threadpool_limits(limits=1):
+        return {
+            "variance": variance_within(codes, outputs),
+            "variance_ratio": variance_ratio(codes, years, feats),
+            "retrieval": retrieval(codes, years, feats, similar_age),
+            "probe": identity_probe(codes, years, feats, seed, probe_identities),
+            "age_without_identity": age_without_identity(codes, years, feats),
+        }
 
 
 def pool(folds: Sequence[Mapping[str, Measures]]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ UPRIGHT = math.pi / 4
 """How far a face may lean, in radians: one that leans further is nearer to another turn."""
 RIVAL = 3.0
 """Log-odds within which the faces of different turns are rivals, and are looked at again."""
-RECOUNTS = (replace(FIRST, mirrored=True), Look(180), Look(180, mirrored=True), FINE)
+RECOUNTS = (replace(FIRST, mirrored=True), Look(180), Look(180, mirrored=True))
 """Further looks at rivals; the turn with the highest mean of log-odds over all looks is right."""
 
 
@@ -211,7 +211,7 @@ class Finder:
             # Only photos of one size, or canvases of one, share a call.
             scales = [self._scale(image, look.side) for image in batch]
             canvases = np.stack(
-                [_canvas(image, scale, look) for image, scale in zip(batch, scales, strict=True)]
+                [canvas_of(image, look, scale) for image, scale in zip(batch, scales, strict=True)]
             )
             least: float = COARSE_FACE
             if look.side is None:
@@ -257,8 +257,17 @@ class Finder:
         )
 
 
-def _canvas(image: Image.Image, scale: float, look: Look) -> Canvases:
-    """Scale a photo, into the top left of a black square where the look has one, and turn it."""
+def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:
+    """Draw a photo as a look sees it: scaled, into the top left of a black square, and turned.
+
+    Args:
+        image: The upright RGB photo.
+        look: The look.
+        scale: Of the photo.
+
+    Returns:
+        uint8 (h, w, 3).
+    """
     size = _scaled(image.size, scale)
     scaled = image
     if size != image.size:

@@ -28,7 +28,7 @@ SHRINKAGE = 0.709
 REFINED_SIDE, FINAL_SIDE = 24, 48
 """Side in pixels of what the second and the third network are shown of a candidate."""
 
-BLOCK = 512
+BLOCK = 256
 """Boxes compared with others, and candidates shown to a network, at a time; it bounds memory."""
 
 
@@ -105,8 +105,8 @@ class MTCNN:
         self, images: npt.NDArray[np.uint8], min_face: float, thresholds: Thresholds
     ) -> list[npt.NDArray[np.float64]]:
         # Rows first, so that all photos are shrunk in one product.
-        pixels = torch.tensor(images).to(self.device).transpose(0, 1).float()
-        pixels = (pixels - 127.5) / 128
+        pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
+        pixels = (pixels.float() - 127.5) / 128
         height, count, width, _ = pixels.shape
         found = self._propose(pixels, min_face, thresholds[0])
         found = _refine(self._refinement, REFINED_SIDE, pixels, found, thresholds[1])
