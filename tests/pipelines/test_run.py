@@ -51,6 +51,13 @@ def test_landmarks_and_faces_are_in_the_order_of_the_samples(
     assert landmarks["sample_id"].equals(samples["sample_id"])
     assert landmarks["status"].isin(["detected", "retried"]).all()
     assert (landmarks["left_eye_x"] < landmarks["right_eye_x"]).all()
+    report = json.loads(finished.one("03_primary/synthetic/audit.json").read_text())
+    assert report["n"] == sum(report["status"].values()) == 24
+    assert set(report["anomalies"]) == {"no_face", "several_faces", "larger_bystander", "turned"}
+    assert report["anomalies"]["no_face"]["count"] == 0
+    several = landmarks.loc[landmarks["faces_found"] > 1, "sample_id"].tolist()
+    named = [own["sample_id"] for own in report["anomalies"]["several_faces"]["items"]]
+    assert named == several
     faces = np.load(finished.one("03_primary/synthetic/faces.npy"), mmap_mode="r")
     assert faces.shape == (24, 256, 256, 3)
     assert faces.dtype == np.uint8

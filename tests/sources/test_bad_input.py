@@ -13,7 +13,8 @@ import pytest
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, landmark_array
-from contrastive_age.faces.detection import detect_landmarks
+from contrastive_age.faces.landmarks import detect_landmarks
+from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.faces.store import build_faces, open_faces
 from contrastive_age.sources import fgnet, manifest, reading, utkface
 from contrastive_age.sources.audit import audit
@@ -126,7 +127,9 @@ def landmarks(
     again["path"] = "../" + again["path"]
     table = pd.concat([table[table["path"].isin(first)], table[~table["path"].isin(first)], again])
     work = tmp_path_factory.mktemp("work")
-    found = detect_landmarks(folder, table, work_folder=work, workers=1, progress=False)
+    found = detect_landmarks(
+        folder, table, work_folder=work, load_detector=load_mtcnn, workers=1, progress=False
+    )
     return table.reset_index(drop=True).merge(found, on="sample_id", validate="1:1")
 
 
