@@ -51,6 +51,21 @@ def test_is_torchvisions_resnet_18():
         torch.testing.assert_close(network(images).logits, original(images))
 
 
+def test_learns_as_torchvisions_resnet_18_to_the_last_bit():
+    network, original = AgeNetwork(AgeClasses(0, 9)), resnet18(num_classes=10)
+    state = {name.removeprefix("backbone."): x for name, x in network.state_dict().items()}
+    assert list(state) == list(original.state_dict())
+    original.load_state_dict(state)
+    images = torch.randn(4, 3, 33, 33)
+    network(images).logits.square().sum().backward()
+    original(images).square().sum().backward()
+    expected = dict(original.named_parameters())
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter.grad, expected[name.removeprefix("backbone.")].grad), name
+    for name, buffer in network.backbone.named_buffers():
+        assert torch.equal(buffer, original.state_dict()[name]), name
+
+
 def test_expected_age_equals_a_loop():
     logits = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     ages = torch.arange(20, 26, dtype=torch.float64)
