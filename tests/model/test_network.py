@@ -83,3 +83,11 @@ def test_a_certain_prediction_has_no_deviation():
     logits = torch.tensor([[0.0, 1000.0, 0.0]])
     mean, deviation = expected_age(logits, torch.tensor([16.0, 17.0, 18.0]))
     assert (mean.item(), deviation.item()) == (17, 0)
+
+
+def test_a_new_network_is_drawn_as_torchvisions():
+    network, original = AgeNetwork(AgeClasses(0, 9)), resnet18(num_classes=10)
+    for name, tensor in original.state_dict().items():
+        if tensor.ndim == 4:
+            own = network.backbone.state_dict()[name]
+            assert own.std().item() == pytest.approx(tensor.std().item(), rel=0.05), name

@@ -48,6 +48,9 @@ class ResNet18(nn.Module):
         self.layer3 = _layer(128, 256, stride=2)
         self.layer4 = _layer(256, FEATURES, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the pooled features."""
