@@ -42,7 +42,10 @@ def topics(quick: bool, ten_million: bool) -> dict[str, Callable[[], list[Result
     return {
         "startup": lambda: [startup.run(rounds=2 if quick else 5)],
         "growth": lambda: [growth.run(repeats=1 if quick else 3, ten_million=ten_million)],
-        "alignment": lambda: [alignment.run(32, 1) if quick else alignment.run()],
+        "alignment": lambda: [
+            alignment.run(32, 1) if quick else alignment.run(),
+            *(alignment.on_gpu() for device in machine.devices() if device == "cuda"),
+        ],
         "shared_batches": on_each_device("shared_batches"),
         "training_loop": on_each_device("training_loop"),
     }

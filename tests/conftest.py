@@ -57,6 +57,7 @@ class Project:
     """A copy of this project's configuration in a folder of its own, over the same code."""
 
     root: Path
+    code: Path = ROOT / "src"
 
     def kedro(
         self,
@@ -77,7 +78,7 @@ class Project:
         environment = os.environ | {
             "COLUMNS": "200",
             "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": os.pathsep.join(str(own) for own in (ROOT / "src", packages) if own),
+            "PYTHONPATH": os.pathsep.join(str(own) for own in (self.code, packages) if own),
         }
         environment["MLFLOW_TRACKING_URI"] = tracking_uri
         done = subprocess.run(

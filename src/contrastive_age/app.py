@@ -1,7 +1,7 @@
 """The page: drop a photo, see its faces, and what the model says of each.
 
 `kedro app` serves it to this machine alone. It takes the extra `app` (NiceGUI). Photos stay in the
-memory of this process, the detection worker and the browser; nothing of them is written to disk,
+memory of this process and the browser; nothing of them is written to disk,
 and the page asks no other host for anything.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from nicegui import app, background_tasks, events, run, ui
+from nicegui import app, background_tasks, events, ui
 from PIL import Image
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.base import RequestResponseEndpoint
@@ -32,8 +32,10 @@ from contrastive_age.evaluation.gradcam import Maps
 from contrastive_age.inference.artifact import AgeModel
 from contrastive_age.inference.drawing import COLOURS
 from contrastive_age.inference.estimator import AgeEstimator, Face, Photo
+from contrastive_age.inference.photos import NO_FACE
 from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.sources.decoding import cause, decode
+from contrastive_age.sources.drawing import draw_face
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ def serve(estimator: AgeEstimator, port: int) -> None:
     """Serve the page to this machine until Control-C.
 
     Args:
-        estimator: What finds the faces and estimates the ages; to be closed by the caller.
+        estimator: What finds the faces and estimates the ages.
         port: Where to listen, on 127.0.0.1 only.
 
     Raises:
@@ -125,11 +127,15 @@ async def _guarded(request: Request, call_next: RequestResponseEndpoint) -> Resp
 
 
 async def _warm_up(estimator: AgeEstimator) -> None:
-    """Start the detection worker, so that the first photo need not wait for it."""
+    """Do once all that a photo asks for, so that the first one need not wait for it."""
+    file = io.BytesIO()
+    draw_face(0, 30).save(file, "PNG")
     try:
-        await run.io_bound(estimator.predict, [np.zeros((64, 64, 3), np.uint8)])
+        image, photo, found = await _in_thread(_look, estimator, file.getvalue())
+        await _in_thread(faces_html, photo, image)
+        await _in_thread(result_html, photo.faces[0], found, estimator.model, 0, 1)
     except Exception:  # the first photo will meet it again, and say it
-        logger.debug("The detection worker did not start", exc_info=True)
+        logger.debug("Warming up failed", exc_info=True)
 
 
 class AgePage:
@@ -211,7 +217,7 @@ class AgePage:
             self._show(0, found)
             count = len(photo.faces)
             faces = "One face" if count == 1 else f"{count} faces, numbered from left to right,"
-            self._say("done", f"{faces} found in {name}.")
+            self._say("done", f"{faces} found in {name}. {least_words(photo.min_face)}")
 
     async def _chosen(self, arguments: events.GenericEventArguments) -> None:
         """Show what the model says of the face whose box or picture was clicked."""
@@ -258,7 +264,7 @@ def _look(estimator: AgeEstimator, content: bytes) -> tuple[Image.Image, Photo, 
     image = open_photo(content)
     (photo,) = estimator.predict([image])
     if not photo.faces:
-        raise DataError(reason_words(photo.reason))
+        raise DataError(reason_words(photo.reason, photo.min_face))
     return image, photo, _explained(estimator, photo.faces[0])
 
 
@@ -287,11 +293,16 @@ def open_photo(content: bytes) -> Image.Image:
         ) from error
 
 
-def reason_words(reason: str | None) -> str:
+def reason_words(reason: str | None, min_face: float) -> str:
     """Say why a photo has no face, and what may help."""
-    if reason == "no face found":
-        return "no face was found; faces should look towards the camera and not be very small"
-    return reason or "no face was found"
+    if reason == NO_FACE:
+        return f"{NO_FACE}; faces should look towards the camera. {least_words(min_face)}"
+    return reason or NO_FACE
+
+
+def least_words(min_face: float) -> str:
+    """Say which faces were not looked for."""
+    return f"Faces below {min_face:.0f} pixels are not looked for."
 
 
 def age_words(years: float) -> str:

@@ -1,9 +1,10 @@
-"""The project's commands: Kedro's own `run` with several folds at once, `sweep`, `predict`, `app`.
+"""The project's commands: Kedro's own `run` with several folds at once, `sweep`, `pack`, `predict`.
 
 Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -167,6 +168,71 @@ def upload_runs(
         )
 
 
+@cli.command(cls=Friendly)
+@click.option(
+    "--pipeline",
+    "-p",
+    "pipelines",
+    multiple=True,
+    required=True,
+    help="What is to be run there; can be given several times.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder to make; it must be empty or not there.",
+)
+@click.option("--wheels", is_flag=True, help="Take along the Python packages that are not there.")
+@click.option(
+    "--have",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --wheels: a file with the packages that are there, one a line.",
+)
+@click.option(
+    "--python",
+    metavar="VERSION",
+    default="3.12",
+    show_default=True,
+    help="With --wheels: Python's version there.",
+)
+@click.option(
+    "--platform",
+    type=click.Choice(["x86_64", "aarch64"]),
+    default="x86_64",
+    show_default=True,
+    help="With --wheels: the processor of the Linux machine there.",
+)
+def pack(
+    pipelines: tuple[str, ...],
+    output: Path,
+    wheels: bool,
+    have: Path | None,
+    python: str,
+    platform: str,
+    params: dict[str, Any],
+    env: str | None,
+) -> None:
+    """Put what a machine without photos and network needs into one folder.
+
+    Aligned faces, tables, folds, initial weights, code and configuration: there the same `kedro
+    run` trains and evaluates. Run ingestion, detection, alignment and splitting first, with the
+    same parameters. The faces are shared with the project by a hard link where the disk allows.
+    """
+    from contrastive_age import pack as packing
+    from contrastive_age.sweep import Place
+    from contrastive_age.wheels import Machine
+
+    machine = Machine(have, python, platform) if wheels else None
+    done = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
+    for kind, size in done.megabytes.items():
+        click.echo(f"{kind:24}{size:10.1f} MB")
+    click.echo(f"Copy {done.folder} to the machine, and type there, in the folder:")
+    for command in done.commands:
+        click.echo(f"  {command}")
+
+
 MODEL = click.option(
     "--model",
     "-m",
@@ -195,9 +261,14 @@ MODEL = click.option(
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Processes that find faces.",
+    default=min(os.cpu_count() or 1, 8),
+    show_default="one a core, at most 8",
+    help="Threads that find faces.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(min=1),
+    help="Pixels from which every face is looked for; else 24, or 1/60 of a photo's longer side.",
 )
 @click.option("--device", default="auto", show_default=True, help="Where the network computes.")
 def predict(
@@ -207,6 +278,7 @@ def predict(
     output: Path | None,
     draw: Path | None,
     workers: int,
+    min_face: float | None,
     device: str,
 ) -> None:
     """Estimate the age of every face in photos and folders of photos.
@@ -224,6 +296,7 @@ def predict(
         output=output,
         draw=draw,
         workers=workers,
+        min_face=min_face,
         device=device,
     )
     if done.interrupted:
@@ -306,8 +379,7 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     from contrastive_age.inference.estimator import AgeEstimator
 
-    with AgeEstimator.load(chosen, device=device) as estimator:
-        app.serve(estimator, port)
+    app.serve(AgeEstimator.load(chosen, device=device), port)
 
 
 # Parsed and explained as `kedro run` does.
@@ -315,3 +387,5 @@ for command in (sweep, upload_runs):
     command.params += [
         own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}
     ]
+# Without another folder of configuration: the pack has the project's own.
+pack.params += [own for own in kedro_run.params if own.name in {"params", "env"}]

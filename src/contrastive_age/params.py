@@ -48,8 +48,9 @@ class Source(Strict):
 
 
 class Detection(Strict):
-    """How faces are detected; the number of workers does not change the result."""
+    """From how many pixels faces are looked for, and on how many threads."""
 
+    min_face: float | None = Field(default=None, ge=12)
     workers: int | None = Field(default=None, gt=0)
 
 

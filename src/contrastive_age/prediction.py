@@ -59,6 +59,7 @@ def predict(
     output: Path | None = None,
     draw: Path | None = None,
     workers: int = 1,
+    min_face: float | None = None,
     device: str = "auto",
 ) -> Done:
     """Estimate the ages of all faces in photos, print the table, and write what is asked for.
@@ -72,7 +73,8 @@ def predict(
         aligned: Whether the photos are aligned faces.
         output: The table's file, .csv or .json.
         draw: The folder of the copies with boxes and ages.
-        workers: Processes that find faces.
+        workers: Threads that find faces.
+        min_face: Side in pixels from which every face is looked for; None: by the photo's size.
         device: Where the network computes.
 
     Raises:
@@ -93,10 +95,8 @@ def predict(
     from contrastive_age.inference.photos import was_read
 
     done = Done()
-    with (
-        AgeEstimator.load(chosen, device=device, workers=workers) as estimator,
-        _told(done, output),
-    ):
+    estimator = AgeEstimator.load(chosen, device=device, workers=workers, min_face=min_face)
+    with _told(done, output):
         # By name, a copy each: what `stream` gives has the name that went in.
         drawn = {str(photo): copy for photo, copy in copies.items()}
         for photo in estimator.stream(photos, aligned=aligned, progress=True):
@@ -312,6 +312,11 @@ def print_table(table: "pd.DataFrame", photos: int, output: Path | None = None) 
     elif output:
         summary += f"; written to {output}"
     terminal.print(summary, highlight=False, soft_wrap=True, markup=False)
+    least = table["min_face"].dropna().round().unique()
+    if len(least):
+        smallest = f"{least.min():.0f}" + f" to {least.max():.0f}" * (len(least) > 1)
+        said = f"Faces below {smallest} pixels were not looked for; --min-face changes it"
+        terminal.print(said, highlight=False, soft_wrap=True, markup=False)
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:

@@ -44,7 +44,7 @@ MOST_PIXELS_AT_ONCE = 100_000_000
 
 NUMBERS = (
     *("age", "low_80", "high_80", "low_95", "high_95"),
-    *("score", "left", "top", "right", "bottom"),
+    *("score", "left", "top", "right", "bottom", "min_face"),
 )
 REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
 """What serving imports."""
@@ -56,7 +56,7 @@ class ServedModel:
     """What MLflow calls: a table of photos in, a table of faces out."""
 
     def __init__(self, estimator: AgeEstimator) -> None:
-        """Serve an estimator, whose detection workers start with the first photo."""
+        """Serve an estimator, which loads its detector with the first photo."""
         self._estimator = estimator
         # Requests come on threads of their own; of one at a time the photos are in memory.
         self._one_request = threading.Lock()
@@ -74,10 +74,11 @@ class ServedModel:
         Returns:
             A row a face, from left to right in its photo: `photo` (its row, from 0), `face` (from
             0), `age` and the ends of its intervals `low_80`, `high_80`, `low_95`, `high_95` in
-            years, `score` of the detector, `left`, `top`, `right` and `bottom` in pixels of the
-            upright photo, and `reason`. A photo without a face has one row: its `face` is -1, its
-            `age` None, and `reason` says why. Values are Python's, and None where unknown; the
-            upper end of an interval is None where it is infinite.
+            years, `score` of the detector, in pixels of the upright photo `left`, `top`, `right`,
+            `bottom` and `min_face`, below which no face was looked for, and `reason`. A photo
+            without a face has one row: its `face` is -1, its `age` None, and `reason` says why.
+            Values are Python's, and None where unknown; the upper end of an interval is None where
+            it is infinite.
 
         Raises:
             MlflowException: The table or a photo in it is not as it should be

@@ -159,6 +159,21 @@ def build_faces(
     return BuildReport(path, len(todo), len(labels) - len(todo), tuple(sorted(unreadable)))
 
 
+def are_built(
+    table: pd.DataFrame, work_folder: Path, *, coverage: float = DEFAULT_COVERAGE
+) -> bool:
+    """Whether `build_faces` would find all faces there, and have nothing to do.
+
+    Args:
+        table: As `build_faces` takes it.
+        work_folder: Where the array is.
+        coverage: How much of the face's surroundings is shown.
+    """
+    file = _map_if_sound(work_folder / "faces.npy", "r")
+    labels = _labels(table, landmark_array(table), coverage)
+    return file is not None and np.array_equal(file.labels, labels)
+
+
 def open_faces(path: Path, sample_ids: Iterable[str]) -> np.memmap[Any, np.dtype[np.uint8]]:
     """Map the faces read-only, after making sure that they are those of the given samples.
 

@@ -1,20 +1,20 @@
 """Ages of the faces in photos, from a final model's file.
 
-    with AgeEstimator.load("age_model.pt") as estimator:
-        for photo in estimator.predict(["holiday.jpg", pillow_image, array]):
-            print(photo.name, [round(face.age) for face in photo.faces], photo.reason)
+    estimator = AgeEstimator.load("age_model.pt")
+    for photo in estimator.predict(["holiday.jpg", pillow_image, array]):
+        print(photo.name, [round(face.age) for face in photo.faces], photo.reason)
 
-Faces are found and aligned as for training, in worker processes: TensorFlow, on which the detector
-runs, and torch crash when they share one.
+Faces are found and aligned as for training.
 """
 
+import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import numpy as np
@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.prediction import predict
-from contrastive_age.faces.detection import Detector, load_mtcnn
+from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.inference.artifact import AgeModel, load_model
 from contrastive_age.inference.photos import FaceReader, FoundFaces, Picture
 from contrastive_age.model.network import expected_age
@@ -77,19 +78,20 @@ class Photo:
         reason: Why there is no face: the photo cannot be read, there is none, or the detector
             failed; None where there is one.
         size: Width and height of the upright photo in pixels; 0, 0 where it cannot be read.
+        min_face: Side in pixels below which no face was looked for; NaN where none was at all.
     """
 
     name: str
     faces: tuple[Face, ...]
     reason: str | None
     size: tuple[int, int]
+    min_face: float = math.nan
 
 
 class AgeEstimator:
     """Finds the faces of photos and estimates their ages.
 
-    The first photo starts the detection workers, which takes some seconds; they stay up until
-    `close`, or until the process or a `with` block ends. With `aligned=True` none is started.
+    The first photo loads the detector; with `aligned=True` none is.
 
     Attributes:
         model: What the ages come from.
@@ -105,15 +107,18 @@ class AgeEstimator:
         *,
         device: str = "auto",
         workers: int = 1,
-        load_detector: Callable[[], Detector] = load_mtcnn,
+        min_face: float | None = None,
+        load_detector: Callable[[], Detector] | None = None,
     ) -> None:
         """Use a model that is loaded already.
 
         Args:
             model: The model.
             device: `auto` (the GPU where there is one, else the CPU) or as torch names it.
-            workers: Processes that find faces, at least 1.
-            load_detector: Makes the detector in a worker, where it must be importable.
+            workers: Threads that find faces, at least 1.
+            min_face: Side in pixels from which every face is looked for; None: 24, or a sixtieth of
+                the photo's longer side where that is more.
+            load_detector: Gives another detector than MTCNN.
 
         Raises:
             DataError: The device is not there.
@@ -122,23 +127,36 @@ class AgeEstimator:
         self.device = choose_device(device)
         self._network = model.network().to(self.device)
         self._reader = FaceReader(
-            coverage=model.alignment.coverage, workers=workers, load_detector=load_detector
+            load_detector or functools.partial(load_mtcnn, str(self.device)),
+            coverage=model.alignment.coverage,
+            min_face=min_face,
+            workers=workers,
         )
         self._one_call = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto", workers: int = 1) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        workers: int = 1,
+        min_face: float | None = None,
+    ) -> Self:
         """Read a model's file.
 
         Args:
             path: The `age_model.pt` that `kedro run --pipeline=final_model` writes.
             device: `auto` (the GPU where there is one, else the CPU) or as torch names it.
-            workers: Processes that find faces, at least 1.
+            workers: Threads that find faces, at least 1.
+            min_face: Side in pixels from which every face is looked for; None: 24, or a sixtieth of
+                the photo's longer side where that is more.
 
         Raises:
             DataError: The file is missing or no such model, or the device is not there.
         """
-        return cls(load_model(Path(path)), device=device, workers=workers)
+        model = load_model(Path(path))
+        return cls(model, device=device, workers=workers, min_face=min_face)
 
     def predict(self, images: Iterable[Picture], *, aligned: bool = False) -> list[Photo]:
         """Estimate the ages of all faces in photos; from any thread, one call at a time.
@@ -153,7 +171,8 @@ class AgeEstimator:
             too, with the reason.
 
         Raises:
-            RuntimeError: The detection workers cannot start, or photo after photo fails in them.
+            DataError: The detector's weights are missing.
+            RuntimeError: Photo after photo fails in detection.
             TypeError: Something is no photo.
             ValueError: An array is no photo.
         """
@@ -176,6 +195,7 @@ class AgeEstimator:
             A photo each, in the order given.
 
         Raises:
+            DataError: As in `predict`.
             RuntimeError: As in `predict`.
             TypeError: As in `predict`.
             ValueError: As in `predict`.
@@ -211,23 +231,6 @@ class AgeEstimator:
         with self._one_call:
             return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
 
-    def close(self) -> None:
-        """End the detection workers; another photo would start them again."""
-        self._reader.close()
-
-    def __enter__(self) -> Self:
-        """Give the estimator itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the detection workers."""
-        self.close()
-
     def _prepared(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         return prepare(pixels, np.arange(len(pixels)), self.model.image_size)
 
@@ -251,7 +254,7 @@ class AgeEstimator:
                 for row in range(len(found.pixels))
             )
             first += len(faces)
-            yield Photo(name, faces, found.reason, found.size)
+            yield Photo(name, faces, found.reason, found.size, found.min_face)
 
     def _face(
         self,
@@ -299,8 +302,9 @@ def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
 
     Returns:
         `file` (the photo's name), `face` (int64, from 0; -1 where there is none), in years `age`,
-        `low_80`, `high_80`, `low_95` and `high_95`, `score`, in pixels `left`, `top`, `right` and
-        `bottom` (all float64, NaN where unknown), and `reason` (missing where there is a face).
+        `low_80`, `high_80`, `low_95` and `high_95`, `score`, in pixels `left`, `top`, `right`,
+        `bottom` and `min_face` (all float64, NaN where unknown), and `reason` (missing where there
+        is a face).
     """
     return table_of([row for photo in photos for row in face_rows(photo)])
 
@@ -311,7 +315,8 @@ def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
     # A name that is no valid Unicode could not be written.
     name = os.fsencode(photo.name).decode("utf-8", "backslashreplace")
     if not photo.faces:
-        return [(name, -1, np.nan, *missing * len(LEVELS), *[np.nan] * 5, photo.reason)]
+        unknown = [np.nan] * (6 + 2 * len(LEVELS))
+        return [(name, -1, *unknown, photo.min_face, photo.reason)]
     return [
         (
             name,
@@ -320,6 +325,7 @@ def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
             *(end for level in LEVELS for end in face.intervals.get(level, missing)),
             face.score,
             *face.box,
+            photo.min_face,
             None,
         )
         for number, face in enumerate(photo.faces)
@@ -329,7 +335,7 @@ def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
 def table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     """Put rows of `face_rows` into the table that `faces_table` describes."""
     ends = [f"{end}_{level}" for level in LEVELS for end in ("low", "high")]
-    numbers = ["age", *ends, "score", "left", "top", "right", "bottom"]
+    numbers = ["age", *ends, "score", "left", "top", "right", "bottom", "min_face"]
     table = pd.DataFrame(rows, columns=["file", "face", *numbers, "reason"])
     types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(numbers, "float64")
     return table.astype(types)

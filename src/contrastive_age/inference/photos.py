@@ -1,16 +1,12 @@
-"""From photos to aligned faces, for prediction: found and cut out by the code of training.
-
-Workers import this module: it must not import torch.
-"""
+"""From photos to aligned faces, for prediction: found and cut out by the code of training."""
 
 import functools
 import logging
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,14 +25,15 @@ from contrastive_age.faces.alignment import (
 )
 from contrastive_age.faces.detection import (
     BATCH_SIZE,
-    MAX_CRASHES,
-    DetectionWorkers,
+    MOST_FAILURES,
+    MOST_PIXELS,
     Detector,
+    Finder,
     Sighting,
-    find_all_faces,
-    load_mtcnn,
-    loaded,
-    too_many_crashes,
+    found_in,
+    least_face,
+    on_threads,
+    too_many_failures,
 )
 from contrastive_age.sources.decoding import cause, upright
 from contrastive_age.sources.reading import IMAGE_SUFFIXES, UNREADABLE, is_image, scan
@@ -49,11 +46,8 @@ Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]
 NO_FACE = "no face found"
 FAILED = "the detector failed"
 
-MOST_PIXELS = 2**26
-"""Decoded photos that a worker, or a chunk on its way to one, holds: 200 MB, or one larger one."""
-
-_Item = tuple[int, Path | Image.Image | str]
-"""A photo with its number: its absolute path, its upright RGB image, or why there is none."""
+_Item = tuple[str, Path | Image.Image | str]
+"""A photo's name, and its absolute path, its upright RGB image, or why there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +57,7 @@ class FoundFaces:
     Attributes:
         reason: Why there is none; None where there is.
         size: Width and height of the upright photo in pixels; 0, 0 where unknown.
+        min_face: Side in pixels below which no face was looked for; NaN where none was at all.
         scores: The detector's confidence, float64 (k,); NaN for ready crops.
         boxes: Left, top, right and bottom in pixels of the upright photo, float64 (k, 4); NaN for
             ready crops.
@@ -72,6 +67,7 @@ class FoundFaces:
 
     reason: str | None = None
     size: tuple[int, int] = (0, 0)
+    min_face: float = math.nan
     scores: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     boxes: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
     landmarks: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 5, 2)))
@@ -128,76 +124,57 @@ def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
 
 
 class FaceReader:
-    """Finds and aligns the faces of photos in worker processes that stay up until closed."""
+    """Finds and aligns the faces of photos."""
 
     def __init__(
         self,
+        load_detector: Callable[[], Detector],
         *,
         coverage: float = DEFAULT_COVERAGE,
+        min_face: float | None = None,
         workers: int = 1,
-        load_detector: Callable[[], Detector] = load_mtcnn,
     ) -> None:
-        """Start nothing yet.
+        """Load nothing yet.
 
         Args:
+            load_detector: Gives the detector.
             coverage: How much of a face's surroundings is shown, see `five_point_template`.
-            workers: Number of worker processes, each with one TensorFlow thread.
-            load_detector: Makes the detector in a worker, where it must be importable.
+            min_face: Side in pixels from which every face is looked for, see `least_face`.
+            workers: Number of threads.
         """
         if workers < 1:
             raise ValueError(f"faces are found by at least one worker, not {workers}")
-        task = functools.partial(_find_and_align, coverage)
+        self._load_detector = load_detector
+        self._coverage = coverage
+        self._min_face = min_face
         self._workers = workers
-        self._pool: DetectionWorkers[_Item, FoundFaces] = DetectionWorkers(
-            task, workers, load_detector
-        )
 
-    def photos(self, pictures: Iterable[Picture]) -> Generator[tuple[str, FoundFaces], None, None]:
+    def photos(self, pictures: Iterable[Picture]) -> Iterator[tuple[str, FoundFaces]]:
         """Find the faces of photos, with bounded memory whatever their number.
 
         Args:
-            pictures: Photos; a path is read in a worker.
+            pictures: Photos; a path is read where its faces are found.
 
         Yields:
             Each photo's name and faces, in the order given.
 
         Raises:
-            RuntimeError: The workers cannot start, or more than `MAX_CRASHES` photos in a row fail
-                in them.
+            DataError: The detector's weights are missing.
+            RuntimeError: Detection fails at more than `MOST_FAILURES` photos in a row.
             TypeError: Something is no photo.
             ValueError: An array is no photo.
         """
-        names: dict[int, str] = {}
-        done: dict[int, FoundFaces] = {}
-        waiting: deque[list[_Item]] = deque()
-        chunks = _chunks(_items(pictures, names))
-        emitted, crashes = 0, 0
-
-        def top_up() -> None:
-            # So much that no worker waits while results are looked at, and no more.
-            while len(waiting) <= self._workers and len(names) < 4 * BATCH_SIZE * self._workers:
-                chunk = next(chunks, None)
-                if chunk is None:
-                    return
-                waiting.append(chunk)
-
-        top_up()
-        with closing(self._pool.run(waiting)) as results:
-            for chunk, outcome in results:
-                if isinstance(outcome, BaseException):
-                    crashes += 1
-                    [(number, photo)] = chunk
-                    if crashes > MAX_CRASHES:
-                        raise too_many_crashes(crashes, names[number], self._workers) from outcome
-                    logger.warning("%s failed in detection: %r", names[number], outcome)
-                    done[number] = _crashed(photo, outcome)
-                else:
-                    crashes = 0
-                    done |= zip((number for number, _ in chunk), outcome, strict=True)
-                while emitted in done:
-                    yield names.pop(emitted), done.pop(emitted)
-                    emitted += 1
-                top_up()
+        finder = Finder(self._load_detector(), self._min_face)
+        names: deque[str] = deque()
+        failures = 0
+        task = functools.partial(_find_and_align, finder, self._coverage)
+        for results in on_threads(task, _chunks(_items(pictures), names), self._workers):
+            for found in results:
+                name = names.popleft()
+                failures = failures + 1 if (found.reason or "").startswith(FAILED) else 0
+                if failures > MOST_FAILURES:
+                    raise too_many_failures(failures, name)
+                yield name, found
 
     def crops(self, pictures: Iterable[Picture]) -> Iterator[tuple[str, FoundFaces]]:
         """Take pictures as aligned faces, without looking for any.
@@ -212,28 +189,22 @@ class FaceReader:
             TypeError: Something is no photo.
             ValueError: An array is no photo.
         """
-        names: dict[int, str] = {}
+        names: deque[str] = deque()
         with ThreadPoolExecutor(self._workers) as threads:
-            for chunk in _chunks(_items(pictures, names)):
-                faces = threads.map(_crop, (photo for _, photo in chunk))
-                for (number, _), found in zip(chunk, faces, strict=True):
-                    yield names.pop(number), found
-
-    def close(self) -> None:
-        """End the workers; the next photo starts them again."""
-        self._pool.close()
+            for chunk in _chunks(_items(pictures), names):
+                for found in threads.map(_crop, chunk):
+                    yield names.popleft(), found
 
 
-def _items(pictures: Iterable[Picture], names: dict[int, str]) -> Iterator[_Item]:
-    """Number the photos, note what each is called, and make ready for a worker what is here."""
+def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
+    """Name the photos, and make ready what is in memory."""
     for number, picture in enumerate(pictures):
         if isinstance(picture, str | os.PathLike):
-            names[number] = os.fspath(picture)
-            # A worker keeps the folder that was the current one when it was started.
-            yield number, Path(picture).absolute()
+            # The current folder may be another one when it is read.
+            yield os.fspath(picture), Path(picture).absolute()
         else:
-            names[number] = f"image {number}"
-            yield number, _in_memory(picture, names[number])
+            name = f"image {number}"
+            yield name, _in_memory(picture, name)
 
 
 def _in_memory(picture: Image.Image | npt.NDArray[np.uint8], name: str) -> Image.Image | str:
@@ -261,12 +232,13 @@ def _from_array(array: npt.NDArray[np.uint8], name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Put items together for one task, images in memory up to `MOST_PIXELS`."""
+def _chunks(items: Iterable[_Item], names: deque[str]) -> Iterator[list[_Item]]:
+    """Put items together for one task, images in memory up to `MOST_PIXELS`; note their names."""
     chunk: list[_Item] = []
     pixels = 0
-    for number, photo in items:
-        chunk.append((number, photo))
+    for name, photo in items:
+        names.append(name)
+        chunk.append((name, photo))
         pixels += math.prod(photo.size) if isinstance(photo, Image.Image) else 0
         if len(chunk) == BATCH_SIZE or pixels >= MOST_PIXELS:
             yield chunk
@@ -275,39 +247,18 @@ def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield chunk
 
 
-def _find_and_align(
-    coverage: float, load_detector: Callable[[], Detector], items: list[_Item]
-) -> list[FoundFaces]:
-    """Do the work of a chunk, holding few decoded photos at a time."""
-    detector = loaded(load_detector)
-    found: list[FoundFaces] = []
-    images: list[Image.Image] = []
-    places: list[int] = []
+def _find_and_align(finder: Finder, coverage: float, items: list[_Item]) -> list[FoundFaces]:
+    def find(images: Sequence[Image.Image]) -> list[FoundFaces]:
+        seen = finder.all_faces(images)
+        least = [least_face(image.size, finder.min_face) for image in images]
+        return [_aligned(*own, coverage) for own in zip(images, seen, least, strict=True)]
 
-    def look() -> None:
-        for place, image, seen in zip(
-            places, images, find_all_faces(images, detector), strict=True
-        ):
-            found[place] = _aligned(image, seen, coverage)
-        images.clear()
-        places.clear()
-
-    for place, (_, photo) in enumerate(items):
-        image = _opened(photo)
-        if isinstance(image, str):
-            found.append(FoundFaces(image))
-            continue
-        found.append(FoundFaces())
-        places.append(place)
-        images.append(image)
-        if sum(math.prod(own.size) for own in images) >= MOST_PIXELS:
-            look()
-    look()
-    return found
+    return found_in(items, _opened, find, lambda _, reason: FoundFaces(reason), _failed)
 
 
-def _opened(photo: Path | Image.Image | str) -> Image.Image | str:
+def _opened(item: _Item) -> Image.Image | str:
     """Give the upright photo, or why there is none."""
+    _, photo = item
     if not isinstance(photo, Path):
         return photo
     try:
@@ -325,33 +276,32 @@ def _unreadable(error: BaseException) -> str:
     return f"{UNREADABLE}: {cause(error)}"
 
 
-def _aligned(image: Image.Image, seen: Sighting, coverage: float) -> FoundFaces:
+def _aligned(image: Image.Image, seen: Sighting, min_face: float, coverage: float) -> FoundFaces:
     landmarks, boxes = seen.landmarks, seen.boxes
     # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
     usable = [row for row in range(len(boxes)) if usable_landmarks(landmarks[row])]
     if not usable:
-        return FoundFaces(NO_FACE, image.size)
+        return FoundFaces(NO_FACE, image.size, min_face)
     order = sorted(usable, key=lambda row: tuple(boxes[row]))
     return FoundFaces(
         size=image.size,
-        scores=seen.scores[order].astype(np.float64),
+        min_face=min_face,
+        scores=seen.scores[order],
         boxes=boxes[order],
         landmarks=landmarks[order],
         pixels=np.stack([align(image, landmarks[row], coverage) for row in order]),
     )
 
 
-def _crashed(photo: Path | Image.Image | str, error: BaseException) -> FoundFaces:
-    size = (0, 0)
-    if isinstance(photo, Path):
-        size = upright_size(photo)
-    elif isinstance(photo, Image.Image):
-        size = photo.size
+def _failed(item: _Item, error: Exception) -> FoundFaces:
+    name, photo = item
+    logger.warning("%s failed in detection: %r", name, error)
+    size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
     return FoundFaces(f"{FAILED}: {error!r}", size)
 
 
-def _crop(photo: Path | Image.Image | str) -> FoundFaces:
-    image = _opened(photo)
+def _crop(item: _Item) -> FoundFaces:
+    image = _opened(item)
     if isinstance(image, str):
         return FoundFaces(image)
     width, height = image.size

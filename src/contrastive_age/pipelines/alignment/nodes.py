@@ -1,24 +1,32 @@
 """Photos to landmarks to aligned faces."""
 
+import functools
+import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
-from contrastive_age.faces.detection import detect_landmarks
+from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.landmarks import TABLE_COLUMNS, audit_landmarks, detect_landmarks
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Alignment, Detection, Source
+from contrastive_age.params import Alignment, Computing, Detection, Source
 from contrastive_age.pipelines.ingestion.nodes import photo_folder
 from contrastive_age.sources import fgnet
 
 logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
+
+WRITTEN = ("landmarks.parquet", "audit.json", "faces.npy")
+"""The files of the alignment folder that later stages read."""
 
 
 def detect(
@@ -27,33 +35,52 @@ def detect(
     files: pd.DataFrame,
     alignment_folder: Path,
     detection: Detection,
-) -> pd.DataFrame:
-    """Find the landmarks of every sample.
+    computing: Computing,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Find the landmarks of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
         samples: The source's samples.
         files: The source's files with their digests.
         alignment_folder: Where findings are kept, so that only new photos are looked at.
-        detection: The number of workers.
+        detection: The smallest face that is looked for, and the number of threads.
+        computing: The device.
 
     Returns:
-        The landmarks, in the order of the samples.
+        The landmarks, in the order of the samples, and what is remarkable about them.
+
+    Raises:
+        DataError: Photos are missing, or what was packed is of other samples or damaged.
     """
-    workers = detection.workers or min(os.cpu_count() or 1, MOST_WORKERS)
-    landmarks = detect_landmarks(
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(samples=samples.attrs.get("fingerprint"))
+        table, audit = map(kept.checked, WRITTEN[:2])
+        return pd.read_parquet(table), json.loads(audit.read_text(encoding="utf-8"))
+    found = detect_landmarks(
         photo_folder(source),
         _with_digests(samples, files),
         work_folder=alignment_folder,
+        load_detector=functools.partial(_load_detector, computing.device),
+        min_face=detection.min_face,
         annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
-        workers=workers,
+        workers=detection.workers or min(os.cpu_count() or 1, MOST_WORKERS),
     )
-    landmarks.attrs["fingerprint"] = fingerprint(
-        samples.attrs.get("fingerprint"), _hash_rows(landmarks)
-    )
-    counts = landmarks["status"].value_counts()
-    logger.info("%s: %s", source.name, ", ".join(f"{n} {name}" for name, n in counts.items()))
-    return landmarks
+    landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
+    landmarks.attrs["fingerprint"] = landmarks_fingerprint(samples, landmarks)
+    kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
+    counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
+    logger.info("%s: %s", source.name, ", ".join(counts))
+    return landmarks, report
+
+
+def _load_detector(device: str) -> Detector:
+    # torch is imported only where there is something to find.
+    from contrastive_age.faces.mtcnn import load_mtcnn
+    from contrastive_age.training.loop import choose_device
+
+    return load_mtcnn(str(choose_device(device)))
 
 
 def align(
@@ -64,7 +91,7 @@ def align(
     alignment_folder: Path,
     alignment: Alignment,
 ) -> Path:
-    """Write the aligned face of every sample.
+    """Write the aligned face of every sample, or keep those that were packed.
 
     Args:
         source: The source's layout and folder.
@@ -78,11 +105,16 @@ def align(
         The file of the array.
 
     Raises:
-        DataError: The landmarks are those of other samples, or the disk is too small.
+        DataError: The landmarks are those of other samples, or the disk is too small. Or what was
+            packed is not what is asked for, or damaged.
     """
+    kept = packed.read(alignment_folder)
+    if kept is not None:
+        kept.require(**asked_for(samples, alignment))
+        return kept.checked(WRITTEN[2])
     if not landmarks["sample_id"].equals(samples["sample_id"]):
         raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
-    table = _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
+    table = _to_align(samples, files, landmarks)
     report = store.build_faces(
         photo_folder(source),
         table,
@@ -92,6 +124,28 @@ def align(
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path
+
+
+def asked_for(samples: pd.DataFrame, alignment: Alignment) -> dict[str, Any]:
+    """What decides the aligned faces: the samples, which name their photos, and the parameters."""
+    return {"samples": samples.attrs.get("fingerprint"), **alignment.model_dump()}
+
+
+def landmarks_fingerprint(samples: pd.DataFrame, landmarks: pd.DataFrame) -> str:
+    """Name landmarks and the samples that they are of."""
+    return fingerprint(samples.attrs.get("fingerprint"), _hash_rows(landmarks))
+
+
+def are_aligned(
+    samples: pd.DataFrame,
+    files: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    alignment_folder: Path,
+    alignment: Alignment,
+) -> bool:
+    """Whether all faces of the samples are on disk, as `align` would write them."""
+    table = _to_align(samples, files, landmarks)
+    return store.are_built(table, alignment_folder, coverage=alignment.coverage)
 
 
 def rows_of(
@@ -120,6 +174,10 @@ def rows_of(
             f"{unknown[0]}; run the splitting again"
         )
     return np.asarray(rows, dtype=np.int64)
+
+
+def _to_align(samples: pd.DataFrame, files: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
+    return _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
 
 
 def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:

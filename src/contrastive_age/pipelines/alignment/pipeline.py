@@ -13,8 +13,8 @@ def create_pipeline(source: str) -> Pipeline:
         [
             Node(
                 nodes.detect,
-                inputs=[*photos, folder, "params:detection"],
-                outputs=f"{source}.landmarks",
+                inputs=[*photos, folder, "params:detection", "params:effective.computing"],
+                outputs=[f"{source}.landmarks", f"{source}.face_audit"],
                 name=f"{source}.detect",
                 tags=["detection", "alignment"],
             ),

@@ -1,11 +1,13 @@
 """Raw folders to the table of samples."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
+from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Source
@@ -28,20 +30,28 @@ READERS: dict[str, Reader] = {"fgnet": fgnet, "morph2": morph2, "utkface": utkfa
 
 Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
+WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
+"""The files of the ingestion folder."""
+
 
 def ingest(source: Source, ingestion_folder: Path) -> Ingested:
-    """Read a source, after drawing its faces where that is asked for.
+    """Read a source, after drawing its faces where that is asked for; or keep what was packed.
 
     Args:
         source: The source's layout and folder.
-        ingestion_folder: Where an earlier table of files lies, whose unchanged files are not read.
+        ingestion_folder: Where an earlier table of files lies, whose unchanged files are not read,
+            or what came in a pack.
 
     Returns:
         The samples, the files and the audit.
 
     Raises:
-        DataError: The folder or the manifest is missing, or holds nothing that can be used.
+        DataError: The folder or the manifest is missing, or holds nothing that can be used. Or
+            what was packed is not what is asked for, is damaged, or there are photos, too.
     """
+    kept = packed.read(ingestion_folder)
+    if kept is not None:
+        return _keep(source, kept)
     if source.synthetic is not None:
         draw = synthetic.write_morph2 if source.layout == "morph2" else synthetic.write_fgnet
         try:
@@ -71,6 +81,47 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
         len(rejected),
     )
     return samples, files, report
+
+
+def asked_for(source: Source) -> dict[str, Any]:
+    """What decides which samples a source holds, besides its photos."""
+    manifest = source.manifest
+    asked = {
+        "layout": source.layout,
+        "synthetic": source.synthetic and source.synthetic.model_dump(),
+        "manifest": manifest and manifest.name,
+        "allow_outside_raw_root": source.outside,
+    }
+    if manifest is not None and manifest.is_file():
+        asked["manifest_digest"] = packed.digest(manifest)
+    return asked
+
+
+def _keep(source: Source, kept: packed.Packed) -> Ingested:
+    if _has_photos(source):
+        raise DataError(
+            f"The samples of {source.name} came in a pack, but there are photos below "
+            f"{source.folder}, too. To keep what was packed, give a raw_root without them; to read "
+            f"the photos, remove {kept.folder / packed.NAME} and that of the faces"
+        )
+    kept.require(**asked_for(source))
+    samples, files, report = map(kept.checked, WRITTEN)
+    logger.info(
+        "%s came in a pack of %s%s; its photos are not looked for",
+        source.name,
+        kept.record.packed["date"],
+        ", made by other code than this" if kept.other_code else "",
+    )
+    document = json.loads(report.read_text(encoding="utf-8"))
+    return pd.read_parquet(samples), pd.read_parquet(files), document
+
+
+def _has_photos(source: Source) -> bool:
+    try:
+        base = photo_folder(source)
+        return any((base / path).is_file() for path in _list_images(source, base))
+    except DataError:
+        return False
 
 
 def photo_folder(source: Source) -> Path:

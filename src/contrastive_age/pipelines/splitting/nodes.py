@@ -1,10 +1,13 @@
 """Samples to folds."""
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from contrastive_age import packed
 from contrastive_age.config import project_path
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
@@ -15,7 +18,59 @@ from contrastive_age.protocols.parts import Parts, parts
 logger = logging.getLogger(__name__)
 
 
-def split(samples: pd.DataFrame, setting: Effective) -> tuple[pd.DataFrame, dict[str, Any]]:
+Folds = tuple[pd.DataFrame, dict[str, Any]]
+
+WRITTEN = ("folds.parquet", "leakage.json")
+"""The files of the splitting folder."""
+
+
+def split_unless_packed(samples: pd.DataFrame, setting: Effective, splitting_folder: Path) -> Folds:
+    """Keep folds that came in a pack if they are asked for, else make the protocol's folds.
+
+    Folds need no photos, so that others than the packed ones can be made anywhere.
+
+    Args:
+        samples: The source's table of samples.
+        setting: The protocol's effective values.
+        splitting_folder: Where packed folds lie.
+
+    Returns:
+        The folds and the leakage report.
+
+    Raises:
+        DataError: The packed files are missing or damaged, or as for `split`.
+    """
+    kept = packed_folds(samples, setting, splitting_folder)
+    if kept is not None:
+        logger.info("%s: the folds came in a pack", setting.protocol)
+        return kept
+    made = split(samples, setting)
+    other = packed.read(splitting_folder)
+    if other is not None:
+        logger.warning("%s: other folds than the packed ones are made", setting.protocol)
+        other.forget()
+    return made
+
+
+def packed_folds(samples: pd.DataFrame, setting: Effective, splitting_folder: Path) -> Folds | None:
+    """Read folds that came in a pack; None where none did, or others are asked for.
+
+    Raises:
+        DataError: The packed files are missing or damaged.
+    """
+    kept = packed.read(splitting_folder)
+    if kept is None or kept.asks_otherwise(**asked_for(samples, setting)):
+        return None
+    folds, report = map(kept.checked, WRITTEN)
+    return pd.read_parquet(folds), json.loads(report.read_text(encoding="utf-8"))
+
+
+def asked_for(samples: pd.DataFrame, setting: Effective) -> dict[str, Any]:
+    """What decides the folds: the samples and the parameters."""
+    return {"samples": samples.attrs.get("fingerprint"), "folds": _asked_for(setting)}
+
+
+def split(samples: pd.DataFrame, setting: Effective) -> Folds:
     """Make the protocol's folds and audit them.
 
     Args:

@@ -10,8 +10,12 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                nodes.split,
-                inputs=[f"{source}.samples", f"params:effective.protocols.{protocol}"],
+                nodes.split_unless_packed,
+                inputs=[
+                    f"{source}.samples",
+                    f"params:effective.protocols.{protocol}",
+                    f"{protocol}.splitting_folder",
+                ],
                 outputs=[f"{protocol}.folds", f"{protocol}.leakage"],
                 name=f"{protocol}.split",
                 tags=["splitting"],

@@ -1,0 +1,360 @@
+"""The five landmarks of every photo of a source, found once and kept."""
+
+import functools
+import logging
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces.alignment import (
+    FACE_SIZE,
+    LANDMARK_COLUMNS,
+    Points,
+    five_point_template,
+    landmark_array,
+    load_image,
+    require_files,
+    upright_size,
+    usable_landmarks,
+)
+from contrastive_age.faces.detection import (
+    BATCH_SIZE,
+    MOST_FAILURES,
+    Detector,
+    Finder,
+    Sighting,
+    areas,
+    found_in,
+    on_threads,
+    rules,
+    too_many_failures,
+)
+from contrastive_age.faces.weights import WEIGHTS
+from contrastive_age.files import fingerprint, replacing
+
+logger = logging.getLogger(__name__)
+
+LEAST_FALLBACK = 16
+"""Side in pixels below which an assumed face's five points would fall into one another."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The face of one photo, as far as the detector tells.
+
+    Attributes:
+        status: `detected`, `retried`, `missed` (no face), `unreadable` or `failed`.
+        width: Of the upright photo in pixels; 0 where unknown.
+        height: Of the upright photo in pixels; 0 where unknown.
+        turn: Quarter turns, counter-clockwise, that make the photo upright.
+        score: The chosen face's confidence; NaN without a face.
+        faces_found: Number of faces among which the one was chosen.
+        larger_faces: Number of those that are larger than it.
+        landmarks: The values of `LANDMARK_COLUMNS` in pixels of the photo; NaN without a face.
+    """
+
+    status: str
+    width: int = 0
+    height: int = 0
+    turn: int = 0
+    score: float = math.nan
+    faces_found: int = 0
+    larger_faces: int = 0
+    landmarks: tuple[float, ...] = (math.nan,) * len(LANDMARK_COLUMNS)
+
+
+FINDING_COLUMNS = [
+    *("status", "width", "height", "turn", "score", "faces_found", "larger_faces"),
+    *LANDMARK_COLUMNS,
+]
+
+
+TABLE_COLUMNS = ["sample_id", "status", "score", "faces_found", *LANDMARK_COLUMNS]
+"""Of `landmarks.parquet`."""
+
+
+def finding_of(seen: Sighting) -> Finding:
+    """Put the main face of a photo into words for a table."""
+    if not len(seen.faces):
+        return Finding(seen.status, *seen.size)
+    sizes = areas(seen.faces)
+    return Finding(
+        seen.status,
+        *seen.size,
+        seen.look.turn,
+        float(seen.scores[seen.main]),
+        len(seen.faces),
+        int((sizes > sizes[seen.main]).sum()),
+        tuple(seen.landmarks[seen.main].ravel().tolist()),
+    )
+
+
+def _find_in_files(finder: Finder, paths: Sequence[str]) -> list[Finding]:
+    def opened(path: str) -> Image.Image | str:
+        try:
+            return load_image(Path(path))
+        except DataError as error:
+            return str(error)
+
+    def find(images: Sequence[Image.Image]) -> list[Finding]:
+        return [finding_of(seen) for seen in finder.main_faces(images)]
+
+    def refused(_: str, reason: str) -> Finding:
+        logger.warning("%s", reason)
+        return Finding("unreadable")
+
+    def failed(path: str, error: Exception) -> Finding:
+        logger.warning("%s failed in detection: %r", path, error)
+        return Finding("failed", *upright_size(Path(path)))
+
+    return found_in(paths, opened, find, refused, failed)
+
+
+class DetectionCache:
+    """Findings on disk by the photos' digests, kept for one way of finding faces.
+
+    Every addition is a file of its own, written beside and renamed, so an interruption loses none.
+    """
+
+    def __init__(self, folder: Path, min_face: float | None = None) -> None:
+        """Use a subfolder of `folder` that is named by the detector's weights and the looks."""
+        self._folder = folder / fingerprint(WEIGHTS, rules(), min_face)
+
+    def load(self) -> pd.DataFrame:
+        """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
+        tables = [empty := _findings_table([], [])]
+        for part in self._parts():
+            try:
+                table = pd.read_parquet(part)[FINDING_COLUMNS]
+                table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
+                tables.append(table.astype(empty.dtypes))
+            except Exception as error:  # a damaged or foreign file can fail in any way
+                logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
+                part.unlink()
+        found = pd.concat(tables)
+        return found[~found.index.duplicated()]
+
+    def add(self, findings: pd.DataFrame) -> None:
+        """Write findings, as `load` gives them, into a new file."""
+        if len(findings):
+            with replacing(self._folder / f"{fingerprint(*findings.index)}.parquet") as part:
+                findings.to_parquet(part)
+
+    def compact(self) -> None:
+        """Put all files into one."""
+        parts = self._parts()
+        if len(parts) > 1:
+            findings = self.load()
+            self.add(findings)
+            kept = fingerprint(*findings.index)
+            for part in parts:
+                if part.stem != kept:
+                    part.unlink(missing_ok=True)
+
+    def _parts(self) -> list[Path]:
+        # Dot files are being written.
+        return sorted(self._folder.glob("[!.]*.parquet"))
+
+
+def _findings_table(digests: list[str], findings: list[Finding]) -> pd.DataFrame:
+    rows = [(*list(vars(found).values())[:-1], *found.landmarks) for found in findings]
+    table = pd.DataFrame(
+        rows, index=pd.Index(digests, name="digest", dtype=str), columns=FINDING_COLUMNS
+    )
+    integers = dict.fromkeys(("width", "height", "turn", "faces_found", "larger_faces"), np.int64)
+    reals = dict.fromkeys(("score", *LANDMARK_COLUMNS), np.float64)
+    return table.astype({"status": str, **integers, **reals})
+
+
+def fallback_landmarks(width: int, height: int) -> Points:
+    """Place five points as if the face filled the photo's central square.
+
+    Args:
+        width: Of the photo in pixels; 0 where unknown.
+        height: Of the photo in pixels; 0 where unknown.
+
+    Returns:
+        float64 (5, 2) in pixels; aligned with the default coverage they give the central square. On
+        photos of a few pixels they reach beyond its edges, so that they stay apart.
+    """
+    side = max(min(width, height), LEAST_FALLBACK) if min(width, height) else FACE_SIZE
+    shift = np.array([(size - side) / 2 if size else 0 for size in (width, height)])
+    points: Points = five_point_template(size=side) + shift
+    return points
+
+
+def detect_landmarks(
+    folder: Path,
+    files: pd.DataFrame,
+    *,
+    work_folder: Path,
+    load_detector: Callable[[], Detector],
+    min_face: float | None = None,
+    annotated: pd.DataFrame | None = None,
+    workers: int = 2,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Find the five landmarks of every photo; no photo is ever left out.
+
+    A photo in which no look sees a face (see `Finder.main_faces`) gets its annotated landmarks
+    where there are any (`annotated`); else a face is assumed to fill its central square
+    (`fallback`). Photos that cannot be read or at which detection fails end so, too, with a
+    warning.
+
+    Findings are kept in `work_folder/detections` by the photo's digest, so an interrupted call goes
+    on where it stopped, and a second one looks only at new, changed, unreadable and failed photos.
+
+    Args:
+        folder: The source's folder.
+        files: `sample_id`, `path` (below `folder`) and `digest` of the bytes; one row a photo.
+        work_folder: Where findings are kept.
+        load_detector: Gives the detector; called only where there is something to find.
+        min_face: Pixels from which all faces are looked for where none is large; see `least_face`.
+        annotated: `sample_id` and `LANDMARK_COLUMNS` in pixels of the upright photo, of any photos.
+        workers: Number of threads.
+        progress: Whether to draw a progress bar on stderr while there is something to do.
+
+    Returns:
+        `sample_id`, `status`, `score`, `faces_found` and `LANDMARK_COLUMNS` in pixels of the
+        upright photo, in the row order of `files`, and behind them `turn` and `larger_faces`, see
+        `Finding`. `score` is the detector's confidence; NaN for `annotated` and `fallback`, whose
+        `faces_found` is 0.
+
+    Raises:
+        DataError: Photos are missing.
+        RuntimeError: Detection fails at more than `MOST_FAILURES` photos.
+    """
+    cache = DetectionCache(work_folder / "detections", min_face)
+    known = cache.load()
+    new = files[~files["digest"].isin(known.index)].drop_duplicates("digest")
+    paths = [str(folder / path) for path in new["path"]]
+    digests = dict(zip(paths, new["digest"], strict=True))
+    require_files(Path(path) for path in paths)
+
+    tables = [known]
+    chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
+    bar = tqdm(
+        total=len(paths), desc="Detecting faces", unit="photo", disable=not (progress and paths)
+    )
+    with bar, closing(_found(chunks, load_detector, min_face, workers)) as results:
+        for chunk, findings in results:
+            table = _findings_table([digests[path] for path in chunk], findings)
+            # The others may have failed for a passing cause.
+            cache.add(table[table["status"].isin(["detected", "retried", "missed"])])
+            tables.append(table)
+            bar.update(len(chunk))
+    cache.compact()
+    return _landmarks_table(files, pd.concat(tables), annotated)
+
+
+def _found(
+    chunks: list[list[str]],
+    load_detector: Callable[[], Detector],
+    min_face: float | None,
+    workers: int,
+) -> Generator[tuple[list[str], list[Finding]], None, None]:
+    """Give findings of every photo, chunk by chunk."""
+    if not chunks:
+        return
+    finder = Finder(load_detector(), min_face)
+    failures = 0
+    task = functools.partial(_find_in_files, finder)
+    found = on_threads(task, chunks, min(workers, len(chunks)))
+    for chunk, findings in zip(chunks, found, strict=True):
+        yield chunk, findings
+        failed = [path for path, own in zip(chunk, findings, strict=True) if own.status == "failed"]
+        failures += len(failed)
+        if failures > MOST_FAILURES:
+            raise too_many_failures(failures, failed[-1])
+
+
+def _annotates(points: Points, width: int, height: int) -> bool:
+    """Whether annotated points can be those of a face in the photo: usable, and near its frame."""
+    if not usable_landmarks(points):
+        return False
+    # A face may be cut off; where the size is unknown, any place will do.
+    size = np.array([width, height])
+    return not size.all() or bool(((points > -size) & (points < 2 * size)).all())
+
+
+def _landmarks_table(
+    files: pd.DataFrame, findings: pd.DataFrame, annotated: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Join findings to the photos, and give points to those without a face."""
+    table = findings.loc[files["digest"]].reset_index(drop=True)
+    table.insert(0, "sample_id", files["sample_id"].to_numpy())
+    points = landmark_array(table).copy()
+    # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
+    usable = np.array([usable_landmarks(own) for own in points], dtype=bool)
+    found = table["status"].isin(["detected", "retried"]).to_numpy() & usable
+    known: dict[str, Points] = {}
+    if annotated is not None:
+        known = dict(zip(annotated["sample_id"], landmark_array(annotated), strict=True))
+    for row in np.flatnonzero(~found):
+        photo = table.iloc[row]
+        given = known.get(photo["sample_id"])
+        if given is not None and _annotates(given, photo["width"], photo["height"]):
+            points[row], status = given, "annotated"
+        else:
+            points[row] = fallback_landmarks(photo["width"], photo["height"])
+            status = "fallback"
+        nothing = ["status", "score", "faces_found", "larger_faces", "turn"]
+        table.loc[row, nothing] = status, math.nan, 0, 0, 0
+    table[LANDMARK_COLUMNS] = points.reshape(len(table), -1)
+    return table[[*TABLE_COLUMNS, "turn", "larger_faces"]]
+
+
+def audit_landmarks(landmarks: pd.DataFrame) -> dict[str, Any]:
+    """Count and name the photos whose face a person should look at.
+
+    Args:
+        landmarks: From `detect_landmarks`.
+
+    Returns:
+        A dictionary that JSON can hold: `n`, the number of photos of each `status`, and
+        `anomalies`: for each its `count`, an `explanation` and the `items`.
+    """
+    status, several = landmarks["status"], landmarks["faces_found"] > 1
+    kinds = {
+        "no_face": (
+            "No face was found: annotated points are used, or the photo's central square.",
+            status.isin(["annotated", "fallback"]),
+            ["sample_id", "status"],
+        ),
+        "several_faces": (
+            "Several faces were found, and the largest central one was taken.",
+            several,
+            ["sample_id", "faces_found"],
+        ),
+        "larger_bystander": (
+            "The face that was taken is central, and another one is larger.",
+            landmarks["larger_faces"] > 0,
+            ["sample_id", "faces_found", "larger_faces"],
+        ),
+        "turned": (
+            "The photo lies on its side or upside down, by so many quarter turns.",
+            landmarks["turn"] > 0,
+            ["sample_id", "turn"],
+        ),
+    }
+    return {
+        "n": len(landmarks),
+        "status": {str(name): int(count) for name, count in status.value_counts().items()},
+        "anomalies": {
+            name: {
+                "count": int(rows.sum()),
+                "explanation": explanation,
+                "items": landmarks.loc[rows, columns].to_dict("records"),
+            }
+            for name, (explanation, rows, columns) in kinds.items()
+        },
+    }

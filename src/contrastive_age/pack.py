@@ -1,0 +1,446 @@
+"""`kedro pack`: one folder with what a machine without photos and network needs to train.
+
+The folder is a project whose faces, tables and folds are made: there the same `kedro run` keeps
+them (see `packed`) and trains.
+"""
+
+import json
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines as registered
+from kedro.framework.project import settings as kedro_settings
+from kedro.io import CatalogProtocol, DatasetError
+from kedro.pipeline import Pipeline
+
+from contrastive_age import __version__, packed
+from contrastive_age.config import project_path
+from contrastive_age.errors import DataError
+from contrastive_age.files import unfinished
+from contrastive_age.io.folders import FaceArray
+from contrastive_age.locks import Lock, shared_guards
+from contrastive_age.params import NAMED_WEIGHTS, Alignment, Effective, Source
+from contrastive_age.pipelines.alignment import nodes as alignment
+from contrastive_age.pipelines.ingestion import nodes as ingestion
+from contrastive_age.pipelines.splitting import nodes as splitting
+from contrastive_age.project_files import project_files
+from contrastive_age.provenance import weights_digest
+from contrastive_age.sweep import Place
+from contrastive_age.wheels import Machine, download
+
+logger = logging.getLogger(__name__)
+
+SHARED = ("ingestion", "detection", "alignment", "splitting")
+"""What is run before packing."""
+
+README = "README.txt"
+
+LIBRARIES = ("mtcnn", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "torch")
+"""What can change faces and folds; the detector's weights need not be there."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A folder that was packed.
+
+    Attributes:
+        folder: Where it is.
+        megabytes: By kind of content.
+        commands: What to type on the other machine.
+    """
+
+    folder: Path
+    megabytes: dict[str, float]
+    commands: list[str]
+
+
+@dataclass(frozen=True)
+class _Project:
+    """The project that is packed, under the parameters that were given.
+
+    Attributes:
+        place: The project with its environment.
+        given: Run-time parameters, nested.
+        parameters: All parameters.
+        catalog: Its files.
+        layout: Paths of the catalog's entries in the pack, from its root: those that the
+            configuration gives without `conf/local`, which says what is true of one machine.
+    """
+
+    place: Place
+    given: Mapping[str, Any]
+    parameters: dict[str, Any]
+    catalog: CatalogProtocol[Any, Any]
+    layout: dict[str, Any]
+
+    def source(self, name: str) -> Source:
+        return Source.model_validate(self.parameters["effective"]["sources"][name])
+
+    def setting(self, protocol: str) -> Effective:
+        return Effective.model_validate(self.parameters["effective"]["protocols"][protocol])
+
+    @property
+    def alignment(self) -> Alignment:
+        return Alignment.model_validate(self.parameters["alignment"])
+
+    def load(self, name: str, remedy: str) -> Any:
+        try:
+            return self.catalog.load(name)
+        except DatasetError as error:
+            raise DataError(f"{name} is missing or damaged; make it with: {remedy}") from error
+
+    def path_in_pack(self, kind: str, owner: str) -> PurePosixPath:
+        """Where an entry such as `{source}.faces` lies in the pack."""
+        path = str(self.layout[kind]["filepath"]).replace(kind.partition(".")[0], owner)
+        if "://" in path or PurePosixPath(path).is_absolute():
+            raise DataError(
+                f"{path} is no place inside the project, where a pack has its files: give "
+                "data_root in conf/local/globals.yml, which does not travel, or pack without --env"
+            )
+        return PurePosixPath(path)
+
+    def command(self, pipeline: str, *options: str, given: Mapping[str, Any]) -> str:
+        """Write a `kedro run` of this project."""
+        words = ["kedro", "run", f"--pipeline={pipeline}", *options]
+        words += [f"--env={self.place.env}"] if self.place.env else []
+        values = ",".join(f"{name}={value}" for name, value in _flat(given))
+        return shlex.join([*words, f"--params={values}"] if values else words)
+
+
+def pack(
+    place: Place,
+    given: Mapping[str, Any],
+    names: Sequence[str],
+    output: Path,
+    machine: Machine | None = None,
+) -> Pack:
+    """Make the folder, whole or not at all.
+
+    Args:
+        place: The project.
+        given: Run-time parameters, nested.
+        names: The pipelines that are to be run there.
+        output: The folder; it must be empty or not there.
+        machine: Whose missing wheels are taken along; None for no wheels.
+
+    Raises:
+        DataError: The folder is not empty, a pipeline is unknown, its shared stages have not been
+            run with these parameters, or they are being run just now.
+    """
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise DataError(f"{output} is there already: name a folder that is new or empty")
+    with place.session(given) as session:
+        context = session.load_context()
+        shared = {name: _shared_stages(name) for name in names}
+        project = _Project(
+            place, given, context.config_loader["parameters"], context.catalog, _layout(place)
+        )
+        staged = unfinished(output.absolute())
+        try:
+            with _locked(shared.values(), context.catalog):
+                _pack_data(project, shared, staged)
+            _pack_code(place.project, staged)
+            weights = {name: _pack_weights(project, name, staged) for name in names}
+            if machine is not None:
+                download(place.project, machine, staged / "wheels")
+            commands = _commands(project, weights, staged)
+            _write_readme(staged, shared, commands)
+            megabytes = _megabytes(staged)
+            staged.replace(output)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    return Pack(output, megabytes, commands)
+
+
+def _shared_stages(name: str) -> Pipeline:
+    if name not in registered:
+        raise DataError(f"There is no pipeline {name}; choose one of {', '.join(registered)}")
+    pipeline: Pipeline = registered[name].only_nodes_with_tags(*SHARED)
+    if not pipeline.nodes:
+        raise DataError(f"{name} works on no faces: there is nothing to pack")
+    return pipeline
+
+
+def _layout(place: Place) -> dict[str, Any]:
+    arguments = kedro_settings.CONFIG_LOADER_ARGS | {"default_run_env": "base"}
+    source = str(place.project / kedro_settings.CONF_SOURCE)
+    layout: dict[str, Any] = OmegaConfigLoader(source, env=place.env, **arguments)["catalog"]
+    return layout
+
+
+@contextmanager
+def _locked(pipelines: Iterable[Pipeline], catalog: CatalogProtocol[Any, Any]) -> Iterator[None]:
+    """Keep others from writing what is packed."""
+    guards = shared_guards(sum(pipelines, Pipeline([])), catalog)
+    held: list[Lock] = []
+    try:
+        for guard in guards:
+            lock = Lock(guard)
+            lock.take()
+            held.append(lock)
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _owners(pipeline: Pipeline, tag: str) -> list[str]:
+    """The sources or protocols whose stage is in the pipeline."""
+    return sorted({own.name.partition(".")[0] for own in pipeline.nodes if tag in own.tags})
+
+
+def _pack_data(project: _Project, shared: Mapping[str, Pipeline], staged: Path) -> None:
+    done: set[str] = set()
+    for name, pipeline in shared.items():
+        remedy = project.command(name, f"--tags={','.join(SHARED)}", given=project.given)
+        for source in _owners(pipeline, "ingestion"):
+            if source not in done:
+                _pack_source(project, source, remedy, staged)
+        for protocol in _owners(pipeline, "splitting"):
+            if protocol not in done:
+                _pack_folds(project, protocol, remedy, staged)
+        done.update(_owners(pipeline, "ingestion"), _owners(pipeline, "splitting"))
+
+
+def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> None:
+    samples, files, audit, landmarks = (
+        project.load(f"{name}.{kind}", remedy)
+        for kind in ("samples", "files", "audit", "landmarks")
+    )
+    source = project.source(name)
+    ingested, aligned = (
+        project.catalog.load(f"{name}.{kind}_folder") for kind in ("ingestion", "alignment")
+    )
+    read, _, _ = ingestion.ingest(source, ingested)
+    named = alignment.landmarks_fingerprint(samples, landmarks)
+    if not (
+        read.attrs == samples.attrs
+        and landmarks.attrs.get("fingerprint") == named
+        and alignment.are_aligned(samples, files, landmarks, aligned, project.alignment)
+    ):
+        raise DataError(
+            f"The faces of {name} on disk are not those of these photos and parameters; make them "
+            f"with: {remedy}"
+        )
+    _pack_files(
+        project,
+        [f"{name}.{kind}" for kind in ("samples", "files", "audit")],
+        ingested,
+        staged / project.path_in_pack("{source}.ingestion_folder", name),
+        asked_for=ingestion.asked_for(source),
+        counts={"samples": audit["n"], "identities": audit["identities"]},
+    )
+    target = staged / project.path_in_pack("{source}.alignment_folder", name)
+    statuses = {str(status): int(n) for status, n in landmarks["status"].value_counts().items()}
+    _pack_files(
+        project,
+        [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces")],
+        aligned,
+        target,
+        asked_for=alignment.asked_for(samples, project.alignment),
+        counts={"faces": len(samples), **statuses},
+    )
+    for findings in aligned.glob("detections/*/[!.]*"):
+        _copy(findings, target / findings.relative_to(aligned))
+
+
+def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:
+    setting = project.setting(protocol)
+    samples, folds, _ = (
+        project.load(name, remedy)
+        for name in (f"{setting.source}.samples", f"{protocol}.folds", f"{protocol}.leakage")
+    )
+    folder = project.catalog.load(f"{protocol}.splitting_folder")
+    made, _ = splitting.packed_folds(samples, setting, folder) or splitting.split(samples, setting)
+    if made.attrs != folds.attrs:
+        raise DataError(
+            f"The folds of {protocol} on disk are not those of these samples and parameters; make "
+            f"them with: {remedy}"
+        )
+    _pack_files(
+        project,
+        [f"{protocol}.folds", f"{protocol}.leakage"],
+        folder,
+        staged / project.path_in_pack("{protocol}.splitting_folder", protocol),
+        asked_for=splitting.asked_for(samples, setting),
+        counts={"samples": len(folds), "folds": setting.folds},
+    )
+
+
+def _pack_files(
+    project: _Project,
+    entries: Sequence[str],
+    here: Path,
+    target: Path,
+    *,
+    asked_for: dict[str, Any],
+    counts: dict[str, int],
+) -> None:
+    """Copy the files of a folder, and record them.
+
+    What came in a pack itself is checked, and keeps its record.
+    """
+    digests = {}
+    for entry in entries:
+        dataset: Any = project.catalog.get(entry)
+        if isinstance(dataset, FaceArray):
+            path = _link(Path(dataset._filepath), target)
+        else:
+            with dataset.local_copy() as copy:
+                path = _copy(copy, target / copy.name)
+        digests[path.name] = packed.digest(path)
+    before = packed.read(here)
+    if before is not None and not before.asks_otherwise(**asked_for):
+        for name in digests:
+            before.checked(name)
+        packed.write(target, before.record)
+        return
+    record = packed.Record(packed=_versions(), counts=counts, asked_for=asked_for, digests=digests)
+    packed.write(target, record)
+
+
+def _versions() -> dict[str, str]:
+    found = {
+        "date": f"{datetime.now():%Y-%m-%d}",
+        "contrastive-age": __version__,
+        "code": packed.code(),
+    }
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _copy(path: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(path, target))
+
+
+def _link(path: Path, folder: Path) -> Path:
+    """Share a file that is replaced and never changed; copy it to another disk."""
+    target = folder / path.name
+    try:
+        os.link(path, target)
+    except OSError:
+        return _copy(path, target)
+    return target
+
+
+def _pack_code(root: Path, staged: Path) -> None:
+    for path in project_files(root):
+        _copy(root / path, staged / path)
+    for folder in ("conf/local", "src"):  # Kedro asks for them
+        (staged / folder).mkdir(parents=True, exist_ok=True)
+
+
+def _pack_weights(project: _Project, pipeline: str, staged: Path) -> str:
+    """Take a pipeline's initial weights along; give what `model.weights` is there."""
+    effective = project.parameters["effective"]
+    protocols = _owners(registered[pipeline], "splitting")
+    learning = effective["protocols"][protocols[0]] if protocols else effective["pretraining"]
+    weights: str = learning["model"]["weights"]
+    if weights == "imagenet":
+        _pack_imagenet(staged)
+    if weights in NAMED_WEIGHTS:
+        return weights
+    path = project_path(weights)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of weights; correct model.weights")
+    place = PurePosixPath(weights)
+    if place.is_absolute() or ".." in place.parts:
+        place = PurePosixPath("data/06_models", weights_digest(weights)[:8], path.name)
+    _copy(path, staged / place)
+    return str(place)
+
+
+def _pack_imagenet(staged: Path) -> None:
+    from torch.hub import get_dir
+    from torchvision.models import ResNet18_Weights
+
+    name = PurePosixPath(urlparse(ResNet18_Weights.IMAGENET1K_V1.url).path).name
+    cached = Path(get_dir()) / "checkpoints" / name
+    if cached.is_file():
+        _copy(cached, staged / "torch" / "hub" / "checkpoints" / name)
+    else:
+        logger.warning(
+            "ImageNet's weights, which these parameters start from, are not in torch's cache "
+            "(%s): they do not travel. Put them there and pack again, or give model.weights",
+            cached,
+        )
+
+
+def _commands(project: _Project, weights: Mapping[str, str], staged: Path) -> list[str]:
+    """Write what is to be typed there, from each pipeline's initial weights."""
+    commands = ['export PYTHONPATH="$PWD/site:$PWD/src"']
+    if (staged / "wheels").is_dir():
+        install = "python3 -m pip install --no-index --no-deps --no-compile --target site"
+        commands.insert(0, f"{install} wheels/*.whl")
+    if (staged / "torch").is_dir():
+        commands.append('export TORCH_HOME="$PWD/torch"')
+    given = {name: value for name, value in project.given.items() if name != "raw_root"}
+    model = given.pop("model", {})
+    for pipeline, start in weights.items():
+        own = {**model, "weights": start} if start not in NAMED_WEIGHTS else model
+        commands.append(f"python3 -m {project.command(pipeline, given={**given, 'model': own})}")
+    return commands
+
+
+def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Write nested parameters as `--params` takes them."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _write_readme(staged: Path, shared: Mapping[str, Pipeline], commands: Sequence[str]) -> None:
+    sources = sorted(
+        {own for pipeline in shared.values() for own in _owners(pipeline, "ingestion")}
+    )
+    text = f"""\
+Contrastive Age: aligned faces of {", ".join(sources)}, to run {", ".join(shared)}.
+Packed on {datetime.now():%Y-%m-%d}.
+
+Aligned faces are pictures of people: the terms of their photos hold for this folder, too.
+
+Linux, and Python with torch and torchvision, are needed; no network. In this folder, type:
+
+{chr(10).join(f"    {command}" for command in commands)}
+
+What came in the pack is kept, and the log says so. Parameters that ask for other faces, and
+damaged files, end the run with a message. Results lie in data/08_reporting.
+"""
+    (staged / README).write_text(text, encoding="utf-8")
+
+
+def _megabytes(folder: Path) -> dict[str, float]:
+    """Add the files up by kind, in MB."""
+    kinds: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            kind = _kind(path.relative_to(folder))
+            kinds[kind] = kinds.get(kind, 0) + path.stat().st_size
+    kinds["all"] = sum(kinds.values())
+    return {kind: size / 1e6 for kind, size in kinds.items()}
+
+
+def _kind(path: Path) -> str:
+    if path.name == "faces.npy":
+        return "aligned faces"
+    if path.parts[0] == "wheels":
+        return "wheels"
+    if path.parts[0] == "torch" or path.suffix in {".pth", ".pt"}:
+        return "initial weights"
+    return "tables" if path.parts[0] == "data" else "code and configuration"

@@ -1,0 +1,152 @@
+"""Wheels of the Python packages that a machine without a network lacks."""
+
+import logging
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from contrastive_age.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+NOT_NEEDED = frozenset({"kedro-viz", "mtcnn"})
+"""Nothing is drawn there, and no face is looked for."""
+
+OF_THE_DEVICE = frozenset({"torch", "torchvision"})
+"""They have to suit the machine's GPU and driver, so they are expected there."""
+
+ALWAYS = frozenset({"click", "packaging", "pluggy", "rich"})
+"""Taken along even where they are there: `kedro run` fails with older ones of these."""
+
+SOURCE_ONLY = frozenset({"antlr4-python3-runtime"})
+"""Published without a wheel; one is built here, of Python alone."""
+
+GLIBC = (17, 27, 28, 34)
+"""The wheels' minor versions of glibc 2 that a machine of today runs."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The Linux machine that the wheels are for.
+
+    Attributes:
+        have: A file with the packages that are there, one a line, as `pip list --format=freeze`
+            or their bare names; None where nothing is.
+        python: Its version of Python, such as 3.12.
+        processor: As `uname -m` says.
+    """
+
+    have: Path | None
+    python: str
+    processor: str
+
+
+def download(project: Path, machine: Machine, folder: Path) -> None:
+    """Download the wheels that the machine lacks, in the versions that are installed here.
+
+    pip goes where it is configured to go.
+
+    Args:
+        project: The project's root.
+        machine: For which they are.
+        folder: Where they are put; made when missing.
+
+    Raises:
+        DataError: The list of packages cannot be read, or pip finds no wheel for one.
+    """
+    requirements = missing(project, machine)
+    built = [own for own in requirements if canonicalize_name(Requirement(own).name) in SOURCE_ONLY]
+    ready = [own for own in requirements if own not in built]
+    platforms = [f"manylinux_2_{minor}_{machine.processor}" for minor in GLIBC]
+    platforms += [f"manylinux2014_{machine.processor}", f"manylinux1_{machine.processor}"]
+    target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={machine.python}"]
+    target += [f"--platform={platform}" for platform in platforms]
+    folder.mkdir(parents=True, exist_ok=True)
+    _pip("download", [*target, *ready] if ready else [], folder)
+    _pip("wheel", built, folder)
+    logger.info("%d wheels for Python %s", len(requirements), machine.python)
+
+
+def missing(project: Path, machine: Machine) -> list[str]:
+    """List what the project needs and the machine lacks, as pip takes it.
+
+    Args:
+        project: The project's root, whose pyproject.toml names what it needs.
+        machine: What is there.
+    """
+    have = _names(machine.have) - ALWAYS
+    needed = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    _collect(map(Requirement, needed["project"]["dependencies"]), machine, found)
+    return sorted(own for name, own in found.items() if name not in have)
+
+
+def _names(have: Path | None) -> set[str]:
+    if have is None:
+        return set()
+    try:
+        lines = have.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{have} cannot be read ({error}); make it there: python3 -m pip list --format=freeze"
+        ) from error
+    named = (re.match(r"[\w.-]+", line.strip()) for line in lines)
+    return {canonicalize_name(own.group()) for own in named if own is not None}
+
+
+def _collect(needed: Iterable[Requirement], machine: Machine, found: dict[str, str]) -> None:
+    """Add requirements and all that they need, each once, pinned to what is installed here.
+
+    Extras are left out: those of kedro-datasets bring clients of databases, and what this project
+    uses of them it names itself.
+    """
+    for own in needed:
+        name = canonicalize_name(own.name)
+        if name in found or name in NOT_NEEDED | OF_THE_DEVICE:
+            continue
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:  # the Python of this machine does not need it
+            found[name] = f"{name}{own.specifier}"
+            continue
+        found[name] = f"{name}=={installed.version}"
+        further = map(Requirement, installed.requires or [])
+        _collect((own for own in further if _applies(own, machine)), machine, found)
+
+
+def _applies(requirement: Requirement, machine: Machine) -> bool:
+    there = {
+        "python_version": machine.python,
+        "python_full_version": f"{machine.python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": machine.processor,
+        "extra": "",
+    }
+    return requirement.marker is None or requirement.marker.evaluate(there)
+
+
+def _pip(command: str, arguments: list[str], folder: Path) -> None:
+    if not arguments:
+        return
+    place = "--dest" if command == "download" else "--wheel-dir"
+    done = subprocess.run(  # noqa: S603 - pip of this very Python
+        [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", place, folder, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise DataError(
+            f"pip {command} failed: {' '.join(said) or done.stderr.strip()[-300:]}. Name packages "
+            "that are there already in --have, or give another --python"
+        )
