@@ -60,18 +60,29 @@ class Project:
     code: Path = ROOT / "src"
 
     def kedro(
-        self, *arguments: str, check: bool = True, tracking_uri: str = ""
+        self,
+        *arguments: str,
+        check: bool = True,
+        tracking_uri: str = "",
+        packages: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a kedro command in the project, as a user would."""
+        """Run a kedro command in the project, as a user would.
+
+        Args:
+            arguments: Of the command.
+            check: Whether a failure fails the test.
+            tracking_uri: Of a server; the project's own database where it is empty.
+            packages: A folder that takes the place of the environment's own packages.
+        """
         # Threads that spin while they wait are costly where several processes share few cores.
         environment = os.environ | {
             "COLUMNS": "200",
             "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": str(self.code),
+            "PYTHONPATH": os.pathsep.join(str(own) for own in (self.code, packages) if own),
         }
         environment["MLFLOW_TRACKING_URI"] = tracking_uri
         done = subprocess.run(
-            [sys.executable, "-m", "kedro", *arguments],
+            [sys.executable, *(["-S"] if packages else []), "-m", "kedro", *arguments],
             cwd=self.root,
             env=environment,
             capture_output=True,

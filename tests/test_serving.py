@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow
+import mlflow.pyfunc  # else the first call of its lazy loader undoes what a test puts there
 import numpy as np
 import pandas as pd
 import pytest

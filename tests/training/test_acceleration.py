@@ -131,7 +131,7 @@ def test_every_way_trains_like_the_plain_one(part, monkeypatch, triplets, change
 
 
 @pytest.mark.parametrize(
-    ("plan", "tolerance"), [(Plan(channels_last=True, fused=True), 1e-4), (EVERYTHING, 2e-2)]
+    ("plan", "tolerance"), [(Plan(channels_last=True, fused=True), 1e-4), (EVERYTHING, 3e-2)]
 )
 def test_the_first_step_of_a_resnet_is_alike(part, monkeypatch, plan, tolerance):
     monkeypatch.setattr(acceleration, "COMPILER", "aot_eager")
