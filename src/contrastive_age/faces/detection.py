@@ -244,9 +244,7 @@ class Finder:
         ]
         best = max(map(_log_odds, candidates), default=0.0)
         # What is seen upright has to lose a recount before the photo is turned over.
-        rivals = [
-            own for own in candidates if own.look.turn == 0 or _log_odds(own) >= best - RIVAL
-        ]
+        rivals = [own for own in candidates if own.look.turn == 0 or _log_odds(own) >= best - RIVAL]
         if len(rivals) > 1:
             return max(rivals, key=functools.partial(self._mean_log_odds, image))
         return rivals[0] if rivals else sightings[0]
