@@ -22,6 +22,23 @@ ROOT = Path(__file__).resolve().parents[1]
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
+@contextmanager
+def system_folder() -> Iterator[Path]:
+    """A fresh folder in the system's own temporary directory, whatever TMPDIR says.
+
+    Its name is short, as those of sockets must be, and other users can reach it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            patch.delenv(name, raising=False)
+        patch.setattr(tempfile, "tempdir", None)
+        folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def free_port() -> int:
     """A port that nothing listens on."""
     with socket.socket() as listener:

@@ -5,7 +5,6 @@ import secrets
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -21,6 +20,7 @@ from contrastive_age import ray_runner
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.params import RayShare
 from contrastive_age.ray_runner import PassingError, run_tasks
+from servers import system_folder
 
 PIPELINE = "synthetic_se"
 # A fold on a machine of one processor computes with one thread. Did `finished`, as in `make test`?
@@ -54,13 +54,15 @@ def cluster() -> Iterator[Any]:
         pytest.importorskip("ray", reason="ray is not installed; it is the extra `ray`")
         from ray.cluster_utils import Cluster
 
-        # Sockets lie below it, and their names must be short.
-        folder = tempfile.mkdtemp(prefix="ray")
-        machines = Cluster(initialize_head=True, head_node_args=MACHINE | {"temp_dir": folder})
-        machines.add_node(**MACHINE)
-        yield machines
-        machines.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        with system_folder() as folder:
+            # Where it looks for its address, also when it is given another folder.
+            patch.setenv("RAY_TMPDIR", str(folder))
+            machines = Cluster(initialize_head=True, head_node_args=MACHINE)
+            try:
+                machines.add_node(**MACHINE)
+                yield machines
+            finally:
+                machines.shutdown()
 
 
 def _fold_under_way(raylet: int, project: Project) -> str | None:
