@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +17,19 @@ from hypothesis import settings
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Nor are a user's own settings, proxies and GPU any business of the tests, or of what they start.
+FOREIGN = re.compile(
+    r"(AWS|KEDRO|MLFLOW|RAY)_\w+|\w+_proxy|COLUMNS|LINES|(NO|FORCE)_COLOR|MPLBACKEND", re.IGNORECASE
+)
+for foreign in filter(FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[foreign]
+os.environ |= {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "MATPLOTLIBRC": os.devnull,
+}
 
 ROOT = Path(__file__).resolve().parents[1]
 

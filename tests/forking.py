@@ -25,14 +25,12 @@ class Moment:
 
     Attributes:
         node: Where the clock starts: at a node's beginning, or "" for that of the command.
-        delay: In seconds.
-        clock: `cpu` (of the command's own process) or `real`.
+        delay: In seconds of the command's own processor time, which other programs do not change.
         signal: KILL, or INT as Control-C sends it.
     """
 
     node: str
     delay: float
-    clock: str = "cpu"
     signal: str = "KILL"
 
 
@@ -43,7 +41,7 @@ class Ended:
     Attributes:
         status: As `os.waitstatus_to_exitcode` gives it: negative when it was killed.
         said: Its stdout and stderr.
-        nodes: Seconds of its processor time at which each node began, and at its end.
+        nodes: Seconds of its processor time at which it ("") and each node began, and at its end.
         left_behind: Whether a process of it was still there when it was given up.
     """
 
@@ -55,6 +53,11 @@ class Ended:
     @property
     def killed(self) -> bool:
         return self.status < 0
+
+    def seconds(self, node: str) -> float:
+        """What a node took, with what came between it and the next."""
+        (own,) = (place for place, (name, _) in enumerate(self.nodes[:-1]) if name == node)
+        return self.nodes[own + 1][1] - self.nodes[own][1]
 
 
 class Forks:
@@ -107,6 +110,9 @@ def _import_all() -> None:
     names = ["kedro.framework.cli.cli", "kedro_viz.integrations.kedro.hooks", "matplotlib.pyplot"]
     names += ["mlflow.store.tracking.sqlalchemy_store", "kedro_datasets.pandas", "sklearn.svm"]
     names += ["kedro_datasets.json", "kedro_datasets.matplotlib", "torchvision", "skimage"]
+    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks", "captum.attr"]
+    names += ["pandera.pandas", "fairlearn.metrics", "git", "opentelemetry.sdk.trace"]
+    names += ["mpl_toolkits.axes_grid1", "mlflow.tracking"]
     names += [
         own.name for own in pkgutil.walk_packages(contrastive_age.__path__, "contrastive_age.")
     ]
@@ -154,8 +160,8 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
     from kedro.framework.cli.cli import main
     from kedro.pipeline.node import Node
 
-    began: list[tuple[str, float]] = []
     started, run = _processor_time(), Node.run
+    began = [("", 0.0)]
 
     def observed(self: Node, *inputs: Any, **named: Any) -> Any:
         began.append((self.name, _processor_time() - started))
@@ -175,26 +181,22 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
         main()
     except SystemExit as end:
         status = end.code
-    times.write_text(json.dumps([*began, ("", _processor_time() - started)]))
     sys.stdout.flush()
     # As the interpreter does at its end.
     import atexit
 
     atexit._run_exitfuncs()
+    times.write_text(json.dumps([*began, ("end", _processor_time() - started)]))
     os._exit(status or 0)
 
 
 def _start_clock(stop: dict[str, Any]) -> None:
-    timer, number = {
-        "cpu": (signal.ITIMER_PROF, signal.SIGPROF),
-        "real": (signal.ITIMER_REAL, signal.SIGALRM),
-    }[stop["clock"]]
     if stop["signal"] == "INT":
-        signal.signal(number, lambda *_: os.killpg(0, signal.SIGINT))
+        signal.signal(signal.SIGPROF, lambda *_: os.killpg(0, signal.SIGINT))
     else:
         # What a signal does by default is what KILL does: the process is no more.
-        signal.signal(number, signal.SIG_DFL)
-    signal.setitimer(timer, max(stop["delay"], 1e-4))
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, max(stop["delay"], 1e-4))
 
 
 def _processor_time() -> float:

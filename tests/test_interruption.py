@@ -3,9 +3,9 @@
 import json
 import os
 import random
-import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,26 @@ from forking import Ended, Forks, Moment
 RUN = ("run", "--params=training.epochs=3")
 EXTRA = ("run", "--params=training.epochs=3,seed=1")
 
-# Where the clock of a kill starts, and within how many seconds it strikes: a little more than the
-# step takes. Of detection most is spent in other processes, so there the clock is the wall's.
-STEPS: list[tuple[str, float, str, int]] = [
-    ("", 1.5, "cpu", 3),
-    ("synthetic.ingest", 0.8, "cpu", 3),
-    ("synthetic.detect", 6.0, "real", 2),
-    ("synthetic.align", 0.3, "cpu", 2),
-    ("synthetic_se.fold_0.index", 0.1, "cpu", 1),
-    ("synthetic_se.fold_0.train", 1.8, "cpu", 7),
-    ("synthetic_se.fold_1.train", 1.5, "cpu", 4),
-    ("synthetic_se.fold_0.evaluate", 0.7, "cpu", 2),
-    ("synthetic_se.draw", 2.0, "cpu", 1),
-]
+# Of which step the beginning starts the clock of a kill, and how often; in their order.
+STEPS = {
+    "": 3,
+    "synthetic.ingest": 3,
+    "synthetic.detect": 2,
+    "synthetic.align": 2,
+    "synthetic_se.fold_0.index": 1,
+    "synthetic_se.fold_0.train": 7,
+    "synthetic_se.fold_1.train": 4,
+    "synthetic_se.fold_0.evaluate": 2,
+    "synthetic_se.draw": 1,
+}
 
 
-def moments(seed: int) -> list[Moment]:
-    """25 moments of a run, in its order."""
+def moments(measured: Ended, seed: int) -> list[Moment]:
+    """25 moments of a run, within what each step took where nothing stopped it."""
     draw = random.Random(seed)
     return [
-        Moment(node, draw.uniform(0, longest), clock)
-        for node, longest, clock, times in STEPS
+        Moment(node, draw.random() * measured.seconds(node))
+        for node, times in STEPS.items()
         for _ in range(times)
     ]
 
@@ -54,34 +53,42 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def measured(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ended]:
+    """A project in which one run went through, and that run."""
     project = make_project(tmp_path_factory.mktemp("uninterrupted"))
     done = forks.kedro(project.root, *RUN)
     assert done.status == 0, done.said
-    return project
+    return project, done
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(measured: tuple[Project, Ended]) -> Project:
+    return measured[0]
+
+
+@pytest.fixture(scope="module")
+def in_training(measured: tuple[Project, Ended]) -> Moment:
+    """When a fold has begun to be trained."""
+    node = "synthetic_se.fold_0.train"
+    return Moment(node, measured[1].seconds(node) / 4)
 
 
 @pytest.fixture(scope="module")
 def killed(
-    forks: Forks, uninterrupted: Project, tmp_path_factory: pytest.TempPathFactory
+    forks: Forks, measured: tuple[Project, Ended], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, list[Ended], Ended]:
     """A project, how each of its runs was killed, and the run that was not."""
     project = make_project(tmp_path_factory.mktemp("killed"))
-    ends = []
-    for moment in moments(seed=5):
-        if moment.node == "synthetic.align":
-            _take_findings(uninterrupted, project)
-        ends.append(forks.kedro(project.root, *RUN, stop=moment))
+    ends = [_stopped(forks, project, RUN, moment) for moment in moments(measured[1], seed=5)]
     return project, ends, forks.kedro(project.root, *RUN)
 
 
-def _take_findings(source: Project, project: Project) -> None:
-    """Let detection have been done: its workers take long to start."""
-    shutil.copytree(
-        source.root / "data/03_primary/synthetic/detections",
-        project.root / "data/03_primary/synthetic/detections",
-        dirs_exist_ok=True,
-    )
+def _stopped(forks: Forks, project: Project, command: Sequence[str], moment: Moment) -> Ended:
+    """Stop a command at a moment, or earlier where it has ended by then."""
+    done = forks.kedro(project.root, *command, stop=moment)
+    if done.status != 0:
+        return done
+    return _stopped(forks, project, command, replace(moment, delay=moment.delay / 2))
 
 
 def _runs(project: Project) -> pd.DataFrame:
@@ -188,9 +195,10 @@ def test_a_setting_that_another_process_runs_is_refused(
     assert "Traceback" not in done.said
 
 
-def test_control_c_ends_with_the_command_that_goes_on(forks: Forks, uninterrupted: Project) -> None:
-    moment = Moment("synthetic_se.fold_0.train", 0.3, signal="INT")
-    done = forks.kedro(uninterrupted.root, *EXTRA, stop=moment)
+def test_control_c_ends_with_the_command_that_goes_on(
+    forks: Forks, uninterrupted: Project, in_training: Moment
+) -> None:
+    done = forks.kedro(uninterrupted.root, *EXTRA, stop=replace(in_training, signal="INT"))
     assert done.status == 130
     assert "Traceback" not in done.said
     last = done.said.strip().splitlines()[-1]
@@ -208,15 +216,14 @@ def _damage(path: Path, *, cut: bool) -> None:
 
 
 def test_damaged_files_are_made_again_and_abandoned_runs_closed(
-    forks: Forks, uninterrupted: Project, killed: tuple[Project, list[Ended], Ended]
+    forks: Forks,
+    uninterrupted: Project,
+    killed: tuple[Project, list[Ended], Ended],
+    in_training: Moment,
 ) -> None:
     project = killed[0]
-    abandoned = forks.kedro(
-        project.root,
-        *EXTRA,
-        "--namespaces=synthetic_se.fold_0",
-        stop=Moment("synthetic_se.fold_0.train", 0.3),
-    )
+    one_fold = (*EXTRA, "--namespaces=synthetic_se.fold_0")
+    abandoned = forks.kedro(project.root, *one_fold, stop=in_training)
     assert abandoned.killed
     assert list(_runs(project)["status"]).count("RUNNING") == 2
     names = sorted(_files(project))

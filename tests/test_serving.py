@@ -154,7 +154,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "another column": ({"dataframe_records": [{"photo": TINY}]}, "image"),
     "no base64": ({"dataframe_records": [{"image": TINY}, {"image": "%%%"}]}, "row 1"),
     "cut base64": ({"dataframe_records": [{"image": "abcde"}]}, "row 0"),
-    "a path": ({"dataframe_records": [{"image": "/etc/hostname"}]}, "row 0"),
+    "a path": ({"dataframe_records": [{"image": __file__}]}, "row 0"),
     "empty": ({"dataframe_records": [{"image": TINY}, {"image": " "}]}, "row 1"),
     "only a prefix": ({"dataframe_records": [{"image": "data:image/png;base64,"}]}, "row 0"),
     "null": ({"dataframe_records": [{"image": TINY}, {"image": None}]}, "row 1"),

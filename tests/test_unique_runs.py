@@ -19,7 +19,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE
 import fold_logger
 from conftest import ROOT, TINY, make_project
 from contrastive_age.unique_runs import DOUBLE, KEY, find, find_or_make
-from servers import mlflow_server, postgresql
+from servers import PATIENCE, mlflow_server, postgresql
 
 IDENTITY = {"level": "fold", "fold": "fold_3"}
 FOLDS = 82
@@ -187,7 +187,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
             cwd=project.root,
             # A machine that is busy with other tests may answer late.
             env=os.environ
-            | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"},
+            | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)},
             capture_output=True,
             text=True,
             check=False,

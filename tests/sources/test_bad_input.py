@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from contrastive_age.faces.detection import detect_landmarks
 from contrastive_age.faces.store import build_faces, open_faces
 from contrastive_age.sources import fgnet, manifest, reading, utkface
 from contrastive_age.sources.audit import audit
+from servers import system_folder
 from sources import bad_input
 from sources.bad_input import FOLDERS, PICTURES, ROWS, TABLES, USED
 
@@ -260,7 +259,11 @@ def test_the_folders_around_a_source_are_not_read_through_a_link(tmp_path: Path)
 @pytest.fixture
 def closed() -> Iterator[Path]:
     """A photo and a folder that this process may not read, beside one that it may."""
-    folder = Path(tempfile.mkdtemp())
+    with system_folder() as folder:
+        yield from _closed_in(folder)
+
+
+def _closed_in(folder: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     for name in ("1_0_0_20170101.jpg", "2_0_0_20170101.jpg", "sub/3_0_0_20170101.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -275,7 +278,6 @@ def closed() -> Iterator[Path]:
     if root:
         os.seteuid(0)
     (folder / "sub").chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def test_a_photo_or_folder_without_permission_is_listed(closed: Path) -> None:
