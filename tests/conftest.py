@@ -18,6 +18,8 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Nor are a user's own settings, proxies and GPU any business of the tests, or of what they start.
 FOREIGN = re.compile(
     r"(AWS|KEDRO|MLFLOW|RAY)_\w+|\w+_proxy|COLUMNS|LINES|(NO|FORCE)_COLOR|MPLBACKEND", re.IGNORECASE
@@ -29,9 +31,9 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "CUDA_VISIBLE_DEVICES": "-1",
     "MATPLOTLIBRC": os.devnull,
+    # Another checkout may be the one that is installed.
+    "PYTHONPATH": str(ROOT / "src"),
 }
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Every protocol on a handful of drawn faces, one epoch at the smallest size.
 SMALL = {"training": {"epochs": 1, "batch_size": 8, "image_size": 32}, "model": {"weights": "none"}}
@@ -80,9 +82,8 @@ class Project:
         environment = os.environ | {
             "COLUMNS": "200",
             "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": str(ROOT / "src"),
+            "MLFLOW_TRACKING_URI": tracking_uri,
         }
-        environment["MLFLOW_TRACKING_URI"] = tracking_uri
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
             cwd=self.root,

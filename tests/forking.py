@@ -70,7 +70,6 @@ class Forks:
             "OMP_WAIT_POLICY": "PASSIVE",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
-        environment.pop("MLFLOW_TRACKING_URI", None)
         self._server = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -149,7 +148,7 @@ def _run(root: str, arguments: list[str], stop: dict[str, Any] | None) -> dict[s
         found += part
     os.close(output)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    nodes = json.loads(times.read_text()) if times.is_file() else []
+    nodes = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else []
     times.unlink(missing_ok=True)
     words = found.decode(errors="replace")
     return {"status": status, "said": words, "nodes": nodes, "left_behind": left_behind}

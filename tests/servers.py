@@ -16,7 +16,6 @@ import psutil
 import pytest
 import requests
 
-ROOT = Path(__file__).resolve().parents[1]
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 PATIENCE = 300  # seconds after which whatever does not happen on a busy machine is given up
 PORTS = 5  # how many are tried
@@ -103,7 +102,7 @@ def _postgresql_in(folder: Path) -> Iterator[str]:
                 check=False,
             )
         if done.returncode:
-            pytest.fail(f"{name} failed:\n{(folder / 'said.txt').read_text()}")
+            pytest.fail(f"{name} failed:\n{(folder / 'said.txt').read_text(encoding='utf-8')}")
 
     options = ("--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
     call("initdb", "--username=postgres", *options)
@@ -147,7 +146,6 @@ def model_server(model: str, folder: Path) -> Iterator[str]:
     environment = {
         # Its uvicorn is looked for there.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "src"),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
     }

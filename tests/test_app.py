@@ -279,15 +279,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
         try:
             own = Page(browser, f"http://127.0.0.1:{port}", server, folder)
-            assert f"Open {own.address}" in said.read_text()
+            assert f"Open {own.address}" in said.read_text(encoding="utf-8")
             own.open()
             yield own
         finally:
             browser.quit()
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(PATIENCE) == 0, said.read_text()
-    assert "Traceback" not in said.read_text()
+        assert server.wait(PATIENCE) == 0, said.read_text(encoding="utf-8")
+    assert "Traceback" not in said.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

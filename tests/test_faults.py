@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from conftest import ROOT, make_project
+from conftest import make_project
 from contrastive_age import faults
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, five_point_template
 from contrastive_age.faces.store import build_faces
@@ -113,19 +113,18 @@ NEED_DISK = {"full disk", "read-only disk", "after a full disk"}
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What became of each command, from one process that ran them all."""
     project = make_project(tmp_path_factory.mktemp("faults"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS],
         cwd=project.root,
-        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    found: dict[str, dict[str, Any]] = json.loads((project.root / "outcomes.json").read_text())
+    found: dict[str, dict[str, Any]] = json.loads(
+        (project.root / "outcomes.json").read_text(encoding="utf-8")
+    )
     return found
 
 

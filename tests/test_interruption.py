@@ -116,7 +116,7 @@ def _content(path: Path) -> Any:
         table = pd.read_parquet(path)
         return table.drop(columns=["seconds", "mtime_ns"], errors="ignore"), table.attrs
     if path.suffix == ".json":
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         return {key: own for key, own in document.items() if key != "run_id"}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:

@@ -26,7 +26,6 @@ PIPELINE = "synthetic_se"
 # A fold on a machine of one processor computes with one thread. Did `finished`, as in `make test`?
 EXACT = os.environ.get("OMP_NUM_THREADS") == "1"
 ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src"),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),

@@ -125,7 +125,9 @@ def test_the_results_are_the_same_bits(one_by_one: Project, at_once: Project) ->
     )
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     first, second = (
-        json.loads(project.one("08_reporting/fgnet_lopo/*/metrics.json").read_text())
+        json.loads(
+            project.one("08_reporting/fgnet_lopo/*/metrics.json").read_text(encoding="utf-8")
+        )
         for project in (one_by_one, at_once)
     )
     # Each project has a run of its own in MLflow.

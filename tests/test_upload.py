@@ -92,7 +92,7 @@ def _with_faces_of(finished: Project, root: Path) -> Project:
 
 def _metrics(project: Project) -> dict[str, Any]:
     path = project.one("08_reporting/synthetic_se/*/metrics.json")
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -153,14 +153,14 @@ def untracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     project = _with_faces_of(finished, tmp_path_factory.mktemp("untracked"))
     with silent_port() as port:
         done = project.kedro("run", tracking_uri=f"http://127.0.0.1:{port}")
-    (project.root / "said.txt").write_text(done.stdout + done.stderr)
+    (project.root / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     return project
 
 
 def test_without_a_server_all_results_are_made_after_one_warning(
     finished: Project, untracked: Project
 ) -> None:
-    assert (untracked.root / "said.txt").read_text().count(WARNING) == 1
+    assert (untracked.root / "said.txt").read_text(encoding="utf-8").count(WARNING) == 1
     assert not (untracked.root / "mlflow.db").exists()
     expected = _metrics(finished)
     assert _metrics(untracked) == expected | {"run_id": None}

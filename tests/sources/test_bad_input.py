@@ -48,7 +48,8 @@ def listed(folder: Path) -> reading.Reading:
     names = [name for name in PICTURES if name not in FOLDERS]
     paths = [*bad_input.good_names(), *map(bad_input.file_name, names)]
     table = folder.parent / "manifest.csv"
-    table.write_text("\n".join(["path,identity,age", *map(bad_input.rows_of, paths)]) + "\n")
+    rows = ["path,identity,age", *map(bad_input.rows_of, paths)]
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return bad_input.read_manifest(table, folder)
 
 
@@ -173,7 +174,7 @@ def photo(tmp_path: Path) -> Path:
 def test_each_bad_row_is_listed_and_the_good_one_used(photo: Path) -> None:
     lines = ["path,identity,age", "good.jpg,a,30", *(text for text, _ in ROWS.values())]
     table = photo / "manifest.csv"
-    table.write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     result = bad_input.read_manifest(table, photo)
     assert result.samples.to_dict("list") == {
         "sample_id": ["good"], "path": ["good.jpg"], "identity": ["a"], "age": [30],
@@ -329,7 +330,7 @@ def test_unusable_points_leave_the_photo_to_the_detector(
     points.mkdir()
     path = points / "001a02.pts"
     if name in BAD_POINTS:
-        path.write_text(BAD_POINTS[name])
+        path.write_text(BAD_POINTS[name], encoding="utf-8")
     elif name == "binary":
         path.write_bytes(bytes(range(256)))
     else:
