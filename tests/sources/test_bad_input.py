@@ -210,7 +210,7 @@ def test_paths_leave_the_data_folder_only_where_that_is_allowed(photo: Path, tar
     (photo / "door").symlink_to("..", target_is_directory=True)
     path = str(photo.parent / target) if target == "outside.jpg" else target
     table = photo / "manifest.csv"
-    table.write_text(f"path,identity,age\ngood.jpg,a,30\n{path},b,31\n")
+    table.write_text(f'path,identity,age\ngood.jpg,a,30\n"{path}",b,31\n')
     refused = bad_input.read_manifest(table, photo)
     assert refused.samples["path"].to_list() == ["good.jpg"]
     assert refused.rejected["path"].to_list() == [path]
