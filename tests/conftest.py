@@ -14,6 +14,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from forking import Ended, Moment, forks
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -31,6 +33,9 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "CUDA_VISIBLE_DEVICES": "-1",
     "MATPLOTLIBRC": os.devnull,
+    # Sums round alike with any number of cores, and no thread spins while it waits.
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     # Another checkout may be the one that is installed.
     "PYTHONPATH": str(ROOT / "src"),
 }
@@ -59,6 +64,19 @@ TINY = {
 }
 
 
+# Those that take longest come first, so that none is left for one processor at the end.
+LONGEST = (
+    *("test_interruption", "test_ray_runner", "test_sweep", "test_upload", "test_runners"),
+    *("test_final_model", "test_unique_runs", "test_protocols", "test_settings", "test_detection"),
+    *("test_app", "test_serving", "test_store", "test_faults", "test_acceleration"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real FG-NET and UTKFace images; elsewhere, tests of them are skipped."""
@@ -75,26 +93,33 @@ class Project:
     root: Path
 
     def kedro(
-        self, *arguments: str, check: bool = True, tracking_uri: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a kedro command in the project, as a user would."""
-        # Threads that spin while they wait are costly where several processes share few cores.
-        environment = os.environ | {
-            "COLUMNS": "200",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "MLFLOW_TRACKING_URI": tracking_uri,
-        }
+        self,
+        *arguments: str,
+        check: bool = True,
+        tracking_uri: str = "",
+        stop: Moment | None = None,
+    ) -> Ended:
+        """Run a kedro command in the project, in a process that need not import anything."""
+        environment = os.environ | {"COLUMNS": "200", "MLFLOW_TRACKING_URI": tracking_uri}
+        done = forks().kedro(self.root, arguments, environment, stop)
+        if check and done.status:
+            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.said}")
+        return done
+
+    def command(self, *arguments: str) -> str:
+        """Run a kedro command in the project, as a user would; gives what it said."""
         done = subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
             cwd=self.root,
-            env=environment,
-            capture_output=True,
+            env=os.environ | {"COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        if check and done.returncode:
-            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
-        return done
+        if done.returncode:
+            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.stdout}")
+        return done.stdout
 
     def one(self, pattern: str) -> Path:
         """The one file below data/ that a pattern names."""
@@ -149,5 +174,5 @@ def project(tmp_path: Path) -> Project:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which `kedro run` has run once; tests read it and leave it as it is."""
     project = make_project(tmp_path_factory.mktemp("finished"))
-    project.kedro("run")
+    project.command("run")
     return project

@@ -12,11 +12,13 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-ENOUGH = 240  # seconds after which a command, or a process that it left behind, is given up
+ENOUGH = 600  # seconds after which a command, or a process that it left behind, is given up
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,25 @@ class Ended:
 
     Attributes:
         status: As `os.waitstatus_to_exitcode` gives it: negative when it was killed.
-        said: Its stdout and stderr.
+        stdout: What it said.
+        stderr: What it said there.
         nodes: Seconds of its processor time at which it ("") and each node began, and at its end.
         left_behind: Whether a process of it was still there when it was given up.
     """
 
     status: int
-    said: str
+    stdout: str
+    stderr: str
     nodes: list[tuple[str, float]]
     left_behind: bool
 
     @property
     def killed(self) -> bool:
         return self.status < 0
+
+    @property
+    def said(self) -> str:
+        return self.stdout + self.stderr
 
     def seconds(self, node: str) -> float:
         """What a node took, with what came between it and the next."""
@@ -64,28 +72,32 @@ class Forks:
     """The serving process, as tests see it."""
 
     def __init__(self) -> None:
-        environment = os.environ | {
-            "COLUMNS": "200",
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
         self._server = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def kedro(self, root: Path, *arguments: str, stop: Moment | None = None) -> Ended:
+    def kedro(
+        self,
+        root: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        stop: Moment | None,
+    ) -> Ended:
         """Run a kedro command in a project, and stop it at a moment."""
-        order = {"root": str(root), "arguments": arguments, "stop": vars(stop) if stop else None}
+        order = {
+            "root": str(root),
+            "arguments": arguments,
+            "environment": dict(environment),
+            "stop": vars(stop) if stop else None,
+        }
         print(json.dumps(order), file=self._server.stdin, flush=True)
         return Ended(**json.loads(self._server.stdout.readline()))
 
-    def end(self) -> None:
-        self._server.communicate()
+
+@cache
+def forks() -> Forks:
+    """The serving process of these tests, which ends when they do."""
+    return Forks()
 
 
 def serve() -> None:
@@ -120,38 +132,51 @@ def _import_all() -> None:
             importlib.import_module(name)
 
 
-def _run(root: str, arguments: list[str], stop: dict[str, Any] | None) -> dict[str, Any]:
-    output, said = os.pipe()
+def _run(
+    root: str, arguments: list[str], environment: dict[str, str], stop: dict[str, Any] | None
+) -> dict[str, Any]:
+    (output, to_output), (errors, to_errors) = os.pipe(), os.pipe()
     times = Path(root) / ".nodes.json"
     times.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
             os.setpgid(0, 0)
-            os.dup2(said, 1)
-            os.dup2(said, 2)
+            os.environ.clear()
+            os.environ |= environment
+            os.dup2(to_output, 1)
+            os.dup2(to_errors, 2)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.closerange(3, 100)
             _command(root, arguments, stop, times)
         finally:
             os._exit(99)
-    os.close(said)
+    os.close(to_output)
+    os.close(to_errors)
     # What a command starts writes to its output, too: at its end, all of them have ended.
-    found, left_behind = b"", False
-    while True:
-        if not select.select([output], [], [], ENOUGH)[0]:
+    said, left_behind = {output: b"", errors: b""}, False
+    still_open = [output, errors]
+    while still_open:
+        ready = select.select(still_open, [], [], ENOUGH)[0]
+        if not ready:
             left_behind = True
             os.killpg(child, signal.SIGKILL)
-        part = os.read(output, 65536)
-        if not part:
-            break
-        found += part
-    os.close(output)
+        for end in ready:
+            part = os.read(end, 65536)
+            said[end] += part
+            if not part:
+                still_open.remove(end)
+                os.close(end)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     nodes = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else []
     times.unlink(missing_ok=True)
-    words = found.decode(errors="replace")
-    return {"status": status, "said": words, "nodes": nodes, "left_behind": left_behind}
+    return {
+        "status": status,
+        "stdout": said[output].decode(errors="replace"),
+        "stderr": said[errors].decode(errors="replace"),
+        "nodes": nodes,
+        "left_behind": left_behind,
+    }
 
 
 def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 
 from conftest import Project, make_project
 from contrastive_age.locks import Guard, Lock
-from forking import Ended, Forks, Moment
+from forking import Ended, Moment
 
 RUN = ("run", "--params=training.epochs=3")
 EXTRA = ("run", "--params=training.epochs=3,seed=1")
@@ -46,19 +45,10 @@ def moments(measured: Ended, seed: int) -> list[Moment]:
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    serving = Forks()
-    yield serving
-    serving.end()
-
-
-@pytest.fixture(scope="module")
-def measured(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ended]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ended]:
     """A project in which one run went through, and that run."""
     project = make_project(tmp_path_factory.mktemp("uninterrupted"))
-    done = forks.kedro(project.root, *RUN)
-    assert done.status == 0, done.said
-    return project, done
+    return project, project.kedro(*RUN)
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +65,20 @@ def in_training(measured: tuple[Project, Ended]) -> Moment:
 
 @pytest.fixture(scope="module")
 def killed(
-    forks: Forks, measured: tuple[Project, Ended], tmp_path_factory: pytest.TempPathFactory
+    measured: tuple[Project, Ended], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, list[Ended], Ended]:
     """A project, how each of its runs was killed, and the run that was not."""
     project = make_project(tmp_path_factory.mktemp("killed"))
-    ends = [_stopped(forks, project, RUN, moment) for moment in moments(measured[1], seed=5)]
-    return project, ends, forks.kedro(project.root, *RUN)
+    ends = [_killed(project, moment) for moment in moments(measured[1], seed=5)]
+    return project, ends, project.kedro(*RUN, check=False)
 
 
-def _stopped(forks: Forks, project: Project, command: Sequence[str], moment: Moment) -> Ended:
-    """Stop a command at a moment, or earlier where it has ended by then."""
-    done = forks.kedro(project.root, *command, stop=moment)
+def _killed(project: Project, moment: Moment) -> Ended:
+    """Kill a run at a moment, or earlier where it has ended by then."""
+    done = project.kedro(*RUN, check=False, stop=moment)
     if done.status != 0:
         return done
-    return _stopped(forks, project, command, replace(moment, delay=moment.delay / 2))
+    return _killed(project, replace(moment, delay=moment.delay / 2))
 
 
 def _runs(project: Project) -> pd.DataFrame:
@@ -180,13 +170,11 @@ def test_runs_in_mlflow_are_continued_and_not_doubled(
     assert set(runs.loc[runs["level"] == "fold", "mlflow.parentRunId"]) == {setting}
 
 
-def test_a_setting_that_another_process_runs_is_refused(
-    forks: Forks, uninterrupted: Project
-) -> None:
+def test_a_setting_that_another_process_runs_is_refused(uninterrupted: Project) -> None:
     model = uninterrupted.one("06_models/synthetic_se/*/fold_1/model.pth")
     lock = Lock(Guard("it", model.parent))
     lock.take()
-    done = forks.kedro(uninterrupted.root, *RUN)
+    done = uninterrupted.kedro(*RUN, check=False)
     lock.release()
     assert done.status == 1
     words = " ".join(done.said.partition("Error: ")[2].split())
@@ -196,9 +184,9 @@ def test_a_setting_that_another_process_runs_is_refused(
 
 
 def test_control_c_ends_with_the_command_that_goes_on(
-    forks: Forks, uninterrupted: Project, in_training: Moment
+    uninterrupted: Project, in_training: Moment
 ) -> None:
-    done = forks.kedro(uninterrupted.root, *EXTRA, stop=replace(in_training, signal="INT"))
+    done = uninterrupted.kedro(*EXTRA, check=False, stop=replace(in_training, signal="INT"))
     assert done.status == 130
     assert "Traceback" not in done.said
     last = done.said.strip().splitlines()[-1]
@@ -216,14 +204,13 @@ def _damage(path: Path, *, cut: bool) -> None:
 
 
 def test_damaged_files_are_made_again_and_abandoned_runs_closed(
-    forks: Forks,
     uninterrupted: Project,
     killed: tuple[Project, list[Ended], Ended],
     in_training: Moment,
 ) -> None:
     project = killed[0]
     one_fold = (*EXTRA, "--namespaces=synthetic_se.fold_0")
-    abandoned = forks.kedro(project.root, *one_fold, stop=in_training)
+    abandoned = project.kedro(*one_fold, check=False, stop=in_training)
     assert abandoned.killed
     assert list(_runs(project)["status"]).count("RUNNING") == 2
     names = sorted(_files(project))
@@ -235,8 +222,7 @@ def test_damaged_files_are_made_again_and_abandoned_runs_closed(
         (folder / ".history.1-00000000.parquet").touch()
     for number, name in enumerate(own for own in names if "/detections/" not in own):
         _damage(project.root / "data" / name, cut=number % 2 == 0)
-    done = forks.kedro(project.root, *RUN)
-    assert done.status == 0, done.said
+    project.kedro(*RUN)
     _assert_like(project, uninterrupted)
     runs = _runs(project)
     assert set(runs.loc[runs["status"] == "KILLED", "level"]) == {"setting", "fold"}

@@ -183,7 +183,7 @@ def test_a_fold_that_fails_is_named_and_marked(
         "--params=folds_at_once=2,training.lr=1e30,training.epochs=3",
         check=False,
     )
-    assert done.returncode != 0
+    assert done.status != 0
     said = " ".join(done.stderr.partition("Error: ")[2].split())
     assert said.startswith("The loss is not finite in epoch")
     statuses = {name: run["status"] for name, run in run_tree(project).items()}

@@ -25,7 +25,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = make_project(tmp_path_factory.mktemp("swept"))
     done = project.kedro("sweep", "--pipeline=synthetic_se", *GRID, check=False)
     (project.root / "said.txt").write_text(done.stdout, encoding="utf-8")
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.status == 1, done.stdout + done.stderr
     yield project
 
 

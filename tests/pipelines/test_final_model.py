@@ -80,7 +80,7 @@ def test_testing_on_photos_of_the_pretraining_is_refused(pretrained: Project) ->
         f"--params=model.weights={weights_of(pretrained)}",
         check=False,
     )
-    assert refused.returncode == 1
+    assert refused.status == 1
     last = " ".join(refused.stderr.split())
     assert "test photos were seen in the pretraining" in last
     assert "has the same bytes as one of fgnet, morph2" in last

@@ -120,7 +120,7 @@ def test_mistakes_end_in_a_sentence(
     project: Project, arguments: list[str], words: list[str]
 ) -> None:
     done = project.kedro("run", *arguments, check=False)
-    assert done.returncode != 0
+    assert done.status != 0
     assert "Error: " in done.stderr
     said = " ".join(done.stderr.partition("Error: ")[2].split())
     for word in words:
