@@ -9,7 +9,7 @@ from conftest import TINY, Project
 from contrastive_age.pipeline_registry import protocol_pipeline
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
-PROTOCOLS = yaml.safe_load(CONF.read_text())["protocols"]
+PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]
 STAGES = ["ingestion", "alignment", "splitting", "triplets", "training", "evaluation", "reporting"]
 
 
