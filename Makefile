@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/kedro run --env=demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff format --check .

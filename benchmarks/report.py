@@ -60,7 +60,7 @@ def page(results: Sequence[Result], machine: Sequence[str], command: str, date: 
 def write(path: Path, text: str) -> None:
     """Write the page, beside and renamed."""
     beside = path.with_suffix(".new")
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
 

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -13,11 +14,31 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from forking import Ended, Moment, forks
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Nor are a user's own settings, proxies and GPU any business of the tests, or of what they start.
+FOREIGN = re.compile(
+    r"(AWS|KEDRO|MLFLOW|RAY)_\w+|\w+_proxy|COLUMNS|LINES|(NO|FORCE)_COLOR|MPLBACKEND", re.IGNORECASE
+)
+for foreign in filter(FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[foreign]
+os.environ |= {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "MATPLOTLIBRC": os.devnull,
+    # Sums round alike with any number of cores, and no thread spins while it waits.
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Another checkout may be the one that is installed.
+    "PYTHONPATH": str(ROOT / "src"),
+}
 
 # Every protocol on a handful of drawn faces, one epoch at the smallest size.
 SMALL = {"training": {"epochs": 1, "batch_size": 8, "image_size": 32}, "model": {"weights": "none"}}
@@ -43,6 +64,19 @@ TINY = {
 }
 
 
+# Those that take longest come first, so that none is left for one processor at the end.
+LONGEST = (
+    *("test_interruption", "test_ray_runner", "test_sweep", "test_upload", "test_runners"),
+    *("test_final_model", "test_unique_runs", "test_protocols", "test_settings", "test_detection"),
+    *("test_app", "test_serving", "test_store", "test_faults", "test_acceleration"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real FG-NET and UTKFace images; elsewhere, tests of them are skipped."""
@@ -60,27 +94,39 @@ class Project:
     code: Path = ROOT / "src"
 
     def kedro(
-        self, *arguments: str, check: bool = True, tracking_uri: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a kedro command in the project, as a user would."""
-        # Threads that spin while they wait are costly where several processes share few cores.
-        environment = os.environ | {
-            "COLUMNS": "200",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": str(self.code),
-        }
-        environment["MLFLOW_TRACKING_URI"] = tracking_uri
+        self,
+        *arguments: str,
+        check: bool = True,
+        tracking_uri: str = "",
+        stop: Moment | None = None,
+    ) -> Ended:
+        """Run a kedro command in the project, in a process that need not import anything."""
+        environment = os.environ | {"COLUMNS": "200", "MLFLOW_TRACKING_URI": tracking_uri}
+        done = forks().kedro(self.root, arguments, environment, stop)
+        if check and done.status:
+            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.said}")
+        return done
+
+    def command(self, *arguments: str, packages: Path | None = None) -> str:
+        """Run a kedro command in the project, as a user would; gives what it said.
+
+        Args:
+            arguments: Of the command.
+            packages: A folder that takes the place of the environment's own packages.
+        """
+        path = os.pathsep.join(str(own) for own in (self.code, packages) if own)
         done = subprocess.run(
-            [sys.executable, "-m", "kedro", *arguments],
+            [sys.executable, *(["-S"] if packages else []), "-m", "kedro", *arguments],
             cwd=self.root,
-            env=environment,
-            capture_output=True,
+            env=os.environ | {"COLUMNS": "200", "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        if check and done.returncode:
-            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
-        return done
+        if done.returncode:
+            pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.stdout}")
+        return done.stdout
 
     def one(self, pattern: str) -> Path:
         """The one file below data/ that a pattern names."""
@@ -135,5 +181,5 @@ def project(tmp_path: Path) -> Project:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which `kedro run` has run once; tests read it and leave it as it is."""
     project = make_project(tmp_path_factory.mktemp("finished"))
-    project.kedro("run")
+    project.command("run")
     return project

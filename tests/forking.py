@@ -12,11 +12,13 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-ENOUGH = 240  # seconds after which a command, or a process that it left behind, is given up
+ENOUGH = 600  # seconds after which a command, or a process that it left behind, is given up
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,12 @@ class Moment:
 
     Attributes:
         node: Where the clock starts: at a node's beginning, or "" for that of the command.
-        delay: In seconds.
-        clock: `cpu` (of the command's own process) or `real`.
+        delay: In seconds of the command's own processor time, which other programs do not change.
         signal: KILL, or INT as Control-C sends it.
     """
 
     node: str
     delay: float
-    clock: str = "cpu"
     signal: str = "KILL"
 
 
@@ -42,13 +42,15 @@ class Ended:
 
     Attributes:
         status: As `os.waitstatus_to_exitcode` gives it: negative when it was killed.
-        said: Its stdout and stderr.
-        nodes: Seconds of its processor time at which each node began, and at its end.
+        stdout: What it said.
+        stderr: What it said there.
+        nodes: Seconds of its processor time at which it ("") and each node began, and at its end.
         left_behind: Whether a process of it was still there when it was given up.
     """
 
     status: int
-    said: str
+    stdout: str
+    stderr: str
     nodes: list[tuple[str, float]]
     left_behind: bool
 
@@ -56,34 +58,46 @@ class Ended:
     def killed(self) -> bool:
         return self.status < 0
 
+    @property
+    def said(self) -> str:
+        return self.stdout + self.stderr
+
+    def seconds(self, node: str) -> float:
+        """What a node took, with what came between it and the next."""
+        (own,) = (place for place, (name, _) in enumerate(self.nodes[:-1]) if name == node)
+        return self.nodes[own + 1][1] - self.nodes[own][1]
+
 
 class Forks:
     """The serving process, as tests see it."""
 
     def __init__(self) -> None:
-        environment = os.environ | {
-            "COLUMNS": "200",
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        environment.pop("MLFLOW_TRACKING_URI", None)
         self._server = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def kedro(self, root: Path, *arguments: str, stop: Moment | None = None) -> Ended:
+    def kedro(
+        self,
+        root: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        stop: Moment | None,
+    ) -> Ended:
         """Run a kedro command in a project, and stop it at a moment."""
-        order = {"root": str(root), "arguments": arguments, "stop": vars(stop) if stop else None}
+        order = {
+            "root": str(root),
+            "arguments": arguments,
+            "environment": dict(environment),
+            "stop": vars(stop) if stop else None,
+        }
         print(json.dumps(order), file=self._server.stdin, flush=True)
         return Ended(**json.loads(self._server.stdout.readline()))
 
-    def end(self) -> None:
-        self._server.communicate()
+
+@cache
+def forks() -> Forks:
+    """The serving process of these tests, which ends when they do."""
+    return Forks()
 
 
 def serve() -> None:
@@ -107,6 +121,9 @@ def _import_all() -> None:
     names = ["kedro.framework.cli.cli", "kedro_viz.integrations.kedro.hooks", "matplotlib.pyplot"]
     names += ["mlflow.store.tracking.sqlalchemy_store", "kedro_datasets.pandas", "sklearn.svm"]
     names += ["kedro_datasets.json", "kedro_datasets.matplotlib", "torchvision", "skimage"]
+    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks", "captum.attr"]
+    names += ["pandera.pandas", "fairlearn.metrics", "git", "opentelemetry.sdk.trace"]
+    names += ["mpl_toolkits.axes_grid1", "mlflow.tracking"]
     names += [
         own.name for own in pkgutil.walk_packages(contrastive_age.__path__, "contrastive_age.")
     ]
@@ -115,38 +132,51 @@ def _import_all() -> None:
             importlib.import_module(name)
 
 
-def _run(root: str, arguments: list[str], stop: dict[str, Any] | None) -> dict[str, Any]:
-    output, said = os.pipe()
+def _run(
+    root: str, arguments: list[str], environment: dict[str, str], stop: dict[str, Any] | None
+) -> dict[str, Any]:
+    (output, to_output), (errors, to_errors) = os.pipe(), os.pipe()
     times = Path(root) / ".nodes.json"
     times.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
             os.setpgid(0, 0)
-            os.dup2(said, 1)
-            os.dup2(said, 2)
+            os.environ.clear()
+            os.environ |= environment
+            os.dup2(to_output, 1)
+            os.dup2(to_errors, 2)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.closerange(3, 100)
             _command(root, arguments, stop, times)
         finally:
             os._exit(99)
-    os.close(said)
+    os.close(to_output)
+    os.close(to_errors)
     # What a command starts writes to its output, too: at its end, all of them have ended.
-    found, left_behind = b"", False
-    while True:
-        if not select.select([output], [], [], ENOUGH)[0]:
+    said, left_behind = {output: b"", errors: b""}, False
+    still_open = [output, errors]
+    while still_open:
+        ready = select.select(still_open, [], [], ENOUGH)[0]
+        if not ready:
             left_behind = True
             os.killpg(child, signal.SIGKILL)
-        part = os.read(output, 65536)
-        if not part:
-            break
-        found += part
-    os.close(output)
+        for end in ready:
+            part = os.read(end, 65536)
+            said[end] += part
+            if not part:
+                still_open.remove(end)
+                os.close(end)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    nodes = json.loads(times.read_text()) if times.is_file() else []
+    nodes = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else []
     times.unlink(missing_ok=True)
-    words = found.decode(errors="replace")
-    return {"status": status, "said": words, "nodes": nodes, "left_behind": left_behind}
+    return {
+        "status": status,
+        "stdout": said[output].decode(errors="replace"),
+        "stderr": said[errors].decode(errors="replace"),
+        "nodes": nodes,
+        "left_behind": left_behind,
+    }
 
 
 def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times: Path) -> None:
@@ -154,8 +184,8 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
     from kedro.framework.cli.cli import main
     from kedro.pipeline.node import Node
 
-    began: list[tuple[str, float]] = []
     started, run = _processor_time(), Node.run
+    began = [("", 0.0)]
 
     def observed(self: Node, *inputs: Any, **named: Any) -> Any:
         began.append((self.name, _processor_time() - started))
@@ -175,26 +205,22 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
         main()
     except SystemExit as end:
         status = end.code
-    times.write_text(json.dumps([*began, ("", _processor_time() - started)]))
     sys.stdout.flush()
     # As the interpreter does at its end.
     import atexit
 
     atexit._run_exitfuncs()
+    times.write_text(json.dumps([*began, ("end", _processor_time() - started)]))
     os._exit(status or 0)
 
 
 def _start_clock(stop: dict[str, Any]) -> None:
-    timer, number = {
-        "cpu": (signal.ITIMER_PROF, signal.SIGPROF),
-        "real": (signal.ITIMER_REAL, signal.SIGALRM),
-    }[stop["clock"]]
     if stop["signal"] == "INT":
-        signal.signal(number, lambda *_: os.killpg(0, signal.SIGINT))
+        signal.signal(signal.SIGPROF, lambda *_: os.killpg(0, signal.SIGINT))
     else:
         # What a signal does by default is what KILL does: the process is no more.
-        signal.signal(number, signal.SIG_DFL)
-    signal.setitimer(timer, max(stop["delay"], 1e-4))
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, max(stop["delay"], 1e-4))
 
 
 def _processor_time() -> float:

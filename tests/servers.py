@@ -8,25 +8,68 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
-ROOT = Path(__file__).resolve().parents[1]
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+PATIENCE = 300  # seconds after which whatever does not happen on a busy machine is given up
+PORTS = 5  # how many are tried
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@contextmanager
+def system_folder() -> Iterator[Path]:
+    """A fresh folder in the system's own temporary directory, whatever TMPDIR says.
+
+    Its name is short, as those of sockets must be, and other users can reach it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            patch.delenv(name, raising=False)
+        patch.setattr(tempfile, "tempdir", None)
+        folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that nobody else can take and on which nothing answers."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
+def listening(start: Callable[[int], psutil.Popen], said: Path) -> tuple[psutil.Popen, int]:
+    """Start a server, and wait until it listens on the port that it was given.
+
+    Another process may take a free port before the server does; it is then started with another.
+    """
+    for _ in range(PORTS):
+        with silent_port() as port:
+            pass
+        server = start(port)
+        while server.poll() is None:
+            if _listens(server, port):
+                return server, port
+            with suppress(psutil.TimeoutExpired):
+                server.wait(0.1)
+    pytest.fail(f"the server ended:\n{said.read_text(errors='replace')}")
+
+
+def _listens(server: psutil.Process, port: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        for process in (server, *server.children(recursive=True)):
+            for own in process.net_connections("inet"):
+                if own.status == psutil.CONN_LISTEN and own.laddr.port == port:
+                    return True
+    return False
 
 
 @contextmanager
@@ -34,10 +77,13 @@ def postgresql() -> Iterator[str]:
     """A fresh PostgreSQL cluster; gives the address of its database."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
-    # PostgreSQL refuses root, and pytest's folders are closed to others.
-    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    with system_folder() as folder:
+        yield from _postgresql_in(folder)
+
+
+def _postgresql_in(folder: Path) -> Iterator[str]:
     as_user: list[str] = []
-    if os.getuid() == 0:
+    if os.getuid() == 0:  # which PostgreSQL refuses
         known = {entry.pw_name for entry in pwd.getpwall()}
         user = pwd.getpwnam("postgres" if "postgres" in known else "nobody")
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -50,53 +96,36 @@ def postgresql() -> Iterator[str]:
             done = subprocess.run(
                 [*as_user, str(BINARIES[-1] / name), "-D", str(folder / "data"), *arguments],
                 cwd=folder,
+                env=os.environ | {"PGCTLTIMEOUT": str(PATIENCE)},
                 stdout=said,
                 stderr=said,
                 check=False,
             )
         if done.returncode:
-            pytest.fail(f"{name} failed:\n{(folder / 'said.txt').read_text()}")
+            pytest.fail(f"{name} failed:\n{(folder / 'said.txt').read_text(encoding='utf-8')}")
 
+    options = ("--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+    call("initdb", "--username=postgres", *options)
+    # A socket in its folder, and no port.
+    call("pg_ctl", "start", "--wait", "-o", f"-h '' -k {folder} -F")
     try:
-        call("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        port = free_port()
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -F"
-        call("pg_ctl", "start", "--wait", "-o", options)
-        try:
-            # SQLAlchemy's own choice of a driver changes with its version.
-            yield f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
-        finally:
-            call("pg_ctl", "stop", "--wait", "--mode=immediate")
+        # SQLAlchemy's own choice of a driver changes with its version.
+        yield f"postgresql+psycopg2://postgres@/postgres?host={folder}"
     finally:
-        shutil.rmtree(folder)
+        call("pg_ctl", "stop", "--wait", "--mode=immediate")
 
 
 @contextmanager
 def mlflow_server(backend: str, folder: Path) -> Iterator[str]:
     """A tracking server over a database; gives its address."""
-    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
     command = [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"),
         *("--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")),
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    with (folder / "server.txt").open("wb") as said:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server, address = _started(command, folder, environment)
     try:
-        _wait_for(server, address, folder / "server.txt")
         yield address
     finally:
         if server.poll() is None:
@@ -110,53 +139,51 @@ def model_server(model: str, folder: Path) -> Iterator[str]:
 
     At the end it alone is told to stop, and all that it started has to end with it.
     """
-    port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model),
-        *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--timeout", "600"),
+        *("--env-manager", "local", "--host", "127.0.0.1", "--timeout", "600"),
     ]
-    environment = os.environ | {
+    environment = {
         # Its uvicorn is looked for there.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "src"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
-    with (folder / "served.txt").open("wb") as said:
-        server = psutil.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
+    server, address = _started(command, folder, environment)
     try:
-        _wait_for(server, address, folder / "served.txt")
         yield f"{address}/invocations"
     finally:
         if server.poll() is None:
             started = [server, *server.children(recursive=True)]
             server.terminate()
-            _, left = psutil.wait_procs(started, timeout=60)
+            _, left = psutil.wait_procs(started, timeout=PATIENCE)
             for process in left:
                 process.kill()
             assert not left, f"the server left running: {left}"
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", address: str, said: Path) -> None:
-    with requests.Session() as session:
-        patience = Retry(total=10, backoff_factor=0.1, backoff_max=0.2)
-        session.mount("http://", HTTPAdapter(max_retries=patience))
-        while not _answers(session, address):
-            if server.poll() is not None:
-                pytest.fail(f"the server ended:\n{said.read_text()}")
+def _started(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> tuple[psutil.Popen, str]:
+    """One of MLflow's servers, and its address once it answers."""
+    said = folder / "server.txt"
 
+    def start(port: int) -> psutil.Popen:
+        with said.open("wb") as output:
+            return psutil.Popen(
+                [*command, "--port", str(port)],
+                cwd=folder,
+                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"} | environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
-def _answers(session: requests.Session, address: str) -> bool:
+    server, port = listening(start, said)
+    address = f"http://127.0.0.1:{port}"
     try:
-        return session.get(f"{address}/health", timeout=60).ok
-    except requests.ConnectionError:
-        return False
+        requests.get(f"{address}/health", timeout=PATIENCE).raise_for_status()
+    except requests.RequestException:
+        os.killpg(server.pid, signal.SIGKILL)
+        pytest.fail(f"the server does not answer:\n{said.read_text(errors='replace')}")
+    return server, address

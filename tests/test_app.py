@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,14 +33,13 @@ from contrastive_age.inference.artifact import save_model
 from contrastive_age.inference.estimator import AgeEstimator, Photo
 from contrastive_age.inference.photos import NO_FACE
 from inference.models import untrained_model
-from servers import free_port
+from servers import PATIENCE, listening
 
 app = pytest.importorskip("contrastive_age.app", reason="the extra `app` is not installed")
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 90
 MADE = ("two.png", "text.jpg", "notes.txt", "dark.png")
 """What the tests themselves put beside the model."""
 
@@ -209,8 +207,7 @@ def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_model_is_refused_in_one_line(tmp_path: Path) -> None:
-    command = ["app", f"--model={tmp_path}/none.pt", f"--port={free_port()}"]
-    done = CliRunner().invoke(cli, command)
+    done = CliRunner().invoke(cli, ["app", f"--model={tmp_path}/none.pt"])
     assert done.exit_code == 1
     assert "no such model" in done.output
 
@@ -298,19 +295,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         )
     folder = tmp_path_factory.mktemp("page")
     save_model(untrained_model(image_size=96), folder / "age_model.pt")
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "page_server", "app"),
-        *(f"--model={folder / 'age_model.pt'}", f"--port={port}"),
-    ]
+    command = [sys.executable, "-m", "page_server", "app", f"--model={folder / 'age_model.pt'}"]
     # NiceGUI behaves otherwise inside pytest.
     environment = {key: own for key, own in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     said = folder / "said.txt"
-    with said.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output
-        )
+
+    def start(port: int) -> psutil.Popen:
+        with said.open("wb") as output:
+            return psutil.Popen(
+                [*command, f"--port={port}"],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+
+    server, port = listening(start, said)
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
@@ -319,20 +320,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     try:
         browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
         try:
-            own = Page(browser, f"http://127.0.0.1:{port}", psutil.Process(server.pid), folder)
-            own.until(
-                lambda: f"Open {own.address}" in said.read_text() or server.poll() is not None,
-                "the server starts",
-            )
-            assert server.poll() is None, said.read_text()
+            own = Page(browser, f"http://127.0.0.1:{port}", server, folder)
+            assert f"Open {own.address}" in said.read_text(encoding="utf-8")
             own.open()
             yield own
         finally:
             browser.quit()
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(PATIENCE) == 0, said.read_text()
-    assert "Traceback" not in said.read_text()
+        assert server.wait(PATIENCE) == 0, said.read_text(encoding="utf-8")
+    assert "Traceback" not in said.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ REFUSED = {
 def written() -> DictConfig:
     """What the files of `base` hold."""
     files = (CONF / "base" / "parameters").glob("*.yml")
-    return OmegaConf.merge(*(yaml.safe_load(path.read_text()) for path in files))
+    return OmegaConf.merge(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
 
 
 def loaded(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 import json
 import os
 import random
-import shutil
 import sqlite3
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,72 +15,70 @@ import torch
 
 from conftest import Project, make_project
 from contrastive_age.locks import Guard, Lock
-from forking import Ended, Forks, Moment
+from forking import Ended, Moment
 
 RUN = ("run", "--params=training.epochs=3")
 EXTRA = ("run", "--params=training.epochs=3,seed=1")
 
-# Where the clock of a kill starts, and within how many seconds it strikes: a little more than the
-# step takes. Of detection most is spent in other processes, so there the clock is the wall's.
-STEPS: list[tuple[str, float, str, int]] = [
-    ("", 1.5, "cpu", 3),
-    ("synthetic.ingest", 0.8, "cpu", 3),
-    ("synthetic.detect", 6.0, "real", 2),
-    ("synthetic.align", 0.3, "cpu", 2),
-    ("synthetic_se.fold_0.index", 0.1, "cpu", 1),
-    ("synthetic_se.fold_0.train", 1.8, "cpu", 7),
-    ("synthetic_se.fold_1.train", 1.5, "cpu", 4),
-    ("synthetic_se.fold_0.evaluate", 0.7, "cpu", 2),
-    ("synthetic_se.draw", 2.0, "cpu", 1),
-]
+# Of which step the beginning starts the clock of a kill, and how often; in their order.
+STEPS = {
+    "": 3,
+    "synthetic.ingest": 3,
+    "synthetic.detect": 2,
+    "synthetic.align": 2,
+    "synthetic_se.fold_0.index": 1,
+    "synthetic_se.fold_0.train": 7,
+    "synthetic_se.fold_1.train": 4,
+    "synthetic_se.fold_0.evaluate": 2,
+    "synthetic_se.draw": 1,
+}
 
 
-def moments(seed: int) -> list[Moment]:
-    """25 moments of a run, in its order."""
+def moments(measured: Ended, seed: int) -> list[Moment]:
+    """25 moments of a run, within what each step took where nothing stopped it."""
     draw = random.Random(seed)
     return [
-        Moment(node, draw.uniform(0, longest), clock)
-        for node, longest, clock, times in STEPS
+        Moment(node, draw.random() * measured.seconds(node))
+        for node, times in STEPS.items()
         for _ in range(times)
     ]
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    serving = Forks()
-    yield serving
-    serving.end()
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ended]:
+    """A project in which one run went through, and that run."""
+    project = make_project(tmp_path_factory.mktemp("uninterrupted"))
+    return project, project.kedro(*RUN)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_project(tmp_path_factory.mktemp("uninterrupted"))
-    done = forks.kedro(project.root, *RUN)
-    assert done.status == 0, done.said
-    return project
+def uninterrupted(measured: tuple[Project, Ended]) -> Project:
+    return measured[0]
+
+
+@pytest.fixture(scope="module")
+def in_training(measured: tuple[Project, Ended]) -> Moment:
+    """When a fold has begun to be trained."""
+    node = "synthetic_se.fold_0.train"
+    return Moment(node, measured[1].seconds(node) / 4)
 
 
 @pytest.fixture(scope="module")
 def killed(
-    forks: Forks, uninterrupted: Project, tmp_path_factory: pytest.TempPathFactory
+    measured: tuple[Project, Ended], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, list[Ended], Ended]:
     """A project, how each of its runs was killed, and the run that was not."""
     project = make_project(tmp_path_factory.mktemp("killed"))
-    ends = []
-    for moment in moments(seed=5):
-        if moment.node == "synthetic.align":
-            _take_findings(uninterrupted, project)
-        ends.append(forks.kedro(project.root, *RUN, stop=moment))
-    return project, ends, forks.kedro(project.root, *RUN)
+    ends = [_killed(project, moment) for moment in moments(measured[1], seed=5)]
+    return project, ends, project.kedro(*RUN, check=False)
 
 
-def _take_findings(source: Project, project: Project) -> None:
-    """Let detection have been done: its workers take long to start."""
-    shutil.copytree(
-        source.root / "data/03_primary/synthetic/detections",
-        project.root / "data/03_primary/synthetic/detections",
-        dirs_exist_ok=True,
-    )
+def _killed(project: Project, moment: Moment) -> Ended:
+    """Kill a run at a moment, or earlier where it has ended by then."""
+    done = project.kedro(*RUN, check=False, stop=moment)
+    if done.status != 0:
+        return done
+    return _killed(project, replace(moment, delay=moment.delay / 2))
 
 
 def _runs(project: Project) -> pd.DataFrame:
@@ -109,7 +106,7 @@ def _content(path: Path) -> Any:
         table = pd.read_parquet(path)
         return table.drop(columns=["seconds", "mtime_ns"], errors="ignore"), table.attrs
     if path.suffix == ".json":
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         return {key: own for key, own in document.items() if key != "run_id"}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
@@ -173,13 +170,11 @@ def test_runs_in_mlflow_are_continued_and_not_doubled(
     assert set(runs.loc[runs["level"] == "fold", "mlflow.parentRunId"]) == {setting}
 
 
-def test_a_setting_that_another_process_runs_is_refused(
-    forks: Forks, uninterrupted: Project
-) -> None:
+def test_a_setting_that_another_process_runs_is_refused(uninterrupted: Project) -> None:
     model = uninterrupted.one("06_models/synthetic_se/*/fold_1/model.pth")
     lock = Lock(Guard("it", model.parent))
     lock.take()
-    done = forks.kedro(uninterrupted.root, *RUN)
+    done = uninterrupted.kedro(*RUN, check=False)
     lock.release()
     assert done.status == 1
     words = " ".join(done.said.partition("Error: ")[2].split())
@@ -188,9 +183,10 @@ def test_a_setting_that_another_process_runs_is_refused(
     assert "Traceback" not in done.said
 
 
-def test_control_c_ends_with_the_command_that_goes_on(forks: Forks, uninterrupted: Project) -> None:
-    moment = Moment("synthetic_se.fold_0.train", 0.3, signal="INT")
-    done = forks.kedro(uninterrupted.root, *EXTRA, stop=moment)
+def test_control_c_ends_with_the_command_that_goes_on(
+    uninterrupted: Project, in_training: Moment
+) -> None:
+    done = uninterrupted.kedro(*EXTRA, check=False, stop=replace(in_training, signal="INT"))
     assert done.status == 130
     assert "Traceback" not in done.said
     last = done.said.strip().splitlines()[-1]
@@ -208,15 +204,13 @@ def _damage(path: Path, *, cut: bool) -> None:
 
 
 def test_damaged_files_are_made_again_and_abandoned_runs_closed(
-    forks: Forks, uninterrupted: Project, killed: tuple[Project, list[Ended], Ended]
+    uninterrupted: Project,
+    killed: tuple[Project, list[Ended], Ended],
+    in_training: Moment,
 ) -> None:
     project = killed[0]
-    abandoned = forks.kedro(
-        project.root,
-        *EXTRA,
-        "--namespaces=synthetic_se.fold_0",
-        stop=Moment("synthetic_se.fold_0.train", 0.3),
-    )
+    one_fold = (*EXTRA, "--namespaces=synthetic_se.fold_0")
+    abandoned = project.kedro(*one_fold, check=False, stop=in_training)
     assert abandoned.killed
     assert list(_runs(project)["status"]).count("RUNNING") == 2
     names = sorted(_files(project))
@@ -228,8 +222,7 @@ def test_damaged_files_are_made_again_and_abandoned_runs_closed(
         (folder / ".history.1-00000000.parquet").touch()
     for number, name in enumerate(own for own in names if "/detections/" not in own):
         _damage(project.root / "data" / name, cut=number % 2 == 0)
-    done = forks.kedro(project.root, *RUN)
-    assert done.status == 0, done.said
+    project.kedro(*RUN)
     _assert_like(project, uninterrupted)
     runs = _runs(project)
     assert set(runs.loc[runs["status"] == "KILLED", "level"]) == {"setting", "fold"}

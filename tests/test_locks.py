@@ -178,7 +178,9 @@ def test_another_process_is_named_and_its_death_gives_the_lock_free(
 ) -> None:
     folder = place.root / "06_models/p/ce-1/fold_0"
     other = Other(folder)
-    assert json.loads(folder.with_name(".fold_0.lock").read_text())["pid"] == other.pid
+    assert (
+        json.loads(folder.with_name(".fold_0.lock").read_text(encoding="utf-8"))["pid"] == other.pid
+    )
     locks = Locks()
     with pytest.raises(DataError, match=f"process {other.pid} on .*wait until"):
         locks.before_pipeline_run(pipeline=WHOLE, catalog=place.catalog())

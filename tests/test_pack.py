@@ -84,7 +84,7 @@ def test_a_run_without_photos_gives_the_same_ages(finished: Project, tmp_path: P
     shutil.rmtree(tmp_path / "pack")
 
     there = Project(tmp_path / "there", tmp_path / "there" / "src")
-    said = there.kedro("run", "--pipeline=synthetic_se").stdout
+    said = there.command("run", "--pipeline=synthetic_se")
     assert "synthetic came in a pack of" in said
     assert not (there.root / "data" / "01_raw").exists()
     before, after = (
@@ -94,7 +94,7 @@ def test_a_run_without_photos_gives_the_same_ages(finished: Project, tmp_path: P
     for value in ("mae", "mae_interval", "predictions", "made_from", "key", "manifest_hash"):
         assert after[value] == before[value]
     # What came in the pack is still what the record says.
-    there.kedro("run", "--pipeline=synthetic_se", "--tags=ingestion,alignment,splitting")
+    there.command("run", "--pipeline=synthetic_se", "--tags=ingestion,alignment,splitting")
 
 
 def test_the_record_says_what_made_the_faces(whole: Pack) -> None:

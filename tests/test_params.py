@@ -16,7 +16,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters"
 def given() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in CONF.glob("*.yml"):
-        merged |= yaml.safe_load(path.read_text())
+        merged |= yaml.safe_load(path.read_text(encoding="utf-8"))
     return merged
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conftest import TINY, Project
 from contrastive_age.pipeline_registry import protocol_pipeline
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
-PROTOCOLS = yaml.safe_load(CONF.read_text())["protocols"]
+PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]
 STAGES = ["ingestion", "alignment", "splitting", "triplets", "training", "evaluation", "reporting"]
 
 
@@ -28,3 +29,10 @@ def test_every_fold_is_a_namespace_and_every_stage_a_tag(protocol: str) -> None:
         assert pipeline.only_nodes_with_tags(stage).nodes, stage
     alone = pipeline.only_nodes_with_namespaces([f"{protocol}.fold_1"])
     assert [node.tags for node in alone.nodes] == [{"triplets"}, {"training"}, {"evaluation"}]
+
+
+def test_a_project_lists_its_own_pipelines_wherever_the_package_lies(project: Project) -> None:
+    protocols = {"mine_se": PROTOCOLS["synthetic_se"]}
+    own = TINY | {"protocols": TINY["protocols"] | protocols}
+    (project.root / "conf" / "local" / "parameters.yml").write_text(yaml.safe_dump(own))
+    assert "- mine_se\n" in project.kedro("registry", "list").stdout

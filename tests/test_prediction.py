@@ -120,7 +120,7 @@ def test_ready_crops_and_a_long_table(predict: Command, tmp_path: Path) -> None:
     assert "10 more rows not shown, all are in ages.json" in done.stdout
     assert "049.jpg" in done.stdout
     assert "050.jpg" not in done.stdout
-    rows = json.loads(Path("ages.json").read_text())
+    rows = json.loads(Path("ages.json").read_text(encoding="utf-8"))
     assert len(rows) == 60
     assert rows[7]["file"].endswith("007.jpg")
     assert (rows[7]["face"], rows[7]["score"], rows[7]["left"]) == (0, None, None)
@@ -296,7 +296,7 @@ def test_a_table_is_written_whole_or_not_at_all(
         assert (tmp_path / name).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.json"]
     assert np.isinf(pd.read_csv(tmp_path / "t.csv")["high_95"][0])
-    assert json.loads((tmp_path / "t.json").read_text())[0]["high_95"] is None
+    assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))[0]["high_95"] is None
 
 
 def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

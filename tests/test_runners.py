@@ -125,7 +125,9 @@ def test_the_results_are_the_same_bits(one_by_one: Project, at_once: Project) ->
     )
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     first, second = (
-        json.loads(project.one("08_reporting/fgnet_lopo/*/metrics.json").read_text())
+        json.loads(
+            project.one("08_reporting/fgnet_lopo/*/metrics.json").read_text(encoding="utf-8")
+        )
         for project in (one_by_one, at_once)
     )
     # Each project has a run of its own in MLflow.
@@ -181,7 +183,7 @@ def test_a_fold_that_fails_is_named_and_marked(
         "--params=folds_at_once=2,training.lr=1e30,training.epochs=3",
         check=False,
     )
-    assert done.returncode != 0
+    assert done.status != 0
     said = " ".join(done.stderr.partition("Error: ")[2].split())
     assert said.startswith("The loss is not finite in epoch")
     statuses = {name: run["status"] for name, run in run_tree(project).items()}

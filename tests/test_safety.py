@@ -39,21 +39,21 @@ def test_arrays_are_loaded_without_pickles() -> None:
     "path", sorted((ROOT / "conf").rglob("catalog/*.yml")), ids=lambda p: p.stem
 )
 def test_the_catalog_holds_no_pickle(path: Path) -> None:
-    entries = yaml.safe_load(path.read_text())
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert entries
     assert not any("pickle" in str(entry).lower() for entry in entries.values())
 
 
 def test_servers_are_started_on_loopback_alone() -> None:
-    lines = (ROOT / "Makefile").read_text().splitlines()
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
     servers = [line for line in lines if "mlflow ui" in line or "viz run" in line]
     assert len(servers) == 2
     assert all("--host 127.0.0.1" in line for line in servers)
 
 
 def test_no_telemetry_is_sent() -> None:
-    assert yaml.safe_load((ROOT / ".telemetry").read_text()) == {"consent": False}
-    settings = (ROOT / "src/contrastive_age/settings.py").read_text()
+    assert yaml.safe_load((ROOT / ".telemetry").read_text(encoding="utf-8")) == {"consent": False}
+    settings = (ROOT / "src/contrastive_age/settings.py").read_text(encoding="utf-8")
     assert 'setdefault("MLFLOW_DISABLE_TELEMETRY", "true")' in settings
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow
+import mlflow.pyfunc  # else the first call of its lazy loader undoes what a test puts there
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,7 +128,7 @@ def test_requests_at_once_get_their_own_answers(served: Served, estimated: pd.Da
 
 
 def test_faces_are_found_in_photos_also_by_requests_at_once(served: Served) -> None:
-    example = json.loads((served.folder / "serving_input_example.json").read_text())
+    example = json.loads((served.folder / "serving_input_example.json").read_text(encoding="utf-8"))
     (text,) = example["dataframe_split"]["data"][0]
     wall = encoded(Image.new("RGB", (120, 90), "grey"), "JPEG")
     with ThreadPoolExecutor(2) as threads:
@@ -154,7 +154,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "another column": ({"dataframe_records": [{"photo": TINY}]}, "image"),
     "no base64": ({"dataframe_records": [{"image": TINY}, {"image": "%%%"}]}, "row 1"),
     "cut base64": ({"dataframe_records": [{"image": "abcde"}]}, "row 0"),
-    "a path": ({"dataframe_records": [{"image": "/etc/hostname"}]}, "row 0"),
+    "a path": ({"dataframe_records": [{"image": __file__}]}, "row 0"),
     "empty": ({"dataframe_records": [{"image": TINY}, {"image": " "}]}, "row 1"),
     "only a prefix": ({"dataframe_records": [{"image": "data:image/png;base64,"}]}, "row 0"),
     "null": ({"dataframe_records": [{"image": TINY}, {"image": None}]}, "row 1"),
@@ -258,7 +258,7 @@ def test_what_is_logged_is_loaded_with_signature_and_example(
     found = model.predict(pd.DataFrame({"image": TEXTS}), params={"aligned": True})
     assert found["age"].tolist() == pytest.approx(estimated["age"].tolist(), abs=1e-4)
     assert model.metadata.signature == serving.signature()
-    requirements = (tmp_path / "ages" / "requirements.txt").read_text().splitlines()
+    requirements = (tmp_path / "ages" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert requirements == serving.requirements()
     assert all(re.fullmatch(r"[a-z-]+==[\d.]+", own) for own in requirements)
 

@@ -24,14 +24,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project after a grid of four settings, two of which cannot be trained."""
     project = make_project(tmp_path_factory.mktemp("swept"))
     done = project.kedro("sweep", "--pipeline=synthetic_se", *GRID, check=False)
-    (project.root / "said.txt").write_text(done.stdout)
-    assert done.returncode == 1, done.stdout + done.stderr
+    (project.root / "said.txt").write_text(done.stdout, encoding="utf-8")
+    assert done.status == 1, done.stdout + done.stderr
     yield project
 
 
 def _metrics(project: Project) -> dict[str, dict[str, Any]]:
     return {
-        path.parent.name: json.loads(path.read_text())
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
         for path in (project.root / "data" / PLACE).glob("*/metrics.json")
     }
 
@@ -47,7 +47,7 @@ def _runs(project: Project) -> pd.DataFrame:
 def test_a_failed_setting_is_reported_and_stops_no_other(swept: Project) -> None:
     found = _metrics(swept)
     assert {own["parameters"]["loss"]["lambda_c"] for own in found.values()} == {0, 2}
-    said = (swept.root / "said.txt").read_text()
+    said = (swept.root / "said.txt").read_text(encoding="utf-8")
     assert re.findall(r" (finished|failed) +│", said) == ["finished", "failed"] * 2
     assert len(re.findall(r"failed: DataError: .*gone\.pth", said)) == 2
 
@@ -113,7 +113,9 @@ def test_a_setting_is_chosen_on_validation_subjects_alone(swept: Project) -> Non
         "--select-on=validation",
         "--params=validation=0.4",
     )
-    selection = json.loads(swept.one(f"{PLACE}/selected-*/selection.json").read_text())
+    selection = json.loads(
+        swept.one(f"{PLACE}/selected-*/selection.json").read_text(encoding="utf-8")
+    )
     folds = pd.read_parquet(swept.one("05_model_input/synthetic_se/folds.parquet"))
     identity_of = folds.set_index("sample_id")["identity"]
     outputs = swept.root / "data/07_model_output/synthetic_se"
@@ -147,11 +149,11 @@ def test_a_setting_is_chosen_on_validation_subjects_alone(swept: Project) -> Non
 
 def test_the_report_holds_what_stands_and_says_what_was_not_run(swept: Project) -> None:
     results = {
-        path.parent: json.loads(path.read_text())
+        path.parent: json.loads(path.read_text(encoding="utf-8"))
         for path in (swept.root / "data" / PLACE).glob("*/metrics.json")
     }
     swept.kedro("run", "--pipeline=paper_report")
-    page = swept.one("08_reporting/report.html").read_text()
+    page = swept.one("08_reporting/report.html").read_text(encoding="utf-8")
     tables = {path.stem: path for path in (swept.root / "data/08_reporting/tables").glob("*.csv")}
     assert {f"table_{number}" for number in range(1, 7)} <= set(tables)
     measured = pd.read_csv(tables["measured"])

@@ -17,9 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE
 
 import fold_logger
-from conftest import ROOT, TINY, make_project
+from conftest import TINY, make_project
 from contrastive_age.unique_runs import DOUBLE, KEY, find, find_or_make
-from servers import mlflow_server, postgresql
+from servers import PATIENCE, mlflow_server, postgresql
 
 IDENTITY = {"level": "fold", "fold": "fold_3"}
 FOLDS = 82
@@ -186,8 +186,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
             [sys.executable, fold_logger.__file__, str(project.root), *arguments],
             cwd=project.root,
             # A machine that is busy with other tests may answer late.
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"},
+            env=os.environ | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)},
             capture_output=True,
             text=True,
             check=False,

@@ -18,7 +18,7 @@ from contrastive_age import connection
 from contrastive_age.errors import DataError
 from contrastive_age.sweep import Place
 from contrastive_age.upload import Uploaded, upload
-from servers import free_port, mlflow_server
+from servers import PATIENCE, mlflow_server, silent_port
 
 WARNING = "Tracking stops here"
 # What says when, where and by which command, is known to a live run alone.
@@ -52,7 +52,11 @@ class Passing(http.server.BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         answer = requests.request(
-            self.command, gate.target + self.path, headers=dict(self.headers), data=body, timeout=60
+            self.command,
+            gate.target + self.path,
+            headers=dict(self.headers),
+            data=body,
+            timeout=PATIENCE,
         )
         gate.trained |= b'"total"' in body
         gate.dead = gate.trained and b"FINISHED" in body
@@ -75,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.MonkeyPatch.context() as patch,
     ):
         # A machine that is busy with other tests may answer late.
-        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE))
         yield address
 
 
@@ -88,7 +92,7 @@ def _with_faces_of(finished: Project, root: Path) -> Project:
 
 def _metrics(project: Project) -> dict[str, Any]:
     path = project.one("08_reporting/synthetic_se/*/metrics.json")
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -147,15 +151,16 @@ def upload_in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upload]:
 def untracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that ran while nothing listened where runs are tracked."""
     project = _with_faces_of(finished, tmp_path_factory.mktemp("untracked"))
-    done = project.kedro("run", tracking_uri=f"http://127.0.0.1:{free_port()}")
-    (project.root / "said.txt").write_text(done.stdout + done.stderr)
+    with silent_port() as port:
+        done = project.kedro("run", tracking_uri=f"http://127.0.0.1:{port}")
+    (project.root / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     return project
 
 
 def test_without_a_server_all_results_are_made_after_one_warning(
     finished: Project, untracked: Project
 ) -> None:
-    assert (untracked.root / "said.txt").read_text().count(WARNING) == 1
+    assert (untracked.root / "said.txt").read_text(encoding="utf-8").count(WARNING) == 1
     assert not (untracked.root / "mlflow.db").exists()
     expected = _metrics(finished)
     assert _metrics(untracked) == expected | {"run_id": None}
@@ -202,7 +207,10 @@ def test_a_server_that_dies_after_the_first_fold_loses_nothing(
 def test_an_upload_without_a_server_says_what_to_do(
     untracked: Project, upload_in_process: Upload
 ) -> None:
-    with pytest.raises(DataError, match=r"Nothing was uploaded: http://127\.0\.0\.1:") as found:
-        upload_in_process(untracked, f"http://someone:secret@127.0.0.1:{free_port()}")
+    with (
+        silent_port() as port,
+        pytest.raises(DataError, match=r"Nothing was uploaded: http://127\.0\.0\.1:") as found,
+    ):
+        upload_in_process(untracked, f"http://someone:secret@127.0.0.1:{port}")
     assert "MLFLOW_TRACKING_URI" in str(found.value)
     assert "secret" not in str(found.value)

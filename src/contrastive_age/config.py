@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
+from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
 from contrastive_age import params
@@ -132,7 +133,7 @@ def project_parameters() -> dict[str, Any]:
     if loader is None:
         from kedro.framework.project import settings
 
-        root = Path(__file__).resolve().parents[2]
+        root = find_kedro_project(Path.cwd()) or Path(__file__).resolve().parents[2]
         loader = ProjectConfigLoader(
             str(root / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
         )

@@ -10,7 +10,7 @@ import io
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -46,8 +46,8 @@ NUMBERS = (
     *("age", "low_80", "high_80", "low_95", "high_95"),
     *("score", "left", "top", "right", "bottom", "min_face"),
 )
-REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image")
-"""What serving imports, beside torch and torchvision."""
+REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
+"""What serving imports."""
 
 _DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
 
@@ -177,11 +177,16 @@ def _what_to_save(model_path: Path) -> dict[str, Any]:
 
 def requirements() -> list[str]:
     """Name what a server of the model needs, in the installed versions."""
-    # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
-    needed = {
-        name: version(name).partition("+")[0] for name in (*REQUIREMENTS, "torch", "torchvision")
-    }
-    return [f"contrastive-age=={__version__}", *(f"{name}=={own}" for name, own in needed.items())]
+    return [f"contrastive-age=={__version__}", *map(_pinned, REQUIREMENTS)]
+
+
+def _pinned(name: str) -> str:
+    """Name a library in its installed version, or without one: the detector may be missing here."""
+    try:
+        # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
+        return f"{name}=={version(name).partition('+')[0]}"
+    except PackageNotFoundError:
+        return name
 
 
 def _load_pyfunc(path: str) -> ServedModel:

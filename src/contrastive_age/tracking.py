@@ -210,7 +210,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             return
         Tracking.latest = self
         self.run_id = setting_run(self.context, self.setting.key, resolve_tags())
-        _claim(self._client, self.run_id)
+        _claim(self._client(), self.run_id)
         mlflow.start_run(run_id=self.run_id)
         tags = {name: value for name, value in run_params.items() if value} | {
             "kedro_command": _generate_kedro_command(
@@ -220,7 +220,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         }
         if self.sweep_id is not None:
             tags[PARENT] = self.sweep_id
-        log_setting(self._client, self.run_id, self.setting, tags)
+        log_setting(self._client(), self.run_id, self.setting, tags)
         self._close_abandoned()
         for source in self.setting.sources:
             try:
@@ -271,9 +271,9 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if name == "audit":
             self._tag_manifest(prefix, data)
         if name == "metrics":
-            self._client.log_batch(self.run_id, metrics=as_metrics(data))
+            self._client().log_batch(self.run_id, metrics=as_metrics(data))
         if name == "predictions" and prefix in self.children:
-            self._client.log_metric(self.children[prefix], "mae", fold_error(data))
+            self._client().log_metric(self.children[prefix], "mae", fold_error(data))
         if prefix == self.setting.protocol and name == "predictions":
             self._log_file(dataset_name, "tables")
         if name in DOCUMENTS:
@@ -305,7 +305,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
             error=error, run_params=run_params, pipeline=pipeline, catalog=catalog
         )
 
-    @property
+    # No property: pluggy looks at every attribute when a hook is registered, before there is one.
     def _client(self) -> mlflow.MlflowClient:
         client: mlflow.MlflowClient = self.mlflow_config.server._mlflow_client
         return client
@@ -315,7 +315,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         if namespace not in self.children:
             fold = namespace.rpartition(".")[2]
             self.children[namespace] = fold_run(self.context, self.run_id, fold)
-            _claim(self._client, self.children[namespace])
+            _claim(self._client(), self.children[namespace])
         return self.children[namespace]
 
     def _close_abandoned(self, *, with_own: bool = False) -> None:
@@ -349,7 +349,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
         single = self.setting is not None and len(self.setting.sources) == 1
         name = "manifest_hash" if single else f"manifest_hash_{source}"
         value = audit["manifest_hash"]
-        unique_runs.again(lambda: self._client.set_tag(self.run_id, name, value))
+        unique_runs.again(lambda: self._client().set_tag(self.run_id, name, value))
 
     def _log_model(self, dataset_name: str) -> None:
         """Log the final model into the active run, as `mlflow models serve` takes it."""
@@ -362,7 +362,7 @@ class Tracking(MlflowHook):  # type: ignore[misc]
     def _log_file(self, dataset_name: str, folder: str) -> None:
         dataset: Any = self.catalog.get(dataset_name)
         with dataset.local_copy() as path:
-            self._client.log_artifact(self.run_id, str(path), folder)
+            self._client().log_artifact(self.run_id, str(path), folder)
 
 
 class SweepRun:

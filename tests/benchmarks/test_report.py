@@ -42,7 +42,7 @@ def test_the_page_names_command_and_machine_and_is_replaced(tmp_path: Path) -> N
     path = tmp_path / "performance.md"
     path.write_text("old")
     report.write(path, report.page(results, ["a machine"], "make bench", "2000-01-01"))
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert "`make bench` on 2000-01-01" in text
     assert "- a machine" in text
     assert "| speed | ≥ 1.9 | 2.00 (20 / 10 images/s) | 0.80 *" in text

@@ -59,7 +59,7 @@ def test_a_local_copy_holds_what_is_kept_elsewhere(folder: str, tmp_path: Path) 
     dataset.save({"n": 1})
     with dataset.local_copy() as copy:
         assert copy.name == "document.json"
-        assert json.loads(copy.read_text()) == {"n": 1}
+        assert json.loads(copy.read_text(encoding="utf-8")) == {"n": 1}
     assert copy.exists() == (folder == "local")
 
 

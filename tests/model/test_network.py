@@ -51,6 +51,21 @@ def test_is_torchvisions_resnet_18():
         torch.testing.assert_close(network(images).logits, original(images))
 
 
+def test_learns_as_torchvisions_resnet_18_to_the_last_bit():
+    network, original = AgeNetwork(AgeClasses(0, 9)), resnet18(num_classes=10)
+    state = {name.removeprefix("backbone."): x for name, x in network.state_dict().items()}
+    assert list(state) == list(original.state_dict())
+    original.load_state_dict(state)
+    images = torch.randn(4, 3, 33, 33)
+    network(images).logits.square().sum().backward()
+    original(images).square().sum().backward()
+    expected = dict(original.named_parameters())
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter.grad, expected[name.removeprefix("backbone.")].grad), name
+    for name, buffer in network.backbone.named_buffers():
+        assert torch.equal(buffer, original.state_dict()[name]), name
+
+
 def test_expected_age_equals_a_loop():
     logits = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     ages = torch.arange(20, 26, dtype=torch.float64)
@@ -68,3 +83,11 @@ def test_a_certain_prediction_has_no_deviation():
     logits = torch.tensor([[0.0, 1000.0, 0.0]])
     mean, deviation = expected_age(logits, torch.tensor([16.0, 17.0, 18.0]))
     assert (mean.item(), deviation.item()) == (17, 0)
+
+
+def test_a_new_network_is_drawn_as_torchvisions():
+    network, original = AgeNetwork(AgeClasses(0, 9)), resnet18(num_classes=10)
+    for name, tensor in original.state_dict().items():
+        if tensor.ndim == 4:
+            own = network.backbone.state_dict()[name]
+            assert own.std().item() == pytest.approx(tensor.std().item(), rel=0.05), name

@@ -5,6 +5,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from servers import PATIENCE
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "predict.ipynb"
 
 
@@ -12,7 +14,12 @@ def test_the_notebook_runs_and_is_committed_without_outputs(tmp_path: Path) -> N
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     (tmp_path / "conf").mkdir()
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(
+        notebook,
+        startup_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
+        resources={"metadata": {"path": str(tmp_path)}},
+    )
     done = client.execute()
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs)

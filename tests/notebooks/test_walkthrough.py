@@ -6,6 +6,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from conftest import Project
+from servers import PATIENCE
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "walkthrough.ipynb"
 
@@ -13,7 +14,12 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "walkthrough.ipyn
 def test_the_notebook_runs_and_is_committed_without_outputs(finished: Project) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(finished.root)}})
+    client = NotebookClient(
+        notebook,
+        startup_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
+        resources={"metadata": {"path": str(finished.root)}},
+    )
     done = client.execute()
     text = "".join(
         output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])

@@ -18,7 +18,7 @@ def test_fgnet_is_read_whole_and_split_by_subject(project: Project, shared_data)
         "--tags=ingestion,splitting",
         f"--params=raw_root={shared_data}",
     )
-    audit = json.loads(project.one("02_intermediate/fgnet/audit.json").read_text())
+    audit = json.loads(project.one("02_intermediate/fgnet/audit.json").read_text(encoding="utf-8"))
     assert audit["n"] == 1002
     assert audit["identities"] == 82
     assert list(audit["age_bins"].values()) == [710, 223, 61, 8]
@@ -26,6 +26,8 @@ def test_fgnet_is_read_whole_and_split_by_subject(project: Project, shared_data)
     sizes = folds["fold"].value_counts()
     assert len(sizes) == 5
     assert sizes.max() - sizes.min() <= 18  # no subject has more images
-    leakage = json.loads(project.one("05_model_input/fgnet_se/leakage.json").read_text())
+    leakage = json.loads(
+        project.one("05_model_input/fgnet_se/leakage.json").read_text(encoding="utf-8")
+    )
     assert leakage["leaked_images"] == 0
     assert leakage["mae_constant"] == pytest.approx(9.76, abs=0.01)

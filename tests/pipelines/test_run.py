@@ -37,7 +37,9 @@ def setting(finished: Project) -> str:
 def test_samples_and_audit(finished: Project, samples: pd.DataFrame) -> None:
     assert {"sample_id", "path", "identity", "age"} <= set(samples.columns)
     assert samples["sample_id"].is_monotonic_increasing
-    audit = json.loads(finished.one("02_intermediate/synthetic/audit.json").read_text())
+    audit = json.loads(
+        finished.one("02_intermediate/synthetic/audit.json").read_text(encoding="utf-8")
+    )
     assert audit["n"] == len(samples) == 24
     assert audit["identities"] == 6
     assert len(audit["manifest_hash"]) == 64
@@ -71,7 +73,9 @@ def test_folds_hold_every_sample_once_and_no_subject_twice(
     assert sorted(folds["sample_id"]) == list(samples["sample_id"])
     assert set(folds["fold"]) == set(range(FOLDS))
     assert not folds.drop_duplicates(["identity", "fold"])["identity"].duplicated().any()
-    leakage = json.loads(finished.one("05_model_input/synthetic_se/leakage.json").read_text())
+    leakage = json.loads(
+        finished.one("05_model_input/synthetic_se/leakage.json").read_text(encoding="utf-8")
+    )
     assert leakage["leaked_images"] == 0
 
 
@@ -109,7 +113,7 @@ def test_predictions_and_metrics_agree(
     assert len(joined) == len(folds) == len(predictions)
     assert predictions["predicted_age"].between(0, 69).all()
     place = f"08_reporting/synthetic_se/{setting}"
-    metrics = json.loads(finished.one(f"{place}/metrics.json").read_text())
+    metrics = json.loads(finished.one(f"{place}/metrics.json").read_text(encoding="utf-8"))
     error = (predictions["predicted_age"] - predictions["age"]).abs()
     assert metrics["mae"] == pytest.approx(error.mean())
     assert metrics["mae_by_subject"] == pytest.approx(
@@ -137,7 +141,9 @@ def test_intervals_lie_around_each_prediction(finished: Project, setting: str) -
     # Three subjects in the other fold are too few to calibrate 80%.
     assert np.isinf(intervals["high_95"]).all()
     metrics = json.loads(
-        finished.one(f"08_reporting/synthetic_se/{setting}/metrics.json").read_text()
+        finished.one(f"08_reporting/synthetic_se/{setting}/metrics.json").read_text(
+            encoding="utf-8"
+        )
     )
     assert metrics["conformal"]["95"]["infinite"] == 24
     assert metrics["conformal"]["95"]["width"] is None
@@ -154,7 +160,7 @@ def test_maps_are_of_tested_faces_and_summed_up_by_age(finished: Project, settin
         assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
         explained += list(maps["sample_id"])
     place = f"08_reporting/synthetic_se/{setting}"
-    summary = json.loads(finished.one(f"{place}/gradcam.json").read_text())
+    summary = json.loads(finished.one(f"{place}/gradcam.json").read_text(encoding="utf-8"))
     assert summary["n"] == len(explained) == 24
     assert sum(own["n"] for own in summary["age_groups"].values()) == 24
     assert finished.one(f"{place}/attention.png").read_bytes().startswith(b"\x89PNG")
@@ -162,7 +168,7 @@ def test_maps_are_of_tested_faces_and_summed_up_by_age(finished: Project, settin
 
 def test_identity_is_measured_over_all_folds(finished: Project, setting: str) -> None:
     place = f"08_reporting/synthetic_se/{setting}/identity.json"
-    found = json.loads(finished.one(place).read_text())
+    found = json.loads(finished.one(place).read_text(encoding="utf-8"))
     assert found["variance"]["identities"] == 6
     assert found["folds"] == FOLDS
 

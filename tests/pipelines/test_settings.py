@@ -35,7 +35,9 @@ def test_another_lambda_is_another_result_and_the_same_one_is_kept(project: Proj
         predictions,
     )
     metrics = {
-        key: json.loads(project.one(f"08_reporting/synthetic_se/{key}/metrics.json").read_text())
+        key: json.loads(
+            project.one(f"08_reporting/synthetic_se/{key}/metrics.json").read_text(encoding="utf-8")
+        )
         for key in (first, second)
     }
     assert metrics[first]["parameters"]["loss"]["lambda_c"] == 1

@@ -16,7 +16,7 @@ from contrastive_age.pipelines.splitting import nodes
 def given() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (ROOT / "conf" / "base" / "parameters").glob("*.yml"):
-        merged |= yaml.safe_load(path.read_text())
+        merged |= yaml.safe_load(path.read_text(encoding="utf-8"))
     return merged
 
 

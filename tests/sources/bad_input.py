@@ -283,7 +283,7 @@ ROWS = {
     "no path": (",a,30", "the path is empty"),
     "no such file": ("gone.jpg,a,30", "unreadable: no such file"),
     "path through ..": ("sub/../../outside.jpg,a,30", OUT),
-    "absolute path outside": ("/etc/hostname,a,30", OUT),
+    "absolute path outside": (f"{os.devnull},a,30", OUT),
     "zero byte in the path": ("row12\0.jpg,a,30", "unreadable: no such file"),
     "path too long": (f"{'x' * 5000}.jpg,a,30", "unreadable: file name too long"),
     "more values than columns": ("row13.jpg,a,30,extra", "the row has more values"),

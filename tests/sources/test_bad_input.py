@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.faces.store import build_faces, open_faces
 from contrastive_age.sources import fgnet, manifest, reading, utkface
 from contrastive_age.sources.audit import audit
+from servers import system_folder
 from sources import bad_input
 from sources.bad_input import FOLDERS, PICTURES, ROWS, TABLES, USED
 
@@ -50,7 +49,8 @@ def listed(folder: Path) -> reading.Reading:
     names = [name for name in PICTURES if name not in FOLDERS]
     paths = [*bad_input.good_names(), *map(bad_input.file_name, names)]
     table = folder.parent / "manifest.csv"
-    table.write_text("\n".join(["path,identity,age", *map(bad_input.rows_of, paths)]) + "\n")
+    rows = ["path,identity,age", *map(bad_input.rows_of, paths)]
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return bad_input.read_manifest(table, folder)
 
 
@@ -177,7 +177,7 @@ def photo(tmp_path: Path) -> Path:
 def test_each_bad_row_is_listed_and_the_good_one_used(photo: Path) -> None:
     lines = ["path,identity,age", "good.jpg,a,30", *(text for text, _ in ROWS.values())]
     table = photo / "manifest.csv"
-    table.write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     result = bad_input.read_manifest(table, photo)
     assert result.samples.to_dict("list") == {
         "sample_id": ["good"], "path": ["good.jpg"], "identity": ["a"], "age": [30],
@@ -213,7 +213,7 @@ def test_paths_leave_the_data_folder_only_where_that_is_allowed(photo: Path, tar
     (photo / "door").symlink_to("..", target_is_directory=True)
     path = str(photo.parent / target) if target == "outside.jpg" else target
     table = photo / "manifest.csv"
-    table.write_text(f"path,identity,age\ngood.jpg,a,30\n{path},b,31\n")
+    table.write_text(f'path,identity,age\ngood.jpg,a,30\n"{path}",b,31\n')
     refused = bad_input.read_manifest(table, photo)
     assert refused.samples["path"].to_list() == ["good.jpg"]
     assert refused.rejected["path"].to_list() == [path]
@@ -263,7 +263,11 @@ def test_the_folders_around_a_source_are_not_read_through_a_link(tmp_path: Path)
 @pytest.fixture
 def closed() -> Iterator[Path]:
     """A photo and a folder that this process may not read, beside one that it may."""
-    folder = Path(tempfile.mkdtemp())
+    with system_folder() as folder:
+        yield from _closed_in(folder)
+
+
+def _closed_in(folder: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     for name in ("1_0_0_20170101.jpg", "2_0_0_20170101.jpg", "sub/3_0_0_20170101.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -278,7 +282,6 @@ def closed() -> Iterator[Path]:
     if root:
         os.seteuid(0)
     (folder / "sub").chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def test_a_photo_or_folder_without_permission_is_listed(closed: Path) -> None:
@@ -330,7 +333,7 @@ def test_unusable_points_leave_the_photo_to_the_detector(
     points.mkdir()
     path = points / "001a02.pts"
     if name in BAD_POINTS:
-        path.write_text(BAD_POINTS[name])
+        path.write_text(BAD_POINTS[name], encoding="utf-8")
     elif name == "binary":
         path.write_bytes(bytes(range(256)))
     else:

@@ -79,7 +79,7 @@ def test_each_bad_row_is_rejected_with_its_row_and_reason(tmp_path: Path) -> Non
         "absent.jpg,1,30",
         "text.jpg,1,30",
         "../outside.jpg,1,30",
-        f"{tmp_path}/outside.jpg,1,30",
+        f'"{tmp_path}/outside.jpg",1,30',
         ",1,30",
         "q.jpg,,30",
         "good.jpg,2,31",
@@ -124,7 +124,7 @@ def test_a_good_row_counts_although_a_bad_one_names_the_same_file(tmp_path: Path
 def test_absolute_paths_inside_and_backslashes_are_taken(tmp_path: Path) -> None:
     make_images(tmp_path, "in/a.jpg", "in/b.jpg")
     table = write(
-        tmp_path / "m.csv", "path,identity,age", f"{tmp_path}/in/a.jpg,1,3", "in\\b.jpg,1,4"
+        tmp_path / "m.csv", "path,identity,age", f'"{tmp_path}/in/a.jpg",1,3', "in\\b.jpg,1,4"
     )
     assert ingest(table, tmp_path).samples["path"].to_list() == ["in/a.jpg", "in/b.jpg"]
 

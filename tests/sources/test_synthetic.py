@@ -127,11 +127,11 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(synthetic, "portrait", failing)
     with pytest.raises(KeyboardInterrupt):
         write_fgnet(tmp_path, **SMALL)
-    assert json.loads((tmp_path / MARKER).read_text())["complete"] is False
+    assert json.loads((tmp_path / MARKER).read_text(encoding="utf-8"))["complete"] is False
     assert len(list((tmp_path / "images").iterdir())) == 3
     write_fgnet(tmp_path, **SMALL)
     assert len(drawn) == 4 + 6
-    assert json.loads((tmp_path / MARKER).read_text())["complete"] is True
+    assert json.loads((tmp_path / MARKER).read_text(encoding="utf-8"))["complete"] is True
     assert len(list((tmp_path / "images").iterdir())) == 9
 
 

@@ -245,7 +245,8 @@ class Finder:
             if len(own.faces) and (own.look.turn == 0 or _lean(own) < UPRIGHT)
         ]
         best = max(map(_log_odds, candidates), default=0.0)
-        rivals = [own for own in candidates if _log_odds(own) >= best - RIVAL]
+        # What is seen upright has to lose a recount before the photo is turned over.
+        rivals = [own for own in candidates if own.look.turn == 0 or _log_odds(own) >= best - RIVAL]
         if len(rivals) > 1:
             return max(rivals, key=functools.partial(self._mean_log_odds, image))
         return rivals[0] if rivals else sightings[0]

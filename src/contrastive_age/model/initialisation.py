@@ -10,7 +10,6 @@ from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.network import AgeNetwork
@@ -146,6 +145,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _imagenet() -> Mapping[str, Tensor]:
     """Give torchvision's ImageNet weights from torch's cache, downloaded on first use."""
+    # A second and a half to import, which only these weights need.
+    from torchvision.models import ResNet18_Weights
+
     weights = ResNet18_Weights.IMAGENET1K_V1
     name = PurePosixPath(urlparse(weights.url).path).name
     folder = Path(torch.hub.get_dir()) / "checkpoints"

@@ -7,11 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from contrastive_age.errors import DataError
-
-FEATURES = 512
+from contrastive_age.model.resnet import FEATURES, ResNet18
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,12 @@ class Outputs(NamedTuple):
 class AgeNetwork(nn.Module):
     """ResNet-18 whose 512 pooled features feed one linear layer over the age classes.
 
-    The backbone is torchvision's, with its own names below `backbone.`; the linear layer is `fc`.
+    The backbone has torchvision's names below `backbone.`; the linear layer is `fc`.
     """
 
     def __init__(self, classes: AgeClasses) -> None:
         super().__init__()
-        self.backbone = resnet18()
-        self.backbone.fc = nn.Identity()
+        self.backbone = ResNet18()
         self.fc = nn.Linear(FEATURES, classes.number)
 
     def forward(self, images: Tensor) -> Outputs:

@@ -1,0 +1,58 @@
+"""Commands that need no project begin before Kedro has loaded one."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from contrastive_age import start
+from contrastive_age.inference.artifact import save_model
+from inference.models import untrained_model
+
+SLOW = {"captum", "fairlearn", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
+SLOW |= {"skimage", "tensorflow", "torchvision"}
+
+CALL = f"""
+import sys
+from contrastive_age.start import at_once
+try:
+    at_once()
+finally:
+    print("loaded:", *({SLOW} & sys.modules.keys()))
+"""
+
+
+def test_kedro_calls_it_first_of_all() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    (place,) = declared["kedro.init"].values()
+    assert EntryPoint("any", place, "kedro.init").load() is start.at_once
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["sweep", "predict"], ["--help"]])
+def test_other_commands_are_left_to_kedro(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kedro", *arguments])
+    start.at_once()
+
+
+def test_an_age_is_estimated_in_any_folder_without_what_takes_long_to_load(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "age_model.pt")
+    Image.new("RGB", (256, 256)).save(tmp_path / "face.png")
+    arguments = ["predict", "--aligned", "face.png", "--model=age_model.pt"]
+    done = subprocess.run(
+        [sys.executable, "-c", CALL, *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "1 face in 1 photo" in done.stdout
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
