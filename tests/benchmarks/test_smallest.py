@@ -12,12 +12,14 @@ from benchmarks import (
     growth,
     made_up,
     onnx_speed,
+    parity,
     shared_batches,
     shared_on_fgnet,
     startup,
     training_loop,
 )
 from benchmarks.measuring import Result
+from contrastive_age.sources.drawing import draw_face
 from contrastive_age.sources.reading import check_samples
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import Mode, batches
@@ -80,7 +82,18 @@ def test_made_up_samples_keep_the_contract() -> None:
 
 
 def test_alignment() -> None:
-    _check(alignment.run(photos=1, rounds=1), lines=2)
+    _check(alignment.run(photos=1, rounds=1), lines=3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_alignment_on_the_gpu() -> None:
+    _check(alignment.on_gpu(photos=20), lines=1)
+
+
+def test_parity_with_the_package() -> None:
+    found = parity.compare([draw_face(number, 30, size=240) for number in range(3)])
+    assert (found.photos, found.faces, found.same_count, found.close) == (3, 3, 3, 1.0)
+    assert found.farthest < parity.CLOSE
 
 
 def test_startup() -> None:

@@ -300,6 +300,27 @@ class TestMainFaces:
     def test_of_none(self) -> None:
         assert Finder(Boxes()).main_faces([]) == []
 
+    @pytest.mark.parametrize(("again", "turn"), [((0.99, 0.6), 0), ((0.6, 0.99), 2)])
+    def test_a_photo_is_turned_over_only_after_a_recount(
+        self, again: tuple[float, float], turn: int
+    ) -> None:
+        """However much surer the face is that is seen in a turn."""
+        recounts = [score for score in again for _ in RECOUNTS]
+        script = iter([0.6, 0, 0.9999, 0, *recounts])
+
+        def fake(canvases: Canvases, *_: object) -> list[Faces]:
+            score = next(script)
+            return [np.array([face(80, 80, 140, 140, score)] if score else np.empty((0, 15)))]
+
+        [seen] = Finder(fake).main_faces([leaning(0)])
+        means = [
+            (log_odds(first) + len(RECOUNTS) * log_odds(own)) / (1 + len(RECOUNTS))
+            for first, own in zip((0.6, 0.9999), again, strict=True)
+        ]
+        assert seen.look == Look(240, turn=0 if means[0] > means[1] else 2)
+        assert seen.look.turn == turn
+        assert next(script, None) is None
+
     @pytest.mark.parametrize(("apart", "recounts"), [(RIVAL - 0.01, 2), (RIVAL + 0.01, 0)])
     def test_a_turn_that_is_far_less_sure_is_no_rival(self, apart: float, recounts: int) -> None:
         """Faces are seen in the first and in the second turn, and none in the photo as it is."""
