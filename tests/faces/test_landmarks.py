@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,26 @@ def test_many_failures_have_a_common_cause(
     files = make_files(tmp_path / "photos", ["faulty", "face", "faulty"])
     with pytest.raises(RuntimeError, match=r"2 photos failed in detection.*02\.png the last"):
         detect(fake, tmp_path, files, workers=workers)
+
+
+def test_workers_look_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmarks, "BATCH_SIZE", 1)
+    files = make_files(tmp_path / "photos", ["face", "face"])
+    boxes, both = Boxes(), threading.Barrier(2)
+
+    def meet(*asked: Any) -> list[np.ndarray]:
+        both.wait(60)
+        return boxes(*asked)
+
+    table = detect_landmarks(
+        tmp_path / "photos",
+        files,
+        work_folder=tmp_path / "work",
+        load_detector=lambda: meet,
+        workers=2,
+        progress=False,
+    )
+    assert table["status"].tolist() == ["detected", "detected"]
 
 
 def test_missing_photos_are_an_error(fake: Boxes, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,6 +232,27 @@ def test_any_number_of_workers_finds_the_same(tmp_path: Path) -> None:
         found = list(FaceReader(detectors.boxes, workers=workers).photos(paths))
         assert [name for name, _ in found] == list(map(str, paths))
         assert [len(own.pixels) for _, own in found] == list(map(len, kinds))
+
+
+def test_workers_look_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "BATCH_SIZE", 1)
+    boxes, both = detectors.boxes(), threading.Barrier(2)
+
+    def meet(*asked: Any) -> Any:
+        both.wait(60)
+        return boxes(*asked)
+
+    found = read(FaceReader(lambda: meet, workers=2), [photo("face"), photo("face")])
+    assert [own.reason for own in found] == [None, None]
+
+
+def test_the_main_face_does_not_come_before_one_further_left(reader: FaceReader) -> None:
+    image = photo()
+    image.paste(detectors.COLOURS["face"], (210, 60, 300, 180))
+    image.paste(detectors.COLOURS["face"], (20, 20, 70, 90))
+    [found] = read(reader, [image])
+    np.testing.assert_allclose(found.boxes[:, 0], [20, 210], atol=2)
+    assert found.landmarks[0, 0, 0] < 90 < found.landmarks[1, 0, 0]
 
 
 def test_faces_below_the_smallest_are_left_out_and_it_is_said() -> None:
