@@ -200,7 +200,7 @@ def test_landmarks_of_other_samples_are_refused(there: Path) -> None:
     samples = pd.read_parquet(there / INGESTED / "samples.parquet")
     samples.attrs["fingerprint"] = "another"
     with pytest.raises(DataError, match=r"samples was .* and is now another"):
-        alignment.detect(SOURCE, samples, samples, there / ALIGNED, None)
+        alignment.detect(SOURCE, samples, samples, there / ALIGNED, None, None)
 
 
 @pytest.fixture
