@@ -221,7 +221,8 @@ def _tracked(folder: Path) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     try:
-        with mlflow.start_run():
+        # Not the one that another run of this process has made the active one.
+        with mlflow.start_run(experiment_id=mlflow.create_experiment("benchmark")):
             yield
             mlflow.flush_async_logging()
     finally:

@@ -31,7 +31,6 @@ for foreign in filter(FOREIGN.fullmatch, list(os.environ)):
 os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "CUDA_VISIBLE_DEVICES": "-1",
     "MATPLOTLIBRC": os.devnull,
     # Sums round alike with any number of cores, and no thread spins while it waits.
     "OMP_NUM_THREADS": "1",
@@ -39,6 +38,10 @@ os.environ |= {
     # Another checkout may be the one that is installed.
     "PYTHONPATH": str(ROOT / "src"),
 }
+
+# `CONTRASTIVE_AGE_GPU=1 make test` is for tests of the GPU.
+if "CONTRASTIVE_AGE_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 # Every protocol on a handful of drawn faces, one epoch at the smallest size.
 SMALL = {"training": {"epochs": 1, "batch_size": 8, "image_size": 32}, "model": {"weights": "none"}}
@@ -86,6 +89,12 @@ def shared_data() -> Path:
     return folder
 
 
+def _outside_mlflow() -> dict[str, str]:
+    """The environment without what MLflow puts there for processes that this one starts."""
+    places = {"MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"}
+    return {name: value for name, value in os.environ.items() if name not in places}
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of this project's configuration in a folder of its own, over the same code."""
@@ -101,7 +110,7 @@ class Project:
         stop: Moment | None = None,
     ) -> Ended:
         """Run a kedro command in the project, in a process that need not import anything."""
-        environment = os.environ | {"COLUMNS": "200", "MLFLOW_TRACKING_URI": tracking_uri}
+        environment = _outside_mlflow() | {"COLUMNS": "200", "MLFLOW_TRACKING_URI": tracking_uri}
         done = forks().kedro(self.root, arguments, environment, stop)
         if check and done.status:
             pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.said}")
@@ -118,7 +127,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, *(["-S"] if packages else []), "-m", "kedro", *arguments],
             cwd=self.root,
-            env=os.environ | {"COLUMNS": "200", "PYTHONPATH": path},
+            env=_outside_mlflow() | {"COLUMNS": "200", "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -42,6 +42,16 @@ def test_other_commands_are_left_to_kedro(
     start.at_once()
 
 
+def test_another_project_keeps_its_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = '[tool.kedro]\npackage_name = "other"\nproject_name = "Other"\n'
+    (tmp_path / "pyproject.toml").write_text(f'{described}kedro_init_version = "1.7.0"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kedro", "predict"])
+    start.at_once()
+
+
 def test_an_age_is_estimated_in_any_folder_without_what_takes_long_to_load(tmp_path: Path) -> None:
     save_model(untrained_model(), tmp_path / "age_model.pt")
     Image.new("RGB", (256, 256)).save(tmp_path / "face.png")

@@ -28,10 +28,14 @@ def test_what_is_needed_directly_and_further_in_the_versions_of_here() -> None:
 
 def test_what_is_there_is_left_out_however_it_is_written(tmp_path: Path) -> None:
     have = tmp_path / "have.txt"
-    have.write_text("Pandas==2.0\nscikit_learn\n\n# a comment\npluggy==1.2\n")
+    own = {name: version(name) for name in ("pandas", "rich")}
+    have.write_text(
+        f"Pandas=={own['pandas']}\nscikit_learn\n\n# a comment\nnumpy==1.2\nclick\n"
+        f"rich=={own['rich']}\n"
+    )
     names = _names(Machine(have, "3.12", "x86_64"))
-    assert not names & {"pandas", "scikit-learn"}
-    assert "pluggy" in names, "an older one breaks the command"
+    assert not names & {"pandas", "scikit-learn", "rich"}
+    assert {"numpy", "click"} <= names, "too old, and perhaps too old"
 
 
 def test_a_list_that_is_not_there_is_said_with_how_to_make_it(tmp_path: Path) -> None:

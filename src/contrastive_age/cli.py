@@ -4,7 +4,6 @@ Errors that a user can mend are said in one line, and so is how to go on after C
 """
 
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -261,13 +260,11 @@ MODEL = click.option(
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=min(os.cpu_count() or 1, 8),
-    show_default="one a core, at most 8",
-    help="Threads that find faces.",
+    help="Threads that find faces; else one a core, at most 8.",
 )
 @click.option(
     "--min-face",
-    type=click.FloatRange(min=12),
+    type=click.IntRange(min=12),
     help="Pixels from which every face is looked for; else 24, or 1/60 of a photo's longer side.",
 )
 @click.option("--device", default="auto", show_default=True, help="Where the network computes.")
@@ -277,8 +274,8 @@ def predict(
     aligned: bool,
     output: Path | None,
     draw: Path | None,
-    workers: int,
-    min_face: float | None,
+    workers: int | None,
+    min_face: int | None,
     device: str,
 ) -> None:
     """Estimate the age of every face in photos and folders of photos.

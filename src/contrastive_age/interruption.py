@@ -38,16 +38,10 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def stop(pool: ProcessPoolExecutor, *, finished: bool) -> None:
-    """Shut a pool of processes down.
-
-    Args:
-        pool: Idle, or with work under way.
-        finished: Whether all work is done; else the processes are ended without waiting for it.
-    """
-    if not finished:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+def stop(pool: ProcessPoolExecutor) -> None:
+    """Shut a pool of processes down without waiting for what they are at."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
     pool.shutdown(cancel_futures=True)
 
 

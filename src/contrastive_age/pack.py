@@ -30,7 +30,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.files import unfinished
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.locks import Lock, shared_guards
-from contrastive_age.params import NAMED_WEIGHTS, Alignment, Effective, Source
+from contrastive_age.params import NAMED_WEIGHTS, Alignment, Detection, Effective, Source
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
@@ -89,6 +89,10 @@ class _Project:
 
     def setting(self, protocol: str) -> Effective:
         return Effective.model_validate(self.parameters["effective"]["protocols"][protocol])
+
+    @property
+    def min_face(self) -> float | None:
+        return Detection.model_validate(self.parameters["detection"]).min_face
 
     @property
     def alignment(self) -> Alignment:
@@ -227,6 +231,7 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
     if not (
         read.attrs == samples.attrs
         and landmarks.attrs.get("fingerprint") == named
+        and landmarks.attrs.get("min_face") == project.min_face
         and alignment.are_aligned(samples, files, landmarks, aligned, project.alignment)
     ):
         raise DataError(
@@ -248,11 +253,9 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces")],
         aligned,
         target,
-        asked_for=alignment.asked_for(samples, project.alignment),
+        asked_for=alignment.asked_for(samples, project.alignment) | {"min_face": project.min_face},
         counts={"faces": len(samples), **statuses},
     )
-    for findings in aligned.glob("detections/*/[!.]*"):
-        _copy(findings, target / findings.relative_to(aligned))
 
 
 def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:

@@ -58,7 +58,7 @@ def predict(
     aligned: bool = False,
     output: Path | None = None,
     draw: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     min_face: float | None = None,
     device: str = "auto",
 ) -> Done:
@@ -73,7 +73,7 @@ def predict(
         aligned: Whether the photos are aligned faces.
         output: The table's file, .csv or .json.
         draw: The folder of the copies with boxes and ages.
-        workers: Threads that find faces.
+        workers: Threads that find faces; None: one for each processor, at most 8.
         min_face: Side in pixels from which every face is looked for; None: by the photo's size.
         device: Where the network computes.
 
@@ -91,11 +91,14 @@ def predict(
         photos = _without_copies(photos, draw)
     copies = {} if draw is None else place_copies(photos, draw)
 
+    from contrastive_age.faces.detection import default_workers
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
     from contrastive_age.inference.photos import was_read
 
     done = Done()
-    estimator = AgeEstimator.load(chosen, device=device, workers=workers, min_face=min_face)
+    estimator = AgeEstimator.load(
+        chosen, device=device, workers=workers or default_workers(), min_face=min_face
+    )
     with _told(done, output):
         # By name, a copy each: what `stream` gives has the name that went in.
         drawn = {str(photo): copy for photo, copy in copies.items()}

@@ -132,7 +132,7 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
             "lower folds_at_once and run again: it goes on from the last checkpoints"
         ) from error
     except (KeyboardInterrupt, GeneratorExit):
-        stop(pool, finished=False)
+        stop(pool)
         raise
     finally:
         pool.shutdown()

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from contrastive_age.errors import DataError
@@ -24,7 +25,7 @@ OF_THE_DEVICE = frozenset({"torch", "torchvision"})
 """They have to suit the machine's GPU and driver, so they are expected there."""
 
 ALWAYS = frozenset({"click", "packaging", "pluggy", "rich"})
-"""Taken along even where they are there: `kedro run` fails with older ones of these."""
+"""Taken along where `--have` does not say their version: `kedro run` fails with old ones."""
 
 SOURCE_ONLY = frozenset({"antlr4-python3-runtime"})
 """Published without a wheel; one is built here, of Python alone."""
@@ -82,44 +83,67 @@ def missing(project: Path, machine: Machine) -> list[str]:
         project: The project's root, whose pyproject.toml names what it needs.
         machine: What is there.
     """
-    have = _names(machine.have) - ALWAYS
+    have = _versions(machine.have)
     needed = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-    found: dict[str, str] = {}
+    found: dict[str, SpecifierSet] = {}
     _collect(map(Requirement, needed["project"]["dependencies"]), machine, found)
-    return sorted(own for name, own in found.items() if name not in have)
+    return sorted(
+        _pinned(name, allowed)
+        for name, allowed in found.items()
+        if name not in have or not _suits(name, have[name], allowed)
+    )
 
 
-def _names(have: Path | None) -> set[str]:
+def _suits(name: str, there: str | None, allowed: SpecifierSet) -> bool:
+    """Whether what is there will do; of a version that is not known, it is believed of most."""
+    return name not in ALWAYS if there is None else allowed.contains(there, prereleases=True)
+
+
+def _pinned(name: str, allowed: SpecifierSet) -> str:
+    try:
+        return f"{name}=={distribution(name).version}"
+    except PackageNotFoundError:  # the Python of this machine does not need it
+        return f"{name}{allowed}"
+
+
+def _versions(have: Path | None) -> dict[str, str | None]:
+    """The packages of a list, with their versions where it says them as `name==version`."""
     if have is None:
-        return set()
+        return {}
     try:
         lines = have.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{have} cannot be read ({error}); make it there: python3 -m pip list --format=freeze"
         ) from error
-    named = (re.match(r"[\w.-]+", line.strip()) for line in lines)
-    return {canonicalize_name(own.group()) for own in named if own is not None}
+    named = (re.match(r"([\w.-]+)(?:==([\w.+!-]+))?", line.strip()) for line in lines)
+    return {canonicalize_name(own[1]): own[2] for own in named if own is not None}
 
 
-def _collect(needed: Iterable[Requirement], machine: Machine, found: dict[str, str]) -> None:
-    """Add requirements and all that they need, each once, pinned to what is installed here.
+def _collect(
+    needed: Iterable[Requirement], machine: Machine, found: dict[str, SpecifierSet]
+) -> None:
+    """Add requirements and all that they need, with the versions that all of them allow.
 
     Extras are left out: those of kedro-datasets bring clients of databases, and what this project
     uses of them it names itself.
     """
     for own in needed:
         name = canonicalize_name(own.name)
-        if name in found or name in NOT_NEEDED | OF_THE_DEVICE:
+        if name in NOT_NEEDED | OF_THE_DEVICE:
             continue
-        try:
-            installed = distribution(name)
-        except PackageNotFoundError:  # the Python of this machine does not need it
-            found[name] = f"{name}{own.specifier}"
-            continue
-        found[name] = f"{name}=={installed.version}"
-        further = map(Requirement, installed.requires or [])
-        _collect((own for own in further if _applies(own, machine)), machine, found)
+        is_new = name not in found
+        found[name] = found.get(name, SpecifierSet()) & own.specifier
+        if is_new:
+            further = map(Requirement, _requires(name))
+            _collect((own for own in further if _applies(own, machine)), machine, found)
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return distribution(name).requires or []
+    except PackageNotFoundError:
+        return []
 
 
 def _applies(requirement: Requirement, machine: Machine) -> bool:

@@ -4,11 +4,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from benchmarks import (
     alignment,
+    busy,
     growth,
     made_up,
     onnx_speed,
@@ -94,6 +96,16 @@ def test_parity_with_the_package() -> None:
     found = parity.compare([draw_face(number, 30, size=240) for number in range(3)])
     assert (found.photos, found.faces, found.same_count, found.close) == (3, 3, 3, 1.0)
     assert found.farthest < parity.CLOSE
+
+
+def test_busy_processes_are_there_and_gone() -> None:
+    def others() -> int:
+        children = psutil.Process().children()
+        return sum(busy.SPIN in child.cmdline() for child in children)
+
+    with busy.busy(2):
+        assert others() == 2
+    assert others() == 0
 
 
 def test_startup() -> None:

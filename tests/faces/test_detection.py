@@ -20,6 +20,7 @@ from contrastive_age.faces.detection import (
     BATCH_SIZE,
     COARSE_FACE,
     FINE,
+    FINE_RECOUNTS,
     FIRST,
     LAST,
     MOST_FAILURES,
@@ -354,7 +355,7 @@ class TestMainFaces:
 
         [seen] = Finder(fake).main_faces([leaning(0)])
         assert seen.look == Look(None, turn=2)
-        assert len(asked) == 5 + recounts * len(RECOUNTS)
+        assert len(asked) == 5 + recounts * len(FINE_RECOUNTS)
 
     def test_a_face_that_leans_in_a_turn_is_no_rival(self) -> None:
         """It leans by a quarter in two turns, and hangs upside down in one, ever so surely."""
@@ -551,6 +552,19 @@ class TestOnThreads:
         torch.set_num_threads(3)
         yield
         torch.set_num_threads(before)
+
+    def test_a_thread_that_has_not_computed_yet_keeps_torchs_threads(self) -> None:
+        numbers: list[int] = []
+
+        def ask() -> None:
+            list(on_threads(str, range(4), 2))
+            numbers.append(torch.get_num_threads())
+
+        for _ in range(2):
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join()
+        assert numbers == [3, 3]
 
     def test_results_come_in_the_order_of_the_items(self) -> None:
         ended = [threading.Event() for _ in range(8)]

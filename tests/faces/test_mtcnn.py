@@ -2,9 +2,6 @@
 
 import importlib.util
 import math
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.measuring import in_child
 from contrastive_age.faces import mtcnn
+from contrastive_age.faces.detection import FIRST, canvas_of
 from contrastive_age.faces.mtcnn import (
     BLOCK,
     CELL,
@@ -43,29 +42,6 @@ PARTS = {"fgnet": 40, "fgnet_240": 40, "utkface": 20}
 CLOSE = 0.05
 """Pixels."""
 
-THEIRS = """
-import sys
-import numpy as np
-import mtcnn.utils.bboxes
-from mtcnn import MTCNN
-
-
-def stable(tensor, scores, ascending=True):
-    # The package's own order of equal scores is any.
-    scores = np.asarray(scores)
-    return tensor[np.argsort(scores if ascending else -scores, kind="stable")]
-
-
-mtcnn.utils.bboxes.sort_by_scores = stable
-detector = MTCNN()
-with np.load(sys.argv[1]) as photos:
-    found = {
-        name: detector.detect_faces(photo, box_format="xyxy", output_type="numpy")
-        for name, photo in photos.items()
-    }
-np.savez(sys.argv[2], **found)
-"""
-
 
 def drawn_photos() -> list[Pixels]:
     """Photos of several sizes, with no face, one and several."""
@@ -82,13 +58,6 @@ def drawn_photos() -> list[Pixels]:
     return [*photos, noise, np.zeros((240, 240, 3), np.uint8), np.zeros((9, 30, 3), np.uint8)]
 
 
-def on_canvas(image: Image.Image) -> Image.Image:
-    scale = 240 / max(image.size)
-    canvas = Image.new("RGB", (240, 240))
-    canvas.paste(image.resize([round(side * scale) for side in image.size]))
-    return canvas
-
-
 def real_photos(folder: Path) -> Iterator[tuple[str, Pixels]]:
     fgnet = sorted((folder / "fgnet" / "images").iterdir())
     utkface = sorted((folder / "utkface").glob("*.jpg"))
@@ -96,7 +65,9 @@ def real_photos(folder: Path) -> Iterator[tuple[str, Pixels]]:
         for path in paths[:: len(paths) // PARTS[part]][: PARTS[part]]:
             with Image.open(path) as image:
                 photo = image.convert("RGB")
-            yield part, np.asarray(on_canvas(photo) if part == "fgnet_240" else photo)
+            scale = 240 / max(photo.size)
+            on_canvas = part == "fgnet_240"
+            yield part, canvas_of(photo, FIRST, scale) if on_canvas else np.asarray(photo)
 
 
 @pytest.fixture(scope="module")
@@ -118,19 +89,13 @@ def theirs(
     if importlib.util.find_spec("tensorflow") is None:
         pytest.skip("tensorflow is not installed; it comes with the extra `dev`")
     folder = tmp_path_factory.mktemp("theirs")
-    np.savez(folder / "photos.npz", **photos)
-    done = subprocess.run(
-        [sys.executable, "-c", THEIRS, folder / "photos.npz", folder / "found.npz"],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    # First the number of the photo, and at last all x of the points before all y.
-    columns = [*range(1, 6), 6, 11, 7, 12, 8, 13, 9, 14, 10, 15]
-    with np.load(folder / "found.npz") as found:
-        return {name: faces[:, columns] for name, faces in found.items()}
+    for number, photo in enumerate(photos.values()):
+        Image.fromarray(photo).save(folder / f"{number}.png")
+    found = in_child("benchmarks.detectors", str(folder), *(f"{n}.png" for n in range(len(photos))))
+    return {
+        name: np.array(faces).reshape(-1, 15)
+        for name, faces in zip(photos, found["faces"], strict=True)
+    }
 
 
 def assert_same_faces(
@@ -284,7 +249,8 @@ def test_area_weights_are_the_shares_of_what_a_pixel_covers(size: int, length: i
         ]
         for row in range(length)
     ]
-    np.testing.assert_allclose(area_weights(size, length), expected, atol=1e-6)
+    weights = area_weights(size, length, torch.device("cpu")).to_dense()
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
 
 
 def test_photos_are_shrunk_to_means_of_areas() -> None:

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from contrastive_age.float32 import exact
 from contrastive_age.model.network import Outputs
 from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
@@ -35,7 +36,7 @@ def predict(
     device = device or next(network.parameters()).device
     network.to(device).eval()
     parts: list[Outputs] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), exact(device):
         for chunk in torch.split(images, batch_size):
             parts.append(network(centre_crop(send(chunk, device), image_size)))
         features = torch.cat([part.features for part in parts])

@@ -3,6 +3,7 @@
 import cmath
 import functools
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,9 @@ A face is a row of 15 numbers: left, top, right and bottom of its box, its score
 five points in the order of `alignment.POINTS`, in pixels.
 """
 
+MOST_WORKERS = 8
+"""Threads, unless more are asked for: beyond, Python's own lock is in the way."""
+
 LEAST_FACE, LEAST_SHARE = 24, 60
 """Faces are looked for from so many pixels up, or from this part of the photo's longer side."""
 TINIEST = 12
@@ -42,7 +46,7 @@ COARSE_FACE = 20
 BATCH_SIZE = 16
 """Canvases in one call of the detector; on a CPU fewer and more were both slower."""
 MOST_PIXELS = 2**26
-"""Of decoded photos that are held at a time, for each thread: 200 MB, or one larger photo."""
+"""Of decoded photos that are held at a time, for each thread, before the last: 200 MB."""
 MOST_FAILURES = 16
 """A photo or two may make detection fail; when more do, the fault is elsewhere and it stops."""
 
@@ -78,14 +82,20 @@ UPRIGHT = math.pi / 4
 RIVAL = 3.0
 """Log-odds within which the faces of different turns are rivals, and are looked at again."""
 RECOUNTS = (replace(FIRST, mirrored=True), Look(180), Look(180, mirrored=True))
+FINE_RECOUNTS = (replace(FINE, mirrored=True),)
 """Further looks at rivals; the turn with the highest mean of log-odds over all looks is right."""
 
 
+VERSION = 1
+"""Raised when the code of `mtcnn` or of this module finds other faces by the same rules."""
+
+
 def rules() -> dict[str, Any]:
-    """All that decides which face is found where, beside the detector's weights."""
-    looks = [asdict(look) for look in (FIRST, FINE, *LAST, *RECOUNTS)]
+    """What decides which face is found where, beside the detector's weights."""
+    looks = [asdict(look) for look in (FIRST, FINE, *LAST, *RECOUNTS, *FINE_RECOUNTS)]
     gates = [SURE, UPRIGHT, RIVAL]
-    return {"looks": looks, "gates": gates, "sizes": [LEAST_FACE, LEAST_SHARE, FINEST, COARSE_FACE]}
+    sizes = [LEAST_FACE, LEAST_SHARE, FINEST, COARSE_FACE]
+    return {"version": VERSION, "looks": looks, "gates": gates, "sizes": sizes}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +141,13 @@ class Sighting:
     def landmarks(self) -> Points:
         """The five points of each face, (k, 5, 2)."""
         return self.faces[:, 5:].reshape(-1, 5, 2)
+
+
+def default_workers() -> int:
+    """Give the number of threads to find faces on: one a processor, at most `MOST_WORKERS`."""
+    if hasattr(os, "sched_getaffinity"):  # a batch system gives a part of the machine's
+        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def least_face(size: tuple[int, int], min_face: float | None = None) -> float:
@@ -186,7 +203,8 @@ class Finder:
     def all_faces(self, images: Sequence[Image.Image]) -> list[Sighting]:
         """Find every face of each photo from `least_face` up, and larger ones that it misses.
 
-        The photo's main face is that of `main_faces`, to the last digit; a fine look adds others.
+        The first is the photo's main face, as `main_faces` gives it to the last digit; a fine look
+        adds others.
 
         Args:
             images: Upright RGB photos.
@@ -196,7 +214,8 @@ class Finder:
         """
         seen = self.main_faces(images)
         for row, own in enumerate(seen):
-            if len(own.faces) and own.look.side is not None:
+            # Where lower thresholds were needed, the fine look has been taken, and saw nothing.
+            if len(own.faces) and own.look.side is not None and own.look not in LAST:
                 [fine] = self._look([images[row]], replace(FINE, turn=own.look.turn))
                 rest = np.delete(own.faces, own.main, axis=0)
                 faces = np.concatenate([own.faces[[own.main]], fine.faces, rest])
@@ -252,7 +271,9 @@ class Finder:
         return rivals[0] if rivals else sightings[0]
 
     def _mean_log_odds(self, image: Image.Image, own: Sighting) -> float:
-        again = [replace(look, turn=own.look.turn) for look in RECOUNTS]
+        # Of faces that a fine look found, a coarse one sees nothing.
+        looks = RECOUNTS if own.look.side is not None else FINE_RECOUNTS
+        again = [replace(look, turn=own.look.turn) for look in looks]
         return float(
             np.mean([_log_odds(own), *(_log_odds(self._look([image], look)[0]) for look in again)])
         )
@@ -305,11 +326,8 @@ def _on_photo(
 
 
 def _log_odds(seen: Sighting) -> float:
-    """How sure the look is of its main face; 0, even odds, where it sees none."""
-    if not len(seen.faces):
-        return 0.0
-    score = float(seen.scores[seen.main])
-    return math.log(score / max(1 - score, 1e-9))
+    """How sure the look is of its faces, all together; 0, even odds, where it sees none."""
+    return float(np.log(seen.scores / (1 - seen.scores).clip(1e-9)).sum())
 
 
 def _lean(seen: Sighting) -> float:
@@ -408,12 +426,14 @@ def _single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Give a pool in which torch computes on the calling thread alone."""
     import torch
 
+    # Threads that begin later, and this one where it has not asked yet, would take over what was
+    # last said on any.
+    before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, "faces", torch.set_num_threads, (1,)) as pool:
             yield pool
     finally:
-        # Threads that begin later would take over what was last said on any.
-        torch.set_num_threads(torch.get_num_threads())
+        torch.set_num_threads(before)
 
 
 def found_in(

@@ -326,12 +326,13 @@ def audit_landmarks(landmarks: pd.DataFrame) -> dict[str, Any]:
     status, several = landmarks["status"], landmarks["faces_found"] > 1
     kinds = {
         "no_face": (
-            "No face was found: annotated points are used, or the photo's central square.",
+            "No face was found, or the photo could not be read: annotated points are used, or its "
+            "central square.",
             status.isin(["annotated", "fallback"]),
             ["sample_id", "status"],
         ),
         "several_faces": (
-            "Several faces were found, and the largest central one was taken.",
+            "The look that found the face saw several, and the largest central one was taken.",
             several,
             ["sample_id", "faces_found"],
         ),

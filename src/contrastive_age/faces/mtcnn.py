@@ -8,7 +8,6 @@ installed for its weights and never imported: it runs on TensorFlow. Boxes and p
 
 import functools
 import math
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from contrastive_age.faces.weights import read_weights
+from contrastive_age.float32 import exact
 
 Thresholds = tuple[float, float, float]
 
@@ -74,7 +74,6 @@ class MTCNN:
             network.eval().requires_grad_(False)
             network.to(self.device).to(memory_format=torch.channels_last)
         self._proposal, self._refinement, self._output = networks.values()
-        self._one_call = threading.Lock()
 
     def __call__(
         self,
@@ -94,12 +93,8 @@ class MTCNN:
             the box, its score, and x and y of both eyes, the nose and both corners of the mouth, in
             pixels; left is the smaller x of an upright face.
         """
-        with torch.inference_mode():
-            if self.device.type == "cpu":
-                return self._find(images, min_face, thresholds)
-            # TF32 would round points by a tenth of a pixel; the switch is one for all threads.
-            with self._one_call, torch.backends.cudnn.flags(allow_tf32=False):
-                return self._find(images, min_face, thresholds)
+        with torch.inference_mode(), exact(self.device):
+            return self._find(images, min_face, thresholds)
 
     def _find(
         self, images: npt.NDArray[np.uint8], min_face: float, thresholds: Thresholds
@@ -136,13 +131,21 @@ class MTCNN:
         return squared(suppress(found, found.photo, 0.7))
 
 
-@functools.cache
 def load_mtcnn(device: str = "cpu") -> MTCNN:
-    """Give the detector on a device, made at the first call.
+    """Give the detector, made at the first call.
+
+    Args:
+        device: A CUDA device; for any other the detector computes on the CPU, since it takes
+            float64 and sparse products, which not all have.
 
     Raises:
         DataError: The package `mtcnn` is missing, or its weights are others.
     """
+    return _loaded(device if device.startswith("cuda") else "cpu")
+
+
+@functools.cache
+def _loaded(device: str) -> MTCNN:
     return MTCNN(device)
 
 
@@ -211,22 +214,24 @@ def pyramid(height: int, width: int, min_face: float) -> list[float]:
     return [scale for scale in scales if int(min(height, width) * scale) >= CELL]
 
 
-def area_weights(size: int, length: int) -> npt.NDArray[np.float32]:
+@functools.lru_cache(maxsize=1024)
+def area_weights(size: int, length: int, device: torch.device) -> Tensor:
     """Say how much each of `length` equal parts of a line takes of each of its `size` pixels.
 
     Returns:
-        float32 (length, size), rows of sum 1: a pixel counts by the share of the part it covers.
+        Sparse float32 (length, size), rows of sum 1: a pixel counts by the share of the part that
+        it covers.
     """
     first = np.arange(length)[:, None] * (size / length)
-    pixel = np.arange(size)
+    # One pixel more than a part is long can touch it, where rounding is unlucky two.
+    pixel = np.floor(first).astype(np.int64) + np.arange(math.ceil(size / length) + 2)
     covered = np.minimum(first + size / length, pixel + 1) - np.maximum(first, pixel)
-    weights: npt.NDArray[np.float32] = (covered.clip(0) * (length / size)).astype(np.float32)
-    return weights
-
-
-@functools.lru_cache(maxsize=1024)
-def _sparse_area_weights(size: int, length: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(area_weights(size, length)).to_sparse().to(device)
+    row, place = np.nonzero((covered > 0) & (pixel < size))
+    weights = torch.from_numpy(covered[row, place] * (length / size)).float()
+    places = torch.from_numpy(np.stack([row, pixel[row, place]]))
+    return torch.sparse_coo_tensor(
+        places, weights, (length, size), device=device, check_invariants=True
+    )
 
 
 def shrink(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -241,11 +246,9 @@ def shrink(pixels: Tensor, height: int, width: int) -> Tensor:
         float32 (n, 3, height, width), channels last in memory.
     """
     full_height, count, full_width, _ = pixels.shape
-    rows = _sparse_area_weights(full_height, height, pixels.device) @ pixels.reshape(
-        full_height, -1
-    )
+    rows = area_weights(full_height, height, pixels.device) @ pixels.reshape(full_height, -1)
     rows = rows.reshape(height, count, full_width, 3).permute(2, 1, 0, 3)
-    columns = _sparse_area_weights(full_width, width, pixels.device) @ rows.reshape(full_width, -1)
+    columns = area_weights(full_width, width, pixels.device) @ rows.reshape(full_width, -1)
     columns = columns.reshape(width, count, height, 3)
     return columns.permute(1, 3, 2, 0).contiguous(memory_format=torch.channels_last)
 

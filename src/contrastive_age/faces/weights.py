@@ -37,7 +37,7 @@ def read_weights(name: str) -> list[npt.NDArray[np.float32]]:
     except PackageNotFoundError as error:
         raise DataError(
             "faces are found with the weights of the package mtcnn, which is not installed: "
-            "python -m pip install mtcnn"
+            "python -m pip install mtcnn==1.0.0"
         ) from error
     path = Path(str(package.locate_file(f"mtcnn/assets/weights/{name}.lz4")))
     content = path.read_bytes() if path.is_file() else b""

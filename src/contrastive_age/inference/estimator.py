@@ -37,7 +37,7 @@ LEVELS = ("80", "95")
 """The intervals that a table shows, by their level in percent."""
 
 BATCH_SIZE = 32
-"""Faces that the network sees at a time, and photos that wait for it, or are lost by Control-C."""
+"""Faces that the network sees at a time, and photos that wait for it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,7 +146,7 @@ class FaceReader:
         Raises:
             ValueError: The smallest face is too small, or there is no worker.
         """
-        if min_face is not None and not min_face >= TINIEST:
+        if min_face is not None and not TINIEST <= min_face < math.inf:
             raise ValueError(f"faces are found from {TINIEST} pixels up, not from {min_face}")
         if workers < 1:
             raise ValueError(f"faces are found by at least one worker, not {workers}")

@@ -145,7 +145,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _imagenet() -> Mapping[str, Tensor]:
     """Give torchvision's ImageNet weights from torch's cache, downloaded on first use."""
-    # A second and a half to import, which only these weights need.
+    # It takes long to import, and only these weights need it.
     from torchvision.models import ResNet18_Weights
 
     weights = ResNet18_Weights.IMAGENET1K_V1

@@ -1,7 +1,7 @@
 """The ResNet-18 of He et al. (2016) up to its pooled features, with torchvision's names.
 
-torchvision's own takes its whole package to import, detection and video included: 1.6 s before the
-first photo. Tests hold this one against it.
+torchvision's own takes its whole package to import, detection and video included, before the first
+photo. Tests hold this one against it.
 """
 
 from torch import Tensor, nn

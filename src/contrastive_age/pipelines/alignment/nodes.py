@@ -14,7 +14,7 @@ import pandas as pd
 from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
-from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.detection import Detector, default_workers
 from contrastive_age.faces.landmarks import TABLE_COLUMNS, audit_landmarks, detect_landmarks
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Alignment, Computing, Detection, Source
@@ -22,8 +22,6 @@ from contrastive_age.pipelines.ingestion.nodes import photo_folder
 from contrastive_age.sources import fgnet
 
 logger = logging.getLogger(__name__)
-
-MOST_WORKERS = 8
 
 WRITTEN = ("landmarks.parquet", "audit.json", "faces.npy")
 """The files of the alignment folder that later stages read."""
@@ -55,7 +53,7 @@ def detect(
     """
     kept = packed.read(alignment_folder)
     if kept is not None:
-        kept.require(samples=samples.attrs.get("fingerprint"))
+        kept.require(samples=samples.attrs.get("fingerprint"), min_face=detection.min_face)
         table, audit = map(kept.checked, WRITTEN[:2])
         return pd.read_parquet(table), json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(
@@ -65,9 +63,10 @@ def detect(
         load_detector=functools.partial(_load_detector, computing.device),
         min_face=detection.min_face,
         annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
-        workers=detection.workers or min(os.cpu_count() or 1, MOST_WORKERS),
+        workers=detection.workers or default_workers(),
     )
     landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
+    landmarks.attrs["min_face"] = detection.min_face
     landmarks.attrs["fingerprint"] = landmarks_fingerprint(samples, landmarks)
     kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
     counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]

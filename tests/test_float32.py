@@ -1,0 +1,53 @@
+"""Convolutions on a GPU keep float32's bits while they are asked to, and only then."""
+
+import threading
+
+import pytest
+import torch
+
+from contrastive_age.float32 import exact
+
+CUDNN = torch.backends.cudnn
+SWITCHES = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+
+def switches() -> dict[str, bool]:
+    return {name: getattr(CUDNN, name) for name in SWITCHES}
+
+
+@pytest.mark.parametrize("benchmark", [True, False])
+def test_only_tf32_is_switched_off_and_only_in_the_block(benchmark: bool) -> None:
+    before = CUDNN.benchmark
+    CUDNN.benchmark = benchmark
+    try:
+        outside = switches()
+        with exact(torch.device("cuda")):
+            assert switches() == outside | {"allow_tf32": False}
+        assert switches() == outside
+    finally:
+        CUDNN.benchmark = before
+
+
+def test_a_cpu_has_no_switch() -> None:
+    outside = switches()
+    with exact(torch.device("cpu")):
+        assert switches() == outside
+
+
+def test_threads_take_turns() -> None:
+    order: list[str] = []
+    inside = threading.Event()
+
+    def other() -> None:
+        inside.wait()
+        with exact(torch.device("cuda")):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with exact(torch.device("cuda")), exact(torch.device("cuda")):
+        inside.set()
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+    assert CUDNN.allow_tf32
