@@ -72,6 +72,8 @@ class Look:
 FIRST = Look(240)
 FINE = Look(None)
 TURNS = (1, 2, 3)
+GLANCE = Look(120)
+"""Whether it is worth the while to look at a photo in a turn."""
 LAST = (Look(240, (0.5, 0.5, 0.6)), Look(480, (0.5, 0.5, 0.6)))
 """Taken in turn where all other looks saw nothing."""
 
@@ -84,6 +86,8 @@ RIVAL = 3.0
 RECOUNTS = (replace(FIRST, mirrored=True), Look(180), Look(180, mirrored=True))
 FINE_RECOUNTS = (replace(FINE, mirrored=True),)
 """Further looks at rivals; the turn with the highest mean of log-odds over all looks is right."""
+AS_IT_IS = 1.0
+"""Log-odds by which a turn has to be better than the photo as it is."""
 
 
 VERSION = 1
@@ -92,8 +96,8 @@ VERSION = 1
 
 def rules() -> dict[str, Any]:
     """What decides which face is found where, beside the detector's weights."""
-    looks = [asdict(look) for look in (FIRST, FINE, *LAST, *RECOUNTS, *FINE_RECOUNTS)]
-    gates = [SURE, UPRIGHT, RIVAL]
+    looks = [asdict(look) for look in (FIRST, GLANCE, FINE, *LAST, *RECOUNTS, *FINE_RECOUNTS)]
+    gates = [SURE, UPRIGHT, RIVAL, AS_IT_IS]
     sizes = [LEAST_FACE, LEAST_SHARE, FINEST, COARSE_FACE]
     return {"version": VERSION, "looks": looks, "gates": gates, "sizes": sizes}
 
@@ -193,7 +197,7 @@ class Finder:
         unsure = {row for row, own in enumerate(seen) if not _is_sure(own)}
         for look, rows in ((FIRST, sorted(unsure - blank)), (FINE, sorted(unsure & blank))):
             doubtful = [images[row] for row in rows]
-            turned = [self._look(doubtful, replace(look, turn=turn)) for turn in TURNS]
+            turned = [self._look_turned(doubtful, replace(look, turn=turn)) for turn in TURNS]
             for row, *others in zip(rows, *turned, strict=True):
                 seen[row] = self._most_upright(images[row], [seen[row], *others])
         for look in LAST:
@@ -243,6 +247,16 @@ class Finder:
             ]
         return seen
 
+    def _look_turned(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
+        """Take a look where a glance sees anything: of upright photos it mostly sees nothing."""
+        seen = self._look(images, replace(GLANCE, turn=look.turn))
+        worthwhile = [row for row, own in enumerate(seen) if len(own.faces) or look.side is None]
+        for row, own in zip(
+            worthwhile, self._look([images[row] for row in worthwhile], look), strict=True
+        ):
+            seen[row] = own
+        return seen
+
     def _scale(self, image: Image.Image, side: int | None) -> float:
         if side is None:
             return min(1.0, FINEST / least_face(image.size, self.min_face))
@@ -273,10 +287,11 @@ class Finder:
     def _mean_log_odds(self, image: Image.Image, own: Sighting) -> float:
         # Of faces that a fine look found, a coarse one sees nothing.
         looks = RECOUNTS if own.look.side is not None else FINE_RECOUNTS
-        again = [replace(look, turn=own.look.turn) for look in looks]
-        return float(
-            np.mean([_log_odds(own), *(_log_odds(self._look([image], look)[0]) for look in again)])
-        )
+        turn = own.look.turn
+        again = [self._look([image], replace(look, turn=turn))[0] for look in looks]
+        # A face that leans too far is another turn's.
+        odds = [_log_odds(seen) if turn == 0 or _lean(seen) < UPRIGHT else 0.0 for seen in again]
+        return float(np.mean([_log_odds(own), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
 
 
 def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:
@@ -331,7 +346,9 @@ def _log_odds(seen: Sighting) -> float:
 
 
 def _lean(seen: Sighting) -> float:
-    """How far the main face leans in the turned photo, in radians: its eyes, or eyes to mouth."""
+    """How far the main face leans in the turned photo, in radians; 0 where there is none."""
+    if not len(seen.faces):
+        return 0.0
     points = seen.landmarks[seen.main]
     x, y = points[1] - points[0]
     across = complex(x, -y)
