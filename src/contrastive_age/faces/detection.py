@@ -248,9 +248,11 @@ class Finder:
         return seen
 
     def _look_turned(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
-        """Take a look where a glance sees anything: of upright photos it mostly sees nothing."""
+        """Take a look where a glance sees anything, which in upright photos it seldom does."""
+        if look.side is None:
+            return self._look(images, look)
         seen = self._look(images, replace(GLANCE, turn=look.turn))
-        worthwhile = [row for row, own in enumerate(seen) if len(own.faces) or look.side is None]
+        worthwhile = [row for row, own in enumerate(seen) if len(own.faces)]
         for row, own in zip(
             worthwhile, self._look([images[row] for row in worthwhile], look), strict=True
         ):
