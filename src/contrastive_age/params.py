@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from contrastive_age.errors import DataError
+from contrastive_age.faces.detection import TINIEST
 
 Layout = Literal["fgnet", "morph2", "utkface", "manifest"]
 Split = Literal["rs", "se", "lopo"]
@@ -50,7 +51,7 @@ class Source(Strict):
 class Detection(Strict):
     """From how many pixels faces are looked for, and on how many threads."""
 
-    min_face: float | None = Field(default=None, ge=12)
+    min_face: float | None = Field(default=None, ge=TINIEST)
     workers: int | None = Field(default=None, gt=0)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -552,6 +553,17 @@ def test_few_upright_photos_are_looked_at_again(shared_data: Path) -> None:
     photos = [Image.open(path).convert("RGB") for path in paths]
     plain = Finder(load_mtcnn())._look(photos, FIRST)
     assert sum(not detection._is_sure(own) for own in plain) <= len(photos) / 5
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (3, 3), (64, 8)])
+def test_there_is_a_worker_for_each_processor_that_is_ours(
+    processors: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 256)
+    assert detection.default_workers() == workers
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert detection.default_workers() == 8
 
 
 class TestOnThreads:
