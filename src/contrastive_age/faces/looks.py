@@ -18,6 +18,8 @@ BYTES = BITS // 8
 FLAT = 4.0
 """Standard deviation of the brightness, of 255, below which a face shows nothing to know it by."""
 
+_SMALL = (4 * SIDE, 4 * SIDE)
+
 Look = npt.NDArray[np.uint8]
 
 
@@ -35,9 +37,10 @@ def look_of(face: npt.NDArray[np.uint8]) -> Look | None:
     from imagehash import phash
     from PIL import Image
 
-    image = Image.fromarray(face)
-    if np.asarray(image.convert("L"), np.float64).std() < FLAT:
+    # As `phash` does it first; here once for both.
+    small = Image.fromarray(face).convert("L").resize(_SMALL, Image.Resampling.LANCZOS)
+    if np.asarray(small, np.float64).std() < FLAT:
         return None
-    mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    bits = [phash(own, hash_size=SIDE).hash.ravel() for own in (image, mirrored)]
+    mirrored = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    bits = [phash(own, hash_size=SIDE).hash.ravel() for own in (small, mirrored)]
     return np.packbits(bits, axis=1)
