@@ -1,219 +1,241 @@
-"""What a result was made from: data, initial weights, and the code and libraries that decide it."""
+"""What decides a result, written into the file that holds it.
+
+A file carries a record of two parts. What *decided* it are parameters, data, initial weights and
+code: where one of them differs, the file is another one, and is made again or refused. What it was
+*made with* are versions of libraries and the machine: where they differ, the file is used, and it
+is said. Names of paths decide nothing.
+
+Code counts by what it does: the digest covers the modules that the making function reaches by its
+imports, and neither their comments, docstrings nor layout.
+"""
 
 import ast
 import hashlib
-from collections.abc import Mapping
+import json
+import logging
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.config import project_path
-from contrastive_age.faces import store
-from contrastive_age.params import NAMED_WEIGHTS, Effective, Learning, Source
+from contrastive_age.files import fingerprint
 
-if TYPE_CHECKING:
-    import torch
+logger = logging.getLogger(__name__)
 
-    from contrastive_age.inference.pretrained import Pretrained
+Maker = Callable[..., Any]
 
-EXTERNAL = (
-    "name",
-    "sources",
-    "n",
-    "identities",
-    "data_hash",
-    "epochs",
-    "image_size",
-    "licence",
-)
-"""What a result repeats of the card of the weights that it starts from."""
+_PACKAGE = __name__.partition(".")[0]
+_ROOT = Path(__file__).parent
 
-DRAWN = "drawn faces, no terms"
-_STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
+_SAID: set[str] = set()
+"""Differences of libraries that were said in this process."""
 
-LIBRARIES = ("numpy", "torch", "torchvision")
-"""Libraries whose version can change what a network learns or says."""
 
-PACKAGES = ("model", "training", "triplets")
-"""Packages of this project whose code can."""
+@dataclass(frozen=True)
+class Record:
+    """What a file says of its making.
+
+    Attributes:
+        decided_by: What JSON can hold, by name.
+        made_with: Versions and the machine, by name.
+    """
+
+    decided_by: Mapping[str, Any]
+    made_with: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name what decided it, in 16 hexadecimal digits."""
+        return fingerprint(self.decided_by)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Give what `read` takes, for JSON or `DataFrame.attrs`."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+    @classmethod
+    def read(cls, document: Any) -> "Record":
+        """Take a record out of a file's document; nothing is known of a file without one."""
+        if not isinstance(document, Mapping) or not isinstance(document.get("decided_by"), Mapping):
+            return cls({})
+        return cls(document["decided_by"], document.get("made_with", {}))
+
+    def differences(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Say what decided the file otherwise than is wanted.
+
+        Args:
+            wanted: What would decide it now, by name.
+
+        Returns:
+            Such as "coverage was 1.35 and is now 1.0"; empty where the file is the wanted one.
+        """
+        if not self.decided_by:
+            return ["it does not say what it was made from"]
+        now: dict[str, Any] = json.loads(json.dumps(wanted))
+        return [
+            f"{name} was {self.decided_by.get(name)} and is now {now.get(name)}"
+            for name in sorted({*now, *self.decided_by})
+            if now.get(name) != self.decided_by.get(name)
+        ]
+
+    def say_where(self, what: str, made_with: Mapping[str, str]) -> None:
+        """Log, once a process, with which other libraries or machine a file was made.
+
+        Args:
+            what: The file, in words.
+            made_with: The versions and the machine here.
+        """
+        others = [
+            f"{name} {then} (here {made_with.get(name, 'none')})"
+            for name, then in self.made_with.items()
+            if made_with.get(name) != then
+        ]
+        said = f"{what}: made elsewhere, with {', '.join(others)}; used as it is"
+        if others and said not in _SAID:
+            _SAID.add(said)
+            logger.warning("%s", said)
+
+
+def made_with(*libraries: str) -> dict[str, str]:
+    """Name the versions of libraries, as far as they are there, and the machine's kind.
+
+    Args:
+        libraries: As they are called in the package index.
+    """
+    return {name: found for name in libraries if (found := _version(name))} | {
+        "machine": f"{platform.system()} {platform.machine()}"
+    }
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Name the versions of the libraries and of this project's code that decide a result.
-
-    Returns:
-        The version of each of `LIBRARIES` and, as `code`, the digest of `PACKAGES`.
-    """
-    root = Path(__file__).parent
-    found = {name: version(name) for name in LIBRARIES}
-    return found | {"code": code_digest([root / name for name in PACKAGES])}
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
-def code_digest(folders: list[Path]) -> str:
-    """Name what the Python files below some folders do, in 16 hexadecimal digits.
-
-    Comments, docstrings and layout do not count: rewording the code makes no result stale.
+@cache
+def code_of(*makers: Maker) -> str:
+    """Name what functions do, in 16 hexadecimal digits.
 
     Args:
-        folders: Folders of Python files.
+        makers: Functions of this package. Their modules count, with all of it that these import,
+            one from another.
     """
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder.parent).as_posix().encode())
-            digest.update(_meaning(path.read_text(encoding="utf-8")).encode())
+    for module, path in sorted(_reached({maker.__module__ for maker in makers}).items()):
+        digest.update(module.encode())
+        digest.update("".join(_meaning(_parsed(path))).encode())
     return digest.hexdigest()[:16]
 
 
-def _meaning(source: str) -> str:
-    """Write the syntax tree out, without bare strings, which only document."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _documents(line)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+def _reached(start: set[str]) -> dict[str, Path]:
+    """Follow imports inside the package; where each module's file is, by its name."""
+    found: dict[str, Path] = {}
+    waiting = list(start)
+    while waiting:
+        module = waiting.pop()
+        path = _file(module)
+        if module in found or path is None:
+            continue
+        found[module] = path
+        waiting += _imported(module, path)
+        # To import a module is to run its packages; the project's own says nothing but its version.
+        parent = module.rpartition(".")[0]
+        waiting += [parent] if parent != _PACKAGE else []
+    return found
 
 
-def _documents(line: ast.stmt) -> bool:
-    return (
-        isinstance(line, ast.Expr)
-        and isinstance(line.value, ast.Constant)
-        and isinstance(line.value.value, str)
-    )
-
-
-def made_from(
-    folds: pd.DataFrame, faces: npt.NDArray[np.uint8], setting: Effective
-) -> dict[str, Any]:
-    """Name everything that a setting's result is made from besides its parameters.
-
-    Args:
-        folds: The protocol's folds.
-        faces: The source's faces, as mapped from their file.
-        setting: The protocol's effective values.
-
-    Returns:
-        `folds`, `faces` and `weights` (fingerprints) and `versions`.
-    """
-    return {
-        "folds": folds.attrs.get("fingerprint"),
-        "faces": faces_digest(faces),
-        "weights": weights_digest(setting.model.weights),
-        "versions": versions(),
-    }
-
-
-def faces_digest(faces: npt.NDArray[np.uint8]) -> str | None:
-    """Name what a mapped array of faces holds; None for one that is only in memory."""
-    return (
-        store.faces_fingerprint(Path(str(faces.filename))) if isinstance(faces, np.memmap) else None
-    )
-
-
-def weights_digest(weights: str) -> str:
-    """Name initial weights by what they hold: a changed file is not taken for the old."""
-    path = project_path(weights)
-    if weights in NAMED_WEIGHTS or not path.is_file():
-        return weights
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def pretraining_of(weights: str) -> "Pretrained | None":
-    """Give what initial weights say of the faces that they were made from.
-
-    Args:
-        weights: `imagenet`, `none` or the path of a file.
-
-    Returns:
-        The card and the photos' fingerprints; None for weights that carry none.
-    """
-    path = project_path(weights)
-    if weights in NAMED_WEIGHTS or not path.is_file():
+def _file(module: str) -> Path | None:
+    """The file of a module of the package; None for anything else, such as a name inside one."""
+    package, *parts = module.split(".")
+    if package != _PACKAGE or not parts:
         return None
-    from contrastive_age.inference.pretrained import read_pretrained
+    place = _ROOT.joinpath(*parts)
+    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((path for path in candidates if path.is_file()), None)
 
-    return read_pretrained(path)
+
+def _imported(module: str, path: Path) -> Iterator[str]:
+    """Names that a module imports from the package: modules, and names inside them."""
+    home = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in _executed(_parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = home.split(".")[: len(home.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def external_faces(weights: str) -> dict[str, Any] | None:
-    """Say on which faces initial weights were pretrained, as `metrics.json` holds it.
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker reads."""
+    yield node
+    checked = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    for child in node.orelse if checked else ast.iter_child_nodes(node):
+        yield from _executed(child)
 
-    Args:
-        weights: `imagenet`, `none` or the path of a file.
 
-    Returns:
-        The card in short, with the digest of the file; None for weights without a card.
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _meaning(value: Any) -> Iterator[str]:
+    """Write a syntax tree out, the same under every version of Python.
+
+    Bare strings are left out, which only document, and so is what is empty: versions differ in
+    the fields that they have.
     """
-    found = pretraining_of(weights)
-    if found is None:
-        return None
-    short = {name: found.card[name] for name in EXTERNAL if name in found.card}
-    return short | {"weights": weights_digest(weights)}
+    if isinstance(value, ast.AST):
+        yield type(value).__name__
+        for name, own in ast.iter_fields(value):
+            if name not in {"ctx", "kind", "type_comment", "type_ignores"} and own not in (None, []):
+                yield f"({name}="
+                yield from _meaning(own)
+                yield ")"
+    elif isinstance(value, list):
+        for own in value:
+            if not _documents(own):
+                yield from _meaning(own)
+                yield ","
+    else:
+        yield f"{type(value).__name__} {value!r}"
 
 
-def training_facts(setting: Learning, history: pd.DataFrame) -> dict[str, Any]:
-    """Say how a network was trained, for its card.
-
-    Args:
-        setting: The values that decided the training.
-        history: Of the training.
-    """
-    weights = setting.model.weights
-    losses = {name: value for name, value in setting.loss.model_dump().items() if value}
-    return {
-        "setting": setting.setting,
-        "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
-        "age_min": setting.age_min,
-        "age_max": setting.age_max,
-        "epochs": setting.training.epochs,
-        "image_size": setting.training.image_size,
-        "coverage": setting.alignment.coverage,
-        "triplets": setting.triplets.mode,
-        "seed": setting.seed,
-        "started_from": _STARTS.get(weights, Path(weights).name),
-        "seconds": float(history["seconds"].sum()),
-        "device": history.attrs.get("computed", {}).get("device", "cpu"),
-        "versions": versions(),
-        "parameters": setting.model_dump(mode="json"),
-    }
-
-
-def terms_of(source: Any) -> str | None:
-    """The terms under which a source's photos may be used; None where nobody has said.
-
-    Args:
-        source: As the parameters give it, validated or not.
-    """
-    own = Source.model_validate(source)
-    return own.terms if own.synthetic is None else DRAWN
-
-
-def licence_of(terms: list[tuple[str, str | None]]) -> str:
-    """Put the terms of several sources together; what nobody has said is said, too.
-
-    Args:
-        terms: Names and terms of the sources, or of other things that a network was made from.
-    """
-    return "; ".join(f"{name}: {own or 'not stated'}" for name, own in terms)
-
-
-def state_digest(state: "Mapping[str, torch.Tensor]") -> str:
-    """Name the tensors of a state dict on the CPU, in 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
-    return digest.hexdigest()[:16]
+def _documents(value: Any) -> bool:
+    return (
+        isinstance(value, ast.Expr)
+        and isinstance(value.value, ast.Constant)
+        and isinstance(value.value.value, str)
+    )
 
 
 def table_digest(table: pd.DataFrame) -> str:
     """Name the values of a table, in 16 hexadecimal digits."""
     rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
     return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Name a file's bytes (SHA-256, hexadecimal), read anew only where the file may be another.
+
+    Raises:
+        OSError: It is missing or cannot be read.
+    """
+    state = path.stat()
+    return _file_digest(path, state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@cache
+def _file_digest(path: Path, *_: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

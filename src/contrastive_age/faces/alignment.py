@@ -22,6 +22,9 @@ Points = npt.NDArray[np.float64]
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 LANDMARK_COLUMNS = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 
+VERSION = 1
+"""Raised when `align` gives other pixels, so that models trained on the old ones are refused."""
+
 FACE_SIZE = 256
 DEFAULT_COVERAGE = 1.35
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -88,18 +88,6 @@ FINE_RECOUNTS = (replace(FINE, mirrored=True),)
 """Further looks at rivals; the turn with the highest mean of log-odds over all looks is right."""
 AS_IT_IS = 1.0
 """Log-odds by which a turn has to be better than the photo as it is."""
-
-
-VERSION = 1
-"""Raised when the code of `mtcnn` or of this module finds other faces by the same rules."""
-
-
-def rules() -> dict[str, Any]:
-    """What decides which face is found where, beside the detector's weights."""
-    looks = [asdict(look) for look in (FIRST, GLANCE, FINE, *LAST, *RECOUNTS, *FINE_RECOUNTS)]
-    gates = [SURE, UPRIGHT, RIVAL, AS_IT_IS]
-    sizes = [LEAST_FACE, LEAST_SHARE, FINEST, COARSE_FACE]
-    return {"version": VERSION, "looks": looks, "gates": gates, "sizes": sizes}
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,11 +35,11 @@ from contrastive_age.faces.detection import (
     areas,
     found_in,
     on_threads,
-    rules,
     too_many_failures,
 )
 from contrastive_age.faces.weights import WEIGHTS
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.provenance import code_of
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +119,19 @@ def _find_in_files(finder: Finder, paths: Sequence[str]) -> list[Finding]:
     return found_in(paths, opened, find, refused, failed)
 
 
+def decided_by(min_face: float | None) -> dict[str, Any]:
+    """What decides, beside the photos, which face is found where; by name.
+
+    Args:
+        min_face: Pixels from which faces are looked for, see `detect_landmarks`.
+    """
+    return {
+        "min_face": min_face,
+        "detector": fingerprint(WEIGHTS),
+        "code of detection": code_of(detect_landmarks),
+    }
+
+
 class DetectionCache:
     """Findings on disk by the photos' digests, kept for one way of finding faces.
 
@@ -126,8 +139,8 @@ class DetectionCache:
     """
 
     def __init__(self, folder: Path, min_face: float | None = None) -> None:
-        """Use a subfolder of `folder` that is named by the detector's weights and the looks."""
-        self._folder = folder / fingerprint(WEIGHTS, rules(), min_face)
+        """Use a subfolder of `folder` that is named by what decides the findings."""
+        self._folder = folder / fingerprint(decided_by(min_face))
 
     def load(self) -> pd.DataFrame:
         """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""

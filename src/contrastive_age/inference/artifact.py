@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from contrastive_age.errors import DataError
-from contrastive_age.faces import store
+from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.model.network import AgeClasses, AgeNetwork
@@ -42,7 +42,7 @@ class Alignment:
     coverage: float = DEFAULT_COVERAGE
     face_size: int = FACE_SIZE
     crop_size: int = CROP_SIZE
-    version: int = store.VERSION
+    version: int = alignment.VERSION
 
 
 @dataclass(frozen=True)

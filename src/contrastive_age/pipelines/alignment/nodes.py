@@ -7,18 +7,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.detection import Detector, default_workers
-from contrastive_age.faces.landmarks import TABLE_COLUMNS, audit_landmarks, detect_landmarks
-from contrastive_age.files import fingerprint
+from contrastive_age.faces.landmarks import (
+    TABLE_COLUMNS,
+    audit_landmarks,
+    decided_by,
+    detect_landmarks,
+)
 from contrastive_age.params import Alignment, Computing, Detection, Source
 from contrastive_age.pipelines.ingestion.nodes import photo_folder
+from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import fgnet
 
 logger = logging.getLogger(__name__)
@@ -51,11 +54,15 @@ def detect(
     Raises:
         DataError: Photos are missing, or what was packed is of other samples or damaged.
     """
+    wanted = landmarks_decided_by(samples, detection)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        kept.require(samples=samples.attrs.get("fingerprint"), min_face=detection.min_face)
         table, audit = map(kept.checked, WRITTEN[:2])
-        return pd.read_parquet(table), json.loads(audit.read_text(encoding="utf-8"))
+        landmarks = pd.read_parquet(table)
+        record = Record.read(landmarks.attrs.get("record"))
+        packed.refuse(alignment_folder, record.differences(wanted))
+        record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
+        return landmarks, json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(
         photo_folder(source),
         _with_digests(samples, files),
@@ -66,12 +73,16 @@ def detect(
         workers=detection.workers or default_workers(),
     )
     landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
-    landmarks.attrs["min_face"] = detection.min_face
-    landmarks.attrs["fingerprint"] = landmarks_fingerprint(samples, landmarks)
+    landmarks.attrs["record"] = Record(wanted, made_with(*store.LIBRARIES)).document
     kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
     counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
     logger.info("%s: %s", source.name, ", ".join(counts))
     return landmarks, report
+
+
+def landmarks_decided_by(samples: pd.DataFrame, detection: Detection) -> dict[str, Any]:
+    """All that decides the landmarks of some samples, by name."""
+    return decided_by(detection.min_face) | {"photos": samples.attrs.get("photos")}
 
 
 def _load_detector(device: str) -> Detector:
@@ -89,7 +100,8 @@ def align(
     landmarks: pd.DataFrame,
     alignment_folder: Path,
     alignment: Alignment,
-) -> Path:
+    detection: Detection,
+) -> tuple[Path, pd.DataFrame]:
     """Write the aligned face of every sample, or keep those that were packed.
 
     Args:
@@ -99,40 +111,35 @@ def align(
         landmarks: In the order of the samples.
         alignment_folder: Where the array lies, so that only new or changed photos are aligned.
         alignment: How much of the head is shown.
+        detection: The smallest face that was looked for.
 
     Returns:
-        The file of the array.
+        The file of the array; and by what each photo is known again.
 
     Raises:
-        DataError: The landmarks are those of other samples, or the disk is too small. Or what was
-            packed is not what is asked for, or damaged.
+        DataError: The landmarks are those of other samples or made otherwise, or the disk is too
+            small. Or what was packed is not what is asked for, or damaged.
     """
+    differences = Record.read(landmarks.attrs.get("record")).differences(
+        landmarks_decided_by(samples, detection)
+    )
+    if differences or not landmarks["sample_id"].equals(samples["sample_id"]):
+        raise DataError(
+            f"The landmarks of {source.name} are those of other samples, or found otherwise "
+            f"({'; '.join(differences)}); detect again (--tags=detection)"
+        )
+    table = _to_align(samples, files, landmarks)
+    wanted = store.Wanted(alignment.coverage, detection.min_face)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        kept.require(**asked_for(samples, alignment))
-        return kept.checked(WRITTEN[2])
-    if not landmarks["sample_id"].equals(samples["sample_id"]):
-        raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
-    table = _to_align(samples, files, landmarks)
+        path = kept.checked(WRITTEN[2])
+        store.open_faces(path, samples, wanted)
+        return path, store.looks_of(path, table)
     report = store.build_faces(
-        photo_folder(source),
-        table,
-        alignment_folder,
-        coverage=alignment.coverage,
-        workers=os.cpu_count() or 1,
+        photo_folder(source), table, alignment_folder, wanted, workers=os.cpu_count() or 1
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
-    return report.path
-
-
-def asked_for(samples: pd.DataFrame, alignment: Alignment) -> dict[str, Any]:
-    """What decides the aligned faces: the samples, which name their photos, and the parameters."""
-    return {"samples": samples.attrs.get("fingerprint"), **alignment.model_dump()}
-
-
-def landmarks_fingerprint(samples: pd.DataFrame, landmarks: pd.DataFrame) -> str:
-    """Name landmarks and the samples that they are of."""
-    return fingerprint(samples.attrs.get("fingerprint"), _hash_rows(landmarks))
+    return report.path, store.looks_of(report.path, table)
 
 
 def are_aligned(
@@ -140,39 +147,10 @@ def are_aligned(
     files: pd.DataFrame,
     landmarks: pd.DataFrame,
     alignment_folder: Path,
-    alignment: Alignment,
+    wanted: store.Wanted,
 ) -> bool:
     """Whether all faces of the samples are on disk, as `align` would write them."""
-    table = _to_align(samples, files, landmarks)
-    return store.are_built(table, alignment_folder, coverage=alignment.coverage)
-
-
-def rows_of(
-    samples: pd.DataFrame, faces: npt.NDArray[np.uint8], part: pd.DataFrame
-) -> npt.NDArray[np.int64]:
-    """The rows of some samples in the array of faces, after making sure that it is theirs.
-
-    Args:
-        samples: All samples, in the order of the array.
-        faces: uint8 (N, 256, 256, 3), as the catalog maps it.
-        part: Any table with `sample_id`.
-
-    Returns:
-        int64 (n,), in the order of `part`.
-
-    Raises:
-        DataError: The array holds the faces of other samples, or a sample has no face.
-    """
-    if isinstance(faces, np.memmap):
-        store.open_faces(Path(str(faces.filename)), samples["sample_id"])
-    rows = pd.Index(samples["sample_id"]).get_indexer(pd.Index(part["sample_id"]))
-    if (rows < 0).any():
-        unknown = part["sample_id"].to_numpy()[rows < 0]
-        raise DataError(
-            f"{len(unknown)} samples of the folds are no longer in the source, the first is "
-            f"{unknown[0]}; run the splitting again"
-        )
-    return np.asarray(rows, dtype=np.int64)
+    return store.are_built(_to_align(samples, files, landmarks), alignment_folder, wanted)
 
 
 def _to_align(samples: pd.DataFrame, files: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
@@ -184,7 +162,3 @@ def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     return samples[["sample_id", "path"]].merge(
         files[["path", "digest"]], on="path", validate="1:1"
     )
-
-
-def _hash_rows(table: pd.DataFrame) -> int:
-    return int(pd.util.hash_pandas_object(table, index=False).sum())

@@ -20,8 +20,14 @@ def create_pipeline(source: str) -> Pipeline:
             ),
             Node(
                 nodes.align,
-                inputs=[*photos, f"{source}.landmarks", folder, "params:alignment"],
-                outputs=f"{source}.faces",
+                inputs=[
+                    *photos,
+                    f"{source}.landmarks",
+                    folder,
+                    "params:alignment",
+                    "params:detection",
+                ],
+                outputs=[f"{source}.faces", f"{source}.looks"],
                 name=f"{source}.align",
                 tags=["alignment"],
             ),
