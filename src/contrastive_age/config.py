@@ -21,6 +21,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
       `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`.
+    - The folders of a source that a manifest lists are named by what the manifest holds, so two
+      manifests are two sources.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
       a changed parameter is another folder. `<part>/` becomes nothing, or the folder of what is
       made for an inner validation part.
@@ -58,11 +60,19 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         values = self._parameters
         own: dict[str, params.Learning] = {
-            name: params.effective(values, name) for name in values["protocols"]
+            name: params.effective(values, name, self.root) for name in values["protocols"]
         }
-        own[params.PRETRAIN] = params.pretraining(values)
+        own[params.PRETRAIN] = params.pretraining(values, self.root)
+        listed = [
+            own
+            for name in values["sources"]
+            if (own := params.source(values, name, self.root)).manifest_digest is not None
+        ]
         entries: dict[str, Any] = {}
         for entry, body in config.items():
+            for source in listed if "{source}" in entry else []:
+                path = body["filepath"].replace("{source}", source.key)
+                entries[entry.replace("{source}", source.name)] = body | {"filepath": path}
             if not any(mark in str(body) for mark in (SETTING, PART)):
                 entries[entry] = body
                 continue
@@ -86,9 +96,9 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
     params.check(config)
     return {
         "protocols": {
-            name: params.effective(config, name).model_dump() for name in config["protocols"]
+            name: params.effective(config, name, root).model_dump() for name in config["protocols"]
         },
-        "pretraining": params.pretraining(config).model_dump(),
+        "pretraining": params.pretraining(config, root).model_dump(),
         "sources": {
             name: params.source(config, name, root).model_dump(mode="json")
             for name in config["sources"]

@@ -6,7 +6,7 @@ values give the same `key`, however they were written, so a changed parameter is
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import TINIEST
+from contrastive_age.faces.store import Wanted
+from contrastive_age.provenance import file_digest
 
 Layout = Literal["fgnet", "morph2", "utkface", "manifest"]
 Split = Literal["rs", "se", "lopo"]
@@ -43,9 +45,20 @@ class Source(Strict):
     layout: Layout
     folder: Path
     manifest: Path | None = None
+    manifest_digest: str | None = None
     outside: bool = False
     synthetic: Synthetic | None = None
     terms: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What names its folders: a manifest is a source of its own."""
+        return source_key(self.name, self.manifest_digest)
+
+
+def source_key(name: str, manifest_digest: str | None) -> str:
+    """Name a source's folders, such as `fgnet`, or `custom-1a2b3c4d` by its manifest's content."""
+    return name if manifest_digest is None else f"{name}-{manifest_digest[:8]}"
 
 
 class Detection(Strict):
@@ -62,10 +75,14 @@ class Alignment(Strict):
 
 
 class Splitting(Strict):
-    """How samples are put into folds."""
+    """How samples are put into folds, and from how few differing bits two photos are one."""
 
     seed: int = Field(ge=0)
     folds_file: str | None = None
+    folds_file_digest: str | None = None
+    group_copies: bool
+    allow_leaks: bool = False
+    most_bits: int = Field(ge=0, le=256)
 
 
 class Training(Strict):
@@ -96,9 +113,13 @@ NAMED_WEIGHTS = ("imagenet", "none")
 
 
 class Model(Strict):
-    """The initial weights: `imagenet`, `none` or the path of a state dict."""
+    """The initial weights: `imagenet`, `none` or the path of a state dict, and its SHA-256.
+
+    A file that is not there has no digest: who needs it says so.
+    """
 
     weights: str
+    digest: str | None = None
 
 
 class Augmentation(Strict):
@@ -130,6 +151,14 @@ class Acceleration(Strict):
     compile: bool
     residence: Literal["auto", "device", "host"]
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not left to the device. It moves a result as much as a seed does."""
+        left = Acceleration(
+            precision="auto", channels_last="auto", fused="auto", compile=False, residence="auto"
+        )
+        return {name: own for name, own in self if own != getattr(left, name)}
+
 
 class Explanation(Strict):
     """Which tested faces of each fold are explained by Grad-CAM: these, or some of every age."""
@@ -139,9 +168,10 @@ class Explanation(Strict):
 
 
 class Overlap(Strict):
-    """Up to how many differing bits of 256 a tested face is one that was pretrained on."""
+    """Up to how many differing bits of 256 two faces are one photo; drawn ones are more alike."""
 
     most_bits: int = Field(ge=0, le=256)
+    most_bits_drawn: int = Field(ge=0, le=256)
 
 
 class Report(Strict):
@@ -152,7 +182,7 @@ class Report(Strict):
 
 
 class Computing(Strict):
-    """Where and how folds are computed: it changes results by rounding alone, so no key."""
+    """Where and how folds are computed; what of it is given explicitly is in a setting's key."""
 
     device: str
     folds_at_once: int = Field(gt=0)
@@ -175,8 +205,19 @@ class RayShare(Strict):
         return share
 
 
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _is_empty(value: Any) -> bool:
+    return not value
+
+
 class Effective(Strict):
-    """All values that decide one protocol's result under one setting."""
+    """All values that decide one protocol's result under one setting.
+
+    `manifest` is the SHA-256 of a manifest's file, `acceleration` what is not left to the device.
+    """
 
     protocol: str
     source: str
@@ -187,15 +228,18 @@ class Effective(Strict):
     setting: str
     seed: int = Field(ge=0)
     max_samples: int | None = Field(default=None, gt=1)
-    # Left out where it is null, so that results on test parts keep their keys.
-    validation: float | None = Field(default=None, gt=0, lt=1, exclude_if=lambda v: v is None)
+    # What is null is left out, so that results keep the keys that they had without it.
+    validation: float | None = Field(default=None, gt=0, lt=1, exclude_if=_is_none)
+    manifest: str | None = Field(default=None, exclude_if=_is_none)
     splitting: Splitting
     alignment: Alignment
+    min_face: float | None = Field(default=None, exclude_if=_is_none)
     training: Training
     triplets: Triplets
     model: Model
     augmentation: Augmentation
     loss: Loss
+    acceleration: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _ages_in_order(self) -> "Effective":
@@ -206,7 +250,14 @@ class Effective(Strict):
     @property
     def shared(self) -> str:
         """Name the values that settings must share to share aligned faces and folds."""
-        return self.model_dump_json(include={"alignment", "splitting", "max_samples", "folds"})
+        return self.model_dump_json(
+            include={"alignment", "min_face", "splitting", "max_samples", "folds"}
+        )
+
+    @property
+    def faces(self) -> Wanted:
+        """Which faces of its source are trained on and tested."""
+        return Wanted(self.alignment.coverage, self.min_face)
 
     @property
     def part(self) -> Literal["test", "validation"]:
@@ -242,12 +293,20 @@ class Pretraining(Strict):
     setting: str
     seed: int = Field(ge=0)
     max_samples: int | None = Field(default=None, gt=1)
+    manifest: str | None = Field(default=None, exclude_if=_is_none)
     alignment: Alignment
+    min_face: float | None = Field(default=None, exclude_if=_is_none)
     training: Training
     triplets: Triplets
     model: Model
     augmentation: Augmentation
     loss: Loss
+    acceleration: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
+
+    @property
+    def faces(self) -> Wanted:
+        """Which faces of its sources are trained on."""
+        return Wanted(self.alignment.coverage, self.min_face)
 
     @property
     def protocol(self) -> str:
@@ -269,7 +328,14 @@ Learning = Effective | Pretraining
 
 
 def _key(values: Learning) -> str:
-    return f"{values.setting}-{hashlib.sha256(values.model_dump_json().encode()).hexdigest()[:8]}"
+    # What a file holds counts, and not where it lies.
+    known: dict[str, Any] = {}
+    if values.model.digest is not None:
+        known["model"] = {"weights"}
+    if isinstance(values, Effective) and values.splitting.folds_file_digest is not None:
+        known["splitting"] = {"folds_file"}
+    text = values.model_dump_json(exclude=known)
+    return f"{values.setting}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _learning_columns(values: Learning) -> Columns:
@@ -279,10 +345,13 @@ def _learning_columns(values: Learning) -> Columns:
         "max_samples": values.max_samples,
         **values.loss.model_dump(),
         **values.training.model_dump(),
-        **values.model.model_dump(),
+        "weights": values.model.weights,
+        "weights_digest": values.model.digest,
         **{f"augmentation_{k}": v for k, v in values.augmentation.model_dump().items()},
         "triplets": values.triplets.mode,
         "coverage": values.alignment.coverage,
+        "min_face": values.min_face,
+        **values.acceleration,
     }
 
 
@@ -308,11 +377,21 @@ class SourceGiven(Strict):
     terms: str | None = None
 
 
+class SplittingGiven(Strict):
+    """How samples are put into folds, as the parameters say it; null is the protocol's own."""
+
+    seed: int
+    folds_file: str | None
+    group_copies: bool | None
+    allow_leaks: bool
+
+
 class ProtocolGiven(Strict):
     """A protocol as the parameters name it, with its own values."""
 
     source: str
     split: Split
+    group_copies: bool = True
     folds: int
     ages: tuple[int, int]
     settings: str
@@ -354,7 +433,7 @@ class Given(Strict):
     sources: dict[str, SourceGiven]
     detection: Detection
     alignment: Alignment
-    splitting: Splitting
+    splitting: SplittingGiven
     protocols: dict[str, ProtocolGiven]
     pretrain: PretrainingGiven
     final_model: FinalModelGiven
@@ -412,43 +491,53 @@ def check(params: Mapping[str, Any]) -> None:
     _validated(Given, {name: own for name, own in params.items() if not name.startswith("_")})
 
 
-def effective(params: Mapping[str, Any], protocol: str) -> Effective:
+def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> Effective:
     """Merge the protocol's own values with what is given.
 
     Args:
         params: The project's parameters as merged by Kedro.
         protocol: A key of `params["protocols"]`.
+        root: Where relative paths start: files are known by what they hold.
 
     Raises:
         DataError: An unknown setting or key, or a value out of its range.
     """
     own = dict(params["protocols"][protocol])
-    common = ("validation", "splitting")
+    drawn = params["sources"][own["source"]]["synthetic"] is not None
+    grouped = own.pop("group_copies", True)
+    splitting = {
+        "group_copies": grouped,
+        **_given(params["splitting"]),
+        "folds_file_digest": _digest(root, params["splitting"]["folds_file"]),
+        "most_bits": params["overlap"]["most_bits_drawn" if drawn else "most_bits"],
+    }
     return _validated(
         Effective,
         own
-        | _learning(params, own)
-        | {"protocol": protocol, **{name: params[name] for name in common}},
+        | _learning(params, own, [own["source"]], root)
+        | {"protocol": protocol, "validation": params["validation"], "splitting": splitting},
     )
 
 
-def pretraining(params: Mapping[str, Any]) -> Pretraining:
+def pretraining(params: Mapping[str, Any], root: Path = Path()) -> Pretraining:
     """Merge the pretraining's own values with what is given.
 
     Args:
         params: The project's parameters as merged by Kedro.
+        root: Where relative paths start: files are known by what they hold.
 
     Raises:
         DataError: An unknown setting or key, or a value out of its range.
     """
     own = dict(params["pretrain"])
-    names = PretrainingGiven.model_validate(own).names
-    learning = _learning(params, own)
     # Twice the same source would be twice the same faces.
-    return _validated(Pretraining, own | learning | {"sources": tuple(dict.fromkeys(names))})
+    names = tuple(dict.fromkeys(PretrainingGiven.model_validate(own).names))
+    return _validated(Pretraining, own | _learning(params, own, names, root) | {"sources": names})
 
 
-def _learning(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def _learning(
+    params: Mapping[str, Any], own: dict[str, Any], sources: Iterable[str], root: Path
+) -> dict[str, Any]:
     """What decides a training: taken out of a block's own values, and what is given."""
     settings = params["settings"][own.pop("settings")]
     if params["setting"] not in settings:
@@ -456,13 +545,38 @@ def _learning(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
             f"setting={params['setting']} is unknown; choose one of {', '.join(sorted(settings))}"
         )
     age_min, age_max = own.pop("ages")
+    blocks: dict[str, Any] = {name: own.pop(name) | _given(params[name]) for name in BLOCKS}
+    blocks["model"] = _with_digest(blocks["model"], root)
+    listed = any(params["sources"][name]["layout"] == "manifest" for name in sources)
     return {
-        **{name: own.pop(name) | _given(params[name]) for name in BLOCKS},
+        **blocks,
         "age_min": age_min,
         "age_max": age_max,
         "loss": settings[params["setting"]] | _given(params["loss"]),
         **{name: params[name] for name in ("setting", "seed", "max_samples", "alignment")},
+        "min_face": params["detection"]["min_face"],
+        "manifest": _digest(root, params["manifest"]) if listed else None,
+        "acceleration": computing(params).acceleration.given,
     }
+
+
+def _with_digest(model: dict[str, Any], root: Path) -> dict[str, Any]:
+    weights = model.get("weights")
+    file = weights if weights not in NAMED_WEIGHTS else None
+    return model | {"digest": _digest(root, file)}
+
+
+def _digest(root: Path, path: Any) -> str | None:
+    """The SHA-256 of a file that a parameter names; None where there is none to be read.
+
+    Nothing is said of a missing one: who needs it says so, and all else works without.
+    """
+    if not isinstance(path, str):
+        return None
+    try:
+        return file_digest(root / Path(path).expanduser())
+    except (OSError, ValueError):
+        return None
 
 
 def computing(params: Mapping[str, Any]) -> Computing:
@@ -519,14 +633,15 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
         root: The project's root, where relative paths start.
     """
     own = params["sources"][name]
-    manifest = params["manifest"]
+    manifest = params["manifest"] if own["layout"] == "manifest" else None
     return _validated(
         Source,
         own
         | {
             "name": name,
             "folder": root / params["raw_root"] / own["folder"],
-            "manifest": root / manifest if manifest and own["layout"] == "manifest" else None,
+            "manifest": root / manifest if manifest else None,
+            "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],
         },
     )

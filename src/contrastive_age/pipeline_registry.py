@@ -24,21 +24,20 @@ DEFAULT = "synthetic_se"
 def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
 
-    samples, files, faces, folds -> triplets -> model, history -> predictions, outputs
+    samples, looks, faces, folds -> triplets -> model, history -> predictions, outputs
     """
     return Pipeline(
         [triplets(fold), training(fold), evaluation(fold)],
         namespace=f"{protocol}.fold_{fold}",
         inputs={
             "samples": f"{source}.samples",
-            "files": f"{source}.files",
+            "looks": f"{source}.looks",
             "faces": f"{source}.faces",
             "folds": f"{protocol}.folds",
         },
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
-            "params:overlap": "params:overlap",
             "params:explanation": "params:effective.explanation",
         },
     )

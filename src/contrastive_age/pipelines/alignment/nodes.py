@@ -60,7 +60,7 @@ def detect(
         table, audit = map(kept.checked, WRITTEN[:2])
         landmarks = pd.read_parquet(table)
         record = Record.read(landmarks.attrs.get("record"))
-        packed.refuse(alignment_folder, record.differences(wanted))
+        kept.require(record.differences(wanted))
         record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
         return landmarks, json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(

@@ -13,13 +13,12 @@ def create_training(protocol: str, source: str) -> Pipeline:
         [triplets(None), training(None)],
         namespace=f"{protocol}.final",
         inputs={
-            **{name: f"{source}.{name}" for name in ("samples", "files", "faces")},
+            **{name: f"{source}.{name}" for name in ("samples", "looks", "faces")},
             "folds": f"{protocol}.folds",
         },
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
-            "params:overlap": "params:overlap",
         },
     )
 

@@ -10,7 +10,9 @@ import pandas as pd
 from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
+from contrastive_age.faces.store import photos_digest
 from contrastive_age.params import Source
+from contrastive_age.provenance import Record, code_of, made_with
 from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
 """The files of the ingestion folder."""
+
+LIBRARIES = ("numpy", "pandas", "pillow")
+"""What photos and tables are read with."""
 
 
 def ingest(source: Source, ingestion_folder: Path) -> Ingested:
@@ -72,7 +77,12 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
         max_span=morph2.MAX_SPAN if source.layout == "morph2" else None,
         dates=dates,
     )
-    samples.attrs["fingerprint"] = fingerprint(source.layout, report["manifest_hash"])
+    digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
+    samples.attrs |= {
+        "record": Record(decided_by(source), made_with(*LIBRARIES)).document,
+        "photos": photos_digest(samples["sample_id"], digests),
+        "fingerprint": fingerprint(source.layout, report["manifest_hash"]),
+    }
     logger.info(
         "%s: %d samples of %d identities, %d files rejected",
         source.name,
@@ -83,18 +93,15 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
     return samples, files, report
 
 
-def asked_for(source: Source) -> dict[str, Any]:
-    """What decides which samples a source holds, besides its photos."""
-    manifest = source.manifest
-    asked = {
+def decided_by(source: Source) -> dict[str, Any]:
+    """What decides which samples a source holds, besides its photos; by name."""
+    return {
         "layout": source.layout,
         "synthetic": source.synthetic and source.synthetic.model_dump(),
-        "manifest": manifest and manifest.name,
+        "manifest": source.manifest_digest,
         "allow_outside_raw_root": source.outside,
+        "code of ingestion": code_of(ingest),
     }
-    if manifest is not None and manifest.is_file():
-        asked["manifest_digest"] = packed.digest(manifest)
-    return asked
 
 
 def _keep(source: Source, kept: packed.Packed) -> Ingested:
@@ -104,16 +111,15 @@ def _keep(source: Source, kept: packed.Packed) -> Ingested:
             f"{source.folder}, too. To keep what was packed, give a raw_root without them; to read "
             f"the photos, remove {kept.folder / packed.NAME} and that of the faces"
         )
-    kept.require(**asked_for(source))
-    samples, files, report = map(kept.checked, WRITTEN)
+    table, files, report = map(kept.checked, WRITTEN)
+    samples = pd.read_parquet(table)
+    record = Record.read(samples.attrs.get("record"))
+    kept.require(record.differences(decided_by(source)))
+    record.say_where(f"the samples of {source.name}", made_with(*LIBRARIES))
     logger.info(
-        "%s came in a pack of %s%s; its photos are not looked for",
-        source.name,
-        kept.record.packed["date"],
-        ", made by other code than this" if kept.other_code else "",
+        "%s came in a pack of %s; its photos are not looked for", source.name, kept.contents.date
     )
-    document = json.loads(report.read_text(encoding="utf-8"))
-    return pd.read_parquet(samples), pd.read_parquet(files), document
+    return samples, pd.read_parquet(files), json.loads(report.read_text(encoding="utf-8"))
 
 
 def _has_photos(source: Source) -> bool:

@@ -14,6 +14,7 @@ from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
 from contrastive_age.protocols import leakage, splits
 from contrastive_age.protocols.parts import Parts, parts
+from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +24,20 @@ Folds = tuple[pd.DataFrame, dict[str, Any]]
 WRITTEN = ("folds.parquet", "leakage.json")
 """The files of the splitting folder."""
 
+LIBRARIES = ("numpy", "pandas", "scikit-learn")
+"""What folds are made with."""
 
-def split_unless_packed(samples: pd.DataFrame, setting: Effective, splitting_folder: Path) -> Folds:
+
+def split_unless_packed(
+    samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective, splitting_folder: Path
+) -> Folds:
     """Keep folds that came in a pack if they are asked for, else make the protocol's folds.
 
     Folds need no photos, so that others than the packed ones can be made anywhere.
 
     Args:
         samples: The source's table of samples.
+        looks: By what each photo is known again.
         setting: The protocol's effective values.
         splitting_folder: Where packed folds lie.
 
@@ -40,11 +47,11 @@ def split_unless_packed(samples: pd.DataFrame, setting: Effective, splitting_fol
     Raises:
         DataError: The packed files are missing or damaged, or as for `split`.
     """
-    kept = packed_folds(samples, setting, splitting_folder)
+    kept = packed_folds(samples, looks, setting, splitting_folder)
     if kept is not None:
         logger.info("%s: the folds came in a pack", setting.protocol)
         return kept
-    made = split(samples, setting)
+    made = split(samples, looks, setting)
     other = packed.read(splitting_folder)
     if other is not None:
         logger.warning("%s: other folds than the packed ones are made", setting.protocol)
@@ -52,29 +59,40 @@ def split_unless_packed(samples: pd.DataFrame, setting: Effective, splitting_fol
     return made
 
 
-def packed_folds(samples: pd.DataFrame, setting: Effective, splitting_folder: Path) -> Folds | None:
+def packed_folds(
+    samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective, splitting_folder: Path
+) -> Folds | None:
     """Read folds that came in a pack; None where none did, or others are asked for.
 
     Raises:
         DataError: The packed files are missing or damaged.
     """
     kept = packed.read(splitting_folder)
-    if kept is None or kept.asks_otherwise(**asked_for(samples, setting)):
+    if kept is None:
         return None
-    folds, report = map(kept.checked, WRITTEN)
-    return pd.read_parquet(folds), json.loads(report.read_text(encoding="utf-8"))
+    table, report = map(kept.checked, WRITTEN)
+    folds = pd.read_parquet(table)
+    record = Record.read(folds.attrs.get("record"))
+    if record.differences(decided_by(samples, looks, setting)):
+        return None
+    record.say_where(f"the folds of {setting.protocol}", made_with(*LIBRARIES))
+    return folds, json.loads(report.read_text(encoding="utf-8"))
 
 
-def asked_for(samples: pd.DataFrame, setting: Effective) -> dict[str, Any]:
-    """What decides the folds: the samples and the parameters."""
-    return {"samples": samples.attrs.get("fingerprint"), "folds": _asked_for(setting)}
+def decided_by(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> dict[str, Any]:
+    """What decides the folds: samples, copies, parameters and code; by name."""
+    return _parameters(setting) | {
+        "samples": samples.attrs.get("fingerprint"),
+        "looks": table_digest(looks),
+    }
 
 
-def split(samples: pd.DataFrame, setting: Effective) -> Folds:
+def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Folds:
     """Make the protocol's folds and audit them.
 
     Args:
         samples: The source's table of samples.
+        looks: By what each photo is known again.
         setting: The protocol's effective values.
 
     Returns:
@@ -100,7 +118,7 @@ def split(samples: pd.DataFrame, setting: Effective) -> Folds:
         "fingerprint": fingerprint(
             samples.attrs.get("fingerprint"), folds[["sample_id", "fold"]].to_dict("list")
         ),
-        "made_for": _asked_for(setting),
+        "record": Record(decided_by(samples, looks, setting), made_with(*LIBRARIES)).document,
     }
     logger.info(
         "%s: %d images in %d folds; constant MAE %.2f years, %.1f%% of test images have their "
@@ -120,10 +138,13 @@ def check_made_for(folds: pd.DataFrame, setting: Effective) -> None:
     Raises:
         DataError: The folds on disk are not those that the parameters ask for.
     """
-    if folds.attrs.get("made_for") != _asked_for(setting):
+    wanted = _parameters(setting)
+    found = Record.read(folds.attrs.get("record")).decided_by
+    differences = Record({name: found.get(name) for name in wanted}).differences(wanted)
+    if differences:
         raise DataError(
-            f"The folds of {setting.protocol} on disk were made with other parameters (splitting, "
-            f"max_samples or the number of folds); run --tags=splitting with these first, or all "
+            f"The folds of {setting.protocol} on disk were made otherwise "
+            f"({'; '.join(differences)}); run --tags=splitting with these parameters first, or all "
             f"of {setting.protocol}"
         )
 
@@ -150,10 +171,14 @@ def training_part(folds: pd.DataFrame, setting: Effective, fold: int | None) -> 
     return folds
 
 
-def _asked_for(setting: Effective) -> str:
-    """Name the parameters that decide the folds."""
-    values = {"protocol", "split", "folds", "max_samples", "splitting"}
-    return fingerprint(setting.model_dump(mode="json", include=values))
+def _parameters(setting: Effective) -> dict[str, Any]:
+    """Name the parameters that decide the folds, and the code."""
+    values = {"protocol", "split", "folds", "max_samples"}
+    return {
+        **setting.model_dump(mode="json", include=values),
+        **setting.splitting.model_dump(mode="json", exclude={"folds_file"}),
+        "code of splitting": code_of(splits.random_split, leakage.audit_leakage),
+    }
 
 
 def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective) -> pd.DataFrame:

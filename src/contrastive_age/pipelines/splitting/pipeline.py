@@ -6,13 +6,14 @@ from contrastive_age.pipelines.splitting import nodes
 
 
 def create_pipeline(protocol: str, source: str) -> Pipeline:
-    """Samples -> folds and the report on what leaks between them."""
+    """Samples and their looks -> folds and the report on what leaks between them."""
     return Pipeline(
         [
             Node(
                 nodes.split_unless_packed,
                 inputs=[
                     f"{source}.samples",
+                    f"{source}.looks",
                     f"params:effective.protocols.{protocol}",
                     f"{protocol}.splitting_folder",
                 ],

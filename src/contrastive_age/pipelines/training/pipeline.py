@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Computing, Effective, Overlap
+from contrastive_age.params import Computing, Effective
 from contrastive_age.pipelines.training import nodes
 
 
@@ -14,24 +14,22 @@ def create_pipeline(fold: int | None) -> Pipeline:
 
     def train(
         samples: Any,
-        files: Any,
+        looks: Any,
         faces: Any,
         folds: Any,
         triplets: Any,
         setting: Effective,
         computing: Computing,
-        overlap: Overlap,
         training_folder: Path,
     ) -> Any:
         return nodes.train(
             samples,
-            files,
+            looks,
             faces,
             folds,
             triplets,
             setting,
             computing,
-            overlap,
             training_folder,
             fold,
         )
@@ -42,13 +40,12 @@ def create_pipeline(fold: int | None) -> Pipeline:
                 train,
                 inputs=[
                     "samples",
-                    "files",
+                    "looks",
                     "faces",
                     "folds",
                     "triplets",
                     "params:effective",
                     "params:computing",
-                    "params:overlap",
                     "training_folder",
                 ],
                 outputs=["model", "history"],
