@@ -63,11 +63,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
             name: params.effective(values, name, self.root) for name in values["protocols"]
         }
         own[params.PRETRAIN] = params.pretraining(values, self.root)
-        listed = [
-            own
-            for name in values["sources"]
-            if (own := params.source(values, name, self.root)).manifest_digest is not None
-        ]
+        sources = [params.source(values, name, self.root) for name in values["sources"]]
+        listed = [source for source in sources if source.manifest_digest is not None]
         entries: dict[str, Any] = {}
         for entry, body in config.items():
             for source in listed if "{source}" in entry else []:

@@ -10,23 +10,25 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
 
+import pandas as pd
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines as registered
 from kedro.framework.project import settings as kedro_settings
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
+from omegaconf import OmegaConf
 
-from contrastive_age import __version__, packed
+from contrastive_age import packed
 from contrastive_age.config import project_path
 from contrastive_age.errors import DataError
+from contrastive_age.faces.store import Wanted
 from contrastive_age.files import unfinished
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.locks import Lock, shared_guards
@@ -35,7 +37,7 @@ from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.project_files import project_files
-from contrastive_age.provenance import weights_digest
+from contrastive_age.provenance import Record, file_digest
 from contrastive_age.sweep import Place
 from contrastive_age.wheels import Machine, download
 
@@ -45,9 +47,6 @@ SHARED = ("ingestion", "detection", "alignment", "splitting")
 """What is run before packing."""
 
 README = "README.txt"
-
-LIBRARIES = ("mtcnn", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "torch")
-"""What can change faces and folds; the detector's weights need not be there."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,13 @@ class _Project:
         return Effective.model_validate(self.parameters["effective"]["protocols"][protocol])
 
     @property
-    def min_face(self) -> float | None:
-        return Detection.model_validate(self.parameters["detection"]).min_face
+    def detection(self) -> Detection:
+        return Detection.model_validate(self.parameters["detection"])
 
     @property
-    def alignment(self) -> Alignment:
-        return Alignment.model_validate(self.parameters["alignment"])
+    def faces(self) -> Wanted:
+        alignment = Alignment.model_validate(self.parameters["alignment"])
+        return Wanted(alignment.coverage, self.detection.min_face)
 
     def load(self, name: str, remedy: str) -> Any:
         try:
@@ -155,10 +155,10 @@ def pack(
             with _locked(shared.values(), context.catalog):
                 _pack_data(project, shared, staged)
             _pack_code(place.project, staged)
-            weights = {name: _pack_weights(project, name, staged) for name in names}
+            inputs = {name: _pack_inputs(project, name, staged) for name in names}
             if machine is not None:
                 download(place.project, machine, staged / "wheels")
-            commands = _commands(project, weights, staged)
+            commands = _commands(project, inputs, staged)
             _write_readme(staged, shared, commands)
             megabytes = _megabytes(staged)
             staged.replace(output)
@@ -227,12 +227,11 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         project.catalog.load(f"{name}.{kind}_folder") for kind in ("ingestion", "alignment")
     )
     read, _, _ = ingestion.ingest(source, ingested)
-    named = alignment.landmarks_fingerprint(samples, landmarks)
+    decided = alignment.landmarks_decided_by(samples, project.detection)
     if not (
-        read.attrs == samples.attrs
-        and landmarks.attrs.get("fingerprint") == named
-        and landmarks.attrs.get("min_face") == project.min_face
-        and alignment.are_aligned(samples, files, landmarks, aligned, project.alignment)
+        _are_alike(read, samples)
+        and not Record.read(landmarks.attrs.get("record")).differences(decided)
+        and alignment.are_aligned(samples, files, landmarks, aligned, project.faces)
     ):
         raise DataError(
             f"The faces of {name} on disk are not those of these photos and parameters; make them "
@@ -242,31 +241,42 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         project,
         [f"{name}.{kind}" for kind in ("samples", "files", "audit")],
         ingested,
-        staged / project.path_in_pack("{source}.ingestion_folder", name),
-        asked_for=ingestion.asked_for(source),
+        staged / project.path_in_pack("{source}.ingestion_folder", source.key),
         counts={"samples": audit["n"], "identities": audit["identities"]},
     )
-    target = staged / project.path_in_pack("{source}.alignment_folder", name)
+    target = staged / project.path_in_pack("{source}.alignment_folder", source.key)
     statuses = {str(status): int(n) for status, n in landmarks["status"].value_counts().items()}
     _pack_files(
         project,
-        [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces")],
+        [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces", "looks")],
         aligned,
         target,
-        asked_for=alignment.asked_for(samples, project.alignment) | {"min_face": project.min_face},
         counts={"faces": len(samples), **statuses},
     )
 
 
+def _are_alike(table: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two tables say that they were decided by the same, wherever they were made."""
+    records = [Record.read(own.attrs.get("record")) for own in (table, other)]
+    said = [{k: v for k, v in own.attrs.items() if k != "record"} for own in (table, other)]
+    return said[0] == said[1] and not records[0].differences(records[1].decided_by)
+
+
 def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:
     setting = project.setting(protocol)
-    samples, folds, _ = (
+    source = setting.source
+    samples, looks, folds, _ = (
         project.load(name, remedy)
-        for name in (f"{setting.source}.samples", f"{protocol}.folds", f"{protocol}.leakage")
+        for name in (
+            *(f"{source}.samples", f"{source}.looks"),
+            *(f"{protocol}.folds", f"{protocol}.leakage"),
+        )
     )
     folder = project.catalog.load(f"{protocol}.splitting_folder")
-    made, _ = splitting.packed_folds(samples, setting, folder) or splitting.split(samples, setting)
-    if made.attrs != folds.attrs:
+    made = splitting.packed_folds(samples, looks, setting, folder) or splitting.split(
+        samples, looks, setting
+    )
+    if not _are_alike(made[0], folds):
         raise DataError(
             f"The folds of {protocol} on disk are not those of these samples and parameters; make "
             f"them with: {remedy}"
@@ -276,7 +286,6 @@ def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> 
         [f"{protocol}.folds", f"{protocol}.leakage"],
         folder,
         staged / project.path_in_pack("{protocol}.splitting_folder", protocol),
-        asked_for=splitting.asked_for(samples, setting),
         counts={"samples": len(folds), "folds": setting.folds},
     )
 
@@ -287,12 +296,11 @@ def _pack_files(
     here: Path,
     target: Path,
     *,
-    asked_for: dict[str, Any],
     counts: dict[str, int],
 ) -> None:
-    """Copy the files of a folder, and record them.
+    """Copy the files of a folder, and list them.
 
-    What came in a pack itself is checked, and keeps its record.
+    What came in a pack itself is checked, and keeps its list.
     """
     digests = {}
     for entry in entries:
@@ -304,25 +312,13 @@ def _pack_files(
                 path = _copy(copy, target / copy.name)
         digests[path.name] = packed.digest(path)
     before = packed.read(here)
-    if before is not None and not before.asks_otherwise(**asked_for):
+    if before is not None:
         for name in digests:
             before.checked(name)
-        packed.write(target, before.record)
+        packed.write(target, before.contents)
         return
-    record = packed.Record(packed=_versions(), counts=counts, asked_for=asked_for, digests=digests)
-    packed.write(target, record)
-
-
-def _versions() -> dict[str, str]:
-    found = {
-        "date": f"{datetime.now():%Y-%m-%d}",
-        "contrastive-age": __version__,
-        "code": packed.code(),
-    }
-    for name in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    date = f"{datetime.now():%Y-%m-%d}"
+    packed.write(target, packed.Contents(date=date, counts=counts, digests=digests))
 
 
 def _copy(path: Path, target: Path) -> Path:
@@ -347,22 +343,39 @@ def _pack_code(root: Path, staged: Path) -> None:
         (staged / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _pack_weights(project: _Project, pipeline: str, staged: Path) -> str:
-    """Take a pipeline's initial weights along; give what `model.weights` is there."""
+def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, Any]:
+    """Take along the files that a pipeline's parameters name.
+
+    Returns:
+        Those parameters, nested, as they are to be given there.
+    """
     effective = project.parameters["effective"]
     protocols = _owners(registered[pipeline], "splitting")
     learning = effective["protocols"][protocols[0]] if protocols else effective["pretraining"]
-    weights: str = learning["model"]["weights"]
+    weights = learning["model"]["weights"]
     if weights == "imagenet":
         _pack_imagenet(staged)
-    if weights in NAMED_WEIGHTS:
-        return weights
-    path = project_path(weights)
+    files = {
+        ("model", "weights"): None if weights in NAMED_WEIGHTS else weights,
+        ("splitting", "folds_file"): learning.get("splitting", {}).get("folds_file"),
+        ("manifest",): project.parameters["manifest"] if learning.get("manifest") else None,
+    }
+    given: dict[str, Any] = {}
+    for (*block, name), path in files.items():
+        if path is not None:
+            place = _pack_input(".".join([*block, name]), path, staged)
+            (given.setdefault(block[0], {}) if block else given)[name] = place
+    return given
+
+
+def _pack_input(parameter: str, given: str, staged: Path) -> str:
+    """Take a file along; give its place in the pack, which is its own where that is inside."""
+    path = project_path(given)
     if not path.is_file():
-        raise DataError(f"{path}: no such file of weights; correct model.weights")
-    place = PurePosixPath(weights)
+        raise DataError(f"{path}: no such file; correct {parameter}")
+    place = PurePosixPath(given)
     if place.is_absolute() or ".." in place.parts:
-        place = PurePosixPath("data/06_models", weights_digest(weights)[:8], path.name)
+        place = PurePosixPath("data", "inputs", file_digest(path)[:8], path.name)
     _copy(path, staged / place)
     return str(place)
 
@@ -383,19 +396,20 @@ def _pack_imagenet(staged: Path) -> None:
         )
 
 
-def _commands(project: _Project, weights: Mapping[str, str], staged: Path) -> list[str]:
-    """Write what is to be typed there, from each pipeline's initial weights."""
+def _commands(
+    project: _Project, inputs: Mapping[str, Mapping[str, Any]], staged: Path
+) -> list[str]:
+    """Write what is to be typed there, from the files that each pipeline is given."""
     commands = ['export PYTHONPATH="$PWD/site:$PWD/src"']
     if (staged / "wheels").is_dir():
         install = "python3 -m pip install --no-index --no-deps --no-compile --target site"
         commands.insert(0, f"{install} wheels/*.whl")
     if (staged / "torch").is_dir():
         commands.append('export TORCH_HOME="$PWD/torch"')
-    given = {name: value for name, value in project.given.items() if name != "raw_root"}
-    model = given.pop("model", {})
-    for pipeline, start in weights.items():
-        own = {**model, "weights": start} if start not in NAMED_WEIGHTS else model
-        commands.append(f"python3 -m {project.command(pipeline, given={**given, 'model': own})}")
+    given = OmegaConf.create({k: v for k, v in project.given.items() if k != "raw_root"})
+    for pipeline, own in inputs.items():
+        merged: Any = OmegaConf.to_container(OmegaConf.merge(given, dict(own)))
+        commands.append(f"python3 -m {project.command(pipeline, given=merged)}")
     return commands
 
 

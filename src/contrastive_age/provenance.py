@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +31,9 @@ Maker = Callable[..., Any]
 
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parent
+
+_LAYOUT = {"ctx", "kind", "type_comment", "type_ignores"}
+"""Fields of a syntax tree that follow from others, or change nothing."""
 
 _SAID: set[str] = set()
 """Differences of libraries that were said in this process."""
@@ -179,8 +182,10 @@ def _imported(module: str, path: Path) -> Iterator[str]:
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker reads."""
     yield node
-    checked = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    for child in node.orelse if checked else ast.iter_child_nodes(node):
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        children = node.orelse
+    for child in children:
         yield from _executed(child)
 
 
@@ -198,7 +203,7 @@ def _meaning(value: Any) -> Iterator[str]:
     if isinstance(value, ast.AST):
         yield type(value).__name__
         for name, own in ast.iter_fields(value):
-            if name not in {"ctx", "kind", "type_comment", "type_ignores"} and own not in (None, []):
+            if name not in _LAYOUT and own not in (None, []):
                 yield f"({name}="
                 yield from _meaning(own)
                 yield ")"

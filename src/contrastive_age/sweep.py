@@ -22,9 +22,10 @@ from contrastive_age import console
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.faults import explain
+from contrastive_age.origins import tables_decided_by, tables_made_with
 from contrastive_age.params import Effective, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
-from contrastive_age.provenance import made_from, table_digest
+from contrastive_age.provenance import Record, table_digest
 from contrastive_age.runners import FoldRunner
 from contrastive_age.tracking import SweepRun
 
@@ -215,7 +216,8 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
 
 
 def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence[int]) -> None:
-    """Run some folds of a setting alone; what is done already is kept."""
+    """Run some folds of a setting alone, on its own faces and folds; what is done is kept."""
+    _run(place, protocol, candidate, tags=SHARED)
     _run(place, protocol, candidate, namespaces=[f"{protocol}.fold_{fold}" for fold in folds])
 
 
@@ -229,8 +231,8 @@ def track(place: Place, sweep: Sweep) -> SweepRun:
 def standing_metrics(context: KedroContext, setting: Effective) -> Any:
     """Give the metrics of a setting whose result still stands.
 
-    It stands when parameters, folds, faces, initial weights, code and libraries are those that made
-    it, and its predictions are the ones that were measured.
+    It stands when parameters, folds, faces, labels, initial weights and code are those that made
+    it, and its predictions are the ones that were measured. Other libraries are said.
 
     Args:
         context: Of a session with the setting's parameters.
@@ -245,19 +247,20 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
             catalog.load(f"{setting.protocol}.{name}")
             for name in ("metrics", "predictions", "folds")
         )
-        made = made_from(folds, catalog.load(f"{setting.source}.faces"), setting)
+        samples, faces = (catalog.load(f"{setting.source}.{name}") for name in ("samples", "faces"))
+        wanted = tables_decided_by(setting, samples, faces, folds)
     except (DatasetError, DataError, OSError):
         # A file that is missing or damaged proves nothing.
         return None
-    expected = {
-        "parameters": setting.model_dump(mode="json"),
-        "made_from": made,
-        "predictions": table_digest(predictions),
-    }
-    known = isinstance(metrics, dict) and all(
-        metrics.get(key) == own for key, own in expected.items()
-    )
-    return metrics if known else None
+    if not isinstance(metrics, dict) or metrics.get("predictions") != table_digest(predictions):
+        return None
+    record = Record.read(metrics.get("made_from"))
+    differences = record.differences(wanted)
+    if differences:
+        logger.info("%s is run again: %s", setting.key, "; ".join(differences))
+        return None
+    record.say_where(f"the result of {setting.key}", tables_made_with())
+    return metrics
 
 
 def print_estimate(place: Place, sweep: Sweep) -> None:

@@ -19,8 +19,9 @@ from mlflow.entities import Metric, Run, RunTag
 from contrastive_age import tracking
 from contrastive_age.connection import FAILURES, why_lost, without_password
 from contrastive_age.errors import DataError
+from contrastive_age.origins import folds_fingerprint
 from contrastive_age.params import Effective
-from contrastive_age.provenance import table_digest
+from contrastive_age.provenance import Record, table_digest
 from contrastive_age.sweep import Place
 
 logger = logging.getLogger(__name__)
@@ -251,8 +252,8 @@ def _tables(results: _Results, metrics: Mapping[str, Any]) -> list[Path]:
         found += [audit] if own["manifest_hash"] == metrics["manifest_hash"] else []
     folds, leakage = results.path("folds"), results.path("leakage")
     if folds.is_file() and leakage.is_file():
-        fingerprint = pd.read_parquet(folds).attrs.get("fingerprint")
-        found += [leakage] if fingerprint == metrics["made_from"]["folds"] else []
+        known = Record.read(metrics["made_from"]).decided_by.get("folds")
+        found += [leakage] if folds_fingerprint(pd.read_parquet(folds)) == known else []
     return found
 
 

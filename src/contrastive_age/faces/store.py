@@ -301,12 +301,8 @@ def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     known = labels["looks"].any(axis=(1, 2)) & (table["status"] != "fallback").to_numpy()
     columns = {"sample_id": table["sample_id"], "digest": table["digest"]}
     for place, name in enumerate(("look", "mirrored")):
-        values = labels["looks"][:, place]
-        columns[name] = pd.Series(
-            [own.tobytes().hex() if there else "" for own, there in zip(values, known, strict=True)],
-            index=table.index,
-            dtype="str",
-        )
+        digits = [own.tobytes().hex() for own in labels["looks"][:, place]]
+        columns[name] = pd.Series(digits, table.index, dtype="str").where(known, "")
     return pd.DataFrame(columns).reset_index(drop=True)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.bootstrap import Interval, mae_interval, seed_summary
 from contrastive_age.files import fingerprint
+from contrastive_age.provenance import Record
 from contrastive_age.reporting.starts import Pretraining, describe_start
 
 PAPER: Mapping[str, Any] = {
@@ -360,8 +361,8 @@ def command_to_read(protocol: str, environment: str = "base") -> str:
 
 def inputs_of(run: Measured) -> str:
     """Name the folds, faces and initial weights of a run in eight digits; empty where unknown."""
-    made_from = run.metrics.get("made_from") or {}
-    known = {name: made_from.get(name) for name in ("folds", "faces", "weights")}
+    decided_by = Record.read(run.metrics.get("made_from")).decided_by
+    known = {name: decided_by.get(name) for name in ("folds", "faces", "weights")}
     return fingerprint(known)[:8] if any(known.values()) else ""
 
 

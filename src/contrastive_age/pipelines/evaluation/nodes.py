@@ -7,10 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import check_predictions
+from contrastive_age.faces.store import rows_of
+from contrastive_age.origins import result_record
 from contrastive_age.params import Computing, Effective, Explanation
-from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.splitting.nodes import fold_parts
+from contrastive_age.provenance import Record
 
 Faces = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -41,38 +44,31 @@ def evaluate(
         fold: The fold to predict.
 
     Returns:
-        The predictions; `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and
-        `maps` (m, h, w) of the faces that are explained.
+        The predictions, whose `attrs` hold their record; `sample_id`, `features` (n, 512) and
+        `logits` (n, A); and `sample_id` and `maps` (m, h, w) of the faces that are explained.
     """
-    import torch
-
-    from contrastive_age.evaluation.gradcam import grad_cam
-    from contrastive_age.evaluation.prediction import predict
-    from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+    from contrastive_age.evaluation.fold import evaluate_fold
+    from contrastive_age.model.network import AgeClasses
     from contrastive_age.training import checkpoint
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.loop import choose_device
 
     checkpoint.discard(training_folder)
     part = fold_parts(folds, setting, fold).tested
-    classes = AgeClasses(setting.age_min, setting.age_max)
-    network = AgeNetwork(classes)
-    network.load_state_dict(model)
     size = setting.training.image_size
-    images = prepare(faces, rows_of(samples, faces, part), size)
-    device = choose_device(computing.device)
-    features, logits = predict(network, images, size, setting.training.batch_size, device)
-    mean, std = expected_age(torch.from_numpy(logits), classes.values)
-    predictions = part[["sample_id", "identity", "fold", "age"]].assign(
+    found = evaluate_fold(
+        part,
+        prepare(faces, rows_of(samples, faces, part, setting.faces), size),
+        model,
+        AgeClasses(setting.age_min, setting.age_max),
         fold=fold,
-        predicted_age=mean.numpy().astype(np.float64),
-        predicted_std=std.numpy().astype(np.float64),
+        explained=_explained(part, explanation, setting.seed),
+        image_size=size,
+        batch_size=setting.training.batch_size,
+        device=choose_device(computing.device),
     )
-    sample_id = part["sample_id"].to_numpy().astype(np.str_)
-    outputs = {"sample_id": sample_id, "features": features, "logits": logits}
-    rows = _explained(part, explanation, setting.seed)
-    maps = grad_cam(network, images[rows], size, setting.training.batch_size, device)
-    return predictions.reset_index(drop=True), outputs, {"sample_id": sample_id[rows], "maps": maps}
+    found.predictions.attrs["record"] = result_record(setting, samples, faces, folds).document
+    return found.predictions, found.outputs, found.maps
 
 
 def _explained(part: pd.DataFrame, explanation: Explanation, seed: int) -> npt.NDArray[np.int64]:
@@ -92,10 +88,23 @@ def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd
         setting: The protocol's effective values.
         parts: The predictions of each fold, from the first.
 
+    Returns:
+        The table, whose `attrs` hold the record of all of them.
+
     Raises:
-        DataError: A sample is missing, doubled, or predicted in another fold than its own.
+        DataError: A sample is missing, doubled, or predicted in another fold than its own; or folds
+            were evaluated by other data or code than the rest.
     """
+    first = Record.read(parts[0].attrs.get("record"))
     for fold, part in enumerate(parts):
         check_predictions(part, fold_parts(folds, setting, fold).tested.assign(fold=fold))
-    predictions = pd.concat(parts, ignore_index=True)
+        differences = Record.read(part.attrs.get("record")).differences(first.decided_by)
+        if differences:
+            raise DataError(
+                f"The predictions of fold {fold} of {setting.protocol} {setting.key} and of fold 0 "
+                f"are made otherwise ({'; '.join(differences)}); run all of {setting.protocol}"
+            )
+    # Of tables with differing attrs, pandas keeps none.
+    predictions = pd.concat([part.reset_index(drop=True) for part in parts], ignore_index=True)
+    predictions.attrs = {"record": first.document}
     return predictions.sort_values(["sample_id", "fold"], ignore_index=True)

@@ -8,14 +8,9 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.uncertainty import conformal_radii
+from contrastive_age.origins import external_faces, licence_of, terms_of, training_facts
 from contrastive_age.params import Effective
-from contrastive_age.provenance import (
-    external_faces,
-    licence_of,
-    table_digest,
-    terms_of,
-    training_facts,
-)
+from contrastive_age.provenance import table_digest
 
 MEASURES = ("mae", "mae_interval", "mae_by_subject", "mae_constant", "bias", "cs5", "cs", "n")
 """What the model repeats of its cross-validation, besides what is broken down."""
@@ -96,7 +91,7 @@ def _facts(
     metrics: dict[str, Any],
     history: pd.DataFrame,
 ) -> dict[str, Any]:
-    external = external_faces(setting.model.weights)
+    external = external_faces(setting)
     terms = [(setting.source, terms_of(sources[setting.source]))]
     if external is not None:
         terms.append(("pretraining", external["licence"]))

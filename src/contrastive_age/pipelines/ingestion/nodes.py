@@ -9,8 +9,8 @@ import pandas as pd
 
 from contrastive_age import packed
 from contrastive_age.errors import DataError
-from contrastive_age.files import fingerprint
 from contrastive_age.faces.store import photos_digest
+from contrastive_age.files import fingerprint
 from contrastive_age.params import Source
 from contrastive_age.provenance import Record, code_of, made_with
 from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface

@@ -13,9 +13,10 @@ import pandas as pd
 
 from contrastive_age.config import environment
 from contrastive_age.errors import DataError
-from contrastive_age.params import Report
-from contrastive_age.pipelines.alignment.nodes import rows_of
-from contrastive_age.provenance import table_digest, versions
+from contrastive_age.faces.store import Wanted, open_faces, rows_of
+from contrastive_age.origins import tables_made_with
+from contrastive_age.params import Report, source_key
+from contrastive_age.provenance import table_digest
 
 if TYPE_CHECKING:
     from contrastive_age.reporting.elements import Picture
@@ -55,7 +56,7 @@ def make_report(
     ]
     tables = page.tables(groups, audits, chosen, drawn, environment())
     logger.info("%d runs of %d settings found in %s", len(measured), len(groups), data_folder)
-    made_from = {"written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"} | versions()
+    made_from = {"written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"} | tables_made_with()
     return page.render(tables, _pictures(data_folder, groups, drawn, shown), made_from), tables
 
 
@@ -128,8 +129,9 @@ def _family_pictures(
 ) -> "dict[str, list[Picture]]":
     first = family[0].first
     source = first.parameters["source"]
-    samples = pd.read_parquet(data_folder / "02_intermediate" / source / "samples.parquet")
-    faces = np.load(data_folder / "03_primary" / source / "faces.npy", mmap_mode="r")
+    folder = source_key(source, first.parameters.get("manifest"))
+    samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+    faces = open_faces(data_folder / "03_primary" / folder / "faces.npy", samples, _wanted(first))
     compared = _with_papers_weights(family, shown.settings) or {first.setting: first}
     photos = source not in drawn
     about = f"{first.protocol}, {family[0].budget}"
@@ -173,7 +175,7 @@ def _examples(
     best, worst = figures.choose_best_and_worst(run.predictions)
     chosen = pd.concat([best, worst])
     figure = figures.face_sheet(
-        faces[rows_of(samples, faces, chosen)],
+        faces[rows_of(samples, faces, chosen, _wanted(run))],
         chosen["age"].to_numpy(),
         chosen["predicted_age"].to_numpy(),
         n_worst=len(worst),
@@ -205,7 +207,7 @@ def _side_by_side(
     known = first[first["sample_id"].isin(common)].sort_values(["age", "sample_id"])
     chosen = known.iloc[np.sort(choose_samples(known["sample_id"], known["age"], number, 0))]
     figure = heatmaps.side_by_side(
-        faces[rows_of(samples, faces, chosen)],
+        faces[rows_of(samples, faces, chosen, _wanted(next(iter(compared.values()))))],
         {
             name: own["maps"][pd.Index(own["sample_id"]).get_indexer(chosen["sample_id"])]
             for name, own in maps.items()
@@ -243,7 +245,7 @@ def _mean_maps(
     figure = heatmaps.mean_maps(
         maps["maps"],
         explained["age"].to_numpy(),
-        faces[rows_of(samples, faces, explained)],
+        faces[rows_of(samples, faces, explained, _wanted(run))],
         run.parameters["alignment"]["coverage"],
     )
     return Picture.of(
@@ -252,6 +254,11 @@ def _mean_maps(
         f"Where {name} looks on average, one panel for each group of ages",
         photos,
     )
+
+
+def _wanted(run: "Measured") -> Wanted:
+    """The faces that a run was measured on."""
+    return Wanted(run.parameters["alignment"]["coverage"], run.parameters.get("min_face"))
 
 
 def _maps(data_folder: Path, run: "Measured") -> dict[str, npt.NDArray[Any]]:

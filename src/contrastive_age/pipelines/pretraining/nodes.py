@@ -9,28 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age.faces.store import rows_of
 from contrastive_age.files import fingerprint
+from contrastive_age.origins import licence_of, networks_decided_by, terms_of, training_facts
 from contrastive_age.params import Computing, Pretraining
-from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.training.nodes import Trained, learn
 from contrastive_age.protocols.overlap import Fingerprints, take_fingerprints
 from contrastive_age.protocols.splits import cap_samples
-from contrastive_age.provenance import (
-    faces_digest,
-    licence_of,
-    table_digest,
-    terms_of,
-    training_facts,
-    versions,
-    weights_digest,
-)
+from contrastive_age.provenance import table_digest
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-TABLES = ("samples", "files", "audit", "faces")
+TABLES = ("samples", "looks", "audit", "faces")
 """What is needed of each source."""
 
 Faces = npt.NDArray[np.uint8]
@@ -91,16 +84,14 @@ def gather(setting: Pretraining, *tables: Any) -> Gathered:
     """
     parts, faces, audits = [], {}, {}
     for place, source in enumerate(setting.sources):
-        samples, files, audits[source], faces[source] = tables[4 * place : 4 * place + 4]
-        own = samples[["sample_id", "identity", "age", "path"]].merge(
-            files[["path", "digest"]], on="path", validate="1:1"
-        )
-        rows = rows_of(samples, faces[source], own)
+        samples, looks, audits[source], faces[source] = tables[4 * place : 4 * place + 4]
+        own = samples[["sample_id", "identity", "age"]].merge(looks, on="sample_id", validate="1:1")
+        rows = rows_of(samples, faces[source], own, setting.faces)
         names = {name: f"{source}/" + own[name] for name in ("sample_id", "identity")}
         parts.append(own.assign(source=source, row=rows, **names))
     together = pd.concat(parts, ignore_index=True)
     chosen = cap_samples(together, setting.max_samples, setting.seed, keep_identities=False)
-    return Gathered(chosen.drop(columns="path"), faces, audits)
+    return Gathered(chosen, faces, audits)
 
 
 def train(
@@ -125,14 +116,10 @@ def train(
 
     samples = gathered.samples
     ages = samples["age"].to_numpy()
-    made_by = fingerprint(
-        table_digest(samples),
-        [faces_digest(own) for own in gathered.faces.values()],
-        setting.model_dump(mode="json"),
-        weights_digest(setting.model.weights),
-        versions(),
+    decided_by = networks_decided_by(setting, list(gathered.faces.values()), samples)
+    triplets = build_index(
+        ages, samples["identity"].to_numpy(), fingerprint=fingerprint(decided_by)
     )
-    triplets = build_index(ages, samples["identity"].to_numpy(), fingerprint=made_by)
     return learn(
         lambda: gathered.prepared(setting.training.image_size),
         ages,
@@ -140,7 +127,7 @@ def train(
         setting,
         computing,
         training_folder,
-        made_by,
+        decided_by,
         f"on {' and '.join(setting.sources)}",
     )
 

@@ -6,15 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.evaluation import metrics as measures
-from contrastive_age.evaluation.bootstrap import mae_interval
-from contrastive_age.evaluation.groups import age_thresholds, group_report
-from contrastive_age.evaluation.uncertainty import coverage, cross_conformal
+from contrastive_age.errors import DataError
+from contrastive_age.faces.store import rows_of
+from contrastive_age.origins import external_faces, result_record, tables_made_with
 from contrastive_age.params import Effective
-from contrastive_age.pipelines.alignment.nodes import rows_of
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.protocols.parts import constant_mae
-from contrastive_age.provenance import external_faces, made_from, table_digest
+from contrastive_age.provenance import Record, table_digest
 from contrastive_age.tracking import active_run_id
 
 Faces = npt.NDArray[np.uint8]
@@ -43,33 +41,41 @@ def summarise(
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
+    from contrastive_age.evaluation.summary import measure
     from contrastive_age.reporting.tables import preview_table
 
+    record = _checked(predictions, setting, result_record(setting, samples, faces, folds))
     tested = setting.part == "test"
     constant = leakage["mae_constant"] if tested else _constant(folds, setting)
-    # On validation parts a sample can be predicted in several folds, so no fold calibrates another.
-    intervals = cross_conformal(predictions) if tested else predictions[["sample_id"]].iloc[:0]
-    interval = mae_interval(predictions)
-    found = measures.summarise(predictions, mae_constant=constant)
+    found, intervals = measure(predictions, samples, constant, calibrate=tested)
     found |= {
-        "mae_interval": None if interval is None else [interval.low, interval.high],
         "protocol": setting.protocol,
         "setting": setting.setting,
         "key": setting.key,
         "part": setting.part,
         "mae_lookup": leakage["mae_lookup"] if tested else None,
         "leaked_share": leakage["leaked_share"] if tested else 0.0,
-        "groups": group_report(predictions, samples),
-        "thresholds": age_thresholds(predictions),
-        "conformal": coverage(predictions, intervals) if tested else None,
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
-        "made_from": made_from(folds, faces, setting),
-        "external": external_faces(setting.model.weights),
+        "made_from": record.document,
+        "external": external_faces(setting),
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),
     }
     return found, preview_table(found, leakage if tested else None), intervals
+
+
+def _checked(predictions: pd.DataFrame, setting: Effective, now: Record) -> Record:
+    """The record of predictions, after making sure that they are those that would be made now."""
+    record = Record.read(predictions.attrs.get("record"))
+    differences = record.differences(now.decided_by)
+    if differences:
+        raise DataError(
+            f"The predictions of {setting.protocol} {setting.key} are others than would be made "
+            f"now: {'; '.join(differences)}; run all of {setting.protocol}"
+        )
+    record.say_where(f"the predictions of {setting.key}", tables_made_with())
+    return record
 
 
 def _constant(folds: pd.DataFrame, setting: Effective) -> float:
@@ -90,23 +96,10 @@ def identify(
     Returns:
         identity.json.
     """
-    from contrastive_age.evaluation.identity import measure_fold, pool
+    from contrastive_age.evaluation.summary import measure_identity
 
     ages = np.arange(setting.age_min, setting.age_max + 1)
-    parts = (_tested(predictions, fold, own) for fold, own in enumerate(outputs))
-    return pool(
-        [
-            measure_fold(
-                part["identity"].to_numpy(),
-                part["age"].to_numpy(),
-                own["features"],
-                own["logits"],
-                ages,
-                seed=setting.seed,
-            )
-            for part, own in zip(parts, outputs, strict=True)
-        ]
-    )
+    return measure_identity(predictions, outputs, ages, setting.seed)
 
 
 def explain(
@@ -129,25 +122,18 @@ def explain(
         gradcam.json, and the figure of the mean maps.
     """
     from contrastive_age.evaluation import gradcam
+    from contrastive_age.evaluation.summary import of_outputs
     from contrastive_age.reporting.heatmaps import mean_maps
 
-    parts = [_tested(predictions, fold, own) for fold, own in enumerate(maps)]
+    parts = [of_outputs(predictions, fold, own) for fold, own in enumerate(maps)]
     explained = pd.concat(parts, ignore_index=True)
     all_maps = np.concatenate([own["maps"] for own in maps])
     ages = explained["age"].to_numpy()
-    rows = rows_of(samples, faces, explained)
+    rows = rows_of(samples, faces, explained, setting.faces)
     return (
         gradcam.summarise(all_maps, ages, setting.alignment.coverage),
         mean_maps(all_maps, ages, faces[rows], setting.alignment.coverage),
     )
-
-
-def _tested(
-    predictions: pd.DataFrame, fold: int, outputs: dict[str, npt.NDArray[Any]]
-) -> pd.DataFrame:
-    """The predictions of a fold in the order of its outputs."""
-    own = predictions[predictions["fold"] == fold].set_index("sample_id")
-    return own.loc[outputs["sample_id"]].reset_index()
 
 
 def draw(
@@ -155,6 +141,7 @@ def draw(
     faces: npt.NDArray[np.uint8],
     predictions: pd.DataFrame,
     metrics: dict[str, Any],
+    setting: Effective,
     *histories: pd.DataFrame,
 ) -> dict[str, Any]:
     """Draw the figures of a setting.
@@ -164,6 +151,7 @@ def draw(
         faces: uint8 (N, 256, 256, 3).
         predictions: All folds' predictions.
         metrics: metrics.json.
+        setting: The protocol's effective values.
         histories: Each fold's history.
 
     Returns:
@@ -177,7 +165,7 @@ def draw(
     best, worst = figures.choose_best_and_worst(predictions)
     shown = pd.concat([best, worst])
     sheet = figures.face_sheet(
-        faces[rows_of(samples, faces, shown)],
+        faces[rows_of(samples, faces, shown, setting.faces)],
         shown["age"].to_numpy(),
         shown["predicted_age"].to_numpy(),
         n_worst=len(worst),

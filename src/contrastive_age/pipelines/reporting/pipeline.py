@@ -55,6 +55,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{source}.faces",
                     f"{protocol}.predictions",
                     f"{protocol}.metrics",
+                    f"params:effective.protocols.{protocol}",
                     *(f"{protocol}.fold_{fold}.history" for fold in range(folds)),
                 ],
                 outputs={

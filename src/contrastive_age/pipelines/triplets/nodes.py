@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from contrastive_age.files import fingerprint
+from contrastive_age.origins import triplets_fingerprint
 from contrastive_age.params import Effective
 from contrastive_age.pipelines.splitting.nodes import training_part
 
@@ -32,7 +32,7 @@ def index(folds: pd.DataFrame, setting: Effective, fold: int | None) -> "Triplet
     built = build_index(
         part["age"].to_numpy(),
         part["identity"].to_numpy(),
-        fingerprint=fingerprint(folds.attrs.get("fingerprint"), fold, *_held_out(setting)),
+        fingerprint=triplets_fingerprint(part),
     )
     counts = built.counts
     logger.info(
@@ -43,7 +43,3 @@ def index(folds: pd.DataFrame, setting: Effective, fold: int | None) -> "Triplet
         counts["without_positive"],
     )
     return built
-
-
-def _held_out(setting: Effective) -> list[float]:
-    return [] if setting.validation is None else [setting.validation]

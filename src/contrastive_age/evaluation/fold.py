@@ -1,0 +1,73 @@
+"""What the network of one fold says of the faces that it is tested on."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from contrastive_age.evaluation.gradcam import grad_cam
+from contrastive_age.evaluation.prediction import predict
+from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Evaluated(NamedTuple):
+    """What is known of a fold's tested samples, n of them.
+
+    Attributes:
+        predictions: `sample_id, identity, fold, age, predicted_age, predicted_std`, in years.
+        outputs: `sample_id`, `features` (n, 512) and `logits` (n, A).
+        maps: `sample_id` and Grad-CAM `maps` (m, h, w) of those that are explained.
+    """
+
+    predictions: pd.DataFrame
+    outputs: Arrays
+    maps: Arrays
+
+
+def evaluate_fold(
+    tested: pd.DataFrame,
+    images: Tensor,
+    model: Mapping[str, Tensor],
+    classes: AgeClasses,
+    *,
+    fold: int,
+    explained: npt.NDArray[np.int64],
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+) -> Evaluated:
+    """Predict the tested samples of a fold, and explain some of them.
+
+    Args:
+        tested: `sample_id, identity, age` of the n samples.
+        images: Their faces from `augmentation.prepare`, uint8 (n, 3, S, S).
+        model: State dict of the fold's network.
+        classes: The network's age classes.
+        fold: The fold's number.
+        explained: Rows that Grad-CAM explains, (m,).
+        image_size: Side in pixels of what the network sees.
+        batch_size: Faces at a time.
+        device: Where to compute.
+    """
+    network = AgeNetwork(classes)
+    network.load_state_dict(dict(model))
+    features, logits = predict(network, images, image_size, batch_size, device)
+    mean, std = expected_age(torch.from_numpy(logits), classes.values)
+    predictions = tested[["sample_id", "identity", "age"]].assign(
+        predicted_age=mean.numpy().astype(np.float64),
+        predicted_std=std.numpy().astype(np.float64),
+    )
+    predictions.insert(2, "fold", fold)
+    sample_id = tested["sample_id"].to_numpy().astype(np.str_)
+    maps = grad_cam(network, images[explained], image_size, batch_size, device)
+    return Evaluated(
+        predictions.reset_index(drop=True),
+        {"sample_id": sample_id, "features": features, "logits": logits},
+        {"sample_id": sample_id[explained], "maps": maps},
+    )

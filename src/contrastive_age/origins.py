@@ -1,0 +1,209 @@
+"""What a setting's networks and tables come from: their records, and what cards say of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contrastive_age.config import project_path
+from contrastive_age.faces import store
+from contrastive_age.files import fingerprint
+from contrastive_age.params import NAMED_WEIGHTS, Effective, Learning, Source
+from contrastive_age.provenance import Record, code_of, made_with, table_digest
+
+if TYPE_CHECKING:
+    from contrastive_age.inference.pretrained import Pretrained
+
+Faces = npt.NDArray[np.uint8]
+
+EXTERNAL = (
+    "name",
+    "sources",
+    "n",
+    "identities",
+    "data_hash",
+    "epochs",
+    "image_size",
+    "licence",
+)
+"""What a result repeats of the card of the weights that it starts from."""
+
+DRAWN = "drawn faces, no terms"
+_STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
+
+LIBRARIES = ("captum", "fairlearn", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+"""What tables are made with."""
+
+
+def networks_decided_by(
+    setting: Learning, faces: Faces | list[Faces], trained_on: pd.DataFrame
+) -> dict[str, Any]:
+    """Name all that decides a network.
+
+    Args:
+        setting: The values of its training.
+        faces: Of the source or sources, as mapped from their files.
+        trained_on: The samples that train, in their order, with at least `sample_id, identity,
+            age`.
+    """
+    from contrastive_age.protocols.parts import parts
+    from contrastive_age.training.fold import train_or_keep
+    from contrastive_age.triplets.index import build_index
+
+    each = faces if isinstance(faces, list) else [faces]
+    return {
+        "setting": setting.key,
+        "weights": start_of(setting),
+        "faces": [faces_digest(own) for own in each],
+        "samples trained on": table_digest(trained_on[["sample_id", "identity", "age"]]),
+        "code of training": code_of(parts, build_index, train_or_keep),
+    }
+
+
+def triplets_fingerprint(trained_on: pd.DataFrame) -> str:
+    """Name a triplet index by the samples that it sorts, and its code.
+
+    Args:
+        trained_on: The samples that train, in their order.
+    """
+    from contrastive_age.triplets.index import build_index
+
+    known = table_digest(trained_on[["sample_id", "identity", "age"]])
+    return fingerprint(known, code_of(build_index))
+
+
+def tables_decided_by(
+    setting: Effective, samples: pd.DataFrame, faces: Faces, folds: pd.DataFrame
+) -> dict[str, Any]:
+    """Name all that decides the predictions and metrics of a setting.
+
+    Args:
+        setting: The protocol's effective values.
+        samples: The source's samples, with what is known of sex and race.
+        faces: The source's faces, as mapped from their file.
+        folds: The protocol's folds.
+    """
+    from contrastive_age.evaluation.fold import evaluate_fold
+    from contrastive_age.evaluation.gradcam import summarise
+    from contrastive_age.evaluation.summary import measure, measure_identity
+
+    tested = samples[samples["sample_id"].isin(folds["sample_id"])]
+    labels = [name for name in ("sample_id", "sex", "race") if name in tested]
+    networks = networks_decided_by(setting, faces, folds)
+    # Of a fold each: here the folds stand for all.
+    del networks["samples trained on"]
+    return networks | {
+        "folds": folds_fingerprint(folds),
+        "sex and race": table_digest(tested[labels].astype(object).fillna("")),
+        "code of evaluation": code_of(evaluate_fold, measure, measure_identity, summarise),
+    }
+
+
+def folds_fingerprint(folds: pd.DataFrame) -> str:
+    """Name folds by who is tested in which, and by which copies must not be on both sides."""
+    return fingerprint(folds.attrs.get("fingerprint"), folds.attrs.get("copies"))
+
+
+def tables_made_with() -> dict[str, str]:
+    """Name the libraries and the machine that make tables here."""
+    return made_with(*LIBRARIES)
+
+
+def result_record(
+    setting: Effective, samples: pd.DataFrame, faces: Faces, folds: pd.DataFrame
+) -> Record:
+    """Give the record of tables that are made now."""
+    return Record(tables_decided_by(setting, samples, faces, folds), tables_made_with())
+
+
+def faces_digest(faces: Faces) -> str | None:
+    """Name what a mapped array of faces holds; None for one that is only in memory."""
+    return (
+        store.faces_fingerprint(Path(str(faces.filename))) if isinstance(faces, np.memmap) else None
+    )
+
+
+def start_of(setting: Learning) -> str:
+    """Name initial weights by what they hold, wherever their file lies."""
+    return setting.model.digest or setting.model.weights
+
+
+def pretraining_of(weights: str) -> "Pretrained | None":
+    """Give what initial weights say of the faces that they were made from.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a file.
+
+    Returns:
+        The card and the photos' fingerprints; None for weights that carry none.
+    """
+    path = project_path(weights)
+    if weights in NAMED_WEIGHTS or not path.is_file():
+        return None
+    from contrastive_age.inference.pretrained import read_pretrained
+
+    return read_pretrained(path)
+
+
+def external_faces(setting: Learning) -> dict[str, Any] | None:
+    """Say on which faces initial weights were pretrained, as `metrics.json` holds it.
+
+    Args:
+        setting: The values of the training.
+
+    Returns:
+        The card in short, with the digest of the file; None for weights without a card.
+    """
+    found = pretraining_of(setting.model.weights)
+    if found is None:
+        return None
+    short = {name: found.card[name] for name in EXTERNAL if name in found.card}
+    return short | {"weights": start_of(setting)}
+
+
+def training_facts(setting: Learning, history: pd.DataFrame) -> dict[str, Any]:
+    """Say how a network was trained, for its card.
+
+    Args:
+        setting: The values that decided the training.
+        history: Of the training.
+    """
+    weights = setting.model.weights
+    losses = {name: value for name, value in setting.loss.model_dump().items() if value}
+    return {
+        "setting": setting.setting,
+        "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
+        "age_min": setting.age_min,
+        "age_max": setting.age_max,
+        "epochs": setting.training.epochs,
+        "image_size": setting.training.image_size,
+        "coverage": setting.alignment.coverage,
+        "triplets": setting.triplets.mode,
+        "seed": setting.seed,
+        "started_from": _STARTS.get(weights, Path(weights).name),
+        "seconds": float(history["seconds"].sum()),
+        "device": history.attrs.get("computed", {}).get("device", "cpu"),
+        "versions": dict(Record.read(history.attrs.get("record")).made_with),
+        "parameters": setting.model_dump(mode="json"),
+    }
+
+
+def terms_of(source: Any) -> str | None:
+    """The terms under which a source's photos may be used; None where nobody has said.
+
+    Args:
+        source: As the parameters give it, validated or not.
+    """
+    own = Source.model_validate(source)
+    return own.terms if own.synthetic is None else DRAWN
+
+
+def licence_of(terms: list[tuple[str, str | None]]) -> str:
+    """Put the terms of several sources together; what nobody has said is said, too.
+
+    Args:
+        terms: Names and terms of the sources, or of other things that a network was made from.
+    """
+    return "; ".join(f"{name}: {own or 'not stated'}" for name, own in terms)
