@@ -84,10 +84,10 @@ def ours(folder: Path, paths: Sequence[str], work: Path) -> Pass:
         work: Where findings and faces are kept.
     """
     started = time.time()
-    from contrastive_age.faces.alignment import landmark_array
+    from contrastive_age.faces.alignment import DEFAULT_COVERAGE, landmark_array
     from contrastive_age.faces.landmarks import detect_landmarks
     from contrastive_age.faces.mtcnn import load_mtcnn
-    from contrastive_age.faces.store import build_faces
+    from contrastive_age.faces.store import Wanted, build_faces
     from contrastive_age.sources.reading import inspect_files
 
     # The first call of every kernel takes longer.
@@ -111,7 +111,8 @@ def ours(folder: Path, paths: Sequence[str], work: Path) -> Pass:
     )
     detected = time.time()
     joined = files.merge(landmarks, on="sample_id")
-    build_faces(folder, joined, work, workers=workers, progress=False)
+    wanted = Wanted(DEFAULT_COVERAGE)
+    build_faces(folder, joined, work, wanted, workers=workers, progress=False)
     ended = time.time()
     found = landmarks["status"].isin(["detected", "retried"]).to_numpy()
     points = landmark_array(landmarks)
@@ -253,7 +254,7 @@ def run_on_fgnet(folder: Path, photos: int, rounds: int) -> list[str]:
     Returns:
         The findings, in Markdown.
     """
-    from contrastive_age.faces.alignment import landmark_array
+    from contrastive_age.faces.alignment import DEFAULT_COVERAGE, landmark_array
     from contrastive_age.sources import fgnet
 
     listed = fgnet.list_images(folder)

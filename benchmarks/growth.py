@@ -146,6 +146,7 @@ def measure(task: str, rows: int, repeats: int) -> Cost:
 def measure_faces(rows: int) -> Cost:
     """Open an array of `rows` faces, a file full of holes, and read one chunk for training."""
     from contrastive_age.faces import store
+    from contrastive_age.faces.alignment import DEFAULT_COVERAGE
     from contrastive_age.training.augmentation import prepare
 
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +155,8 @@ def measure_faces(rows: int) -> Cost:
             write_hollow_faces(file, count)
 
         def run(file: Path, count: int) -> None:
-            faces = store.open_faces(file, map(str, range(count)))
+            samples = pd.DataFrame({"sample_id": [str(row) for row in range(count)]})
+            faces = store.open_faces(file, samples, store.Wanted(DEFAULT_COVERAGE))
             chosen = np.linspace(0, count - 1, min(count, FACES_CHUNK)).astype(np.int64)
             prepare(faces, chosen, 64)
 
@@ -165,7 +167,9 @@ def measure_faces(rows: int) -> Cost:
 def write_hollow_faces(path: Path, rows: int) -> None:
     """Write a face file as the alignment does, but leave the faces out: they read as black."""
     from contrastive_age.faces import store
+    from contrastive_age.faces.alignment import DEFAULT_COVERAGE
     from contrastive_age.files import fingerprint
+    from contrastive_age.provenance import Record
 
     labels = np.zeros(rows, store.LABEL)
     labels["sample"] = [fingerprint(str(row)).encode() for row in range(rows)]
@@ -174,6 +178,8 @@ def write_hollow_faces(path: Path, rows: int) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         file.seek(rows * store.FACE_BYTES, 1)
         np.lib.format.write_array(file, labels)
+        record = Record(store.Wanted(DEFAULT_COVERAGE).decided_by).document
+        np.lib.format.write_array(file, np.frombuffer(json.dumps(record).encode(), np.uint8))
 
 
 def run(

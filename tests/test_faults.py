@@ -18,7 +18,7 @@ from kedro.io import DatasetError
 from conftest import make_project
 from contrastive_age import faults
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, five_point_template
-from contrastive_age.faces.store import build_faces
+from contrastive_age.faces.store import Wanted, build_faces
 from contrastive_age.io.arrays import ArrayArchive, StateDict
 from contrastive_age.io.atomic import Csv, Document, Table
 
@@ -219,9 +219,9 @@ def test_the_array_of_faces_takes_its_whole_room_before_it_is_filled(small_disk:
     rows = [("a", "a.png", "0", *points), ("b", "a.png", "1", *points)]
     table = pd.DataFrame(rows, columns=["sample_id", "path", "digest", *LANDMARK_COLUMNS])
     with pytest.raises(DataError, match="make room"):
-        build_faces(small_disk, table, small_disk / "work", progress=False)
+        build_faces(small_disk, table, small_disk / "work", Wanted(1.35), progress=False)
     assert not list((small_disk / "work").glob("*"))
-    report = build_faces(small_disk, table.head(1), small_disk / "work", progress=False)
+    report = build_faces(small_disk, table.head(1), small_disk / "work", Wanted(1.35), progress=False)
     assert report.path.stat().st_blocks * 512 >= 256 * 256 * 3
 
 
@@ -240,7 +240,7 @@ def test_a_disk_that_others_fill_in_the_meantime_is_noticed(
         columns=["sample_id", "path", "digest", *LANDMARK_COLUMNS],
     )
     with pytest.raises(DataError, match=r"faces\.partial\.npy needs .* make room"):
-        build_faces(tmp_path, table, tmp_path / "work", progress=False)
+        build_faces(tmp_path, table, tmp_path / "work", Wanted(1.35), progress=False)
     assert not list((tmp_path / "work").iterdir())
 
 

@@ -1,5 +1,6 @@
 """Effective values: what is given wins, and one set of values has one key."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +144,93 @@ def test_mistakes_in_how_to_compute_are_named(
         params.computing(given)
 
 
-def test_how_to_compute_is_no_part_of_the_key(given: dict[str, Any]) -> None:
+def test_where_and_how_many_folds_are_computed_is_no_part_of_the_key(
+    given: dict[str, Any],
+) -> None:
     before = params.effective(given, "fgnet_se").key
     given["folds_at_once"] = 4
-    given["acceleration"] |= {"precision": "bfloat16", "channels_last": "true"}
-    assert params.computing(given).acceleration.channels_last is True
+    given["device"] = "cpu"
     assert params.effective(given, "fgnet_se").key == before
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"precision": "bfloat16"}, {"channels_last": "true"}, {"compile": True}, {"fused": False}],
+)
+@pytest.mark.parametrize(
+    "effective", [lambda own: params.effective(own, "fgnet_se"), params.pretraining]
+)
+def test_an_arithmetic_that_is_asked_for_is_part_of_the_key(
+    given: dict[str, Any], asked: dict[str, Any], effective: Any
+) -> None:
+    before = effective(given)
+    assert before.acceleration == {}
+    given["acceleration"] |= asked
+    after = effective(given)
+    assert after.key != before.key
+    assert after.acceleration == params.computing(given).acceleration.model_dump(include=set(asked))
+    assert after.columns().items() >= after.acceleration.items()
+
+
+FILES = [
+    ("model.weights", "fgnet_se", lambda given, path: given["model"].update(weights=path)),
+    ("manifest", "custom_se", lambda given, path: given.update(manifest=path)),
+    ("folds_file", "fgnet_se", lambda given, path: given["splitting"].update(folds_file=path)),
+]
+
+
+@pytest.mark.parametrize(("name", "protocol", "give"), FILES, ids=[name for name, *_ in FILES])
+def test_a_file_is_in_the_key_by_what_it_holds(
+    given: dict[str, Any], tmp_path: Path, name: str, protocol: str, give: Any
+) -> None:
+    keys = {}
+    for place, content in (("here", "a"), ("there", "a"), ("other", "b")):
+        (tmp_path / place).write_text(content)
+        give(given, str(tmp_path / place))
+        keys[place] = params.effective(given, protocol).key
+    give(given, "here")
+    keys["relative"] = params.effective(given, protocol, tmp_path).key
+    assert keys["here"] == keys["there"] == keys["relative"] != keys["other"]
+    # Written anew with the same size: it is read again.
+    (tmp_path / "there").write_text("c")
+    give(given, str(tmp_path / "there"))
+    assert params.effective(given, protocol).key not in keys.values()
+    # Who needs a file that is missing says so; others, such as `kedro viz`, work without.
+    give(given, str(tmp_path / "missing"))
+    assert params.effective(given, protocol).key not in keys.values()
+
+
+def test_a_manifest_decides_no_other_source(given: dict[str, Any], tmp_path: Path) -> None:
+    before = params.effective(given, "fgnet_se").key
+    (tmp_path / "people.csv").write_text("path,identity,age\n")
+    given["manifest"] = str(tmp_path / "people.csv")
+    assert params.effective(given, "fgnet_se").key == before
+    assert params.source(given, "fgnet", tmp_path).key == "fgnet"
+    digest = hashlib.sha256(b"path,identity,age\n").hexdigest()
+    assert params.source(given, "custom", tmp_path).key == f"custom-{digest[:8]}"
+
+
+def test_the_smallest_face_is_part_of_the_key(given: dict[str, Any]) -> None:
+    before = params.effective(given, "fgnet_se")
+    given["detection"]["min_face"] = 40
+    after = params.effective(given, "fgnet_se")
+    assert after.key != before.key
+    assert after.faces != before.faces
+    assert after.shared != before.shared
+
+
+def test_drawn_faces_are_copies_from_fewer_bits(given: dict[str, Any]) -> None:
+    assert params.effective(given, "fgnet_se").splitting.most_bits == 40
+    assert params.effective(given, "synthetic_se").splitting.most_bits == 8
+
+
+def test_only_the_papers_random_split_parts_copies(given: dict[str, Any]) -> None:
+    grouped = {
+        name: params.effective(given, name).splitting.group_copies for name in given["protocols"]
+    }
+    assert [name for name, own in grouped.items() if not own] == ["morph_rs"]
+    given["splitting"]["group_copies"] = True
+    assert params.effective(given, "morph_rs").splitting.group_copies
 
 
 @pytest.mark.parametrize("share", [0.25, 1, 2])

@@ -1,49 +1,230 @@
-"""What decides a result is named, and what only documents it is not."""
+"""What decides a file is named, what only surrounds it is said, what documents it is neither."""
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
-from contrastive_age.provenance import code_digest, versions
+from conftest import ROOT
+from contrastive_age import origins, provenance
+from contrastive_age.faces.landmarks import decided_by
+from contrastive_age.faces.store import Wanted
+from contrastive_age.pipelines.ingestion.nodes import ingestion_code
+from contrastive_age.pipelines.splitting.nodes import splitting_code
+from contrastive_age.provenance import Record, code_of, file_digest, made_with
 
-CODE = """
-def loss(x):
-    return x**2
-"""
+KINDS: dict[str, Callable[[], str]] = {
+    "samples": ingestion_code,
+    "landmarks": lambda: decided_by(None)["code of detection"],
+    "faces": lambda: Wanted(1.0).decided_by["code of alignment"],
+    "folds": splitting_code,
+    "networks": origins.training_code,
+    "tables": origins.evaluation_code,
+}
 
 
-def _digest(folder: Path, source: str) -> str:
-    (folder / "model").mkdir(exist_ok=True)
-    (folder / "model" / "loss.py").write_text(source)
-    return code_digest([folder / "model"])
+def _forget() -> None:
+    code_of.cache_clear()
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that can be changed."""
+    copy = tmp_path / "contrastive_age"
+    shutil.copytree(
+        ROOT / "src/contrastive_age", copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    monkeypatch.setattr(provenance, "_ROOT", copy)
+    _forget()
+    yield copy
+    _forget()
+
+
+def _all() -> dict[str, str]:
+    _forget()
+    return {kind: name() for kind, name in KINDS.items()}
+
+
+def _changed(code: Path, module: str, old: str, new: str) -> set[str]:
+    """Change a file, and give the kinds of file that are then made anew."""
+    before = _all()
+    path = code / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    after = _all()
+    return {kind for kind in KINDS if before[kind] != after[kind]}
+
+
+EVERYTHING = {"samples", "landmarks", "faces", "networks", "tables"}
 
 
 @pytest.mark.parametrize(
-    "reworded",
+    ("module", "old", "new", "kinds"),
     [
-        CODE.replace("x**2", "x ** 2  # squared"),
-        CODE.replace("    return", '    """Squares."""\n    return'),
-        '"""A loss."""\n' + CODE,
+        ("sources/utkface.py", "samples", "sampled", {"samples"}),
+        ("sources/decoding.py", '"white"', '"black"', EVERYTHING),
+        ("faces/detection.py", "SURE = 0.993", "SURE = 0.5", {"landmarks"}),
+        ("faces/mtcnn.py", "0.5", "0.6", {"landmarks"}),
+        ("faces/alignment.py", "BICUBIC", "NEAREST", {"landmarks", "faces", "networks", "tables"}),
+        ("faces/looks.py", "SIDE = 16", "SIDE = 8", {"faces"}),
+        ("protocols/splits.py", "shuffle=True", "shuffle=False", {"folds"}),
+        ("protocols/parts.py", "folds[~", "folds[", {"networks"}),
+        ("triplets/sampling.py", "rng", "random", {"networks", "tables"}),
+        ("model/losses/mean.py", "2", "3", {"networks", "tables"}),
+        ("model/initialisation.py", '"fan_out"', '"fan_in"', {"networks"}),
+        ("model/weights.py", "strict", "loose", {"networks"}),
+        ("training/loop.py", "WARM_UP = 0.3", "WARM_UP = 0.4", {"networks"}),
+        ("training/augmentation.py", "horizontal", "vertical", {"networks", "tables"}),
+        ("evaluation/metrics.py", ".mean()", ".median()", {"tables"}),
+        ("evaluation/prediction.py", "centre_crop(send", "(send", {"tables"}),
+        ("reporting/figures.py", "def ", "def x", set()),
+        ("tracking.py", "def ", "def x", set()),
+        ("params.py", "ge=0", "ge=1", set()),
+        ("__init__.py", "__version__", "__versions__", set()),
     ],
 )
-def test_wording_and_layout_make_no_other_digest(tmp_path: Path, reworded: str) -> None:
-    assert _digest(tmp_path, reworded) == _digest(tmp_path, CODE)
+def test_a_change_makes_anew_what_the_code_makes(
+    code: Path, module: str, old: str, new: str, kinds: set[str]
+) -> None:
+    assert _changed(code, module, old, new) == kinds
 
 
-@pytest.mark.parametrize("changed", [CODE.replace("2", "3"), CODE.replace("loss", "losses")])
-def test_another_formula_or_name_is_another_digest(tmp_path: Path, changed: str) -> None:
-    assert _digest(tmp_path, changed) != _digest(tmp_path, CODE)
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("evaluation/metrics.py", "def signed_errors", "# errors\n\n\ndef signed_errors"),
+        ("faces/alignment.py", '"""Decoding photos', '"""Reading photos'),
+        (
+            "training/loop.py",
+            "LAST_RATE = FIRST_RATE / 1e4",
+            "LAST_RATE = (\n    FIRST_RATE / 1e4\n)",
+        ),
+        ("protocols/parts.py", "import pandas as pd", "import pandas as pd  # tables"),
+    ],
+)
+def test_wording_and_layout_make_nothing_anew(code: Path, module: str, old: str, new: str) -> None:
+    assert _changed(code, module, old, new) == set()
 
 
-def test_another_file_is_another_digest(tmp_path: Path) -> None:
-    before = _digest(tmp_path, CODE)
-    (tmp_path / "model" / "other.py").write_text("")
-    assert code_digest([tmp_path / "model"]) != before
+MODULES = {
+    "maker.py": """
+from typing import TYPE_CHECKING
+import os, contrastive_age.whole
+from contrastive_age.room import door
+from contrastive_age.shelf.books import page
+from . import beside
+if TYPE_CHECKING:
+    from contrastive_age.typed import Type
+else:
+    from contrastive_age.untyped import Type
+
+def make():
+    from contrastive_age import late
+""",
+    "room/__init__.py": "from .lock import key",
+    "room/door.py": "from ..window import pane",
+    "shelf/books.py": "def page(): ...",
+}
+COUNTING = {"whole", "room/lock", "window", "shelf/__init__", "beside", "untyped", "late"}
+OTHERS = {"typed", "stranger", "__init__"}
 
 
-def test_versions_name_libraries_and_code() -> None:
-    found = versions()
-    assert set(found) == {"numpy", "torch", "torchvision", "code"}
-    assert torch.__version__.startswith(found["torch"])
-    assert len(found["code"]) == 16
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package of a few modules that import one another in every way."""
+    folder = tmp_path / "contrastive_age"
+    monkeypatch.setattr(provenance, "_ROOT", folder)
+    empty = {f"{name}.py": "" for name in COUNTING | OTHERS}
+    for name, text in (empty | MODULES).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    _forget()
+    yield folder
+    _forget()
+
+
+def make() -> None:
+    """Stands for the function `make` of the toy."""
+
+
+make.__module__ = "contrastive_age.maker"
+
+
+def test_every_way_to_import_a_module_counts(toy: Path) -> None:
+    before = code_of(make)
+    counting = set()
+    for path in toy.rglob("*.py"):
+        text = path.read_text()
+        path.write_text(f"{text}\nX = 1\n")
+        _forget()
+        if code_of(make) != before:
+            counting.add(path.relative_to(toy).as_posix())
+        path.write_text(text)
+    assert counting == {*MODULES, *(f"{name}.py" for name in COUNTING)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("X = 1", "X = 1.0"), ("X = 1", "X = True"), ("X = 'a'", "X = b'a'"), ("f(x)", "f(*x)")],
+)
+def test_values_that_are_equal_but_not_the_same_are_told_apart(
+    toy: Path, one: str, other: str
+) -> None:
+    found = []
+    for text in (one, other):
+        (toy / "beside.py").write_text(text)
+        _forget()
+        found.append(code_of(make))
+    assert found[0] != found[1]
+
+
+RECORD = Record({"coverage": 1.35, "photos": "p"}, {"pillow": "12", "machine": "Linux x86_64"})
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert Record.read(RECORD.document) == RECORD
+    assert Record.read(RECORD.document).fingerprint == RECORD.fingerprint
+
+
+@pytest.mark.parametrize("document", [None, {}, "text", {"decided_by": 3}])
+def test_a_file_that_says_nothing_is_never_the_wanted_one(document: Any) -> None:
+    assert Record.read(document).differences({"coverage": 1.0}) == [
+        "it does not say what it was made from"
+    ]
+
+
+def test_what_decided_a_file_otherwise_is_named() -> None:
+    assert RECORD.differences({"coverage": 1.35, "photos": "p"}) == []
+    assert RECORD.differences({"coverage": 1.0, "min_face": 30}) == [
+        "coverage was 1.35 and is now 1.0",
+        "min_face was None and is now 30",
+        "photos was p and is now None",
+    ]
+
+
+def test_tuples_are_what_json_makes_of_them() -> None:
+    record = Record.read(Record({"ages": (0, 69)}).document)
+    assert record.differences({"ages": (0, 69)}) == []
+
+
+def test_libraries_that_are_not_there_are_not_named() -> None:
+    found = made_with("numpy", "no-such-library")
+    assert set(found) == {"numpy", "machine"}
+
+
+def test_a_file_is_read_again_where_it_may_be_another(tmp_path: Path) -> None:
+    path, other = tmp_path / "one", tmp_path / "other"
+    path.write_text("a")
+    other.write_text("b")
+    first, second = file_digest(path), file_digest(other)
+    state = path.stat()
+    for swapped in (path, other):
+        os.utime(swapped, ns=(state.st_atime_ns, state.st_mtime_ns))
+    path.rename(tmp_path / "third")
+    other.rename(path)
+    (tmp_path / "third").rename(other)
+    assert (file_digest(path), file_digest(other)) == (second, first)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 # Before torch and scikit-learn load their OpenMP, which read it then. Threads that wait by spinning
 # take the processor from those that they wait for, as soon as other programs want it, too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before CUDA begins: without a workspace of its own for each stream, cuBLAS sums in any order.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 if TYPE_CHECKING:
     from contrastive_age.inference.estimator import AgeEstimator

@@ -48,18 +48,23 @@ def networks_decided_by(
         trained_on: The samples that train, in their order, with at least `sample_id, identity,
             age`.
     """
-    from contrastive_age.protocols.parts import parts
-    from contrastive_age.training.fold import train_or_keep
-    from contrastive_age.triplets.index import build_index
-
     each = faces if isinstance(faces, list) else [faces]
     return {
         "setting": setting.key,
         "weights": start_of(setting),
         "faces": [faces_digest(own) for own in each],
         "samples trained on": table_digest(trained_on[["sample_id", "identity", "age"]]),
-        "code of training": code_of(parts, build_index, train_or_keep),
+        "code of training": training_code(),
     }
+
+
+def training_code() -> str:
+    """Name the code that makes networks of faces."""
+    from contrastive_age.protocols.parts import parts
+    from contrastive_age.training.fold import train_or_keep
+    from contrastive_age.triplets.index import build_index
+
+    return code_of(parts, build_index, train_or_keep)
 
 
 def triplets_fingerprint(trained_on: pd.DataFrame) -> str:
@@ -85,10 +90,6 @@ def tables_decided_by(
         faces: The source's faces, as mapped from their file.
         folds: The protocol's folds.
     """
-    from contrastive_age.evaluation.fold import evaluate_fold
-    from contrastive_age.evaluation.gradcam import summarise
-    from contrastive_age.evaluation.summary import measure, measure_identity
-
     tested = samples[samples["sample_id"].isin(folds["sample_id"])]
     labels = [name for name in ("sample_id", "sex", "race") if name in tested]
     networks = networks_decided_by(setting, faces, folds)
@@ -97,8 +98,17 @@ def tables_decided_by(
     return networks | {
         "folds": folds_fingerprint(folds),
         "sex and race": table_digest(tested[labels].astype(object).fillna("")),
-        "code of evaluation": code_of(evaluate_fold, measure, measure_identity, summarise),
+        "code of evaluation": evaluation_code(),
     }
+
+
+def evaluation_code() -> str:
+    """Name the code that makes tables of networks."""
+    from contrastive_age.evaluation.fold import evaluate_fold
+    from contrastive_age.evaluation.gradcam import summarise
+    from contrastive_age.evaluation.summary import measure, measure_identity
+
+    return code_of(evaluate_fold, measure, measure_identity, summarise)
 
 
 def folds_fingerprint(folds: pd.DataFrame) -> str:

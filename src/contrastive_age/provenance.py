@@ -135,7 +135,7 @@ def code_of(*makers: Maker) -> str:
     digest = hashlib.sha256()
     for module, path in sorted(_reached({maker.__module__ for maker in makers}).items()):
         digest.update(module.encode())
-        digest.update("".join(_meaning(_parsed(path))).encode())
+        digest.update(_digest(path.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
 
 
@@ -169,7 +169,7 @@ def _file(module: str) -> Path | None:
 def _imported(module: str, path: Path) -> Iterator[str]:
     """Names that a module imports from the package: modules, and names inside them."""
     home = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in _executed(_parsed(path)):
+    for node in _executed(_parsed(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -190,8 +190,13 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 @cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
+def _digest(source: str) -> str:
+    return hashlib.sha256("".join(_meaning(_parsed(source))).encode()).hexdigest()
 
 
 def _meaning(value: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 import contrastive_age
 from contrastive_age.errors import DataError
-from contrastive_age.faces import detection, landmarks
+from contrastive_age.faces import landmarks
 from contrastive_age.faces.alignment import (
     LANDMARK_COLUMNS,
     align,
@@ -326,22 +326,15 @@ class TestCache:
         assert list(tmp_path.rglob("*.parquet")) == [part]
 
     @pytest.mark.parametrize(
-        ("module", "name", "value"),
-        [
-            (detection, "SURE", 0.9),
-            (detection, "LAST", detection.LAST[:1]),
-            (detection, "FINEST", 60),
-            (detection, "RIVAL", 2.0),
-            (landmarks, "WEIGHTS", {"pnet": "other"}),
-        ],
+        ("name", "value"), [("code_of", lambda _: "other"), ("WEIGHTS", {"pnet": "other"})]
     )
-    def test_another_rule_has_other_findings(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: Any
+    def test_other_code_and_another_detector_have_other_findings(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
     ) -> None:
         finding = landmarks._findings_table(["a"], [Finding("missed", 3, 4)])
         DetectionCache(tmp_path).add(finding)
         pd.testing.assert_frame_equal(DetectionCache(tmp_path).load(), finding)
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(landmarks, name, value)
         assert DetectionCache(tmp_path).load().empty
 
     def test_another_smallest_face_has_other_findings(self, fake: Boxes, tmp_path: Path) -> None:

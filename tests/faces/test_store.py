@@ -1,5 +1,6 @@
 """The array of faces on disk: resumed, changed, damaged and foreign files, against one by one."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from contrastive_age.errors import DataError
-from contrastive_age.faces import store
+from contrastive_age.faces import looks, store
 from contrastive_age.faces.alignment import (
     DEFAULT_COVERAGE,
     LANDMARK_COLUMNS,
@@ -25,9 +26,18 @@ from contrastive_age.faces.alignment import (
     landmark_array,
     load_image,
 )
-from contrastive_age.faces.store import BuildReport, build_faces, open_faces
+from contrastive_age.faces.store import (
+    BuildReport,
+    Wanted,
+    build_faces,
+    looks_of,
+    open_faces,
+    photos_digest,
+    rows_of,
+)
 
 COUNT = 7
+WANTED = Wanted(DEFAULT_COVERAGE)
 
 
 def write_photo(path: Path, seed: int) -> str:
@@ -77,14 +87,24 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CHUNK_SIZE", 2)
 
 
-def build(folder: Path, table: pd.DataFrame, work: Path, **options: Any) -> BuildReport:
-    return build_faces(folder, table, work, progress=False, **options)
+def build(
+    folder: Path, table: pd.DataFrame, work: Path, wanted: Wanted = WANTED, **options: Any
+) -> BuildReport:
+    return build_faces(folder, table, work, wanted, progress=False, **options)
+
+
+def samples_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The samples whose photos these are."""
+    samples = table[["sample_id"]].copy()
+    samples.attrs["photos"] = photos_digest(table["sample_id"], table["digest"])
+    return samples
 
 
 def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `count` faces be aligned, then fail as Control-C would."""
     calls = iter(range(count))
 
+    @functools.wraps(align)
     def align_some(*args: Any) -> npt.NDArray[np.uint8]:
         if next(calls, None) is None:
             raise KeyboardInterrupt
@@ -98,7 +118,8 @@ def check(
 ) -> None:
     expected = one_by_one(folder, table, coverage)
     np.testing.assert_array_equal(np.load(report.path, mmap_mode="r"), expected)
-    np.testing.assert_array_equal(open_faces(report.path, table["sample_id"]), expected)
+    wanted = Wanted(coverage)
+    np.testing.assert_array_equal(open_faces(report.path, samples_of(table), wanted), expected)
     assert report.processed + report.reused == len(table)
     assert [path.name for path in report.path.parent.iterdir()] == ["faces.npy"]
 
@@ -107,7 +128,7 @@ def test_faces_are_those_aligned_one_by_one(folder: Path, table: pd.DataFrame, w
     report = build(folder, table, work)
     assert (report.processed, report.reused) == (COUNT, 0)
     check(report, folder, table)
-    faces = open_faces(report.path, table["sample_id"])
+    faces = open_faces(report.path, samples_of(table), WANTED)
     assert faces.shape == (COUNT, 256, 256, 3)
     assert faces.dtype == np.uint8
     assert not faces.flags.writeable
@@ -160,7 +181,7 @@ def test_renamed_samples_keep_their_faces(folder: Path, table: pd.DataFrame, wor
 
 def test_coverage_changes_all_faces(folder: Path, table: pd.DataFrame, work: Path) -> None:
     build(folder, table, work)
-    report = build(folder, table, work, coverage=1.0)
+    report = build(folder, table, work, Wanted(1.0))
     assert report.processed == COUNT
     check(report, folder, table, 1.0)
 
@@ -190,7 +211,7 @@ def test_interrupted_update_goes_on_for_another_table(
         with pytest.raises(KeyboardInterrupt):
             build(folder, other, work, workers=1)
     np.testing.assert_array_equal(  # the earlier faces are whole until the new ones are
-        open_faces(work / "faces.npy", table["sample_id"]), one_by_one(folder, table)
+        open_faces(work / "faces.npy", samples_of(table), WANTED), one_by_one(folder, table)
     )
     mixed = pd.concat([other.iloc[:1], table.iloc[1:]]).reset_index(drop=True)
     report = build(folder, mixed, work)
@@ -219,18 +240,22 @@ def test_a_killed_process_loses_no_more_than_a_chunk(
 ) -> None:
     table.to_parquet(tmp_path / "table.parquet")
     script = f"""
-import os, signal
+import functools, os, signal
 from pathlib import Path
 import pandas as pd
-from contrastive_age.faces import store
+from contrastive_age.faces import looks, store
 align, calls = store.align, iter(range(5))
+@functools.wraps(align)
 def align_some(*args):
     if next(calls, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     return align(*args)
 store.align, store.CHUNK_SIZE = align_some, 2
 table = pd.read_parquet({str(tmp_path / "table.parquet")!r})
-store.build_faces(Path({str(folder)!r}), table, Path({str(work)!r}), workers=1, progress=False)
+wanted = store.Wanted({DEFAULT_COVERAGE})
+store.build_faces(
+    Path({str(folder)!r}), table, Path({str(work)!r}), wanted, workers=1, progress=False
+)
 """
     killed = subprocess.run(
         [sys.executable, "-c", script],
@@ -277,7 +302,7 @@ def test_damaged_and_foreign_files_are_noticed_and_redone(
     path = build(folder, table, work).path
     damage(path)
     with pytest.raises(DataError, match=r"faces\.npy is .*; run the alignment again"):
-        open_faces(path, table["sample_id"])
+        open_faces(path, samples_of(table), WANTED)
     report = build(folder, table, work)
     assert report.processed == COUNT
     check(report, folder, table)
@@ -310,11 +335,11 @@ def test_unfinished_file_of_another_length_is_begun_again(
 
 def test_open_refuses_other_samples(folder: Path, table: pd.DataFrame, work: Path) -> None:
     path = build(folder, table, work).path
-    for samples in (table["sample_id"][::-1], table["sample_id"][:-1], []):
+    for samples in (table.iloc[::-1], table.iloc[:-1], table.iloc[:0]):
         with pytest.raises(DataError, match="other samples"):
-            open_faces(path, samples)
+            open_faces(path, samples, WANTED)
     with pytest.raises(DataError, match="is missing; run the alignment"):
-        open_faces(work / "absent.npy", [])
+        open_faces(work / "absent.npy", table, WANTED)
 
 
 def test_open_refuses_unfinished_faces(
@@ -324,7 +349,93 @@ def test_open_refuses_unfinished_faces(
     with pytest.raises(KeyboardInterrupt):
         build(folder, table, work, workers=1)
     with pytest.raises(DataError):
-        open_faces(work / "faces.partial.npy", table["sample_id"])
+        open_faces(work / "faces.partial.npy", samples_of(table), WANTED)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Wanted(1.0), r"coverage was 1\.35 and is now 1\.0"),
+        (Wanted(DEFAULT_COVERAGE, 30), "min_face was None and is now 30"),
+    ],
+)
+def test_open_refuses_faces_made_otherwise(
+    folder: Path, table: pd.DataFrame, work: Path, wanted: Wanted, said: str
+) -> None:
+    path = build(folder, table, work).path
+    faces = open_faces(path, samples_of(table), WANTED)
+    for read in (open_faces(path, samples_of(table), WANTED), np.load(path, mmap_mode="r")):
+        assert np.array_equal(faces, read)
+        with pytest.raises(DataError, match=said):
+            rows_of(samples_of(table), read, table, wanted)
+
+
+def test_open_refuses_the_faces_of_other_photos(
+    folder: Path, table: pd.DataFrame, work: Path
+) -> None:
+    path = build(folder, table, work).path
+    table.loc[2, "digest"] = "1" * 64
+    with pytest.raises(DataError, match="faces of other photos"):
+        open_faces(path, samples_of(table), WANTED)
+
+
+def test_open_refuses_faces_that_other_code_made(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build(folder, table, work).path
+    monkeypatch.setattr(store, "code_of", lambda *_: "other")
+    with pytest.raises(DataError, match=r"code of alignment was \w{16} and is now other"):
+        open_faces(path, samples_of(table), WANTED)
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (COUNT, 0)
+
+
+def test_other_libraries_are_said_and_nothing_is_done_again(
+    folder: Path,
+    table: pd.DataFrame,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "made_with", lambda *_: {"pillow": "1.0", "machine": "Abacus"})
+        path = build(folder, table, work).path
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (0, COUNT)
+    assert "made elsewhere, with pillow 1.0 (here " in caplog.text
+    caplog.clear()
+    open_faces(path, samples_of(table), WANTED)  # once a process is enough
+    assert caplog.text == ""
+
+
+def test_faces_of_another_smallest_face_are_named_anew_and_not_aligned_again(
+    folder: Path, table: pd.DataFrame, work: Path
+) -> None:
+    build(folder, table, work)
+    other = Wanted(DEFAULT_COVERAGE, 40)
+    report = build(folder, table, work, other)
+    assert (report.processed, report.reused) == (0, COUNT)
+    open_faces(report.path, samples_of(table), other)
+
+
+@pytest.mark.parametrize("coverage", [DEFAULT_COVERAGE, 1.0])
+def test_looks_do_not_depend_on_the_coverage(
+    folder: Path, table: pd.DataFrame, work: Path, coverage: float
+) -> None:
+    table["status"] = ["detected"] * (COUNT - 1) + ["fallback"]
+    (folder / table.loc[1, "path"]).write_bytes(b"no image")
+    path = build(folder, table, work, Wanted(coverage)).path
+    found = looks_of(path, table)
+    assert found["digest"].equals(table["digest"])
+    assert found["look"].eq("").tolist() == [False, True, *[False] * (COUNT - 3), True]
+    known = found[found["look"] != ""]
+    points = dict(zip(table["sample_id"], landmark_array(table), strict=True))
+    for sample, look, mirrored in zip(
+        known["sample_id"], known["look"], known["mirrored"], strict=True
+    ):
+        face = align(load_image(folder / f"{sample}.png"), points[sample], looks.COVERAGE)
+        expected = looks.look_of(face)
+        assert [look, mirrored] == [own.tobytes().hex() for own in expected]
 
 
 def test_unreadable_photos_are_black_and_reported(
@@ -334,7 +445,7 @@ def test_unreadable_photos_are_black_and_reported(
     report = build(folder, table, work)
     assert report.unreadable == ("photos/003",)
     assert "003.png cannot be read" in caplog.text
-    faces = open_faces(report.path, table["sample_id"])
+    faces = open_faces(report.path, samples_of(table), WANTED)
     assert not faces[3].any()
     others = table.drop(index=3)
     np.testing.assert_array_equal(np.delete(faces, 3, axis=0), one_by_one(folder, others))
@@ -364,9 +475,9 @@ def test_what_cannot_be_built_is_said(
 def test_progress_is_drawn_while_there_is_something_to_do(
     folder: Path, table: pd.DataFrame, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build_faces(folder, table, work)
+    build_faces(folder, table, work, WANTED)
     captured = capsys.readouterr()
     assert "Aligning faces: 100%" in captured.err
     assert captured.out == ""
-    build_faces(folder, table, work)
+    build_faces(folder, table, work, WANTED)
     assert capsys.readouterr().err == ""

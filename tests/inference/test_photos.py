@@ -15,11 +15,11 @@ from PIL import Image
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import detection
-from contrastive_age.faces.alignment import landmark_array, load_image
+from contrastive_age.faces.alignment import DEFAULT_COVERAGE, landmark_array, load_image
 from contrastive_age.faces.detection import BATCH_SIZE, Finder
 from contrastive_age.faces.landmarks import detect_landmarks
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.faces.store import build_faces
+from contrastive_age.faces.store import Wanted, build_faces
 from contrastive_age.inference import photos
 from contrastive_age.inference.photos import FaceReader, FoundFaces, list_photos, was_read
 from inference import detectors
@@ -50,7 +50,8 @@ def trained_on(
         folder, files, work_folder=work, workers=1, progress=False, load_detector=load_detector
     )
     whole = table.merge(files, on="sample_id")
-    report = build_faces(folder, whole, work, workers=1, progress=False)
+    wanted = Wanted(DEFAULT_COVERAGE)
+    report = build_faces(folder, whole, work, wanted, workers=1, progress=False)
     return table, np.load(report.path, mmap_mode="r")
 
 

@@ -53,7 +53,7 @@ def _in_store(finished: Project, root: Path, store: str) -> Project:
     bucket = _bucket()
     for made in (
         "02_intermediate/synthetic/samples",
-        "02_intermediate/synthetic/files",
+        "03_primary/synthetic/looks",
         "05_model_input/synthetic_se/folds",
     ):
         bucket.put_file(str(finished.one(f"{made}.parquet")), f"{store}/{made}.parquet")

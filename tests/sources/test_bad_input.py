@@ -13,7 +13,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, landmark_array
 from contrastive_age.faces.landmarks import detect_landmarks
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.faces.store import build_faces, open_faces
+from contrastive_age.faces.store import Wanted, build_faces, open_faces
 from contrastive_age.sources import fgnet, manifest, reading, utkface
 from contrastive_age.sources.audit import audit
 from servers import system_folder
@@ -148,9 +148,10 @@ def test_detection_finds_what_there_is_and_leaves_no_photo_out(landmarks: pd.Dat
 def test_landmarks_and_faces_of_good_photos_do_not_depend_on_bad_ones(
     folder: Path, landmarks: pd.DataFrame, tmp_path: Path
 ) -> None:
-    report = build_faces(folder, landmarks, tmp_path, workers=1, progress=False)
+    wanted = Wanted(1.35)
+    report = build_faces(folder, landmarks, tmp_path, wanted, workers=1, progress=False)
     assert report.unreadable == ()
-    faces = open_faces(report.path, landmarks["sample_id"])
+    faces = open_faces(report.path, landmarks, wanted)
     alone = np.flatnonzero(landmarks["path"].isin(bad_input.good_names()))
     among = [
         int(np.flatnonzero(landmarks["path"] == f"../copy/{landmarks['path'][row]}")[0])

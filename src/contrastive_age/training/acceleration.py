@@ -1,6 +1,7 @@
 """How a training is computed: precision, memory layout, and where its faces lie.
 
-None of it decides what is trained: results differ by rounding alone.
+What is computed is the same; how it is rounded is not, and over a training roundings grow until
+they move an error as much as another seed does.
 """
 
 from contextlib import AbstractContextManager

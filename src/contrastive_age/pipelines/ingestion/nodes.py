@@ -100,8 +100,13 @@ def decided_by(source: Source) -> dict[str, Any]:
         "synthetic": source.synthetic and source.synthetic.model_dump(),
         "manifest": source.manifest_digest,
         "allow_outside_raw_root": source.outside,
-        "code of ingestion": code_of(ingest),
+        "code of ingestion": ingestion_code(),
     }
+
+
+def ingestion_code() -> str:
+    """Name the code that makes samples of photos."""
+    return code_of(reading.inspect_files, audit.audit, manifest.read)
 
 
 def _keep(source: Source, kept: packed.Packed) -> Ingested:

@@ -177,8 +177,13 @@ def _parameters(setting: Effective) -> dict[str, Any]:
     return {
         **setting.model_dump(mode="json", include=values),
         **setting.splitting.model_dump(mode="json", exclude={"folds_file"}),
-        "code of splitting": code_of(splits.random_split, leakage.audit_leakage),
+        "code of splitting": splitting_code(),
     }
+
+
+def splitting_code() -> str:
+    """Name the code that makes folds of samples."""
+    return code_of(splits.random_split)
 
 
 def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective) -> pd.DataFrame:

@@ -1,0 +1,119 @@
+"""A trained network is kept only where its files are those of the wanted training."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.network import AgeClasses
+from contrastive_age.provenance import Record
+from contrastive_age.training.fold import (
+    Computer,
+    Recipe,
+    Watcher,
+    state_digest,
+    train_or_keep,
+)
+from contrastive_age.training.loop import TrainingSettings
+from contrastive_age.triplets.index import build_index
+
+STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
+DECIDED = {"faces": "f", "weights": "none", "code of training": "c"}
+AGES = np.array([1, 2, 1, 2])
+RECIPE = Recipe(
+    AgeClasses(0, 3),
+    "none",
+    TrainingSettings(epochs=1, batch_size=2, image_size=32),
+    LossWeights(),
+    seed=0,
+)
+
+
+class TrainsAnew(Exception):
+    """The faces were asked for."""
+
+
+def _refuse() -> torch.Tensor:
+    raise TrainsAnew
+
+
+def _get(folder: Path, decided_by: dict[str, str] = DECIDED, images=_refuse, **told):
+    index = build_index(AGES, np.array(["a", "b", "c", "d"]))
+    return train_or_keep(
+        images,
+        AGES,
+        index,
+        RECIPE,
+        folder=folder,
+        decided_by=decided_by,
+        computer=Computer("cpu"),
+        watcher=Watcher("fold 0", **told),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    history = pd.DataFrame({"epoch": [1], "total": [2.0]})
+    record = Record(DECIDED, {"torch": "1.0"}).document
+    history.attrs = {"record": record, "model": state_digest(STATE)}
+    history.to_parquet(tmp_path / "history.parquet")
+    torch.save(STATE, tmp_path / "model.pth")
+    return tmp_path
+
+
+def test_what_the_same_things_made_is_kept(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state, history = _get(folder)
+    assert torch.equal(state["fc.weight"], STATE["fc.weight"])
+    assert list(history["total"]) == [2.0]
+    # Another library is another machine's, and no reason to train again.
+    assert "fold 0: made elsewhere, with torch 1.0 (here " in caplog.text
+
+
+@pytest.mark.parametrize("name", list(DECIDED))
+def test_what_others_made_is_trained_anew_and_it_is_said_why(
+    folder: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(TrainsAnew):
+        _get(folder, DECIDED | {name: "other"})
+    assert f"trained anew: {name} was {DECIDED[name]} and is now other" in caplog.text
+
+
+def test_the_model_of_another_training_is_not_taken(folder: Path) -> None:
+    torch.save(STATE | {"n": torch.tensor(4)}, folder / "model.pth")
+    with pytest.raises(TrainsAnew):
+        _get(folder)
+
+
+def test_a_history_that_does_not_say_what_made_it_is_not_taken(folder: Path) -> None:
+    history = pd.read_parquet(folder / "history.parquet")
+    history.attrs = {"fingerprint": "f", "model": state_digest(STATE)}
+    history.to_parquet(folder / "history.parquet")
+    with pytest.raises(TrainsAnew):
+        _get(folder)
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "model.pth"])
+@pytest.mark.parametrize("content", [b"", b"something else " * 99, None])
+def test_damaged_files_are_not_taken(folder: Path, name: str, content: bytes | None) -> None:
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    for _ in range(2):
+        with pytest.raises(TrainsAnew):
+            _get(folder)
+        path.unlink(missing_ok=True)
+
+
+def test_a_training_says_what_made_it_and_how_it_was_computed(tmp_path: Path) -> None:
+    said = []
+    faces = torch.randint(0, 255, (4, 3, 36, 36), dtype=torch.uint8)
+    state, history = _get(tmp_path, images=lambda: faces, on_start=said.append)
+    assert Record.read(history.attrs["record"]).decided_by == DECIDED
+    assert {"torch", "numpy", "machine"} <= history.attrs["record"]["made_with"].keys()
+    assert history.attrs["computed"] == said[0]
+    assert said[0]["threads"] == torch.get_num_threads()
+    assert said[0]["precision"] == "float32"
+    assert history.attrs["model"] == state_digest(state)
