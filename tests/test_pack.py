@@ -19,9 +19,9 @@ from contrastive_age.locks import Guard, Lock
 from contrastive_age.pack import Pack, pack
 from contrastive_age.params import Alignment, Detection, Effective, Source, Synthetic
 from contrastive_age.pipelines.alignment import nodes as alignment
-from contrastive_age.pipelines.ingestion.nodes import asked_for, ingest
+from contrastive_age.pipelines.ingestion.nodes import ingest
 from contrastive_age.pipelines.splitting import nodes as splitting
-from contrastive_age.provenance import weights_digest
+from contrastive_age.provenance import Record, file_digest
 from contrastive_age.sweep import Place
 
 INGESTED, ALIGNED = "data/02_intermediate/synthetic", "data/03_primary/synthetic"
@@ -97,13 +97,14 @@ def test_a_run_without_photos_gives_the_same_ages(finished: Project, tmp_path: P
     there.command("run", "--pipeline=synthetic_se", "--tags=ingestion,alignment,splitting")
 
 
-def test_the_record_says_what_made_the_faces(whole: Pack) -> None:
-    records = {place: packed.read(whole.folder / place) for place in (INGESTED, ALIGNED, SPLIT)}
-    assert records[INGESTED].record.counts == {"samples": 24, "identities": 6}
-    assert records[ALIGNED].record.asked_for["coverage"] == 1.35
-    assert records[ALIGNED].record.counts["faces"] == 24
-    assert records[SPLIT].record.counts == {"samples": 24, "folds": 2}
-    assert {"date", "code", "pillow", "scikit-image"} <= records[ALIGNED].record.packed.keys()
+def test_a_pack_lists_its_files_and_they_say_what_made_them(whole: Pack) -> None:
+    lists = {place: packed.read(whole.folder / place) for place in (INGESTED, ALIGNED, SPLIT)}
+    assert lists[INGESTED].contents.counts == {"samples": 24, "identities": 6}
+    assert lists[ALIGNED].contents.counts["faces"] == 24
+    assert lists[SPLIT].contents.counts == {"samples": 24, "folds": 2}
+    for place in (f"{INGESTED}/samples", f"{ALIGNED}/landmarks", f"{SPLIT}/folds"):
+        table = pd.read_parquet(whole.folder / f"{place}.parquet")
+        assert Record.read(table.attrs["record"]).made_with.keys() >= {"numpy", "machine"}
 
 
 def test_the_faces_take_no_room_twice_on_one_disk(project: Project, whole: Pack) -> None:
@@ -139,7 +140,7 @@ def test_photos_beside_what_was_packed_are_an_error(there: Path, project: Projec
     assert len(ingest(source, there / INGESTED)[0]) == 24
 
 
-def _align(there: Path, coverage: float = 1.35) -> Path:
+def _align(there: Path, coverage: float = 1.35, min_face: float | None = None) -> Path:
     samples, files, landmarks = (
         pd.read_parquet(there / place)
         for place in (
@@ -148,9 +149,17 @@ def _align(there: Path, coverage: float = 1.35) -> Path:
             f"{ALIGNED}/landmarks.parquet",
         )
     )
-    return alignment.align(
-        SOURCE, samples, files, landmarks, there / ALIGNED, Alignment(coverage=coverage)
+    path, looks = alignment.align(
+        SOURCE,
+        samples,
+        files,
+        landmarks,
+        there / ALIGNED,
+        Alignment(coverage=coverage),
+        Detection(min_face=min_face),
     )
+    pd.testing.assert_frame_equal(looks, pd.read_parquet(there / ALIGNED / "looks.parquet"))
+    return path
 
 
 def test_packed_faces_are_kept(there: Path) -> None:
@@ -160,6 +169,11 @@ def test_packed_faces_are_kept(there: Path) -> None:
 def test_another_coverage_is_refused(there: Path) -> None:
     with pytest.raises(DataError, match=r"coverage was 1\.35 and is now 1\.5"):
         _align(there, coverage=1.5)
+
+
+def test_another_smallest_face_is_refused(there: Path) -> None:
+    with pytest.raises(DataError, match=r"min_face was None and is now 30"):
+        _align(there, min_face=30)
 
 
 def test_one_changed_pixel_is_refused(there: Path) -> None:
@@ -197,8 +211,8 @@ def test_other_labels_are_refused(there: Path) -> None:
 
 def test_landmarks_of_other_samples_are_refused(there: Path) -> None:
     samples = pd.read_parquet(there / INGESTED / "samples.parquet")
-    samples.attrs["fingerprint"] = "another"
-    with pytest.raises(DataError, match=r"samples was .* and is now another"):
+    samples.attrs["photos"] = "others"
+    with pytest.raises(DataError, match=r"photos was .* and is now others"):
         alignment.detect(SOURCE, samples, samples, there / ALIGNED, Detection(), None)
 
 
@@ -208,14 +222,21 @@ def setting(project: Project) -> Effective:
     return Effective.model_validate(effective["protocols"]["synthetic_se"])
 
 
+def _split_from(there: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return (
+        pd.read_parquet(there / INGESTED / "samples.parquet"),
+        pd.read_parquet(there / ALIGNED / "looks.parquet"),
+    )
+
+
 def test_packed_folds_are_kept_and_others_made(there: Path, setting: Effective) -> None:
-    samples = pd.read_parquet(there / INGESTED / "samples.parquet")
-    kept, report = splitting.split_unless_packed(samples, setting, there / SPLIT)
+    samples, looks = _split_from(there)
+    kept, report = splitting.split_unless_packed(samples, looks, setting, there / SPLIT)
     pd.testing.assert_frame_equal(kept, pd.read_parquet(there / SPLIT / "folds.parquet"))
     assert report["leaked_images"] == 0
     changed = setting.splitting.model_copy(update={"seed": 1})
     other = setting.model_copy(update={"splitting": changed})
-    made, _ = splitting.split_unless_packed(samples, other, there / SPLIT)
+    made, _ = splitting.split_unless_packed(samples, looks, other, there / SPLIT)
     splitting.check_made_for(made, other)
     assert packed.read(there / SPLIT) is None
 
@@ -225,9 +246,8 @@ def test_changed_folds_are_refused(there: Path, setting: Effective) -> None:
     folds = pd.read_parquet(path)
     folds["fold"] = 1 - folds["fold"]
     folds.to_parquet(path)
-    samples = pd.read_parquet(there / INGESTED / "samples.parquet")
     with pytest.raises(DataError, match=r"folds\.parquet is not the file that was packed"):
-        splitting.split_unless_packed(samples, setting, there / SPLIT)
+        splitting.split_unless_packed(*_split_from(there), setting, there / SPLIT)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +321,8 @@ def test_a_pack_can_be_packed_and_keeps_its_record(whole: Pack, tmp_path: Path) 
     path = received.root / ALIGNED / packed.NAME
     path.write_text(path.read_text().replace('"date": "2', '"date": "1'))
     again = _pack(received, tmp_path / "again")
-    record = packed.read(again.folder / ALIGNED).record
-    assert record == packed.read(received.root / ALIGNED).record
+    listed = packed.read(again.folder / ALIGNED).contents
+    assert listed == packed.read(received.root / ALIGNED).contents
     with (received.root / ALIGNED / "faces.npy").open("r+b") as file:
         file.seek(2_000_000)
         file.write(bytes(9))
@@ -316,7 +336,7 @@ def test_weights_travel_to_a_place_inside_the_project(project: Project, tmp_path
     done = _pack(
         project, tmp_path / "pack", model={"weights": str(weights)}, raw_root="data/01_raw"
     )
-    place = f"data/06_models/{weights_digest(str(weights))[:8]}/weights.pth"
+    place = f"data/inputs/{file_digest(weights)[:8]}/weights.pth"
     assert (done.folder / place).read_bytes() == b"weights"
     command = f"python3 -m kedro run --pipeline=synthetic_se --params=model.weights={place}"
     assert done.commands[-1] == command
@@ -337,27 +357,6 @@ def test_parameters_of_this_machine_travel_and_credentials_do_not(
     assert [path.name for path in (done.folder / "conf/local").iterdir()] == ["parameters.yml"]
     # Where the configuration has it without what is true of this machine alone.
     assert (done.folder / ALIGNED / "faces.npy").is_file()
-
-
-def test_a_manifest_is_known_by_its_bytes_where_it_is_and_by_its_name(
-    there: Path, tmp_path: Path
-) -> None:
-    manifest = tmp_path / "people.csv"
-    manifest.write_text("path,identity,age\na.jpg,a,3\n")
-    asked: dict[str, Any] = {"layout": "manifest", "manifest": manifest, "synthetic": None}
-    source = SOURCE.model_copy(update=asked | {"folder": tmp_path})
-    record = packed.read(there / INGESTED).record
-    own = record.model_copy(update={"asked_for": asked_for(source)})
-    packed.write(there / INGESTED, own)
-    assert len(ingest(source, there / INGESTED)[0]) == 24
-    manifest.write_text("path,identity,age\na.jpg,a,4\n")
-    with pytest.raises(DataError, match="manifest_digest"):
-        ingest(source, there / INGESTED)
-    manifest.unlink()
-    assert len(ingest(source, there / INGESTED)[0]) == 24
-    for other in (tmp_path / "others.csv", None):
-        with pytest.raises(DataError, match=r"manifest was people\.csv"):
-            ingest(source.model_copy(update={"manifest": other}), there / INGESTED)
 
 
 def test_parameters_of_the_project_are_those_of_the_pack(whole: Pack) -> None:
