@@ -1,5 +1,6 @@
 """A manifest of any data set: where its paths lead, and which rows can be used."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def test_a_whole_manifest_is_read(tmp_path: Path) -> None:
         "path;identity;age;sex;race",
         "faces/b.jpg;007;25;female;x",
         "./faces//a.png;007;0;M;",
-        "c.jpg;NA;120.0;;y",
+        "c.jpg;None Such;120.0;;y",
     )
     result = ingest(table, tmp_path)
     samples = result.samples
     assert samples["sample_id"].to_list() == ["c", "faces/a", "faces/b"]
     assert samples["path"].to_list() == ["c.jpg", "faces/a.png", "faces/b.jpg"]
-    assert samples["identity"].to_list() == ["NA", "007", "007"]
+    assert samples["identity"].to_list() == ["None Such", "007", "007"]
     assert samples["age"].to_list() == [120, 0, 25]
     assert samples["sex"].fillna("missing").to_list() == ["missing", "M", "F"]
     assert samples["race"].fillna("missing").to_list() == ["y", "missing", "x"]
@@ -159,3 +160,42 @@ def test_missing_columns_are_an_error_that_names_them(tmp_path: Path, step) -> N
     table = write(tmp_path / "m.csv", "file,age", "a.jpg,3")
     with pytest.raises(DataError, match=r"file, age.*path, identity, age"):
         step(table, tmp_path)
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Zoé Ünal") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "others"),
+    [
+        (DECOMPOSED, [COMPOSED]),
+        ("Anna Lee", ["Anna  Lee", "anna lee", "ANNA LEE", "Anna\N{NO-BREAK SPACE}Lee"]),
+        ("1", ["1.0", "1."]),
+    ],
+)
+def test_one_person_written_in_several_ways_is_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str, others: list[str]
+) -> None:
+    written = [kept, *others, kept, "somebody else"]
+    names = [f"{number}.jpg" for number in range(len(written))]
+    make_images(tmp_path, *names)
+    rows = [f"{name},{identity},30" for name, identity in zip(names, written, strict=True)]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert set(result.samples["identity"]) == {kept, "somebody else"}
+    assert result.joined.to_dict("records") == [
+        {"identity": kept, "spellings": dict.fromkeys(others, 1) | {kept: 2}}
+    ]
+    assert "1 people are written in several ways" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "NULL", "n/a", "NA", "<NA>"])
+def test_rows_without_an_identity_are_no_person(tmp_path: Path, word: str) -> None:
+    make_images(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    table = write(
+        tmp_path / "m.csv", "path,identity,age", f"a.jpg,{word},3", f"b.jpg,{word},4", "c.jpg,Ann,5"
+    )
+    result = ingest(table, tmp_path)
+    assert result.samples["identity"].to_list() == ["Ann"]
+    for row, reason in zip((2, 3), result.rejected["reason"], strict=True):
+        assert reason.startswith(f"the identity '{word}' stands for a missing one")
+        assert reason.endswith(f"(row {row})")

@@ -182,22 +182,24 @@ def test_a_sample_is_named_by_its_path_without_the_last_suffix(path: str, sample
     assert reading.sample_ids(pd.Series([path], dtype="str")).to_list() == [sample_id]
 
 
-def test_finishing_rejects_impossible_ages_and_repeated_names() -> None:
+def test_finishing_rejects_impossible_ages_missing_identities_and_repeated_names() -> None:
     rows = pd.DataFrame(
         {
-            "path": ["b.png", "a.png", "a.jpg", "old.png"],
-            "identity": ["2", "1", "1", "3"],
-            "age": [5, 6, 6, 121],
+            "path": ["b.png", "a.png", "a.jpg", "old.png", "who.png"],
+            "identity": ["2", "1", "1", "3", "nan"],
+            "age": [5, 6, 6, 121, 7],
         }
     )
     before = reading.rejections(["z.png"], "some reason")
     result = reading.finish(rows, [before], "here")
     assert result.samples["path"].to_list() == ["a.jpg", "b.png"]
     assert result.rejected.to_dict("list") == {
-        "path": ["a.png", "old.png", "z.png"],
+        "path": ["a.png", "old.png", "who.png", "z.png"],
         "reason": [
             "another file has the same name but for its suffix, sample a",
             "age 121 is outside 0 to 120",
+            "the identity 'nan' stands for a missing one; if a person is called so, add "
+            "another word",
             "some reason",
         ],
     }
@@ -207,3 +209,18 @@ def test_a_source_without_one_usable_file_is_an_error_that_says_why() -> None:
     rows = pd.DataFrame({"path": ["b.png"], "identity": ["2"], "age": [300]})
     with pytest.raises(DataError, match=r"in here can.*b\.png: age 300 is outside"):
         reading.finish(rows, [], "here")
+
+
+def test_finishing_joins_the_spellings_of_the_samples_that_are_used() -> None:
+    rows = pd.DataFrame(
+        {
+            "path": ["a.png", "b.png", "c.png", "d.png", "e.png"],
+            "identity": ["ann", "Ann", "ann ", "Ann", "Bo"],
+            "age": [1, 2, 3, 150, 5],
+        }
+    )
+    result = reading.finish(rows, [], "here")
+    assert result.samples["identity"].to_list() == ["Ann", "Ann", "Ann", "Bo"]
+    assert result.joined.to_dict("list") == {
+        "identity": ["Ann"], "spellings": [{"Ann": 1, "ann": 1, "ann ": 1}],
+    }  # fmt: skip

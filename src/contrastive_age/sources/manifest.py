@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from contrastive_age.sources import delimited, reading
+from contrastive_age.sources import delimited, identities, reading
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def read(
         outside: Whether paths may leave `base`.
 
     Returns:
-        Samples with `identity` as written (leading zeros stay), `age` in years and, where the table
+        Samples with `identity` (leading zeros stay), `age` in years and, where the table
         holds any, `sex` and `race`. Each row that cannot be used is rejected with its line in the
         file, the header being line 1.
 
@@ -110,6 +110,7 @@ def read(
 def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
     """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
     problems = table["file"].map(files.set_index("path")["problem"])
+    nobody = identities.faults(table["identity"])
     age = table["age"]
     # Programs that know no missing whole numbers write 25 as 25.0.
     whole = age.str.fullmatch(r"[0-9]{1,3}(\.0*)?")
@@ -118,7 +119,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
         (table["surplus"], "the row has more values than the header has columns"),
         (table["path"] == "", "the path is empty"),
         (table["file"].isna(), OUTSIDE),
-        (table["identity"] == "", "the identity is empty"),
+        (nobody != "", nobody),
         (
             ~in_range,
             "age '" + age + f"' is not a whole number from {reading.AGE_MIN} to {reading.AGE_MAX}",

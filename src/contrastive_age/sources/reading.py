@@ -9,7 +9,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
+from contrastive_age.sources import identities
 from contrastive_age.sources.decoding import cause, decode
 
 if TYPE_CHECKING:
@@ -62,10 +63,16 @@ class Reading:
         samples: One row an image, as `check_samples` describes it.
         rejected: `path` and `reason` (both str), one row for each file or entry that cannot be
             used, sorted by path. Every file found is either in `samples` or here.
+        joined: The people whose identity is written in several ways, as `identities.join` lists
+            them; `samples` holds one way.
+        found_otherwise: `written` and `found` (both str) of the paths that a table writes in
+            another case or Unicode form than the file's.
     """
 
     samples: pd.DataFrame
     rejected: pd.DataFrame
+    joined: pd.DataFrame = field(default_factory=pd.DataFrame)
+    found_otherwise: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
@@ -397,7 +404,8 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
 
     Returns:
         The checked reading. Of several files with one sample_id (the same name with two suffixes)
-        the first in the order of paths is kept.
+        the first in the order of paths is kept. Of several spellings of one person the commonest is
+        kept, as `identities.join` chooses it.
 
     Raises:
         DataError: No sample is left.
@@ -407,6 +415,9 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     impossible = rows[~valid]
     age_text = impossible["age"].astype("str")
     rows = rows[valid]
+    nobody = identities.faults(rows["identity"])
+    unnamed = rows[nobody != ""]
+    rows = rows[nobody == ""]
     repeated = rows.duplicated("sample_id")
     again = rows[repeated]
     everything = pd.concat(
@@ -415,6 +426,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             rejections(
                 impossible["path"], "age " + age_text + f" is outside {AGE_MIN} to {AGE_MAX}"
             ),
+            rejections(unnamed["path"], nobody[nobody != ""]),
             rejections(
                 again["path"],
                 "another file has the same name but for its suffix, sample " + again["sample_id"],
@@ -430,7 +442,15 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
             f"the first of them: {reasons}. Correct the files or their names and run again."
         )
+    spelled, joined = identities.join(rows["identity"])
+    if len(joined):
+        logger.warning(
+            "%s: %d people are written in several ways, such as %s; each counts as one person.",
+            place,
+            len(joined),
+            " and ".join(map(repr, joined["spellings"].iloc[0])),
+        )
     order = [column for column in _schema().columns if column in rows.columns]
-    samples = check_samples(rows[order].reset_index(drop=True))
+    samples = check_samples(rows.assign(identity=spelled)[order].reset_index(drop=True))
     logger.info("%s: %d samples, %d rejected.", place, len(samples), len(everything))
-    return Reading(samples, everything)
+    return Reading(samples, everything, joined)

@@ -63,11 +63,11 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
     # Once: to find it, the whole manifest is read.
     base = photo_folder(source)
     files = reading.inspect_files(base, _list_images(source, base), known=_known(ingestion_folder))
-    samples, rejected = _read(source, base, files)
+    found = _read(source, base, files)
+    samples = found.samples
     dates = morph2.read_dates(source.folder, samples) if source.layout == "morph2" else None
     report = audit.audit(
-        samples,
-        rejected,
+        found,
         files,
         max_span=morph2.MAX_SPAN if source.layout == "morph2" else None,
         dates=dates,
@@ -78,7 +78,7 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
         source.name,
         report["n"],
         report["identities"],
-        len(rejected),
+        len(found.rejected),
     )
     return samples, files, report
 
@@ -146,12 +146,10 @@ def _list_images(source: Source, base: Path) -> list[str]:
     return READERS[source.layout].list_images(source.folder)
 
 
-def _read(source: Source, base: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read(source: Source, base: Path, files: pd.DataFrame) -> reading.Reading:
     if source.layout == "manifest":
-        found = manifest.read(_manifest(source), base, files, outside=source.outside)
-    else:
-        found = READERS[source.layout].read(source.folder, files)
-    return found.samples, found.rejected
+        return manifest.read(_manifest(source), base, files, outside=source.outside)
+    return READERS[source.layout].read(source.folder, files)
 
 
 def _known(ingestion_folder: Path) -> pd.DataFrame | None:
