@@ -199,3 +199,89 @@ def test_rows_without_an_identity_are_no_person(tmp_path: Path, word: str) -> No
     for row, reason in zip((2, 3), result.rejected["reason"], strict=True):
         assert reason.startswith(f"the identity '{word}' stands for a missing one")
         assert reason.endswith(f"(row {row})")
+
+
+def make_as_named(folder: Path, *names: str) -> None:
+    """Make images, or skip the test where the file system does not keep their names apart."""
+    make_images(folder, *names)
+    listed = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    if not listed.issuperset(names):
+        pytest.skip("this file system changes names, or ignores their case")
+
+
+@pytest.mark.parametrize(
+    ("written", "called"),
+    [
+        (f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg"),
+        (f"{DECOMPOSED}.jpg", f"{COMPOSED}.jpg"),
+        ("IMG_1.JPG", "img_1.jpg"),
+        (f"anna/{COMPOSED}/1.jpg", f"Anna/{DECOMPOSED.upper()}/1.JPG"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["table", "raw_root"])
+def test_a_file_is_found_in_another_case_or_unicode_form(
+    tmp_path: Path, written: str, called: str, beside: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "table").mkdir()
+    make_as_named(tmp_path / beside, called)
+    table = write(tmp_path / "table" / "m.csv", "path,identity,age", f"{written},1,30")
+    result = ingest(table, tmp_path / "raw_root")
+    assert result.samples["path"].to_list() == [called]
+    assert result.found_otherwise.to_dict("records") == [{"written": written, "found": called}]
+    assert (
+        f"1 paths are of files in another case or Unicode form, such as {written!r}" in caplog.text
+    )
+
+
+def test_a_file_that_is_called_as_written_is_taken_before_others(tmp_path: Path) -> None:
+    make_as_named(
+        tmp_path, "a.jpg", "A.jpg", f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "x/b.jpg", "X/b.jpg"
+    )
+    names = ["A.jpg", f"{DECOMPOSED}.jpg", "x/b.jpg"]
+    rows = [f"{name},1,30" for name in names]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert sorted(result.samples["path"]) == sorted(names)
+    assert result.found_otherwise.empty
+
+
+def test_of_several_files_that_fit_none_is_taken(tmp_path: Path) -> None:
+    make_as_named(tmp_path, "good.jpg", "ab.jpg", "Ab.jpg", "x/b.jpg", "X/B.jpg")
+    table = write(
+        tmp_path / "m.csv", "path,identity,age", "good.jpg,1,3", "AB.jpg,1,3", "x/B.jpg,1,3"
+    )
+    result = ingest(table, tmp_path)
+    assert result.samples["path"].to_list() == ["good.jpg"]
+    assert result.rejected["reason"].to_list() == [
+        f"{manifest.SEVERAL}: 'Ab.jpg', 'ab.jpg'; write one of them (row 3)",
+        f"{manifest.SEVERAL}: 'X/B.jpg', 'x/b.jpg'; write one of them (row 4)",
+    ]
+    assert result.found_otherwise.empty
+
+
+@pytest.mark.parametrize("names", [("A.jpg", "a.jpg"), ("a.jpg", "A.jpg"), ("A.jpg", "A.JPG")])
+def test_two_rows_of_one_file_are_the_same_photo_twice(tmp_path: Path, names) -> None:
+    make_images(tmp_path, "a.jpg")
+    rows = [f"{name},1,30" for name in names]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert result.samples["path"].to_list() == ["a.jpg"]
+    assert result.rejected["path"].to_list() == [names[1]]
+    assert "stands already in row 2 (row 3)" in result.rejected["reason"][0]
+
+
+@pytest.mark.parametrize("written", ["DOOR/secret.jpg", "LINK.JPG", "door/SECRET.jpg"])
+def test_no_other_spelling_leads_out_of_the_folder(tmp_path: Path, written: str) -> None:
+    raw_root = tmp_path / "raw"
+    make_images(tmp_path, "raw/good.jpg", "secret.jpg")
+    (raw_root / "door").symlink_to("..", target_is_directory=True)
+    (raw_root / "link.jpg").symlink_to("../secret.jpg")
+    table = write(tmp_path / "m.csv", "path,identity,age", "good.jpg,1,3", f"{written},2,4")
+    assert manifest.list_images(table, raw_root) in (["good.jpg"], ["DOOR/secret.jpg", "good.jpg"])
+    refused = ingest(table, raw_root)
+    assert refused.samples["path"].to_list() == ["good.jpg"]
+    assert refused.rejected["path"].to_list() == [written]
+    assert refused.found_otherwise.empty
+    files = reading.inspect_files(
+        raw_root, manifest.list_images(table, raw_root, outside=True), progress=False
+    )
+    allowed = manifest.read(table, raw_root, files, outside=True)
+    assert set(allowed.samples["age"]) == {3, 4}
