@@ -50,9 +50,18 @@ FILE_TYPES = {
     "path": "str",
     "size": "int64",
     "mtime_ns": "int64",
+    "ctime_ns": "int64",
+    "inode": "int64",
     "digest": "str",
     "problem": "str",
 }
+
+_STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
+"""While all of these hold, a file's content is taken to be what it was.
+
+Size and `mtime` stay when two files swap names or a program sets `mtime` back; `ctime`, which no
+program can set, and the inode do not.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,25 +268,24 @@ def inspect_files(
     Args:
         folder: The folder that the paths are relative to.
         paths: The files to read; they need not exist.
-        known: An earlier result. Rows whose path, size and time of change still hold, and which had
-            no problem, are taken over without reading the file.
+        known: An earlier result. Rows whose path, size, times of change and inode still hold, and
+            which had no problem, are taken over without reading the file; none are where the table
+            lacks a column.
         progress: Whether to show a progress bar.
 
     Returns:
-        One row a path, in the order given: `path`, `size` (bytes) and `mtime_ns` (both -1 where the
-        file cannot be found), `digest` (SHA-256 of the bytes, hexadecimal; "" where they cannot be
-        read) and `problem` ("" where the image decodes).
+        One row a path, in the order given: `path`, `size` (bytes), `mtime_ns`, `ctime_ns` and
+        `inode` (all -1 where the file cannot be found), `digest` (SHA-256 of the bytes,
+        hexadecimal; "" where they cannot be read) and `problem` ("" where the image decodes).
     """
-    found = pd.DataFrame(
-        [(path, *_state(folder / path)) for path in paths], columns=["path", "size", "mtime_ns"]
-    ).astype({column: FILE_TYPES[column] for column in ("path", "size", "mtime_ns")})
-    if known is None:
+    found = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
+        {column: FILE_TYPES[column] for column in _STATE}
+    )
+    if known is None or not FILE_TYPES.keys() <= set(known):
         found["digest"] = pd.Series(pd.NA, index=found.index, dtype="str")
     else:
-        sound = known.loc[known["problem"] == "", ["path", "size", "mtime_ns", "digest"]]
-        found = found.merge(
-            sound.drop_duplicates("path"), on=["path", "size", "mtime_ns"], how="left"
-        )
+        sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
+        found = found.merge(sound.drop_duplicates("path"), on=_STATE, how="left")
     found["problem"] = ""
     new = found["digest"].isna()
     if new.any():
@@ -285,7 +293,7 @@ def inspect_files(
             folder, found.loc[new, "path"].to_list(), progress
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
-    return found.astype(FILE_TYPES)
+    return found[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
 def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[str, str]]:
@@ -303,12 +311,14 @@ def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[s
         )
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, int, int, int]:
     try:
         state = path.stat()
     except (OSError, ValueError):
-        return -1, -1
-    return state.st_size, state.st_mtime_ns
+        return -1, -1, -1, -1
+    # Some file systems number files past the signed integers of 64 bits.
+    inode = state.st_ino % 2**63
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode
 
 
 def _inspect(path: Path) -> tuple[str, str]:
