@@ -52,6 +52,20 @@ def _points_text(points: Points) -> str:
     return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
 
 
+def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
+    """Write synthetic faces in a layout, as `write_fgnet` and `write_morph2` do.
+
+    Raises:
+        DataError: The folder holds files that this generator did not write.
+        ValueError: The numbers do not fit each other or the layout's names, or no faces can be
+            drawn in that layout.
+    """
+    writers = {"fgnet": write_fgnet, "morph2": write_morph2}
+    if layout not in writers:
+        raise ValueError(f"faces are drawn in the layouts {' and '.join(writers)}, not {layout}")
+    writers[layout](folder, identities=identities, images=images, seed=seed)
+
+
 def write_fgnet(folder: Path, *, identities: int, images: int, seed: int) -> None:
     """Write synthetic faces in the layout of FG-NET.
 

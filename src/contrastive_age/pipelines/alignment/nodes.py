@@ -18,8 +18,7 @@ from contrastive_age.faces.detection import Detector, default_workers
 from contrastive_age.faces.landmarks import TABLE_COLUMNS, audit_landmarks, detect_landmarks
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Alignment, Computing, Detection, Source
-from contrastive_age.pipelines.ingestion.nodes import photo_folder
-from contrastive_age.sources import fgnet
+from contrastive_age.sources import fgnet, layouts
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def detect(
         table, audit = map(kept.checked, WRITTEN[:2])
         return pd.read_parquet(table), json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(
-        photo_folder(source),
+        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
         _with_digests(samples, files),
         work_folder=alignment_folder,
         load_detector=functools.partial(_load_detector, computing.device),
@@ -115,7 +114,7 @@ def align(
         raise DataError(f"The landmarks of {source.name} are those of other samples; detect again")
     table = _to_align(samples, files, landmarks)
     report = store.build_faces(
-        photo_folder(source),
+        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
         table,
         alignment_folder,
         coverage=alignment.coverage,

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -11,30 +11,15 @@ from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Source
-from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface
+from contrastive_age.sources import layouts, reading, synthetic
 
 logger = logging.getLogger(__name__)
-
-
-class Reader(Protocol):
-    """What the modules of raw layouts without a manifest have in common."""
-
-    def list_images(self, folder: Path) -> list[str]:
-        """List the images below the folder."""
-
-    def read(self, folder: Path, files: pd.DataFrame) -> reading.Reading:
-        """Make the samples."""
-
-
-READERS: dict[str, Reader] = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
-
-Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
 """The files of the ingestion folder."""
 
 
-def ingest(source: Source, ingestion_folder: Path) -> Ingested:
+def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
     """Read a source, after drawing its faces where that is asked for; or keep what was packed.
 
     Args:
@@ -53,24 +38,14 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
     if kept is not None:
         return _keep(source, kept)
     if source.synthetic is not None:
-        draw = synthetic.write_morph2 if source.layout == "morph2" else synthetic.write_fgnet
         try:
-            draw(source.folder, **source.synthetic.model_dump())
+            synthetic.draw(source.layout, source.folder, **source.synthetic.model_dump())
         except DataError:
             raise
         except ValueError as error:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
-    # Once: to find it, the whole manifest is read.
-    base = photo_folder(source)
-    files = reading.inspect_files(base, _list_images(source, base), known=_known(ingestion_folder))
-    found = _read(source, base, files)
-    samples = found.samples
-    dates = morph2.read_dates(source.folder, samples) if source.layout == "morph2" else None
-    report = audit.audit(
-        found,
-        files,
-        max_span=morph2.MAX_SPAN if source.layout == "morph2" else None,
-        dates=dates,
+    samples, files, report = layouts.read_source(
+        source.layout, source.folder, source.manifest, source.outside, _known(ingestion_folder)
     )
     samples.attrs["fingerprint"] = fingerprint(source.layout, report["manifest_hash"])
     logger.info(
@@ -78,9 +53,9 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
         source.name,
         report["n"],
         report["identities"],
-        len(found.rejected),
+        len(report["rejected"]),
     )
-    return samples, files, report
+    return layouts.Ingested(samples, files, report)
 
 
 def asked_for(source: Source) -> dict[str, Any]:
@@ -97,7 +72,7 @@ def asked_for(source: Source) -> dict[str, Any]:
     return asked
 
 
-def _keep(source: Source, kept: packed.Packed) -> Ingested:
+def _keep(source: Source, kept: packed.Packed) -> layouts.Ingested:
     if _has_photos(source):
         raise DataError(
             f"The samples of {source.name} came in a pack, but there are photos below "
@@ -113,43 +88,16 @@ def _keep(source: Source, kept: packed.Packed) -> Ingested:
         ", made by other code than this" if kept.other_code else "",
     )
     document = json.loads(report.read_text(encoding="utf-8"))
-    return pd.read_parquet(samples), pd.read_parquet(files), document
+    return layouts.Ingested(pd.read_parquet(samples), pd.read_parquet(files), document)
 
 
 def _has_photos(source: Source) -> bool:
     try:
-        base = photo_folder(source)
-        return any((base / path).is_file() for path in _list_images(source, base))
+        base = layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside)
+        paths = layouts.list_images(source.layout, base, source.manifest, source.outside)
+        return any((base / path).is_file() for path in paths)
     except DataError:
         return False
-
-
-def photo_folder(source: Source) -> Path:
-    """The folder that the source's paths are relative to."""
-    if source.layout != "manifest":
-        return source.folder
-    return manifest.base_folder(_manifest(source), source.folder, outside=source.outside)
-
-
-def _manifest(source: Source) -> Path:
-    if source.manifest is None:
-        raise DataError(
-            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
-            "the columns path,identity,age and optionally sex,race"
-        )
-    return source.manifest
-
-
-def _list_images(source: Source, base: Path) -> list[str]:
-    if source.layout == "manifest":
-        return manifest.list_images(_manifest(source), base, outside=source.outside)
-    return READERS[source.layout].list_images(source.folder)
-
-
-def _read(source: Source, base: Path, files: pd.DataFrame) -> reading.Reading:
-    if source.layout == "manifest":
-        return manifest.read(_manifest(source), base, files, outside=source.outside)
-    return READERS[source.layout].read(source.folder, files)
 
 
 def _known(ingestion_folder: Path) -> pd.DataFrame | None:
