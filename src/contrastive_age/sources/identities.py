@@ -13,6 +13,7 @@ a person who stays two is in training and test, and nobody learns of it.
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -62,17 +63,20 @@ def join(identities: pd.Series) -> tuple[pd.Series, pd.DataFrame]:
         `spellings` (a dictionary from spelling to number of images), one row for each person who
         is written in several ways, sorted.
     """
-    people: dict[str, Counter[str]] = defaultdict(Counter)
-    for spelling, images in sorted(Counter(identities).items()):
-        people[key(spelling)][spelling] = images
-    # Of equal counts, the one put in first is given first.
-    kept = {person: spellings.most_common(1)[0][0] for person, spellings in people.items()}
-    several = {kept[person]: dict(found) for person, found in people.items() if len(found) > 1}
-    joined = pd.DataFrame(sorted(several.items()), columns=["identity", "spellings"])
+    images = Counter(identities)
+    several = [spellings for spellings in _grouped(images, key) if len(spellings) > 1]
+    # Of equal counts `max` gives the first, and the spellings are sorted.
+    kept = [max(spellings, key=images.__getitem__) for spellings in several]
+    joined = pd.DataFrame(
+        {
+            "identity": pd.Series(kept, dtype="str"),
+            "spellings": [{each: images[each] for each in spellings} for spellings in several],
+        }
+    ).sort_values("identity", ignore_index=True)
     of_spelling = {
-        spelling: kept[person] for person, spellings in people.items() for spelling in spellings
+        each: one for one, spellings in zip(kept, several, strict=True) for each in spellings
     }
-    return identities.map(of_spelling).astype("str"), joined
+    return identities.map(lambda written: of_spelling.get(written, written)).astype("str"), joined
 
 
 def differing_by_zeros(identities: pd.Series) -> pd.DataFrame:
@@ -84,8 +88,13 @@ def differing_by_zeros(identities: pd.Series) -> pd.DataFrame:
     Returns:
         `identities`: one sorted list of str a row.
     """
+    groups = _grouped(set(identities), lambda identity: key(identity).lstrip("0"))
+    return pd.DataFrame({"identities": sorted(group for group in groups if len(group) > 1)})
+
+
+def _grouped(identities: Iterable[str], common: Callable[[str], str]) -> list[list[str]]:
+    """Group different identities by what they have in common, each group sorted."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for identity in sorted(set(identities)):
-        groups[key(identity).lstrip("0")].append(identity)
-    several = sorted(group for group in groups.values() if len(group) > 1)
-    return pd.DataFrame({"identities": several})
+    for identity in sorted(identities):
+        groups[common(identity)].append(identity)
+    return list(groups.values())
