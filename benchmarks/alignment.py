@@ -254,7 +254,7 @@ def run_on_fgnet(folder: Path, photos: int, rounds: int) -> list[str]:
     Returns:
         The findings, in Markdown.
     """
-    from contrastive_age.faces.alignment import DEFAULT_COVERAGE, landmark_array
+    from contrastive_age.faces.alignment import landmark_array
     from contrastive_age.sources import fgnet
 
     listed = fgnet.list_images(folder)

@@ -91,13 +91,14 @@ def _leakage(rows: int) -> Work:
 
 
 def _audit(rows: int) -> Work:
-    from contrastive_age.sources import audit
+    from contrastive_age.sources import audit, reading
 
     table = made_up.samples(rows)
     digests = [hashlib.sha256(str(row).encode()).hexdigest() for row in range(rows)]
     files = table[["path"]].assign(size=1, mtime_ns=1, digest=digests, problem="")
     rejected = pd.DataFrame({"path": [], "reason": []}, dtype="str")
-    return lambda: audit.audit(table, rejected, files, max_span=6)
+    found = reading.Reading(table, rejected)
+    return lambda: audit.audit(found, files, max_span=6)
 
 
 def _evaluation(rows: int) -> Work:

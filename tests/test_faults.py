@@ -221,7 +221,9 @@ def test_the_array_of_faces_takes_its_whole_room_before_it_is_filled(small_disk:
     with pytest.raises(DataError, match="make room"):
         build_faces(small_disk, table, small_disk / "work", Wanted(1.35), progress=False)
     assert not list((small_disk / "work").glob("*"))
-    report = build_faces(small_disk, table.head(1), small_disk / "work", Wanted(1.35), progress=False)
+    report = build_faces(
+        small_disk, table.head(1), small_disk / "work", Wanted(1.35), progress=False
+    )
     assert report.path.stat().st_blocks * 512 >= 256 * 256 * 3
 
 

@@ -104,7 +104,8 @@ def _content(path: Path) -> Any:
     """What a file says, without what depends on when and where it was made."""
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
-        return table.drop(columns=["seconds", "mtime_ns"], errors="ignore"), table.attrs
+        elsewhere = ["seconds", "mtime_ns", "ctime_ns", "inode"]
+        return table.drop(columns=elsewhere, errors="ignore"), table.attrs
     if path.suffix == ".json":
         document = json.loads(path.read_text(encoding="utf-8"))
         return {key: own for key, own in document.items() if key != "run_id"}

@@ -8,7 +8,15 @@ import pytest
 from contrastive_age.pipelines.ingestion.nodes import _known
 
 FILES = pd.DataFrame(
-    {"path": ["a.jpg"], "size": [3], "mtime_ns": [5], "digest": ["00"], "problem": [""]}
+    {
+        "path": ["a.jpg"],
+        "size": [3],
+        "mtime_ns": [5],
+        "ctime_ns": [7],
+        "inode": [11],
+        "digest": ["00"],
+        "problem": [""],
+    }
 )
 
 

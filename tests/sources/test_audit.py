@@ -43,7 +43,7 @@ def tables(rows: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def anomalies(rows: list[dict], **options) -> dict:
     samples, files = tables(rows)
-    report = audit(samples, NOTHING, files, **options)
+    report = audit(reading.Reading(samples, NOTHING), files, **options)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     return report["anomalies"]
 
@@ -115,7 +115,7 @@ def test_the_head_of_the_report_counts_the_samples() -> None:
     absent = pd.DataFrame(
         {"path": ["x"], "digest": [""], "size": [-1], "mtime_ns": [-1], "problem": ["gone"]}
     )
-    report = audit(samples, NOTHING, pd.concat([files, absent]))
+    report = audit(reading.Reading(samples, NOTHING), pd.concat([files, absent]))
     assert (report["n"], report["identities"], report["images_found"]) == (7, 3, 7)
     assert report["ages"] == {"min": 0, "max": 120, "median": 39.0}
     assert report["age_bins"] == {"0-19": 2, "20-39": 2, "40-59": 1, "60+": 2}
@@ -126,7 +126,7 @@ def test_rejections_are_listed_and_told_apart() -> None:
     rejected = reading.rejections(
         ["a", "b", "c"], ["unreadable: empty", "name does not parse: expected x", "age 300"]
     )
-    report = audit(samples, rejected, files)
+    report = audit(reading.Reading(samples, rejected), files)
     assert report["rejected"] == rejected.to_dict("records")
     for check, path in (
         ("unreadable_files", "a"),
@@ -213,3 +213,22 @@ def test_the_hash_depends_on_labels_and_bytes_but_not_on_the_order() -> None:
     changes = {"sample_id": ["a", "c"], "digest": ["0", "2"], "identity": ["p", "p"], "age": [3, 5]}
     others = {manifest_hash(table.assign(**{name: new})) for name, new in changes.items()}
     assert len(others | {whole}) == 5
+
+
+def test_joined_people_zeros_and_paths_found_otherwise_are_listed() -> None:
+    samples, files = tables([{"identity": name, "age": 3} for name in ("7", "007", "Ann")])
+    joined = pd.DataFrame({"identity": ["Ann"], "spellings": [{"Ann": 1, "ann": 2}]})
+    otherwise = pd.DataFrame({"written": ["A.png"], "found": ["a.png"]})
+    report = audit(reading.Reading(samples, NOTHING, joined, otherwise), files)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    found = {name: check["items"] for name, check in report["anomalies"].items()}
+    assert found["identities_joined"] == joined.to_dict("records")
+    assert found["identities_differing_by_zeros"] == [{"identities": ["007", "7"]}]
+    assert found["paths_found_otherwise"] == [{"written": "A.png", "found": "a.png"}]
+    assert report["anomalies"]["identities_joined"]["count"] == 1
+
+
+def test_nothing_joined_is_listed_as_nothing() -> None:
+    found = anomalies([{"identity": "p", "age": 3}])
+    for name in ("identities_joined", "identities_differing_by_zeros", "paths_found_otherwise"):
+        assert (found[name]["count"], found[name]["items"]) == (0, [])

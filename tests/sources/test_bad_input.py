@@ -98,7 +98,7 @@ def test_good_files_are_read_as_if_nothing_bad_lay_beside_them(
 def test_the_audit_lists_every_rejection_and_can_be_written(
     walked: reading.Reading, files: pd.DataFrame
 ) -> None:
-    report = audit(walked.samples, walked.rejected, files)
+    report = audit(walked, files)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["rejected"] == walked.rejected.to_dict("records")
     kinds = ("unreadable_files", "unparsed_names", "other_rejections")

@@ -173,7 +173,7 @@ def test_the_real_database_is_what_the_paper_counts(shared_data: Path) -> None:
     folder = shared_data / "fgnet"
     files = reading.inspect_files(folder, fgnet.list_images(folder), progress=False)
     result = fgnet.read(folder, files)
-    report = audit(result.samples, result.rejected, files)
+    report = audit(result, files)
     anomalies = report["anomalies"]
     assert (report["n"], report["identities"], report["images_found"]) == (1002, 82, 1002)
     assert report["age_bins"] == {"0-19": 710, "20-39": 223, "40-59": 61, "60+": 8}

@@ -1,5 +1,6 @@
 """A manifest of any data set: where its paths lead, and which rows can be used."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def test_a_whole_manifest_is_read(tmp_path: Path) -> None:
         "path;identity;age;sex;race",
         "faces/b.jpg;007;25;female;x",
         "./faces//a.png;007;0;M;",
-        "c.jpg;NA;120.0;;y",
+        "c.jpg;None Such;120.0;;y",
     )
     result = ingest(table, tmp_path)
     samples = result.samples
     assert samples["sample_id"].to_list() == ["c", "faces/a", "faces/b"]
     assert samples["path"].to_list() == ["c.jpg", "faces/a.png", "faces/b.jpg"]
-    assert samples["identity"].to_list() == ["NA", "007", "007"]
+    assert samples["identity"].to_list() == ["None Such", "007", "007"]
     assert samples["age"].to_list() == [120, 0, 25]
     assert samples["sex"].fillna("missing").to_list() == ["missing", "M", "F"]
     assert samples["race"].fillna("missing").to_list() == ["y", "missing", "x"]
@@ -159,3 +160,128 @@ def test_missing_columns_are_an_error_that_names_them(tmp_path: Path, step) -> N
     table = write(tmp_path / "m.csv", "file,age", "a.jpg,3")
     with pytest.raises(DataError, match=r"file, age.*path, identity, age"):
         step(table, tmp_path)
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Zoé Ünal") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "others"),
+    [
+        (DECOMPOSED, [COMPOSED]),
+        ("Anna Lee", ["Anna  Lee", "anna lee", "ANNA LEE", "Anna\N{NO-BREAK SPACE}Lee"]),
+        ("1", ["1.0", "1."]),
+    ],
+)
+def test_one_person_written_in_several_ways_is_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str, others: list[str]
+) -> None:
+    written = [kept, *others, kept, "somebody else"]
+    names = [f"{number}.jpg" for number in range(len(written))]
+    make_images(tmp_path, *names)
+    rows = [f"{name},{identity},30" for name, identity in zip(names, written, strict=True)]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert set(result.samples["identity"]) == {kept, "somebody else"}
+    assert result.joined.to_dict("records") == [
+        {"identity": kept, "spellings": dict.fromkeys(others, 1) | {kept: 2}}
+    ]
+    assert "1 people are written in several ways" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "NULL", "n/a", "NA", "<NA>"])
+def test_rows_without_an_identity_are_no_person(tmp_path: Path, word: str) -> None:
+    make_images(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    table = write(
+        tmp_path / "m.csv", "path,identity,age", f"a.jpg,{word},3", f"b.jpg,{word},4", "c.jpg,Ann,5"
+    )
+    result = ingest(table, tmp_path)
+    assert result.samples["identity"].to_list() == ["Ann"]
+    for row, reason in zip((2, 3), result.rejected["reason"], strict=True):
+        assert reason.startswith(f"the identity '{word}' stands for a missing one")
+        assert reason.endswith(f"(row {row})")
+
+
+def make_as_named(folder: Path, *names: str) -> None:
+    """Make images, or skip the test where the file system does not keep their names apart."""
+    make_images(folder, *names)
+    listed = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    if not listed.issuperset(names):
+        pytest.skip("this file system changes names, or ignores their case")
+
+
+@pytest.mark.parametrize(
+    ("written", "called"),
+    [
+        (f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg"),
+        (f"{DECOMPOSED}.jpg", f"{COMPOSED}.jpg"),
+        ("IMG_1.JPG", "img_1.jpg"),
+        (f"anna/{COMPOSED}/1.jpg", f"Anna/{DECOMPOSED.upper()}/1.JPG"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["table", "raw_root"])
+def test_a_file_is_found_in_another_case_or_unicode_form(
+    tmp_path: Path, written: str, called: str, beside: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "table").mkdir()
+    make_as_named(tmp_path / beside, called)
+    table = write(tmp_path / "table" / "m.csv", "path,identity,age", f"{written},1,30")
+    result = ingest(table, tmp_path / "raw_root")
+    assert result.samples["path"].to_list() == [called]
+    assert result.found_otherwise.to_dict("records") == [{"written": written, "found": called}]
+    assert (
+        f"1 paths are of files in another case or Unicode form, such as {written!r}" in caplog.text
+    )
+
+
+def test_a_file_that_is_called_as_written_is_taken_before_others(tmp_path: Path) -> None:
+    make_as_named(
+        tmp_path, "a.jpg", "A.jpg", f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "x/b.jpg", "X/b.jpg"
+    )
+    names = ["A.jpg", f"{DECOMPOSED}.jpg", "x/b.jpg"]
+    rows = [f"{name},1,30" for name in names]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert sorted(result.samples["path"]) == sorted(names)
+    assert result.found_otherwise.empty
+
+
+def test_of_several_files_that_fit_none_is_taken(tmp_path: Path) -> None:
+    make_as_named(tmp_path, "good.jpg", "ab.jpg", "Ab.jpg", "x/b.jpg", "X/B.jpg")
+    table = write(
+        tmp_path / "m.csv", "path,identity,age", "good.jpg,1,3", "AB.jpg,1,3", "x/B.jpg,1,3"
+    )
+    result = ingest(table, tmp_path)
+    assert result.samples["path"].to_list() == ["good.jpg"]
+    assert result.rejected["reason"].to_list() == [
+        f"{manifest.SEVERAL}: 'Ab.jpg', 'ab.jpg'; write one of them (row 3)",
+        f"{manifest.SEVERAL}: 'X/B.jpg', 'x/b.jpg'; write one of them (row 4)",
+    ]
+    assert result.found_otherwise.empty
+
+
+@pytest.mark.parametrize("names", [("A.jpg", "a.jpg"), ("a.jpg", "A.jpg"), ("A.jpg", "A.JPG")])
+def test_two_rows_of_one_file_are_the_same_photo_twice(tmp_path: Path, names) -> None:
+    make_images(tmp_path, "a.jpg")
+    rows = [f"{name},1,30" for name in names]
+    result = ingest(write(tmp_path / "m.csv", "path,identity,age", *rows), tmp_path)
+    assert result.samples["path"].to_list() == ["a.jpg"]
+    assert result.rejected["path"].to_list() == [names[1]]
+    assert "stands already in row 2 (row 3)" in result.rejected["reason"][0]
+
+
+@pytest.mark.parametrize("written", ["DOOR/secret.jpg", "LINK.JPG", "door/SECRET.jpg"])
+def test_no_other_spelling_leads_out_of_the_folder(tmp_path: Path, written: str) -> None:
+    raw_root = tmp_path / "raw"
+    make_images(tmp_path, "raw/good.jpg", "secret.jpg")
+    (raw_root / "door").symlink_to("..", target_is_directory=True)
+    (raw_root / "link.jpg").symlink_to("../secret.jpg")
+    table = write(tmp_path / "m.csv", "path,identity,age", "good.jpg,1,3", f"{written},2,4")
+    assert manifest.list_images(table, raw_root) in (["good.jpg"], ["DOOR/secret.jpg", "good.jpg"])
+    refused = ingest(table, raw_root)
+    assert refused.samples["path"].to_list() == ["good.jpg"]
+    assert refused.rejected["path"].to_list() == [written]
+    assert refused.found_otherwise.empty
+    files = reading.inspect_files(
+        raw_root, manifest.list_images(table, raw_root, outside=True), progress=False
+    )
+    allowed = manifest.read(table, raw_root, files, outside=True)
+    assert set(allowed.samples["age"]) == {3, 4}

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -84,12 +85,15 @@ def test_inspection_gives_digest_and_problem_of_every_file(tmp_path: Path) -> No
     assert files.loc["good.png", "digest"] == hashlib.sha256(good.read_bytes()).hexdigest()
     assert files.loc["good.png", "size"] == good.stat().st_size
     assert files.loc["good.png", "mtime_ns"] == good.stat().st_mtime_ns
+    assert files.loc["good.png", "ctime_ns"] == good.stat().st_ctime_ns
+    assert files.loc["good.png", "inode"] == good.stat().st_ino % 2**63
     assert "truncated" in files.loc["cut.jpg", "problem"]
     assert "empty" in files.loc["empty.jpg", "problem"]
     assert files.loc["text.jpg", "problem"] == "the content is no known image format"
     assert "directory" in files.loc["folder.jpg", "problem"]
     assert "no such file" in files.loc["absent.jpg", "problem"]
-    assert files.loc["absent.jpg", ["size", "mtime_ns", "digest"]].to_list() == [-1, -1, ""]
+    state = files.loc["absent.jpg", ["size", "mtime_ns", "ctime_ns", "inode", "digest"]]
+    assert state.to_list() == [-1, -1, -1, -1, ""]
 
 
 def test_the_columns_have_their_types_even_without_files(tmp_path: Path) -> None:
@@ -98,6 +102,8 @@ def test_the_columns_have_their_types_even_without_files(tmp_path: Path) -> None
         "path": "str",
         "size": "int64",
         "mtime_ns": "int64",
+        "ctime_ns": "int64",
+        "inode": "int64",
         "digest": "str",
         "problem": "str",
     }
@@ -120,6 +126,50 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     assert digests["1.png"] == hashlib.sha256((tmp_path / "1.png").read_bytes()).hexdigest()
     assert digests["2.png"] == first.set_index("path")["digest"]["2.png"]
     assert len(digests["new.png"]) == 64
+
+
+def test_photos_that_swap_names_are_read_again(tmp_path: Path) -> None:
+    photos = [make_image(tmp_path / name, shade) for name, shade in (("a.bmp", 1), ("b.bmp", 2))]
+    for photo in photos:
+        os.utime(photo, ns=(10**18, 10**18))
+    paths = [photo.name for photo in photos]
+    known = reading.inspect_files(tmp_path, paths, progress=False)
+    assert known["size"].nunique() == known["mtime_ns"].nunique() == 1
+    photos[0].rename(tmp_path / "c.bmp")
+    photos[1].rename(photos[0])
+    (tmp_path / "c.bmp").rename(photos[1])
+    again = reading.inspect_files(tmp_path, paths, known, progress=False)
+    assert again["digest"].to_list() == known["digest"].to_list()[::-1]
+
+
+@pytest.mark.parametrize("column", ["size", "mtime_ns", "ctime_ns", "inode"])
+def test_a_file_is_read_again_if_anything_about_it_is_another(tmp_path: Path, column: str) -> None:
+    make_image(tmp_path / "a.png")
+    first = reading.inspect_files(tmp_path, ["a.png"], progress=False)
+    known = first.assign(digest="taken over")
+    known[column] += 1
+    pd.testing.assert_frame_equal(
+        reading.inspect_files(tmp_path, ["a.png"], known, progress=False), first
+    )
+
+
+@pytest.mark.parametrize("column", ["ctime_ns", "inode", "problem"])
+def test_an_earlier_table_without_a_column_is_not_used(tmp_path: Path, column: str) -> None:
+    make_image(tmp_path / "a.png")
+    first = reading.inspect_files(tmp_path, ["a.png"], progress=False)
+    known = first.assign(digest="taken over").drop(columns=column)
+    pd.testing.assert_frame_equal(
+        reading.inspect_files(tmp_path, ["a.png"], known, progress=False), first
+    )
+
+
+def test_a_file_number_of_64_bits_is_taken(tmp_path: Path, monkeypatch) -> None:
+    make_image(tmp_path / "a.png")
+    stat = (tmp_path / "a.png").stat()
+    state = {name: getattr(stat, name) for name in dir(stat) if name.startswith("st_")}
+    large = SimpleNamespace(**state | {"st_ino": 2**64 - 1})
+    monkeypatch.setattr(Path, "stat", lambda path: large)
+    assert reading.inspect_files(tmp_path, ["a.png"], progress=False)["inode"][0] == 2**63 - 1
 
 
 def test_files_with_a_problem_are_read_again(tmp_path: Path) -> None:
@@ -182,22 +232,24 @@ def test_a_sample_is_named_by_its_path_without_the_last_suffix(path: str, sample
     assert reading.sample_ids(pd.Series([path], dtype="str")).to_list() == [sample_id]
 
 
-def test_finishing_rejects_impossible_ages_and_repeated_names() -> None:
+def test_finishing_rejects_impossible_ages_missing_identities_and_repeated_names() -> None:
     rows = pd.DataFrame(
         {
-            "path": ["b.png", "a.png", "a.jpg", "old.png"],
-            "identity": ["2", "1", "1", "3"],
-            "age": [5, 6, 6, 121],
+            "path": ["b.png", "a.png", "a.jpg", "old.png", "who.png"],
+            "identity": ["2", "1", "1", "3", "nan"],
+            "age": [5, 6, 6, 121, 7],
         }
     )
     before = reading.rejections(["z.png"], "some reason")
     result = reading.finish(rows, [before], "here")
     assert result.samples["path"].to_list() == ["a.jpg", "b.png"]
     assert result.rejected.to_dict("list") == {
-        "path": ["a.png", "old.png", "z.png"],
+        "path": ["a.png", "old.png", "who.png", "z.png"],
         "reason": [
             "another file has the same name but for its suffix, sample a",
             "age 121 is outside 0 to 120",
+            "the identity 'nan' stands for a missing one; if a person is called so, add "
+            "another word",
             "some reason",
         ],
     }
@@ -207,3 +259,18 @@ def test_a_source_without_one_usable_file_is_an_error_that_says_why() -> None:
     rows = pd.DataFrame({"path": ["b.png"], "identity": ["2"], "age": [300]})
     with pytest.raises(DataError, match=r"in here can.*b\.png: age 300 is outside"):
         reading.finish(rows, [], "here")
+
+
+def test_finishing_joins_the_spellings_of_the_samples_that_are_used() -> None:
+    rows = pd.DataFrame(
+        {
+            "path": ["a.png", "b.png", "c.png", "d.png", "e.png"],
+            "identity": ["ann", "Ann", "ann ", "Ann", "Bo"],
+            "age": [1, 2, 3, 150, 5],
+        }
+    )
+    result = reading.finish(rows, [], "here")
+    assert result.samples["identity"].to_list() == ["Ann", "Ann", "Ann", "Bo"]
+    assert result.joined.to_dict("list") == {
+        "identity": ["Ann"], "spellings": [{"Ann": 1, "ann": 1, "ann ": 1}],
+    }  # fmt: skip

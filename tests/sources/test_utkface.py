@@ -57,7 +57,7 @@ def test_a_missing_race_is_kept_and_said_in_the_audit() -> None:
     files = readable("39_1_20170116174525125.jpg.chip.jpg", "40_1_0_20170116174525125.jpg.chip.jpg")
     result = utkface.read(Path("nowhere"), files)
     assert len(result.samples) == 2
-    found = audit(result.samples, result.rejected, files)["anomalies"]["missing_race_or_sex"]
+    found = audit(result, files)["anomalies"]["missing_race_or_sex"]
     assert found["items"] == [{"sample_id": "39_1_20170116174525125.jpg.chip", "missing": ["race"]}]
 
 
@@ -95,7 +95,7 @@ def test_the_real_chips_all_parse(shared_data: Path) -> None:
     folder = shared_data / "utkface"
     files = readable(*utkface.list_images(folder))
     result = utkface.read(folder, files)
-    report = audit(result.samples, result.rejected, files.assign(digest=files["path"]))
+    report = audit(result, files.assign(digest=files["path"]))
     assert (report["n"], report["identities"]) == (11_672, 11_672)
     assert (report["ages"]["min"], report["ages"]["max"]) == (1, 116)
     assert report["rejected"] == []

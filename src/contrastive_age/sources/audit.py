@@ -5,15 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.sources import reading
+from contrastive_age.sources import identities, reading
 
 AGE_BINS = {"0-19": (0, 19), "20-39": (20, 39), "40-59": (40, 59), "60+": (60, reading.AGE_MAX)}
 """The paper's bins in years, both ends included; its '>60' is 60 and over."""
 
 
 def audit(
-    samples: pd.DataFrame,
-    rejected: pd.DataFrame,
+    found: reading.Reading,
     files: pd.DataFrame,
     *,
     max_span: int | None = None,
@@ -22,8 +21,7 @@ def audit(
     """Count and list everything remarkable about a source. Nothing is changed or left out.
 
     Args:
-        samples: The samples table, at least one row.
-        rejected: `path` and `reason` of what could not be used.
+        found: What was read: at least one sample, what was rejected, joined and found otherwise.
         files: As `reading.inspect_files` gives it.
         max_span: Years between an identity's youngest and oldest picture above which it is listed;
             None leaves that check out.
@@ -35,7 +33,7 @@ def audit(
         age of all samples), `rejected` (path and reason) and `anomalies`: for each check that the
         source's columns allow its `count`, an `explanation` and the `items` found.
     """
-    samples = samples.merge(files[["path", "digest"]], on="path", how="left")
+    samples = found.samples.merge(files[["path", "digest"]], on="path", how="left")
     ages = samples["age"]
     return {
         "n": len(samples),
@@ -50,8 +48,9 @@ def audit(
             name: int(ages.between(first, last).sum()) for name, (first, last) in AGE_BINS.items()
         },
         "manifest_hash": manifest_hash(samples),
-        "rejected": rejected.to_dict("records"),
-        "anomalies": _rejections(rejected)
+        "rejected": found.rejected.to_dict("records"),
+        "anomalies": _rejections(found.rejected)
+        | _spellings(found)
         | _duplicates(samples)
         | _identities(samples)
         | _ages_held_by_one_identity(samples)
@@ -103,6 +102,25 @@ def _rejections(rejected: pd.DataFrame) -> dict[str, Any]:
         "other_rejections": _found(
             "Files and entries that are left out for another reason.",
             rejected[~unreadable & ~unparsed],
+        ),
+    }
+
+
+def _spellings(found: reading.Reading) -> dict[str, Any]:
+    return {
+        "identities_joined": _found(
+            "People whose identity is written in several ways that differ in case, blanks, Unicode "
+            "form, or as 1 and 1.0; each is one person, under the identity named.",
+            found.joined,
+        ),
+        "identities_differing_by_zeros": _found(
+            "Identities that differ by leading zeros alone. Each is a person; where they are one, "
+            "write them alike.",
+            identities.differing_by_zeros(found.samples["identity"]),
+        ),
+        "paths_found_otherwise": _found(
+            "Paths that lead to a file in another case or Unicode form alone; that file is used.",
+            found.found_otherwise,
         ),
     }
 

@@ -2,18 +2,21 @@
 
 The separator may be a comma, a semicolon or a tab. Paths are relative to the raw data folder or to
 the manifest's own folder, or absolute but inside it; backslashes count as slashes. Paths that leave
-that folder, themselves or through a link, are refused unless the user allows them.
+that folder, themselves or through a link, are refused unless the user allows them. A path that does
+not exist as written is looked for in another case or Unicode form.
 """
 
 import functools
 import logging
 import os
 import posixpath
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from contrastive_age.sources import delimited, reading
+from contrastive_age.sources import delimited, file_names, identities, reading
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,7 @@ OUTSIDE = (
     "the path lies outside the data folder or holds '..', itself or through a link; put the photo "
     "inside, or set allow_outside_raw_root"
 )
+SEVERAL = "no file is called so, and in another case or Unicode form several are"
 
 _NEEDED = ("path", "identity", "age")
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
@@ -36,23 +40,34 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
 
     Returns:
         `raw_root` or the manifest's own folder: the first below which the first path of the table
-        exists, or the next path where the first exists below neither; `raw_root` if none does.
+        exists, or the next path where the first exists below neither. Where none does as written,
+        the same in another case or Unicode form; `raw_root` if there is none then.
 
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column.
     """
-    candidates = (raw_root, manifest.parent)
-    for text in delimited.read(manifest, _NEEDED)["path"]:
-        for base in candidates:
-            path = _relative(text, base, outside)
-            # Path.is_file raises where a name is too long, or a folder closed.
-            if path is not None and os.path.isfile(base / path):  # noqa: PTH113
-                return base
+    texts = delimited.read(manifest, _NEEDED)["path"]
+    bases = (raw_root, manifest.parent)
+    searched = [file_names.finder(base, outside=outside) for base in bases]
+    for finders in ([_as_written, _as_written], searched):
+        for text in texts:
+            for base, find in zip(bases, finders, strict=True):
+                path = _relative(text, base, outside)
+                fits = [] if path is None else find(path)
+                # Path.is_file raises where a name is too long, or a folder closed.
+                if any(os.path.isfile(base / fit) for fit in fits):  # noqa: PTH113
+                    return base
     return raw_root
+
+
+def _as_written(path: str) -> list[str]:
+    return [path]
 
 
 def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[str]:
     """List the files that the manifest names inside `base`, whether they exist or not.
+
+    A file that the manifest writes in another case or Unicode form is listed as it is called.
 
     Args:
         manifest: The table.
@@ -66,7 +81,7 @@ def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[st
         DataError: The table is missing, empty, no text, or lacks a column.
     """
     paths = delimited.read(manifest, _NEEDED)["path"]
-    return sorted(set(_relative_all(paths, base, outside).dropna()))
+    return sorted(set(_locate(paths, base, outside)["file"].dropna()))
 
 
 def read(
@@ -81,15 +96,15 @@ def read(
         outside: Whether paths may leave `base`.
 
     Returns:
-        Samples with `identity` as written (leading zeros stay), `age` in years and, where the table
+        Samples with `identity` (leading zeros stay), `age` in years and, where the table
         holds any, `sex` and `race`. Each row that cannot be used is rejected with its line in the
-        file, the header being line 1.
+        file, the header being line 1. Paths found in another case or Unicode form are listed.
 
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column; or no row can be used.
     """
     table = delimited.read(manifest, _NEEDED)
-    table["file"] = _relative_all(table["path"], base, outside)
+    table[["file", "fault", "otherwise"]] = _locate(table["path"], base, outside)
     reasons = _reasons(table, files)
     bad = reasons != ""
     rejected = reading.rejections(
@@ -104,12 +119,27 @@ def read(
         }
     )
     place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
-    return reading.finish(rows.join(_optional(good)), [rejected], place)
+    found = reading.finish(rows.join(_optional(good)), [rejected], place)
+    return replace(found, found_otherwise=_found_otherwise(table, place))
+
+
+def _found_otherwise(table: pd.DataFrame, place: str) -> pd.DataFrame:
+    """List the paths that lead to a file in another case or Unicode form alone."""
+    rows = table.loc[table["otherwise"], ["path", "file"]].drop_duplicates()
+    if len(rows):
+        logger.warning(
+            "%s: %d paths are of files in another case or Unicode form, such as %r of %r.",
+            place,
+            len(rows),
+            *rows.iloc[0],
+        )
+    return rows.set_axis(["written", "found"], axis="columns").reset_index(drop=True)
 
 
 def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
     """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
     problems = table["file"].map(files.set_index("path")["problem"])
+    nobody = identities.faults(table["identity"])
     age = table["age"]
     # Programs that know no missing whole numbers write 25 as 25.0.
     whole = age.str.fullmatch(r"[0-9]{1,3}(\.0*)?")
@@ -117,8 +147,8 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
     checks: list[tuple[pd.Series, pd.Series | str]] = [
         (table["surplus"], "the row has more values than the header has columns"),
         (table["path"] == "", "the path is empty"),
-        (table["file"].isna(), OUTSIDE),
-        (table["identity"] == "", "the identity is empty"),
+        (table["fault"] != "", table["fault"]),
+        (nobody != "", nobody),
         (
             ~in_range,
             "age '" + age + f"' is not a whole number from {reading.AGE_MIN} to {reading.AGE_MAX}",
@@ -154,11 +184,37 @@ def _optional(good: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=good.index)
 
 
-def _relative_all(paths: pd.Series, base: Path, outside: bool) -> pd.Series:
-    files = pd.Series(
-        [_relative(path, base, outside) for path in paths], index=paths.index, dtype="str"
-    )
-    return files if outside else files.mask(_led_outside(files, base))
+def _locate(paths: pd.Series, base: Path, outside: bool) -> pd.DataFrame:
+    """Find the file of each row.
+
+    Args:
+        paths: As the table writes them.
+        base: As `base_folder` gives it.
+        outside: Whether paths may leave `base`.
+
+    Returns:
+        With the same index, `file` (its path relative to `base`, which need not exist; missing
+        where there is a fault), `fault` (why no file is taken, or "") and `otherwise` (whether the
+        file is called otherwise than it is written).
+    """
+    find = file_names.finder(base, outside=outside)
+    located = [_file(_relative(path, base, outside), find) for path in paths]
+    table = pd.DataFrame(located, columns=["file", "fault", "otherwise"], index=paths.index)
+    table = table.astype({"file": "str", "fault": "str", "otherwise": "bool"})
+    if not outside:
+        leaving = _led_outside(table["file"], base)
+        table.loc[leaving, ["file", "fault", "otherwise"]] = [None, OUTSIDE, False]
+    return table
+
+
+def _file(path: str | None, find: Callable[[str], list[str]]) -> tuple[str | None, str, bool]:
+    """Give the values of `_locate` for one path, but for links that lead outside."""
+    if path is None:
+        return None, OUTSIDE, False
+    fits = find(path) or [path]
+    if len(fits) > 1:
+        return None, f"{SEVERAL}: {', '.join(map(repr, fits))}; write one of them", False
+    return fits[0], "", fits[0] != path
 
 
 def _relative(text: str, base: Path, outside: bool) -> str | None:
@@ -199,6 +255,6 @@ def _led_outside(files: pd.Series, base: Path) -> pd.Series:
                 place = os.path.realpath(place)
         except ValueError:  # a zero byte: there is no such file anywhere
             return False
-        return place != root and not place.startswith(posixpath.join(root, ""))
+        return not file_names.is_inside(place, root)
 
     return files.map(leaves, na_action="ignore").fillna(value=False).astype("bool")

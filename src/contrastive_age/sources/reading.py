@@ -9,7 +9,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
+from contrastive_age.sources import identities
 from contrastive_age.sources.decoding import cause, decode
 
 if TYPE_CHECKING:
@@ -49,9 +50,18 @@ FILE_TYPES = {
     "path": "str",
     "size": "int64",
     "mtime_ns": "int64",
+    "ctime_ns": "int64",
+    "inode": "int64",
     "digest": "str",
     "problem": "str",
 }
+
+_STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
+"""While all of these hold, a file's content is taken to be what it was.
+
+Size and `mtime` stay when two files swap names or a program sets `mtime` back; `ctime`, which no
+program can set, and the inode do not.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +72,16 @@ class Reading:
         samples: One row an image, as `check_samples` describes it.
         rejected: `path` and `reason` (both str), one row for each file or entry that cannot be
             used, sorted by path. Every file found is either in `samples` or here.
+        joined: The people whose identity is written in several ways, as `identities.join` lists
+            them; `samples` holds one way.
+        found_otherwise: `written` and `found` (both str) of the paths that a table writes in
+            another case or Unicode form than the file's.
     """
 
     samples: pd.DataFrame
     rejected: pd.DataFrame
+    joined: pd.DataFrame = field(default_factory=pd.DataFrame)
+    found_otherwise: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
@@ -252,25 +268,24 @@ def inspect_files(
     Args:
         folder: The folder that the paths are relative to.
         paths: The files to read; they need not exist.
-        known: An earlier result. Rows whose path, size and time of change still hold, and which had
-            no problem, are taken over without reading the file.
+        known: An earlier result. Rows whose path, size, times of change and inode still hold, and
+            which had no problem, are taken over without reading the file; none are where the table
+            lacks a column.
         progress: Whether to show a progress bar.
 
     Returns:
-        One row a path, in the order given: `path`, `size` (bytes) and `mtime_ns` (both -1 where the
-        file cannot be found), `digest` (SHA-256 of the bytes, hexadecimal; "" where they cannot be
-        read) and `problem` ("" where the image decodes).
+        One row a path, in the order given: `path`, `size` (bytes), `mtime_ns`, `ctime_ns` and
+        `inode` (all -1 where the file cannot be found), `digest` (SHA-256 of the bytes,
+        hexadecimal; "" where they cannot be read) and `problem` ("" where the image decodes).
     """
-    found = pd.DataFrame(
-        [(path, *_state(folder / path)) for path in paths], columns=["path", "size", "mtime_ns"]
-    ).astype({column: FILE_TYPES[column] for column in ("path", "size", "mtime_ns")})
-    if known is None:
+    found = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
+        {column: FILE_TYPES[column] for column in _STATE}
+    )
+    if known is None or not FILE_TYPES.keys() <= set(known):
         found["digest"] = pd.Series(pd.NA, index=found.index, dtype="str")
     else:
-        sound = known.loc[known["problem"] == "", ["path", "size", "mtime_ns", "digest"]]
-        found = found.merge(
-            sound.drop_duplicates("path"), on=["path", "size", "mtime_ns"], how="left"
-        )
+        sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
+        found = found.merge(sound.drop_duplicates("path"), on=_STATE, how="left")
     found["problem"] = ""
     new = found["digest"].isna()
     if new.any():
@@ -278,7 +293,7 @@ def inspect_files(
             folder, found.loc[new, "path"].to_list(), progress
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
-    return found.astype(FILE_TYPES)
+    return found[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
 def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[str, str]]:
@@ -296,12 +311,14 @@ def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[s
         )
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, int, int, int]:
     try:
         state = path.stat()
     except (OSError, ValueError):
-        return -1, -1
-    return state.st_size, state.st_mtime_ns
+        return -1, -1, -1, -1
+    # Some file systems number files past the signed integers of 64 bits.
+    inode = state.st_ino % 2**63
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode
 
 
 def _inspect(path: Path) -> tuple[str, str]:
@@ -397,7 +414,8 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
 
     Returns:
         The checked reading. Of several files with one sample_id (the same name with two suffixes)
-        the first in the order of paths is kept.
+        the first in the order of paths is kept. Of several spellings of one person the commonest is
+        kept, as `identities.join` chooses it.
 
     Raises:
         DataError: No sample is left.
@@ -407,6 +425,9 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     impossible = rows[~valid]
     age_text = impossible["age"].astype("str")
     rows = rows[valid]
+    nobody = identities.faults(rows["identity"])
+    unnamed = rows[nobody != ""]
+    rows = rows[nobody == ""]
     repeated = rows.duplicated("sample_id")
     again = rows[repeated]
     everything = pd.concat(
@@ -415,6 +436,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             rejections(
                 impossible["path"], "age " + age_text + f" is outside {AGE_MIN} to {AGE_MAX}"
             ),
+            rejections(unnamed["path"], nobody[nobody != ""]),
             rejections(
                 again["path"],
                 "another file has the same name but for its suffix, sample " + again["sample_id"],
@@ -430,7 +452,15 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
             f"the first of them: {reasons}. Correct the files or their names and run again."
         )
+    spelled, joined = identities.join(rows["identity"])
+    if len(joined):
+        logger.warning(
+            "%s: %d people are written in several ways, such as %s; each counts as one person.",
+            place,
+            len(joined),
+            " and ".join(map(repr, joined["spellings"].iloc[0])),
+        )
     order = [column for column in _schema().columns if column in rows.columns]
-    samples = check_samples(rows[order].reset_index(drop=True))
+    samples = check_samples(rows.assign(identity=spelled)[order].reset_index(drop=True))
     logger.info("%s: %d samples, %d rejected.", place, len(samples), len(everything))
-    return Reading(samples, everything)
+    return Reading(samples, everything, joined)

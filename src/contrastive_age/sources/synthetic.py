@@ -16,15 +16,13 @@ from typing import Any
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
+from contrastive_age.provenance import code_of
 from contrastive_age.sources.drawing import draw_face, portrait
 from contrastive_age.sources.population import Arrest, Shot, fgnet_population, morph2_population
 from contrastive_age.sources.portrait.curves import Points
 from contrastive_age.sources.portrait.people import traits
 
 MARKER = "synthetic.json"
-GENERATOR = 1
-"""Version of the generator: raise it whenever the same parameters give other pictures."""
-
 MORPH_TABLE = "morph_2008_nonCommercial.csv"
 MORPH_COLUMNS = (
     "id_num",
@@ -50,6 +48,20 @@ _log = logging.getLogger(__name__)
 def _points_text(points: Points) -> str:
     rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
     return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
+
+
+def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
+    """Write synthetic faces in a layout, as `write_fgnet` and `write_morph2` do.
+
+    Raises:
+        DataError: The folder holds files that this generator did not write.
+        ValueError: The numbers do not fit each other or the layout's names, or no faces can be
+            drawn in that layout.
+    """
+    writers = {"fgnet": write_fgnet, "morph2": write_morph2}
+    if layout not in writers:
+        raise ValueError(f"faces are drawn in the layouts {' and '.join(writers)}, not {layout}")
+    writers[layout](folder, identities=identities, images=images, seed=seed)
 
 
 def write_fgnet(folder: Path, *, identities: int, images: int, seed: int) -> None:
@@ -160,7 +172,7 @@ class _Job:
 
 def _description(layout: str, identities: int, images: int, seed: int) -> dict[str, Any]:
     return {
-        "generator": GENERATOR,
+        "generator": code_of(draw),
         "layout": layout,
         "identities": identities,
         "images": images,

@@ -20,9 +20,8 @@ from contrastive_age.faces.landmarks import (
     detect_landmarks,
 )
 from contrastive_age.params import Alignment, Computing, Detection, Source
-from contrastive_age.pipelines.ingestion.nodes import photo_folder
 from contrastive_age.provenance import Record, made_with
-from contrastive_age.sources import fgnet
+from contrastive_age.sources import fgnet, layouts
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def detect(
         record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
         return landmarks, json.loads(audit.read_text(encoding="utf-8"))
     found = detect_landmarks(
-        photo_folder(source),
+        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
         _with_digests(samples, files),
         work_folder=alignment_folder,
         load_detector=functools.partial(_load_detector, computing.device),
@@ -136,7 +135,11 @@ def align(
         store.open_faces(path, samples, wanted)
         return path, store.looks_of(path, table)
     report = store.build_faces(
-        photo_folder(source), table, alignment_folder, wanted, workers=os.cpu_count() or 1
+        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
+        table,
+        alignment_folder,
+        wanted,
+        workers=os.cpu_count() or 1,
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path, store.looks_of(report.path, table)

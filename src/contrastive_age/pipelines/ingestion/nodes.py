@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -13,24 +13,9 @@ from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Source
 from contrastive_age.provenance import Record, code_of, made_with
-from contrastive_age.sources import audit, fgnet, manifest, morph2, reading, synthetic, utkface
+from contrastive_age.sources import layouts, reading, synthetic
 
 logger = logging.getLogger(__name__)
-
-
-class Reader(Protocol):
-    """What the modules of raw layouts without a manifest have in common."""
-
-    def list_images(self, folder: Path) -> list[str]:
-        """List the images below the folder."""
-
-    def read(self, folder: Path, files: pd.DataFrame) -> reading.Reading:
-        """Make the samples."""
-
-
-READERS: dict[str, Reader] = {"fgnet": fgnet, "morph2": morph2, "utkface": utkface}
-
-Ingested = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
 """The files of the ingestion folder."""
@@ -39,7 +24,7 @@ LIBRARIES = ("numpy", "pandas", "pillow")
 """What photos and tables are read with."""
 
 
-def ingest(source: Source, ingestion_folder: Path) -> Ingested:
+def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
     """Read a source, after drawing its faces where that is asked for; or keep what was packed.
 
     Args:
@@ -58,25 +43,16 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
     if kept is not None:
         return _keep(source, kept)
     if source.synthetic is not None:
-        draw = synthetic.write_morph2 if source.layout == "morph2" else synthetic.write_fgnet
         try:
-            draw(source.folder, **source.synthetic.model_dump())
+            synthetic.draw(source.layout, source.folder, **source.synthetic.model_dump())
         except DataError:
             raise
         except ValueError as error:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
-    # Once: to find it, the whole manifest is read.
-    base = photo_folder(source)
-    files = reading.inspect_files(base, _list_images(source, base), known=_known(ingestion_folder))
-    samples, rejected = _read(source, base, files)
-    dates = morph2.read_dates(source.folder, samples) if source.layout == "morph2" else None
-    report = audit.audit(
-        samples,
-        rejected,
-        files,
-        max_span=morph2.MAX_SPAN if source.layout == "morph2" else None,
-        dates=dates,
+    samples, files, report = layouts.read_source(
+        source.layout, source.folder, source.manifest, source.outside, _known(ingestion_folder)
     )
+    files.attrs["code"] = ingestion_code()
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
     samples.attrs |= {
         "record": Record(decided_by(source), made_with(*LIBRARIES)).document,
@@ -88,9 +64,9 @@ def ingest(source: Source, ingestion_folder: Path) -> Ingested:
         source.name,
         report["n"],
         report["identities"],
-        len(rejected),
+        len(report["rejected"]),
     )
-    return samples, files, report
+    return layouts.Ingested(samples, files, report)
 
 
 def decided_by(source: Source) -> dict[str, Any]:
@@ -106,10 +82,10 @@ def decided_by(source: Source) -> dict[str, Any]:
 
 def ingestion_code() -> str:
     """Name the code that makes samples of photos."""
-    return code_of(reading.inspect_files, audit.audit, manifest.read)
+    return code_of(layouts.read_source)
 
 
-def _keep(source: Source, kept: packed.Packed) -> Ingested:
+def _keep(source: Source, kept: packed.Packed) -> layouts.Ingested:
     if _has_photos(source):
         raise DataError(
             f"The samples of {source.name} came in a pack, but there are photos below "
@@ -124,52 +100,27 @@ def _keep(source: Source, kept: packed.Packed) -> Ingested:
     logger.info(
         "%s came in a pack of %s; its photos are not looked for", source.name, kept.contents.date
     )
-    return samples, pd.read_parquet(files), json.loads(report.read_text(encoding="utf-8"))
+    document = json.loads(report.read_text(encoding="utf-8"))
+    return layouts.Ingested(samples, pd.read_parquet(files), document)
 
 
 def _has_photos(source: Source) -> bool:
     try:
-        base = photo_folder(source)
-        return any((base / path).is_file() for path in _list_images(source, base))
+        base = layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside)
+        paths = layouts.list_images(source.layout, base, source.manifest, source.outside)
+        return any((base / path).is_file() for path in paths)
     except DataError:
         return False
 
 
-def photo_folder(source: Source) -> Path:
-    """The folder that the source's paths are relative to."""
-    if source.layout != "manifest":
-        return source.folder
-    return manifest.base_folder(_manifest(source), source.folder, outside=source.outside)
-
-
-def _manifest(source: Source) -> Path:
-    if source.manifest is None:
-        raise DataError(
-            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
-            "the columns path,identity,age and optionally sex,race"
-        )
-    return source.manifest
-
-
-def _list_images(source: Source, base: Path) -> list[str]:
-    if source.layout == "manifest":
-        return manifest.list_images(_manifest(source), base, outside=source.outside)
-    return READERS[source.layout].list_images(source.folder)
-
-
-def _read(source: Source, base: Path, files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if source.layout == "manifest":
-        found = manifest.read(_manifest(source), base, files, outside=source.outside)
-    else:
-        found = READERS[source.layout].read(source.folder, files)
-    return found.samples, found.rejected
-
-
 def _known(ingestion_folder: Path) -> pd.DataFrame | None:
-    """The table of files of an earlier ingestion; None where there is none that can be read."""
+    """The files of an earlier ingestion by the same code; None where there are none to be read."""
     path = ingestion_folder / "files.parquet"
     try:
-        return pd.read_parquet(path)[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)
+        files = pd.read_parquet(path)
+        if files.attrs.get("code") != ingestion_code():
+            return None
+        return files[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged or foreign file can fail in any way

@@ -1,0 +1,126 @@
+"""The one registry of raw layouts: how the photos of each are found, read and audited."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from contrastive_age.errors import DataError
+from contrastive_age.sources import audit, fgnet, morph2, reading, utkface
+from contrastive_age.sources import manifest as manifests
+
+MANIFEST = "manifest"
+"""The layout whose photos a table lists; each table makes another, so it is not in `LAYOUTS`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known about a raw layout.
+
+    Attributes:
+        list_images: Lists the images below a folder.
+        read: Makes the samples from the folder and the inspected files.
+        base_folder: Finds the folder that paths are relative to, from where the source lies.
+        read_dates: Reads the dates of birth and of the picture, where the layout has any.
+        max_span: Years between a person's youngest and oldest picture above which the audit lists
+            the person.
+    """
+
+    list_images: Callable[[Path], list[str]]
+    read: Callable[[Path, pd.DataFrame], reading.Reading]
+    base_folder: Callable[[Path], Path] = lambda folder: folder
+    read_dates: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
+    max_span: int | None = None
+
+
+LAYOUTS = {
+    "fgnet": Layout(fgnet.list_images, fgnet.read),
+    "morph2": Layout(
+        morph2.list_images, morph2.read, read_dates=morph2.read_dates, max_span=morph2.MAX_SPAN
+    ),
+    "utkface": Layout(utkface.list_images, utkface.read),
+}
+
+
+class Ingested(NamedTuple):
+    """What a source holds: its samples, its files as they were inspected, and the audit of both."""
+
+    samples: pd.DataFrame
+    files: pd.DataFrame
+    audit: dict[str, Any]
+
+
+def photo_folder(layout: str, folder: Path, manifest: Path | None, outside: bool) -> Path:
+    """Find the folder that a source's paths are relative to.
+
+    Args:
+        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        folder: Where the source lies.
+        manifest: The table that only that layout has.
+        outside: Whether the manifest's paths may leave the folder.
+
+    Raises:
+        DataError: The manifest is not given, or cannot be read.
+    """
+    return _layout(layout, manifest, outside).base_folder(folder)
+
+
+def list_images(layout: str, base: Path, manifest: Path | None, outside: bool) -> list[str]:
+    """List the images of a source.
+
+    Args:
+        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        base: As `photo_folder` gives it.
+        manifest: The table that only that layout has.
+        outside: Whether the manifest's paths may leave the folder.
+
+    Returns:
+        Posix paths relative to `base`, sorted.
+
+    Raises:
+        DataError: The folder holds no image, or the manifest is not given or cannot be read.
+    """
+    return _layout(layout, manifest, outside).list_images(base)
+
+
+def read_source(
+    layout: str, folder: Path, manifest: Path | None, outside: bool, known: pd.DataFrame | None
+) -> Ingested:
+    """Read a source: inspect its images, make the samples and audit them.
+
+    Args:
+        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        folder: Where the source lies.
+        manifest: The table that only that layout has.
+        outside: Whether the manifest's paths may leave the folder.
+        known: An earlier table of files, whose unchanged files are not read again.
+
+    Raises:
+        DataError: The folder or the manifest is missing, or holds nothing that can be used.
+    """
+    chosen = _layout(layout, manifest, outside)
+    # Once: to find it, the whole manifest is read.
+    base = chosen.base_folder(folder)
+    files = reading.inspect_files(base, chosen.list_images(base), known)
+    found = chosen.read(base, files)
+    dates = chosen.read_dates(base, found.samples)
+    report = audit.audit(found, files, max_span=chosen.max_span, dates=dates)
+    return Ingested(found.samples, files, report)
+
+
+def _layout(layout: str, manifest: Path | None, outside: bool) -> Layout:
+    if layout != MANIFEST:
+        return LAYOUTS[layout]
+    if manifest is None:
+        raise DataError(
+            "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
+            "the columns path,identity,age and optionally sex,race"
+        )
+    return Layout(
+        partial(manifests.list_images, manifest, outside=outside),
+        partial(manifests.read, manifest, outside=outside),
+        partial(manifests.base_folder, manifest, outside=outside),
+    )

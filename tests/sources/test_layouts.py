@@ -1,0 +1,124 @@
+"""The registry of layouts: every one is read by the same few steps, and a new one is a line."""
+
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from contrastive_age import params
+from contrastive_age.errors import DataError
+from contrastive_age.sources import layouts, morph2, reading, synthetic
+
+NAMES = {
+    "fgnet": ["images/001A02.JPG", "images/002A30.JPG"],
+    "morph2": ["Album2/009055_0M20.JPG", "Album2/009055_1M54.JPG"],
+    "utkface": ["a/25_1_0_20170109150557335.jpg", "30_0_2_20170109150557336.jpg"],
+    "manifest": ["anna/1.jpg", "2.jpg"],
+}
+
+
+def make_source(folder: Path, layout: str) -> Path | None:
+    """Make two photos in a layout; give the manifest where it is one."""
+    for shade, name in enumerate(NAMES[layout]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (shade, 0, 0)).save(folder / name)
+    if layout != layouts.MANIFEST:
+        return None
+    rows = [
+        f"{name},{person},30" for name, person in zip(NAMES[layout], ("Anna", "anna"), strict=True)
+    ]
+    (folder / "m.csv").write_text("\n".join(["path,identity,age", *rows, "gone.jpg,nan,30"]))
+    return folder / "m.csv"
+
+
+def test_the_parameters_know_the_layouts_of_the_registry() -> None:
+    assert set(get_args(params.Layout)) == {*layouts.LAYOUTS, layouts.MANIFEST}
+
+
+@pytest.mark.parametrize("layout", NAMES)
+def test_a_source_of_every_layout_is_read(tmp_path: Path, layout: str) -> None:
+    table = make_source(tmp_path, layout)
+    assert layouts.photo_folder(layout, tmp_path, table, outside=False) == tmp_path
+    listed = layouts.list_images(layout, tmp_path, table, outside=False)
+    assert set(listed) >= set(NAMES[layout])
+    samples, files, audit = layouts.read_source(layout, tmp_path, table, outside=False, known=None)
+    assert sorted(samples["path"]) == sorted(NAMES[layout])
+    assert files["path"].to_list() == listed
+    assert audit["n"] == 2
+    assert ("spans_over_limit" in audit["anomalies"]) == (layout == "morph2")
+
+
+def test_what_a_manifest_writes_otherwise_is_said_in_the_audit(tmp_path: Path) -> None:
+    table = make_source(tmp_path, "manifest")
+    (tmp_path / "anna").rename(tmp_path / "ANNA")
+    result = layouts.read_source("manifest", tmp_path, table, outside=False, known=None)
+    assert result.samples["identity"].to_list() == ["Anna", "Anna"]
+    anomalies = result.audit["anomalies"]
+    assert anomalies["identities_joined"]["items"] == [
+        {"identity": "Anna", "spellings": {"Anna": 1, "anna": 1}}
+    ]
+    assert anomalies["paths_found_otherwise"]["items"] == [
+        {"written": "anna/1.jpg", "found": "ANNA/1.jpg"}
+    ]
+    assert anomalies["other_rejections"]["count"] == 1
+    assert result.audit["identities"] == 1
+
+
+def test_dates_are_held_against_ages_where_the_layout_has_them(tmp_path: Path) -> None:
+    make_source(tmp_path, "morph2")
+    (tmp_path / morph2.TABLE_NAME).write_text(
+        f"photo,dob,doa\n{NAMES['morph2'][0]},01/31/1980,02/28/2004\n"
+    )
+    audit = layouts.read_source("morph2", tmp_path, None, outside=False, known=None).audit
+    assert audit["anomalies"]["date_mismatch"]["count"] == 1
+    assert audit["anomalies"]["spans_over_limit"]["count"] == 1
+
+
+def test_unchanged_files_of_an_earlier_table_are_not_read(tmp_path: Path) -> None:
+    make_source(tmp_path, "utkface")
+    first = layouts.read_source("utkface", tmp_path, None, outside=False, known=None).files
+    known = first.assign(digest="taken over")
+    again = layouts.read_source("utkface", tmp_path, None, outside=False, known=known).files
+    assert set(again["digest"]) == {"taken over"}
+
+
+def test_a_manifest_beside_its_photos_names_the_folder(tmp_path: Path) -> None:
+    table = make_source(tmp_path / "mine", "manifest")
+    raw_root = tmp_path / "raw"
+    assert layouts.photo_folder("manifest", raw_root, table, outside=False) == tmp_path / "mine"
+
+
+def test_a_manifest_that_is_not_given_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"give --params=manifest=FILE\.csv"):
+        layouts.read_source("manifest", tmp_path, None, outside=False, known=None)
+
+
+def test_a_new_layout_is_a_line_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
+        rows, unparsed = reading.parse_names(files, r"(?P<identity>\w+)-(?P<age>\d+)", "name-age")
+        rows = rows.astype({"age": "int64"})
+        return reading.finish(rows, [unparsed, reading.unreadable(files)], str(folder))
+
+    toy = layouts.Layout(lambda folder: reading.list_images(folder, "", "Put toys there."), read)
+    monkeypatch.setitem(layouts.LAYOUTS, "toy", toy)
+    for name in ("Bo-3.png", "bo-4.png", "None-5.png", "other.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    result = layouts.read_source("toy", tmp_path, None, outside=False, known=None)
+    assert result.samples["identity"].to_list() == ["Bo", "Bo"]
+    assert [row["path"] for row in result.audit["rejected"]] == ["None-5.png", "other.png"]
+
+
+@pytest.mark.parametrize("layout", ["fgnet", "morph2"])
+def test_faces_are_drawn_in_a_layout_and_read_from_it(tmp_path: Path, layout: str) -> None:
+    synthetic.draw(layout, tmp_path, identities=2, images=3, seed=0)
+    audit = layouts.read_source(layout, tmp_path, None, outside=False, known=None).audit
+    assert (audit["n"], audit["identities"]) == (3, 2)
+
+
+def test_no_faces_are_drawn_in_another_layout(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fgnet and morph2, not utkface"):
+        synthetic.draw("utkface", tmp_path, identities=2, images=3, seed=0)
