@@ -5,14 +5,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from contrastive_age.model.seen import Seen
 
-def weights_card(card: Mapping[str, Any]) -> str:
+
+def weights_card(seen: Seen) -> str:
     """Write the card of pretrained weights in Markdown.
 
     Args:
-        card: As the file of weights carries it, see `pretrained.Pretrained`.
+        seen: As the file of weights carries it. Besides `seen.CARD` the latest card says `data`
+            (of each source `source, n, identities, terms, manifest_hash`) and how it was trained.
     """
-    return _write("weights_card.md.j2", card)
+    latest, *before = seen.cards
+    facts = {**latest, "licence": seen.licence, "before": before, "photos": len(seen.photos)}
+    return _write("weights_card.md.j2", facts)
 
 
 def model_card(facts: Mapping[str, Any]) -> str:
