@@ -62,7 +62,8 @@ class AgeModel:
         classes: The ages it tells apart.
         image_size: Side in pixels of what the network sees.
         radii: Half the width of the intervals in years, by their level in percent ("80", "95");
-            infinite where too few subjects calibrate the level.
+            infinite where too few subjects calibrate the level; none of them where the networks
+            that were measured knew the people.
         card: The model card, Markdown.
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).

@@ -24,8 +24,10 @@ def model_card(facts: Mapping[str, Any]) -> str:
     """Write the card of a final model in Markdown.
 
     Args:
-        facts: As the model carries them: `name, protocol, setting, trained_on, pretrained_on,
-            budget, view, cross_validation, radii`.
+        facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
+            `pretrained_on` (see `weights.external_faces`), `radii` (empty where there are none),
+            `cross_validation` with `leaked_share`, `mae_lookup` and `conformal` (None where there
+            are no intervals), `groups`, `thresholds` and how it was trained.
     """
     return _write("model_card.md.j2", facts)
 
