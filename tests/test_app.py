@@ -83,6 +83,8 @@ def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> Non
     bare = app.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
     assert "4.57 years" in bare and "interval" not in bare
     assert "does not say" in app.error_words({})
+    leaked = app.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
+    assert "in part on people whom it knew" in leaked
 
 
 def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:

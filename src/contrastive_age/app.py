@@ -325,6 +325,8 @@ def error_words(facts: Mapping[str, Any]) -> str:
     if measured.get("mae") is None:
         return "The file does not say how accurate this model is."
     words = f"Off by {measured['mae']:.2f} years on average in cross-validation"
+    if measured.get("leaked_share"):
+        words += ", measured in part on people whom it knew"
     interval = measured.get("mae_interval")
     if interval and None not in interval:
         words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f})"

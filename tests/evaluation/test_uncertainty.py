@@ -17,18 +17,18 @@ from contrastive_age.evaluation.uncertainty import (
     coverage,
     cross_conformal,
     level_name,
+    subjects_apart,
 )
 
 LEVELS = (0.5, 0.8, 0.95)
 
-# identity, fold, age, error: images of an identity may lie in several folds
+# identity, fold, age, error: an identity has all its images in one fold
 rows = st.lists(
     st.tuples(
         st.integers(0, 11),
-        st.integers(0, 3),
         st.integers(0, 40),
         st.integers(-20, 20).map(lambda halves: halves / 2),
-    ),
+    ).map(lambda row: (row[0], row[0] % 4, *row[1:])),
     min_size=1,
     max_size=30,
 )
@@ -57,6 +57,15 @@ def made_up(rng: np.random.Generator, subjects: int, folds: int) -> pd.DataFrame
             for part in rng.normal(size=images[subject])
         ]
     )
+
+
+def measured_coverage(
+    predictions: pd.DataFrame, intervals: pd.DataFrame, levels: tuple[float, ...] = (0.8, 0.95)
+) -> dict[str, dict[str, Any]]:
+    """The coverage of intervals that are given."""
+    report = coverage(predictions, intervals, levels)
+    assert report is not None
+    return report
 
 
 def radius_by_hand(drawn: list[Any], fold: int, level: Fraction) -> float:
@@ -133,12 +142,18 @@ def test_a_person_with_a_thousand_images_weighs_no_more_than_another() -> None:
     assert intervals["high_80"].eq(intervals["low_80"] + 2.0).all()
 
 
-def test_a_tested_person_is_left_out_of_the_calibration_with_images_of_other_folds_too() -> None:
-    # person 0 is in both folds: its large errors calibrate neither
-    shared = [(0, 0, 30, 40.0), (0, 1, 30, 40.0)]
-    others = [(number, number % 2, 30, 1.0) for number in range(1, 9)]
-    intervals = cross_conformal(table(shared + others), (0.8,))
-    assert intervals["high_80"].tolist() == [71.0, 71.0] + [32.0] * 8
+def test_people_in_several_folds_get_no_intervals() -> None:
+    others = [(number, number % 2, 30, 1.0) for number in range(1, 90)]
+    apart = table([(0, 0, 30, 1.0), (0, 0, 30, 1.0), *others])
+    assert subjects_apart(apart)
+    assert conformal_radii(apart) == {"80": 1.0, "95": 1.0}
+    shared = table([(0, 0, 30, 1.0), (0, 1, 30, 1.0), *others])
+    assert not subjects_apart(shared)
+    intervals = cross_conformal(shared.iloc[::-1])
+    assert list(intervals) == ["sample_id"]
+    assert intervals["sample_id"].tolist() == shared["sample_id"].tolist()[::-1]
+    assert coverage(shared, intervals) is None
+    assert conformal_radii(shared) == {}
 
 
 def test_a_fold_does_not_calibrate_itself() -> None:
@@ -165,7 +180,7 @@ def test_coverage_of_people_is_near_its_level_where_people_are_exchangeable(fold
     measured = []
     for _ in range(25):
         predictions = made_up(rng, 40, folds)
-        report = coverage(predictions, cross_conformal(predictions))
+        report = measured_coverage(predictions, cross_conformal(predictions))
         measured.append([report[name]["coverage_by_subject"] for name in ("80", "95")])
     means = np.mean(measured, axis=0)
     # the guarantee is at least the level, and at most one subject's weight more
@@ -178,7 +193,8 @@ def test_coverage_of_people_is_near_its_level_where_people_are_exchangeable(fold
 def test_coverage_agrees_with_a_loop(drawn: list[Any]) -> None:
     predictions = table(drawn)
     intervals = cross_conformal(predictions, (0.5,))
-    report = coverage(predictions, intervals.iloc[::-1].set_axis([0] * len(drawn)), (0.5,))["50"]
+    upside_down = intervals.iloc[::-1].set_axis([0] * len(drawn))
+    report = measured_coverage(predictions, upside_down, (0.5,))["50"]
     held: list[bool] = []
     by_subject: dict[int, list[bool]] = {}
     for place, (identity, _, age, _) in enumerate(drawn):
@@ -214,7 +230,7 @@ def test_coverage_of_known_intervals() -> None:
             "high_80": [32.0, 33.0, 30.0, 70.0],
         }
     )
-    report = coverage(predictions, intervals, (0.8,))["80"]
+    report = measured_coverage(predictions, intervals, (0.8,))["80"]
     assert report == {
         "coverage": 50.0,
         "coverage_by_subject": pytest.approx(100 / 3),
@@ -231,7 +247,7 @@ def test_coverage_of_known_intervals() -> None:
 
 def test_infinite_intervals_hold_everybody_and_have_no_width() -> None:
     predictions = table([(0, 0, 30, 5.0), (1, 1, 30, 5.0)])
-    report = coverage(predictions, cross_conformal(predictions))["95"]
+    report = measured_coverage(predictions, cross_conformal(predictions))["95"]
     assert (report["coverage"], report["width"], report["infinite"]) == (100.0, None, 2)
 
 

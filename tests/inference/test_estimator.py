@@ -1,5 +1,6 @@
 """Ages of the faces in photos: those of the network, in order, from any thread and any script."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def test_no_interval_begins_below_zero() -> None:
     model = type(model)(**vars(model) | {"radii": {"80": 50.0, "95": np.inf}})
     [[face]] = [own.faces for own in AgeEstimator(model).predict(crops(1), aligned=True)]
     assert face.intervals == {"80": (0.0, face.age + 50.0), "95": (0.0, np.inf)}
+
+
+def test_a_model_without_radii_gives_no_intervals() -> None:
+    model = dataclasses.replace(untrained_model(), radii={})
+    photos = AgeEstimator(model).predict(crops(1), aligned=True)
+    assert photos[0].faces[0].intervals == {}
+    table = faces_table(photos)
+    assert table[["low_80", "high_80", "low_95", "high_95"]].isna().all(axis=None)
+    assert table["age"].notna().all()
 
 
 def test_every_face_of_every_photo_is_there(estimator: AgeEstimator, tmp_path: Path) -> None:

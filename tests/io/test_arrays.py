@@ -1,5 +1,6 @@
 """Archives, indices and state dicts come back as they were, and hold no pickles."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 import torch
 
 from contrastive_age.io.arrays import ArrayArchive, StateDict, TripletIndexFile
+from contrastive_age.model.seen import CARD, Seen, from_arrays, to_arrays
+from contrastive_age.model.weights import grown, read_weights, with_seen
+from contrastive_age.protocols.copies import Photos
 from contrastive_age.triplets.index import build_index
 
 
@@ -29,6 +33,31 @@ def test_a_state_dict_is_loaded_without_pickles(tmp_path: Path) -> None:
     torch.save({"weight": Path("a pickled object")}, path)
     with pytest.raises(Exception, match="weights_only"):
         dataset.load()
+
+
+def test_a_state_dict_keeps_what_it_states(tmp_path: Path) -> None:
+    dataset = StateDict(str(tmp_path / "model.pth"))
+    known = Photos(*np.arange(96, dtype=np.uint8).reshape(3, 1, 32), np.ones(1, bool))
+    card = dict.fromkeys(CARD, "é") | {"sources": ["custom"]}
+    seen = grown(None, card, known)
+    dataset.save(with_seen({"weight": torch.arange(3.0)}, {"setting": "ternary"}, seen))
+    before = (tmp_path / "model.pth").read_bytes()
+    # Again from what was loaded, as Kedro gives it from node to node.
+    dataset.save(copy.deepcopy(dataset.load()))
+    weights = read_weights(tmp_path / "model.pth")
+    assert weights.seen is not None
+    assert weights.seen.digest == seen.digest
+    assert weights.about == {"setting": "ternary"}
+    dataset.save(with_seen({"weight": torch.arange(3.0)}, {"setting": "ternary"}, seen))
+    assert (tmp_path / "model.pth").read_bytes() == before
+
+
+def test_a_list_of_photos_is_an_archive(tmp_path: Path) -> None:
+    known = Photos(*np.arange(96, dtype=np.uint8).reshape(3, 1, 32), np.ones(1, bool))
+    seen = Seen(({"name": "é"},), known)
+    dataset = ArrayArchive(str(tmp_path / "photos.npz"))
+    dataset.save(to_arrays(seen))
+    assert from_arrays(dataset.load()).digest == seen.digest
 
 
 def test_a_triplet_index_keeps_its_fingerprint(tmp_path: Path) -> None:

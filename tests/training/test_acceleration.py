@@ -76,7 +76,7 @@ def small():
 
 def resnet():
     network = AgeNetwork(CLASSES)
-    load_initial_weights(network, "none", seed=5)
+    load_initial_weights(network, CLASSES, None, seed=5)
     return network
 
 

@@ -84,7 +84,7 @@ def start():
 
 def start_resnet():
     network = AgeNetwork(CLASSES)
-    load_initial_weights(network, "none", seed=5)
+    load_initial_weights(network, CLASSES, None, seed=5)
     return network
 
 

@@ -14,6 +14,9 @@ exchangeable and one network, which saw none of them, had made all errors, an in
 the age on a random image of a new subject with at least that probability. But each fold has its
 own network, and those that made the calibration errors had the tested subjects in training: the
 level is approximate, and `coverage` measures what came of it.
+
+Where a subject has images in several folds, as under a random split, no intervals are given: the
+networks knew the people whose errors would calibrate, so that these say nothing of a stranger.
 """
 
 from collections.abc import Sequence
@@ -37,11 +40,20 @@ _ROUNDING = 1e-9
 """Relative: a sum of weights that should equal the weight needed can fall short by rounding."""
 
 
+def subjects_apart(predictions: pd.DataFrame) -> bool:
+    """Whether each subject has its images in one fold.
+
+    Args:
+        predictions: `identity, fold`, a row an image.
+    """
+    pairs = predictions[["identity", "fold"]].drop_duplicates()
+    return len(pairs) == pairs["identity"].nunique()
+
+
 def cross_conformal(predictions: pd.DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
     """Give each image an interval of ages around its prediction.
 
-    A fold is calibrated on the subjects that have no image in it. Under a random split a subject
-    has images in several folds; it then serves only the folds that test none of them.
+    A fold is calibrated on the subjects of the others.
 
     Args:
         predictions: `sample_id, identity, fold, age, predicted_age`, a row an image, n rows.
@@ -51,7 +63,7 @@ def cross_conformal(predictions: pd.DataFrame, levels: Sequence[float] = LEVELS)
         `sample_id` in the order of the predictions, and for each level `low_<percent>` and
         `high_<percent>` in years, such as `low_80`. The lower end is cut at 0 years, which no age
         is below; an interval is [0, inf] where the calibration subjects are too few for the
-        level (fewer than level / (1 - level)).
+        level (fewer than level / (1 - level)). `sample_id` alone where subjects are not apart.
 
     Raises:
         DataError: There are no predictions.
@@ -64,6 +76,8 @@ def cross_conformal(predictions: pd.DataFrame, levels: Sequence[float] = LEVELS)
     sizes = np.abs(signed_errors(predictions))
     if not np.isfinite(sizes).all():
         raise ValueError("a prediction or an age is NaN or infinite")
+    if not subjects_apart(predictions):
+        return predictions[["sample_id"]].reset_index(drop=True)
     subject, _ = pd.factorize(predictions["identity"])
     fold, _ = pd.factorize(predictions["fold"])
     radius = _radii(sizes, subject, fold, np.array(levels, dtype=np.float64))[fold]
@@ -83,17 +97,20 @@ def conformal_radii(
     The errors of all folds calibrate, as those of the other folds do in `cross_conformal`.
 
     Args:
-        predictions: `identity, age, predicted_age`, a row an image.
+        predictions: `identity, fold, age, predicted_age`, a row an image.
         levels: Nominal coverages, between 0 and 1.
 
     Returns:
-        Years by the level in percent ("80"); infinite where the subjects are too few for it.
+        Years by the level in percent ("80"); infinite where the subjects are too few for it. None
+        of them, so an empty mapping, where subjects are not apart.
 
     Raises:
         DataError: There are no predictions.
     """
     if predictions.empty:
         raise DataError("there are no predictions to give intervals; evaluate all folds first")
+    if not subjects_apart(predictions):
+        return {}
     sizes = np.abs(signed_errors(predictions))
     subject, names = pd.factorize(predictions["identity"])
     # One fold more, which tests nobody of these and is calibrated on all.
@@ -105,7 +122,7 @@ def conformal_radii(
 
 def coverage(
     predictions: pd.DataFrame, intervals: pd.DataFrame, levels: Sequence[float] = LEVELS
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Any]] | None:
     """Measure how often the intervals hold the true age, and how wide they are.
 
     Args:
@@ -118,7 +135,8 @@ def coverage(
         images), `coverage_by_subject` (percent, each subject weighing one, which is what the
         level promises), `width` (mean, years), `infinite` (number of intervals without an upper
         end) and `by_age_bin`, for each of `AGE_BINS` its `n`, `coverage` and `width`. A width is
-        None where any interval is infinite, and with the coverage where there is no image.
+        None where any interval is infinite, and with the coverage where there is no image. None
+        where there are no intervals, since subjects are not apart.
 
     Raises:
         DataError: The two tables do not hold the same samples, or none.
@@ -128,6 +146,8 @@ def coverage(
     rows = match_samples(
         predictions["sample_id"], intervals["sample_id"], "the predictions and the intervals"
     )
+    if list(intervals) == ["sample_id"]:
+        return None
     age = predictions["age"].to_numpy(np.float64)
     subject, _ = pd.factorize(predictions["identity"])
     images = np.bincount(subject)

@@ -21,9 +21,9 @@ from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.weights import AGE_MODEL
 from contrastive_age.training.augmentation import CROP_SIZE, IMAGENET_MEAN, IMAGENET_STD
 
-FORMAT = "contrastive-age model"
 VERSION = 1
 """Raised when files are laid out otherwise, or mean something else."""
 
@@ -62,7 +62,8 @@ class AgeModel:
         classes: The ages it tells apart.
         image_size: Side in pixels of what the network sees.
         radii: Half the width of the intervals in years, by their level in percent ("80", "95");
-            infinite where too few subjects calibrate the level.
+            infinite where too few subjects calibrate the level; none of them where the networks
+            that were measured knew the people.
         card: The model card, Markdown.
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).
@@ -112,7 +113,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "facts": dict(model.facts),
     }
     content = {
-        "format": FORMAT,
+        "format": AGE_MODEL,
         "version": VERSION,
         "state": dict(model.state),
         "about": json.dumps(about, allow_nan=False),
@@ -172,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} cannot be read as a model ({type(error).__name__}); make or copy it again"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != AGE_MODEL:
         raise DataError(
             f"{path} is no model for use: weights alone do not say how faces are aligned or ages "
             f"counted; give the age_model.pt that `kedro run --pipeline=final_model` writes"

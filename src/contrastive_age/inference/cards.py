@@ -5,22 +5,29 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from contrastive_age.model.seen import Seen
 
-def weights_card(card: Mapping[str, Any]) -> str:
+
+def weights_card(seen: Seen) -> str:
     """Write the card of pretrained weights in Markdown.
 
     Args:
-        card: As the file of weights carries it, see `pretrained.Pretrained`.
+        seen: As the file of weights carries it. Besides `seen.CARD` the latest card says `data`
+            (of each source `source, n, identities, terms, manifest_hash`) and how it was trained.
     """
-    return _write("weights_card.md.j2", card)
+    latest, *before = seen.cards
+    facts = {**latest, "licence": seen.licence, "before": before, "photos": len(seen.photos)}
+    return _write("weights_card.md.j2", facts)
 
 
 def model_card(facts: Mapping[str, Any]) -> str:
     """Write the card of a final model in Markdown.
 
     Args:
-        facts: As the model carries them: `name, protocol, setting, trained_on, pretrained_on,
-            budget, view, cross_validation, radii`.
+        facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
+            `pretrained_on` (see `weights.external_faces`), `radii` (empty where there are none),
+            `cross_validation` with `leaked_share`, `mae_lookup` and `conformal` (None where there
+            are no intervals), `groups`, `thresholds` and how it was trained.
     """
     return _write("model_card.md.j2", facts)
 

@@ -48,7 +48,8 @@ class Face:
         age: Years, the expectation of the softmax, not rounded.
         std: Standard deviation of the softmax in years. It is no error: see `intervals`.
         intervals: By level in percent ("80"), lower and upper end in years: the age minus and plus
-            the model's radius, cut at 0 below; the upper end may be infinite.
+            the model's radius, cut at 0 below; the upper end may be infinite. Empty where the model
+            has no radii, since it was never measured on strangers.
         score: The detector's confidence, 0 to 1; NaN for ready crops.
         box: Left, top, right and bottom in pixels of the upright photo, beyond whose edges it may
             reach; NaN for ready crops.

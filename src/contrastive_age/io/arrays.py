@@ -41,7 +41,10 @@ class TripletIndexFile(OneFile):
 
 
 class StateDict(OneFile):
-    """A torch state dict, loaded onto the CPU with `weights_only`."""
+    """A torch state dict, loaded onto the CPU with `weights_only`.
+
+    An `OrderedDict` keeps its attributes, in which `model.weights` states what it has seen.
+    """
 
     def _read(self, path: Path) -> "dict[str, torch.Tensor]":
         import torch

@@ -2,19 +2,33 @@
 
 import logging
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlparse
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from contrastive_age.errors import DataError
-from contrastive_age.model.network import AgeNetwork
+from contrastive_age.model.network import AgeClasses, AgeNetwork
+
+if TYPE_CHECKING:
+    # How files are read and copies found does not decide what a network learns.
+    from contrastive_age.model.weights import Weights
 
 logger = logging.getLogger(__name__)
+
+_LINEAR = ("fc.weight", "fc.bias")
+_NAMED = 3
+_BLOCKS: dict[tuple[tuple[int, ...], bool], str] = {
+    ((2, 2, 2, 2), False): "ResNet-18",
+    ((3, 4, 6, 3), False): "ResNet-34",
+    ((3, 4, 6, 3), True): "ResNet-50",
+    ((3, 4, 23, 3), True): "ResNet-101",
+    ((3, 8, 36, 3), True): "ResNet-152",
+}
+"""By the blocks of the four layers; whether a block has three convolutions (He et al., 2016)."""
 
 
 @dataclass(frozen=True)
@@ -23,52 +37,80 @@ class InitialWeights:
 
     Attributes:
         source: `none`, `imagenet` or the path of the file.
-        loaded: Taken from the source.
+        loaded: Taken from the source as a whole.
         missing: Not in the source, so drawn at random.
-        resized: In the source with another shape (such as `fc` over other classes), so drawn at
-            random.
-        unused: Names in the source that our network does not have.
+        resized: Of the linear layer, in the source over other ages or classes: drawn at random, but
+            for the ages that both know.
+        ages: For how many ages of the linear layer the source's weights are kept, by their age.
     """
 
     source: str
     loaded: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     resized: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+    ages: int = 0
 
 
-def load_initial_weights(network: AgeNetwork, weights: str, seed: int) -> InitialWeights:
+def load_initial_weights(
+    network: AgeNetwork, classes: AgeClasses, weights: "Weights | None", seed: int
+) -> InitialWeights:
     """Set all weights of a network: first drawn at random, then replaced by what the source has.
+
+    Where the source says which ages its linear layer is over, the weights of an age stay that
+    age's; else the layer is taken if it has as many classes.
 
     Args:
         network: Changed in place.
-        weights: `imagenet` (torchvision's IMAGENET1K_V1, downloaded once into torch's cache),
-            `none`, or the path of a state dict with torchvision's or our names. A file may be
-            partial, and its `fc` may have another size.
+        classes: Of the network.
+        weights: From `weights.initial_weights`; they may be partial. None for random ones.
         seed: Of the random weights.
 
     Returns:
-        What was loaded, missing, resized and unused; also logged.
+        What was loaded, missing and resized; also logged.
 
     Raises:
-        DataError: The file is missing, unreadable or has nothing for this network, or ImageNet's
-            weights are neither cached nor to be downloaded.
+        DataError: The weights are those of another network.
     """
     _draw(network, torch.Generator().manual_seed(seed))
-    if weights == "none":
+    if weights is None:
         logger.info("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
-    found = _imagenet() if weights == "imagenet" else _read(Path(weights))
-    report = _copy(found, network, weights)
+    state = {_own_name(name): tensor for name, tensor in weights.state.items()}
+    _refuse_others(state, network.state_dict(), weights.name)
+    report = _copy(state, network, classes, weights)
     logger.info(
-        "Initial weights: %d tensors from %s; missing: %s; of another shape: %s; unused: %s",
+        "Initial weights: %d tensors from %s; missing: %s; over other classes: %s; ages kept: %d",
         len(report.loaded),
-        weights,
+        weights.name,
         ", ".join(report.missing) or "none",
         ", ".join(report.resized) or "none",
-        ", ".join(report.unused) or "none",
+        report.ages,
     )
     return report
+
+
+def keep_known_ages(
+    network: AgeNetwork, classes: AgeClasses, state: Mapping[str, Tensor], known: AgeClasses
+) -> int:
+    """Give a network another linear layer's weights of all ages that both know.
+
+    Other classes give the layer another shape or order; but a row is an age, and what was learned
+    of an age holds whatever its number is.
+
+    Args:
+        network: Changed in place.
+        classes: Of the network.
+        state: The other network's; it may lack the layer.
+        known: The ages of its linear layer.
+
+    Returns:
+        The number of ages that were kept.
+    """
+    layer = [name for name in _LINEAR if name in state]
+    ages = np.intersect1d(classes.values.numpy(), known.values.numpy()).astype(np.int64)
+    for name in layer:
+        network.get_parameter(name).data[classes.index(ages)] = state[name][known.index(ages)]
+    return len(ages) if layer else 0
 
 
 def _draw(network: nn.Module, generator: torch.Generator) -> None:
@@ -86,27 +128,25 @@ def _draw(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
 
-def _copy(found: Mapping[str, Tensor], network: AgeNetwork, source: str) -> InitialWeights:
-    """Load the tensors of `found` that fit `network`, and report on all."""
-    own = network.state_dict()
-    named = {_own_name(name): tensor for name, tensor in found.items()}
-    fitting = {
-        name: tensor
-        for name, tensor in named.items()
-        if name in own and tensor.shape == own[name].shape
-    }
-    if not fitting:
-        raise DataError(
-            f"{source}: none of its {len(found)} tensors fits a ResNet-18 (its first name is "
-            f"{next(iter(found), 'missing')!r}); give a state dict with torchvision's names"
-        )
+def _copy(
+    state: Mapping[str, Tensor], network: AgeNetwork, classes: AgeClasses, weights: "Weights"
+) -> InitialWeights:
+    """Load what fits, and report on all."""
+    own, known = network.state_dict(), weights.classes
+    resized = tuple(
+        name
+        for name in _LINEAR
+        if name in state
+        and (state[name].shape != own[name].shape if known is None else known != classes)
+    )
+    fitting = {name: tensor for name, tensor in state.items() if name not in resized}
     network.load_state_dict(fitting, strict=False)
     return InitialWeights(
-        source,
+        weights.name,
         loaded=tuple(fitting),
-        missing=tuple(name for name in own if name not in named),
-        resized=tuple(name for name in named if name in own and name not in fitting),
-        unused=tuple(name for name in found if _own_name(name) not in own),
+        missing=tuple(name for name in own if name not in state),
+        resized=resized,
+        ages=keep_known_ages(network, classes, state, known) if known else 0,
     )
 
 
@@ -115,51 +155,34 @@ def _own_name(name: str) -> str:
     return name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}"
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """Read a state dict without running any code that the file may hold."""
-    if not path.is_file():
+def _refuse_others(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+    """Refuse what is no part of a ResNet-18: it may lack tensors, and have another linear layer."""
+    if not state.keys() & own.keys():
         raise DataError(
-            f"{path}: no such file of weights; correct model.weights (imagenet, none or a path)"
+            f"{source}: none of its {len(state)} tensors fits a ResNet-18 (its first name is "
+            f"{next(iter(state), 'missing').removeprefix('backbone.')!r}); give a state dict with "
+            f"torchvision's names"
         )
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
+    # The linear layer may be over any number of classes.
+    start = {name: 1 if name in _LINEAR else 0 for name in own}
+    faults = [
+        f"{name.removeprefix('backbone.')} {tuple(tensor.shape)}"
+        for name, tensor in state.items()
+        if name not in own or tensor.shape[start[name] :] != own[name].shape[start[name] :]
+    ]
+    if faults:
+        more = ", ..." if len(faults) > _NAMED else ""
+        network = _resnet(state)
         raise DataError(
-            f"{path}: cannot be read as weights, it is damaged or not a state dict saved by torch; "
-            f"replace it ({type(error).__name__})"
-        ) from error
-    if not isinstance(found, Mapping) or not all(isinstance(x, Tensor) for x in found.values()):
-        raise DataError(
-            f"{path}: holds no state dict (a mapping of names to tensors); save "
-            "network.state_dict() alone"
+            f"{source}: {len(faults)} of its {len(state)} tensors have names or shapes that a "
+            f"ResNet-18 does not have ({', '.join(faults[:_NAMED])}{more})"
+            f"{f'; they look like those of a {network}' if network else ''}. Give weights of a "
+            f"ResNet-18; they may lack some of its tensors"
         )
-    return found
 
 
-def _imagenet() -> Mapping[str, Tensor]:
-    """Give torchvision's ImageNet weights from torch's cache, downloaded on first use."""
-    # It takes long to import, and only these weights need it.
-    from torchvision.models import ResNet18_Weights
-
-    weights = ResNet18_Weights.IMAGENET1K_V1
-    name = PurePosixPath(urlparse(weights.url).path).name
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    if (folder / name).is_file():
-        return _read(folder / name)
-    try:
-        found: Mapping[str, Tensor] = weights.get_state_dict(
-            progress=False, check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"The ImageNet weights could not be downloaded from {weights.url} ({error}). Place the "
-            f"file {name} into the folder {folder}, or set model.weights to a path or to none"
-        ) from error
-    return found
+def _resnet(state: Mapping[str, Tensor]) -> str | None:
+    """Say of which ResNet tensors are, by its blocks."""
+    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
+    counts = tuple(sum(layer == f"layer{i}" for layer, *_ in blocks) for i in range(1, 5))
+    return _BLOCKS.get((counts, "backbone.layer1.0.conv3.weight" in state))

@@ -1,0 +1,319 @@
+"""Files of weights: tensors that a network starts from, and all that they were ever trained on.
+
+A file that leaves a run is a state dict like any other, which loads strictly into a network of its
+names. What its network has seen is an attribute of the `OrderedDict`, as torch's own `_metadata`
+is: torch saves it and loads it, with `weights_only` too, and who loads a network does not see it.
+It holds a text (JSON) and, as tensors, what `seen.to_arrays` gives; or else the text has the digest
+of the list `photos.npz`, which holds these once for all folds of a setting.
+"""
+
+import json
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces.looks import COVERAGE
+from contrastive_age.model.network import AgeClasses
+from contrastive_age.model.seen import (
+    CARD,
+    PHOTOS,
+    VERSION,
+    Arrays,
+    Seen,
+    document_of,
+    from_arrays,
+    read_photos,
+    to_arrays,
+)
+from contrastive_age.protocols.copies import Photos
+from contrastive_age.provenance import file_digest
+
+STATED = "contrastive_age"
+"""The attribute of a state dict that says what its network has seen."""
+
+AGE_MODEL = "contrastive-age model"
+"""The format of final models, which are no weights to train from."""
+
+IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+"""Of torchvision's `ResNet18_Weights.IMAGENET1K_V1`; the name holds the SHA-256's first digits."""
+
+_TERMS = {
+    "imagenet": "initial weights: ImageNet's, for non-commercial research",
+    "unknown": "initial weights: not stated",
+}
+_BEFORE = ("pretraining.card", "pretraining.digests", "pretraining.hashes")
+"""Tensors of bytes beside those of the network, in files that were made before `STATED`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a network starts from.
+
+    Attributes:
+        name: `imagenet` or the path of the file.
+        state: The tensors by torchvision's names or ours.
+        digest: SHA-256 of the file, hexadecimal.
+        files: The file, and the list of photos if it refers to one: what to copy.
+        seen: What they were trained on; None for ImageNet's and for files of unknown origin.
+        about: What else the file states, as it was given when it was made.
+    """
+
+    name: str
+    state: Mapping[str, Tensor]
+    digest: str
+    files: tuple[Path, ...]
+    seen: Seen | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> AgeClasses | None:
+        """The ages of the linear layer, which are those of the latest training; None if unknown."""
+        card = self.seen.cards[0] if self.seen else {}
+        if "age_min" not in card:
+            return None
+        classes = AgeClasses(card["age_min"], card["age_max"])
+        # Somebody may have put another layer in its place.
+        layer = self.state.get("fc.weight")
+        return classes if layer is None or len(layer) == classes.number else None
+
+
+def initial_weights(weights: str) -> Weights | None:
+    """Read what a network is to start from.
+
+    Args:
+        weights: `none`, `imagenet` (torchvision's, downloaded once into torch's cache) or the path
+            of a file.
+
+    Returns:
+        None for `none`: all weights are drawn.
+
+    Raises:
+        DataError: See `read_weights`; ImageNet's are neither cached nor to be downloaded, or the
+            file of that name in the cache is another.
+    """
+    if weights == "none":
+        return None
+    return _imagenet() if weights == "imagenet" else read_weights(Path(weights))
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a file of weights without running any code that it may hold.
+
+    Args:
+        path: A state dict saved by torch; it may be partial.
+
+    Raises:
+        DataError: The file is missing, damaged or holds something else, or it refers to a list of
+            photos that is missing or another.
+    """
+    saved = _load(path)
+    state = {name: tensor for name, tensor in saved.items() if name not in _BEFORE}
+    weights = Weights(str(path), state, file_digest(path), (path,))
+    try:
+        return replace(weights, **_stated(saved, path))
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: what it states of the photos that it was trained on is damaged ({error}); "
+            f"copy or make it again"
+        ) from error
+
+
+def with_seen(
+    state: Mapping[str, Tensor], about: Mapping[str, Any], seen: Seen
+) -> "OrderedDict[str, Tensor]":
+    """Make a state dict that states what its network has seen and needs no file beside it.
+
+    Args:
+        state: Of a network, on the CPU.
+        about: What else it is to state; what JSON can hold.
+        seen: See `grown`.
+
+    Returns:
+        The same tensors. Copies of it such as `dict(...)` state nothing.
+    """
+    return _stating(state, {"about": about}, to_arrays(seen))
+
+
+def with_reference(
+    state: Mapping[str, Tensor], about: Mapping[str, Any], digest: str
+) -> "OrderedDict[str, Tensor]":
+    """Make a state dict that says in which list its network's photos are.
+
+    The list is of all photos of the setting, though a fold is trained on some of them: which one
+    trained this very fold is not told apart, so that none of them is ever tested from it.
+
+    Args:
+        state: Of a network, on the CPU.
+        about: What else it is to state; what JSON can hold.
+        digest: `Seen.digest` of what `PHOTOS` in the setting's folder holds.
+
+    Returns:
+        The same tensors. Copies of it such as `dict(...)` state nothing.
+    """
+    return _stating(state, {"about": about, "photos": digest}, {})
+
+
+def grown(start: Weights | None, card: Mapping[str, Any], photos: Photos) -> Seen:
+    """Put together what a network has seen after a training.
+
+    Args:
+        start: What it started from; None for random weights.
+        card: Of this training: `CARD` at least. Its `licence` names the terms of this training's
+            data; those of ImageNet's weights, or that those of a file are not stated, are added.
+        photos: Of this training.
+
+    Raises:
+        ValueError: The card lacks something.
+    """
+    lacking = [name for name in CARD if name not in card]
+    if lacking:
+        raise ValueError(f"the card of a training lacks {', '.join(lacking)}")
+    if start is None:
+        return Seen((card,), Photos.union([photos]))
+    if start.seen is not None:
+        return Seen((card, *start.seen.cards), Photos.union([photos, start.seen.photos]))
+    terms = _TERMS["imagenet" if start.name == "imagenet" else "unknown"]
+    return Seen(({**card, "licence": f"{card['licence']}; {terms}"},), Photos.union([photos]))
+
+
+def external_faces(start: Weights | None) -> dict[str, Any] | None:
+    """Say on which faces initial weights were trained, as `metrics.json` holds it.
+
+    Args:
+        start: What a network starts from.
+
+    Returns:
+        None for weights that do not state it. Else `CARD` of the latest training, but for
+        `sources`, `licence` and `n` (different photos), which are those of all trainings; `weights`
+        (SHA-256 of the file) and `generations`: `CARD` of each training, the latest first.
+    """
+    if start is None or start.seen is None:
+        return None
+    seen = start.seen
+    generations = [{name: card[name] for name in CARD} for card in seen.cards]
+    return generations[0] | {
+        "sources": list(seen.sources),
+        "n": len(np.unique(seen.photos.digests, axis=0)),
+        "licence": seen.licence,
+        "weights": start.digest,
+        "generations": generations,
+    }
+
+
+def _load(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file of weights; correct model.weights (imagenet, none or a path)"
+        )
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise DataError(
+            f"{path}: cannot be read as weights, it is damaged or not a state dict saved by torch; "
+            f"replace it ({type(error).__name__})"
+        ) from error
+    if isinstance(saved, Mapping) and saved.get("format") == AGE_MODEL:
+        raise DataError(
+            f"{path}: is a final model for use, without the list of photos that it was trained on; "
+            f"give the model.pth beside it to train from"
+        )
+    if not isinstance(saved, Mapping) or not all(isinstance(x, Tensor) for x in saved.values()):
+        raise DataError(
+            f"{path}: holds no state dict (a mapping of names to tensors); save "
+            "network.state_dict() alone"
+        )
+    return saved
+
+
+def _stated(saved: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    """Give what a file states, by the attributes of `Weights`."""
+    stated = getattr(saved, STATED, None)
+    if stated is None:
+        return {"seen": _stated_before(saved)} if _BEFORE[0] in saved else {}
+    document = document_of(stated["about"])
+    about = {"about": document["about"]}
+    if "photos" in document:
+        place, seen = _listed(path, document["photos"])
+        return about | {"seen": seen, "files": (path, place)}
+    arrays = {name: own.numpy() for name, own in stated.items() if name != "about"}
+    return about | {"seen": from_arrays(arrays)}
+
+
+def _stated_before(saved: Mapping[str, Tensor]) -> Seen:
+    """What files state that were made before `STATED`: one training, and no mirror images.
+
+    Their faces were hashed at the coverage of the training. Photos that are tested are mirrored, so
+    that mirror images are found all the same.
+    """
+    text, digests, hashes = (saved[name].numpy() for name in _BEFORE)
+    card = json.loads(text.tobytes())
+    compared = np.full(len(digests), card["coverage"] == COVERAGE)
+    return Seen((card,), Photos(digests, hashes, np.zeros_like(hashes), compared))
+
+
+def _listed(path: Path, digest: str) -> tuple[Path, Seen]:
+    """Find the list of photos that weights refer to."""
+    folder = path.absolute().parent
+    places = [place / PHOTOS for place in (folder, folder.parent) if (place / PHOTOS).is_file()]
+    for place in places:
+        seen = read_photos(place)
+        if seen.digest == digest:
+            return place, seen
+    fault = f"{places[0]} is another" if places else "it is neither beside it nor one folder above"
+    raise DataError(
+        f"{path}: the photos that it was trained on are in a list {PHOTOS}, but {fault}; without "
+        f"it nobody knows whether a photo was trained on that is tested: copy {PHOTOS} along, from "
+        f"the folder of the setting that trained these weights"
+    )
+
+
+def _stating(
+    state: Mapping[str, Tensor], document: Mapping[str, Any], arrays: Arrays
+) -> "OrderedDict[str, Tensor]":
+    stating = OrderedDict(state)
+    text = json.dumps({"version": VERSION, **document}, allow_nan=False)
+    stated = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    setattr(stating, STATED, {"about": text, **stated})
+    return stating
+
+
+def _imagenet() -> Weights:
+    """Read torchvision's ImageNet weights from torch's cache, downloaded on first use."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rpartition("/")[2]
+    prefix = path.stem.rpartition("-")[2]
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(IMAGENET_URL, str(path), prefix, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"The ImageNet weights could not be downloaded from {IMAGENET_URL} ({error}). "
+                f"Place the file {path.name} into the folder {path.parent}, or set model.weights "
+                f"to a path or to none"
+            ) from error
+    digest = file_digest(path)
+    if not digest.startswith(prefix):
+        raise DataError(
+            f"{path} is not the file of ImageNet weights whose name it has: its SHA-256 begins "
+            f"with {digest[: len(prefix)]}, not {prefix}. Delete it, so that it is downloaded "
+            f"anew, or place the right one there"
+        )
+    return Weights("imagenet", _load(path), digest, (path,))

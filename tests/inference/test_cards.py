@@ -1,0 +1,121 @@
+"""The cards of weights and models say what is known of them, and nothing that is not."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contrastive_age.inference.cards import model_card, weights_card
+from contrastive_age.model.seen import Seen
+from contrastive_age.protocols.copies import Photos
+
+TRAINING = {
+    "setting": "ternary",
+    "losses": "lambda_m 0.2",
+    "age_min": 0,
+    "age_max": 69,
+    "epochs": 3,
+    "image_size": 32,
+    "coverage": 1.35,
+    "triplets": "shared",
+    "seed": 0,
+    "started_from": "random weights",
+    "seconds": 60.0,
+    "device": "cpu",
+    "versions": {"numpy": "2.5"},
+}
+
+
+def training(name: str, source: str) -> dict[str, Any]:
+    own = {"source": source, "n": 5, "identities": 2, "terms": "mine", "manifest_hash": "ab" * 8}
+    return TRAINING | {
+        "name": name,
+        "sources": [source],
+        "n": 5,
+        "identities": 2,
+        "data": [own],
+        "data_hash": "cafe",
+        "licence": f"{source}: mine",
+    }
+
+
+def test_weights_name_the_data_and_terms_of_all_trainings() -> None:
+    none = np.empty((7, 32), np.uint8)
+    photos = Photos(none, none, none, np.zeros(7, bool))
+    card = weights_card(Seen((training("second", "custom"), training("first", "fgnet")), photos))
+    assert card.startswith("# Weights second")
+    assert "**custom: mine; fgnet: mine**" in card
+    assert "| `first` | fgnet | 5 | 3 |" in card
+    assert "all 7 photos" in card
+    alone = weights_card(Seen((training("first", "fgnet"),), photos))
+    assert "other weights" not in alone
+    assert "**fgnet: mine**" in alone
+
+
+def facts(radii: dict[str, float | None], conformal: Any, leaked_share: float) -> dict[str, Any]:
+    bins = {name: {"n": 6, "mae": 4.0, "bias": 0.5} for name in ("0-19", "20-39")}
+    return TRAINING | {
+        "name": "morph_rs ternary-0",
+        "protocol": "morph_rs",
+        "split": "rs",
+        "licence": "morph2: by licence",
+        "trained_on": {"n": 12, "identities": 4, "source": "morph2", "manifest_hash": "ab" * 8},
+        "pretrained_on": None,
+        "radii": radii,
+        "groups": {},
+        "thresholds": [],
+        "cross_validation": {
+            "folds": 2,
+            "n": 12,
+            "mae": 4.0,
+            "mae_interval": None,
+            "mae_constant": 9.0,
+            "cs5": 60.0,
+            "age_bins": bins,
+            "conformal": conformal,
+            "leaked_share": leaked_share,
+            "mae_lookup": 1.25,
+        },
+    }
+
+
+def conformal(width: float | None) -> dict[str, Any]:
+    bins = {
+        "0-19": {"n": 6, "coverage": 83.3, "width": 8.0},
+        "20-39": {"n": 6, "coverage": 100.0, "width": width},
+    }
+    return {level: {"by_age_bin": bins} for level in ("80", "95")}
+
+
+def test_people_in_several_folds_leave_no_intervals() -> None:
+    card = model_card(facts({}, None, 0.975))
+    assert "**97.5% of these images show people" in card
+    assert "errs by 1.25 years" in card
+    assert "None are given" in card
+    assert "±" not in card
+    assert "%|" not in card
+    assert "| true age | images | MAE (years) | bias (years) |\n|---|---|---|---|\n| 0-19 |" in card
+    assert "| 0-19 | 6 | 4.00 | 0.50 |\n| 20-39 | 6 | 4.00 | 0.50 |\n" in card
+
+
+@pytest.mark.parametrize(("width", "shown"), [(9.0, "100.0%"), (None, "–")])
+def test_intervals_without_an_end_hold_nobody(width: float | None, shown: str) -> None:
+    card = model_card(facts({"80": 4.5, "95": None}, conformal(width), 0.0))
+    assert "- 80%: the predicted age ± 4.50 years\n- 95%: the predicted age ± ∞ years\n" in card
+    assert "| in 80% interval | in 95% interval |\n|---|---|---|---|---|---|\n| 0-19 |" in card
+    assert f"| 0-19 | 6 | 4.00 | 0.50 | 83.3% | 83.3% |\n| 20-39 | 6 | 4.00 | 0.50 | {shown} |" in (
+        card
+    )
+    assert "each person weighing one" in card
+    assert "show people whom" not in card
+
+
+def test_all_trainings_before_it_are_named() -> None:
+    before = {
+        "n": 9,
+        "sources": ["utkface", "custom"],
+        "generations": [{"name": "b"}, {"name": "a"}],
+    }
+    card = model_card(facts({}, None, 0.0) | {"pretrained_on": before})
+    assert "9 other faces (utkface, custom)" in card
+    assert "`b`, from `a`." in card
