@@ -14,21 +14,9 @@ from contrastive_age.params import NAMED_WEIGHTS, Effective, Learning, Source
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 if TYPE_CHECKING:
-    from contrastive_age.inference.pretrained import Pretrained
+    from contrastive_age.model.seen import Seen
 
 Faces = npt.NDArray[np.uint8]
-
-EXTERNAL = (
-    "name",
-    "sources",
-    "n",
-    "identities",
-    "data_hash",
-    "epochs",
-    "image_size",
-    "licence",
-)
-"""What a result repeats of the card of the weights that it starts from."""
 
 DRAWN = "drawn faces, no terms"
 _STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
@@ -140,45 +128,54 @@ def start_of(setting: Learning) -> str:
     return setting.model.digest or setting.model.weights
 
 
-def pretraining_of(weights: str) -> "Pretrained | None":
-    """Give what initial weights say of the faces that they were made from.
-
-    Args:
-        weights: `imagenet`, `none` or the path of a file.
-
-    Returns:
-        The card and the photos' fingerprints; None for weights that carry none.
-    """
-    path = project_path(weights)
-    if weights in NAMED_WEIGHTS or not path.is_file():
-        return None
-    from contrastive_age.inference.pretrained import read_pretrained
-
-    return read_pretrained(path)
+def path_of_start(setting: Learning) -> str:
+    """Where initial weights are, or their name."""
+    weights = setting.model.weights
+    return weights if weights in NAMED_WEIGHTS else str(project_path(weights))
 
 
-def external_faces(setting: Learning) -> dict[str, Any] | None:
-    """Say on which faces initial weights were pretrained, as `metrics.json` holds it.
+def seen_by(
+    setting: Learning,
+    terms: list[tuple[str, str | None]],
+    samples: pd.DataFrame,
+    history: pd.DataFrame | None = None,
+    **facts: Any,
+) -> "Seen":
+    """Put together what a setting's networks have seen, they and those that they start from.
 
     Args:
         setting: The values of the training.
-
-    Returns:
-        The card in short, with the digest of the file; None for weights without a card.
+        terms: Sources and their terms.
+        samples: Of all that is trained on: `identity, age`, and of their photos `digest, look,
+            mirrored`.
+        history: Of the training, where the card is to say how it went.
+        facts: What else the card is to say.
     """
-    found = pretraining_of(setting.model.weights)
-    if found is None:
-        return None
-    short = {name: found.card[name] for name in EXTERNAL if name in found.card}
-    return short | {"weights": start_of(setting)}
+    from contrastive_age.model.seen import Seen
+    from contrastive_age.model.weights import grown, statement
+    from contrastive_age.protocols.copies import Photos
+
+    card = {
+        "name": f"{setting.protocol} {setting.key}",
+        "sources": [source for source, _ in terms],
+        "n": len(samples),
+        "identities": int(samples["identity"].nunique()),
+        # Names the photos and their ages, whatever they are called.
+        "data_hash": table_digest(samples[["digest", "age"]]),
+        "licence": licence_of(terms),
+        **training_facts(setting, history),
+        **facts,
+    }
+    seen: Seen = grown(statement(path_of_start(setting)), card, Photos.of_table(samples))
+    return seen
 
 
-def training_facts(setting: Learning, history: pd.DataFrame) -> dict[str, Any]:
+def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str, Any]:
     """Say how a network was trained, for its card.
 
     Args:
         setting: The values that decided the training.
-        history: Of the training.
+        history: Of the training; None for what all networks of the setting have in common.
     """
     weights = setting.model.weights
     losses = {name: value for name, value in setting.loss.model_dump().items() if value}
@@ -193,10 +190,16 @@ def training_facts(setting: Learning, history: pd.DataFrame) -> dict[str, Any]:
         "triplets": setting.triplets.mode,
         "seed": setting.seed,
         "started_from": _STARTS.get(weights, Path(weights).name),
+        "parameters": setting.model_dump(mode="json"),
+        **({} if history is None else _course(history)),
+    }
+
+
+def _course(history: pd.DataFrame) -> dict[str, Any]:
+    return {
         "seconds": float(history["seconds"].sum()),
         "device": history.attrs.get("computed", {}).get("device", "cpu"),
         "versions": dict(Record.read(history.attrs.get("record")).made_with),
-        "parameters": setting.model_dump(mode="json"),
     }
 
 

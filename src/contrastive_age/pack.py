@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
 
 import pandas as pd
 from kedro.config import OmegaConfigLoader
@@ -364,6 +363,8 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, An
     for (*block, name), path in files.items():
         if path is not None:
             place = _pack_input(".".join([*block, name]), path, staged)
+            if name == "weights":
+                _pack_photos(project_path(path), staged / place)
             (given.setdefault(block[0], {}) if block else given)[name] = place
     return given
 
@@ -380,11 +381,20 @@ def _pack_input(parameter: str, given: str, staged: Path) -> str:
     return str(place)
 
 
+def _pack_photos(weights: Path, target: Path) -> None:
+    """Take along the list of photos that a file of weights refers to, where it does."""
+    from contrastive_age.model.weights import read_weights
+
+    for listed in read_weights(weights).files[1:]:
+        _copy(listed, target.parent / listed.name)
+
+
 def _pack_imagenet(staged: Path) -> None:
     from torch.hub import get_dir
-    from torchvision.models import ResNet18_Weights
 
-    name = PurePosixPath(urlparse(ResNet18_Weights.IMAGENET1K_V1.url).path).name
+    from contrastive_age.model.weights import IMAGENET_URL
+
+    name = IMAGENET_URL.rpartition("/")[2]
     cached = Path(get_dir()) / "checkpoints" / name
     if cached.is_file():
         _copy(cached, staged / "torch" / "hub" / "checkpoints" / name)

@@ -38,6 +38,7 @@ def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
+            "params:sources": "params:effective.sources",
             "params:explanation": "params:effective.explanation",
         },
     )

@@ -93,7 +93,9 @@ def test_photos_of_a_manifest_under_every_parameter(project: Project, finished: 
         for part in name.split("."):
             found = found[part]
         assert found == value, name
-    audit = json.loads(project.one("02_intermediate/custom-*/audit.json").read_text(encoding="utf-8"))
+    audit = json.loads(
+        project.one("02_intermediate/custom-*/audit.json").read_text(encoding="utf-8")
+    )
     assert [entry["path"] for entry in audit["rejected"]] == ["gone.jpg"]
 
 

@@ -104,6 +104,18 @@ def initial_weights(weights: str) -> Weights | None:
     return _imagenet() if weights == "imagenet" else read_weights(Path(weights))
 
 
+def statement(weights: str) -> Weights | None:
+    """Read what initial weights state of their making.
+
+    Args:
+        weights: As for `initial_weights`. ImageNet's, which state nothing, need not be there.
+
+    Returns:
+        None for `none`; `imagenet` without its tensors.
+    """
+    return Weights("imagenet", {}, "", ()) if weights == "imagenet" else initial_weights(weights)
+
+
 def read_weights(path: Path) -> Weights:
     """Read a file of weights without running any code that it may hold.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.weights import initial_weights
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.training import loop
 from contrastive_age.training.acceleration import Acceleration, resolve
@@ -117,7 +118,8 @@ def train_or_keep(
         logger.info("%s is trained already", watcher.name)
         return done
     network = AgeNetwork(recipe.classes)
-    load_initial_weights(network, recipe.weights, recipe.seed)
+    start = initial_weights(recipe.weights)
+    load_initial_weights(network, recipe.classes, start, recipe.seed)
     faces = images()
     device = loop.choose_device(computer.device)
     plan = resolve(computer.acceleration, device, faces.nbytes, computer.share)

@@ -8,34 +8,37 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.uncertainty import conformal_radii
-from contrastive_age.origins import external_faces, licence_of, terms_of, training_facts
+from contrastive_age.origins import training_facts
 from contrastive_age.params import Effective
 from contrastive_age.provenance import table_digest
 
-MEASURES = ("mae", "mae_interval", "mae_by_subject", "mae_constant", "bias", "cs5", "cs", "n")
+MEASURES = (
+    *("mae", "mae_interval", "mae_by_subject", "mae_constant", "mae_lookup", "leaked_share"),
+    *("bias", "cs5", "cs", "n"),
+)
 """What the model repeats of its cross-validation, besides what is broken down."""
 
 
 def assemble(
     setting: Effective,
-    sources: dict[str, Any],
     samples: pd.DataFrame,
     metrics: dict[str, Any],
     predictions: pd.DataFrame,
     model: dict[str, Any],
     history: pd.DataFrame,
+    photos: dict[str, Any],
     training_folder: Path,
 ) -> tuple[Any, str]:
     """Put the network and what is known of it into one model.
 
     Args:
         setting: The protocol's effective values.
-        sources: All sources as the parameters give them.
         samples: The source's samples.
         metrics: metrics.json of the cross-validation under the very same values.
         predictions: Of all folds.
         model: State dict of the network that was trained on all samples.
         history: Of its training.
+        photos: What it has seen.
         training_folder: Where its checkpoint lies: the model is stored by now, so it goes.
 
     Returns:
@@ -48,12 +51,14 @@ def assemble(
     from contrastive_age.inference.artifact import AgeModel, Alignment
     from contrastive_age.inference.cards import model_card
     from contrastive_age.model.network import AgeClasses
+    from contrastive_age.model.seen import from_arrays
     from contrastive_age.training import checkpoint
 
     checkpoint.discard(training_folder)
     _check(setting, metrics, predictions)
     radii = conformal_radii(predictions)
-    facts = _facts(setting, sources, samples, metrics, history)
+    facts = _facts(setting, samples, metrics, history)
+    facts["licence"] = from_arrays(photos).licence
     # JSON has no infinity.
     facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
     card = model_card(facts)
@@ -85,20 +90,8 @@ def _check(setting: Effective, metrics: dict[str, Any], predictions: pd.DataFram
 
 
 def _facts(
-    setting: Effective,
-    sources: dict[str, Any],
-    samples: pd.DataFrame,
-    metrics: dict[str, Any],
-    history: pd.DataFrame,
+    setting: Effective, samples: pd.DataFrame, metrics: dict[str, Any], history: pd.DataFrame
 ) -> dict[str, Any]:
-    external = external_faces(setting)
-    terms = [(setting.source, terms_of(sources[setting.source]))]
-    if external is not None:
-        terms.append(("pretraining", external["licence"]))
-    elif setting.model.weights == "imagenet":
-        terms.append(("initial weights", "ImageNet's, for non-commercial research"))
-    elif setting.model.weights != "none":
-        terms.append(("initial weights", None))
     return {
         "name": f"{setting.protocol} {setting.key}",
         "protocol": setting.protocol,
@@ -110,8 +103,7 @@ def _facts(
             "all_of_source": metrics["n"] == len(samples),
             "manifest_hash": metrics["manifest_hash"],
         },
-        "pretrained_on": external,
-        "licence": licence_of(terms),
+        "pretrained_on": metrics["external"],
         **training_facts(setting, history),
         "cross_validation": {name: metrics[name] for name in MEASURES}
         | {"folds": metrics["folds"], "age_bins": metrics["age_bins"]}

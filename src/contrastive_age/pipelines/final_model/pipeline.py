@@ -19,6 +19,7 @@ def create_training(protocol: str, source: str) -> Pipeline:
         parameters={
             "params:effective": f"params:effective.protocols.{protocol}",
             "params:computing": "params:effective.computing",
+            "params:sources": "params:effective.sources",
         },
     )
 
@@ -31,12 +32,12 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
                 nodes.assemble,
                 inputs=[
                     f"params:effective.protocols.{protocol}",
-                    "params:effective.sources",
                     f"{source}.samples",
                     f"{protocol}.metrics",
                     f"{protocol}.predictions",
                     f"{protocol}.final.model",
                     f"{protocol}.final.history",
+                    f"{protocol}.final.photos",
                     f"{protocol}.final.training_folder",
                 ],
                 outputs=[f"{protocol}.age_model", f"{protocol}.model_card"],

@@ -11,15 +11,15 @@ import pandas as pd
 
 from contrastive_age.faces.store import rows_of
 from contrastive_age.files import fingerprint
-from contrastive_age.origins import licence_of, networks_decided_by, terms_of, training_facts
+from contrastive_age.origins import networks_decided_by, seen_by, terms_of
 from contrastive_age.params import Computing, Pretraining
 from contrastive_age.pipelines.training.nodes import Trained, learn
-from contrastive_age.protocols.overlap import Fingerprints, take_fingerprints
 from contrastive_age.protocols.splits import cap_samples
-from contrastive_age.provenance import table_digest
 
 if TYPE_CHECKING:
     import torch
+
+    from contrastive_age.model.seen import Seen
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class Gathered:
     """The faces of several sources, those that are trained on.
 
     Attributes:
-        samples: `source, sample_id, identity, age, digest` and `row` (in the faces of the source),
+        samples: `source, sample_id, identity, age`, by what its photo is known again (`digest,
+            look, mirrored`) and `row` (in the faces of the source),
             one row an image, in the order of the sources; the names of samples and identities
             begin with their source's.
         faces: Of each source, uint8 (N, 256, 256, 3).
@@ -44,11 +45,6 @@ class Gathered:
     samples: pd.DataFrame
     faces: dict[str, Faces]
     audits: dict[str, dict[str, Any]]
-
-    @property
-    def data_hash(self) -> str:
-        """Names the photos and their ages, whatever they are called."""
-        return table_digest(self.samples[["digest", "age"]])
 
     def prepared(self, image_size: int) -> "torch.Tensor":
         """Downscale the faces for the network, uint8 (n, 3, S, S), in the order of the samples."""
@@ -61,17 +57,6 @@ class Gathered:
                 prepare(self.faces[str(source)], own["row"].to_numpy(), image_size)
                 for source, own in self.samples.groupby("source", sort=False)
             ]
-        )
-
-    def fingerprints(self) -> Fingerprints:
-        """By what the photos are known again, in the order of the samples."""
-        parts = [
-            take_fingerprints(own["digest"], self.faces[str(source)], own["row"].to_numpy())
-            for source, own in self.samples.groupby("source", sort=False)
-        ]
-        return Fingerprints(
-            np.concatenate([part.digests for part in parts]),
-            np.concatenate([part.hashes for part in parts]),
         )
 
 
@@ -95,23 +80,29 @@ def gather(setting: Pretraining, *tables: Any) -> Gathered:
 
 
 def train(
-    setting: Pretraining, computing: Computing, training_folder: Path, gathered: Gathered
+    setting: Pretraining,
+    sources: dict[str, Any],
+    computing: Computing,
+    training_folder: Path,
+    gathered: Gathered,
 ) -> Trained:
     """Train on all faces, or give back the network that was trained by the very same things.
 
     Args:
         setting: The values of the pretraining.
+        sources: All sources as the parameters give them.
         computing: Where and how to compute.
         training_folder: Where checkpoints, the model and the history lie.
         gathered: The faces.
 
     Returns:
-        The network's state dict and the history.
+        The network's state dict, which states what it has seen, and the history.
 
     Raises:
         DataError: An age has no class.
         TrainingError: A loss is not finite.
     """
+    from contrastive_age.model.weights import with_seen
     from contrastive_age.triplets.index import build_index
 
     samples = gathered.samples
@@ -120,7 +111,7 @@ def train(
     triplets = build_index(
         ages, samples["identity"].to_numpy(), fingerprint=fingerprint(decided_by)
     )
-    return learn(
+    model, history = learn(
         lambda: gathered.prepared(setting.training.image_size),
         ages,
         triplets,
@@ -130,6 +121,7 @@ def train(
         decided_by,
         f"on {' and '.join(setting.sources)}",
     )
+    return with_seen(model, _about(history), _seen(setting, sources, history, gathered)), history
 
 
 def write_weights(
@@ -151,13 +143,26 @@ def write_weights(
         gathered: The faces.
 
     Returns:
-        The state dict with its card, the card, and the card as Markdown.
+        The state dict with its cards, the latest card, and the cards as Markdown.
     """
     from contrastive_age.inference.cards import weights_card
-    from contrastive_age.inference.pretrained import Pretrained, with_card
+    from contrastive_age.model.weights import with_seen
     from contrastive_age.training import checkpoint
 
     checkpoint.discard(training_folder)
+    seen = _seen(setting, sources, history, gathered)
+    weights = with_seen(model, _about(history), seen)
+    return weights, dict(seen.cards[0]), weights_card(seen)
+
+
+def _about(history: pd.DataFrame) -> dict[str, Any]:
+    return {name: history.attrs[name] for name in ("record", "computed")}
+
+
+def _seen(
+    setting: Pretraining, sources: dict[str, Any], history: pd.DataFrame, gathered: Gathered
+) -> "Seen":
+    """What the network has seen, with the card of this training."""
     data = [
         {
             "source": source,
@@ -168,15 +173,5 @@ def write_weights(
         }
         for source, own in gathered.samples.groupby("source", sort=False)
     ]
-    card = {
-        "name": f"{setting.protocol} {setting.key}",
-        "sources": [own["source"] for own in data],
-        "n": len(gathered.samples),
-        "identities": sum(own["identities"] for own in data),
-        "data": data,
-        "data_hash": gathered.data_hash,
-        "licence": licence_of([(own["source"], own["terms"]) for own in data]),
-        **training_facts(setting, history),
-    }
-    weights = with_card(model, Pretrained(card, gathered.fingerprints()))
-    return weights, card, weights_card(card)
+    terms = [(own["source"], own["terms"]) for own in data]
+    return seen_by(setting, terms, gathered.samples, history, data=data)

@@ -18,8 +18,15 @@ def create_pipeline(sources: list[str]) -> Pipeline:
     tables = [f"{source}.{name}" for source in sources for name in nodes.TABLES]
     setting, final = "params:effective.pretraining", f"{PRETRAIN}.final"
 
-    def train(setting: Pretraining, computing: Computing, folder: Path, *tables: Any) -> Any:
-        return nodes.train(setting, computing, folder, nodes.gather(setting, *tables))
+    def train(
+        setting: Pretraining,
+        sources: dict[str, Any],
+        computing: Computing,
+        folder: Path,
+        *tables: Any,
+    ) -> Any:
+        gathered = nodes.gather(setting, *tables)
+        return nodes.train(setting, sources, computing, folder, gathered)
 
     def write(
         setting: Pretraining,
@@ -38,6 +45,7 @@ def create_pipeline(sources: list[str]) -> Pipeline:
                 train,
                 inputs=[
                     setting,
+                    "params:effective.sources",
                     "params:effective.computing",
                     f"{final}.training_folder",
                     *tables,

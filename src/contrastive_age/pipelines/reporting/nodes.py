@@ -8,7 +8,7 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import external_faces, result_record, tables_made_with
+from contrastive_age.origins import path_of_start, result_record, tables_made_with
 from contrastive_age.params import Effective
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.protocols.parts import constant_mae
@@ -42,6 +42,7 @@ def summarise(
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
     from contrastive_age.evaluation.summary import measure
+    from contrastive_age.model.weights import external_faces, statement
     from contrastive_age.reporting.tables import preview_table
 
     record = _checked(predictions, setting, result_record(setting, samples, faces, folds))
@@ -58,7 +59,7 @@ def summarise(
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
         "made_from": record.document,
-        "external": external_faces(setting),
+        "external": external_faces(statement(path_of_start(setting))),
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),
     }

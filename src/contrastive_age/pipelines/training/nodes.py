@@ -1,6 +1,5 @@
 """Training one fold, or all samples."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.config import project_path
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import networks_decided_by, pretraining_of, triplets_fingerprint
-from contrastive_age.params import NAMED_WEIGHTS, Computing, Effective, Learning
+from contrastive_age.origins import (
+    networks_decided_by,
+    path_of_start,
+    seen_by,
+    terms_of,
+    triplets_fingerprint,
+)
+from contrastive_age.params import Computing, Effective, Learning
 from contrastive_age.pipelines.splitting.nodes import fold_parts, training_part
-from contrastive_age.protocols.overlap import Fingerprints, find_overlap
 from contrastive_age.tracking import Tracking, log_epoch, tag_run
 
 if TYPE_CHECKING:
@@ -24,9 +27,8 @@ if TYPE_CHECKING:
     from contrastive_age.training.fold import Recipe
     from contrastive_age.triplets.index import TripletIndex
 
-logger = logging.getLogger(__name__)
-
 Trained = tuple["dict[str, torch.Tensor]", pd.DataFrame]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def train(
@@ -37,9 +39,10 @@ def train(
     triplets: "TripletIndex",
     setting: Effective,
     computing: Computing,
+    sources: dict[str, Any],
     training_folder: Path,
     fold: int | None,
-) -> Trained:
+) -> tuple["dict[str, torch.Tensor]", pd.DataFrame, Arrays]:
     """Train one fold, or give back the network that was trained by the very same things.
 
     Args:
@@ -50,17 +53,22 @@ def train(
         triplets: The index over the fold's training part.
         setting: The protocol's effective values.
         computing: Where and how to compute.
+        sources: All sources as the parameters give them.
         training_folder: Where checkpoints, the model and the history of this fold lie.
         fold: The fold that is tested, so not trained on; None to train on all samples.
 
     Returns:
-        The network's state dict and the history, whose `attrs` hold the record of both.
+        The network's state dict, which states what made it; the history, whose `attrs` hold the
+        record of both; and the setting's list of photos.
 
     Raises:
         DataError: The faces or the folds are others than are asked for, an age has no class, or the
             initial weights were made from photos that are tested here.
         TrainingError: A loss is not finite.
     """
+    from contrastive_age.model.seen import to_arrays
+    from contrastive_age.model.weights import with_reference
+
     if fold is not None:
         refuse_overlap(setting, looks, fold_parts(folds, setting, fold).tested)
     part = training_part(folds, setting, fold)
@@ -76,7 +84,7 @@ def train(
 
         return prepare(faces, rows, setting.training.image_size)
 
-    return learn(
+    model, history = learn(
         images,
         part["age"].to_numpy(),
         triplets,
@@ -86,6 +94,10 @@ def train(
         networks_decided_by(setting, faces, part),
         "all samples" if fold is None else f"fold {fold}",
     )
+    terms = [(setting.source, terms_of(sources[setting.source]))]
+    seen = seen_by(setting, terms, folds.merge(looks, on="sample_id", validate="1:1"))
+    about = {name: history.attrs[name] for name in ("record", "computed")}
+    return with_reference(model, about, seen.digest), history, to_arrays(seen)
 
 
 def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame) -> None:
@@ -101,24 +113,21 @@ def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame
     Raises:
         DataError: There are such photos; the message names the first.
     """
-    weights = setting.model.weights
-    pretrained = pretraining_of(weights)
-    if pretrained is None:
+    from contrastive_age.model.seen import refuse_known
+    from contrastive_age.model.weights import statement
+    from contrastive_age.protocols.copies import Photos
+
+    start = statement(path_of_start(setting))
+    if start is None or start.seen is None:
         return
-    own = looks.set_index("sample_id").loc[tested["sample_id"]]
-    photos = Fingerprints(
-        *(
-            np.frombuffer(
-                bytes.fromhex("".join(own[name].replace("", "0" * 64))), np.uint8
-            ).reshape(-1, 32)
-            for name in ("digest", "look")
-        )
+    photos = tested[["sample_id"]].merge(looks, on="sample_id", validate="1:1")
+    refuse_known(
+        start.seen,
+        Photos.of_table(photos),
+        photos["sample_id"].tolist(),
+        setting.splitting.most_bits,
+        setting.model.weights,
     )
-    found = find_overlap(pretrained.photos, photos, setting.splitting.most_bits)
-    if len(found):
-        raise DataError(
-            f"{len(found)} of {len(tested)} test photos were seen in the pretraining of {weights}"
-        )
 
 
 def learn(
@@ -176,10 +185,9 @@ def recipe_of(setting: Learning) -> "Recipe":
     from contrastive_age.training.fold import Recipe
     from contrastive_age.training.loop import TrainingSettings
 
-    weights = setting.model.weights
     return Recipe(
         AgeClasses(setting.age_min, setting.age_max),
-        weights if weights in NAMED_WEIGHTS else str(project_path(weights)),
+        path_of_start(setting),
         TrainingSettings(
             **setting.training.model_dump(),
             triplets=setting.triplets.mode,

@@ -10,7 +10,7 @@ from contrastive_age.pipelines.training import nodes
 
 
 def create_pipeline(fold: int | None) -> Pipeline:
-    """Samples, faces, folds and triplets -> model and history, by way of checkpoints."""
+    """Samples, looks, faces, folds, triplets -> model, history, photos, by way of checkpoints."""
 
     def train(
         samples: Any,
@@ -20,6 +20,7 @@ def create_pipeline(fold: int | None) -> Pipeline:
         triplets: Any,
         setting: Effective,
         computing: Computing,
+        sources: Any,
         training_folder: Path,
     ) -> Any:
         return nodes.train(
@@ -30,6 +31,7 @@ def create_pipeline(fold: int | None) -> Pipeline:
             triplets,
             setting,
             computing,
+            sources,
             training_folder,
             fold,
         )
@@ -46,9 +48,10 @@ def create_pipeline(fold: int | None) -> Pipeline:
                     "triplets",
                     "params:effective",
                     "params:computing",
+                    "params:sources",
                     "training_folder",
                 ],
-                outputs=["model", "history"],
+                outputs=["model", "history", "photos"],
                 name="train",
                 tags=["training"],
             )
