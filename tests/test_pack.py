@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import torch
 import yaml
 from kedro.framework.startup import bootstrap_project
 
@@ -332,12 +333,12 @@ def test_a_pack_can_be_packed_and_keeps_its_record(whole: Pack, tmp_path: Path) 
 
 def test_weights_travel_to_a_place_inside_the_project(project: Project, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"weights")
+    torch.save({"fc.bias": torch.ones(3)}, weights)
     done = _pack(
         project, tmp_path / "pack", model={"weights": str(weights)}, raw_root="data/01_raw"
     )
     place = f"data/inputs/{file_digest(weights)[:8]}/weights.pth"
-    assert (done.folder / place).read_bytes() == b"weights"
+    assert (done.folder / place).read_bytes() == weights.read_bytes()
     command = f"python3 -m kedro run --pipeline=synthetic_se --params=model.weights={place}"
     assert done.commands[-1] == command
     assert command in (done.folder / "README.txt").read_text()

@@ -13,7 +13,7 @@ from contrastive_age.config import ProjectConfigLoader, project_parameters
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.uncertainty import conformal_radii
 from contrastive_age.inference.artifact import load_model
-from contrastive_age.inference.pretrained import read_pretrained
+from contrastive_age.model.weights import read_weights
 from contrastive_age.params import effective
 from contrastive_age.pipelines.final_model.nodes import _check
 from contrastive_age.provenance import table_digest
@@ -35,16 +35,17 @@ def weights_of(project: Project) -> str:
 
 def test_weights_carry_what_they_were_made_from(pretrained: Project) -> None:
     path = pretrained.one("06_models/pretrain/*/weights.pth")
-    found = read_pretrained(path)
+    found = read_weights(path).seen
     assert found is not None
-    assert found.card == json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
-    assert found.card["sources"] == ["fgnet", "morph2"]
-    assert [own["n"] for own in found.card["data"]] == [16, 24]
-    assert (found.card["n"], len(found.photos)) == (40, 40)
-    assert (found.card["epochs"], found.card["image_size"]) == (1, 32)
+    (card,) = found.cards
+    assert card == json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
+    assert card["sources"] == ["fgnet", "morph2"]
+    assert [own["n"] for own in card["data"]] == [16, 24]
+    assert (card["n"], len(found.photos)) == (40, 40)
+    assert (card["epochs"], card["image_size"]) == (1, 32)
     text = path.with_name("card.md").read_text(encoding="utf-8")
-    assert found.card["data_hash"] in text
-    assert found.card["licence"] in text
+    assert card["data_hash"] in text
+    assert card["licence"] in text
     digests = [
         digest
         for source in ("fgnet", "morph2")
@@ -56,7 +57,9 @@ def test_weights_carry_what_they_were_made_from(pretrained: Project) -> None:
     # What it was trained to is what it holds, and no checkpoint is left behind.
     plain = torch.load(path.parent / "final/model.pth", weights_only=True)
     carried = torch.load(path, weights_only=True)
+    assert plain.keys() == carried.keys()
     assert all(torch.equal(own, carried[name]) for name, own in plain.items())
+    assert read_weights(path.parent / "final/model.pth").seen.digest == found.digest
     assert {file.name for file in (path.parent / "final").iterdir()} == {
         "model.pth",
         "history.parquet",
@@ -87,9 +90,41 @@ def test_testing_on_photos_of_the_pretraining_is_refused(pretrained: Project) ->
     assert not list((pretrained.root / "data/06_models/fgnet_se").rglob("model.pth"))
 
 
+def test_weights_remember_through_a_second_training(pretrained: Project) -> None:
+    first = weights_of(pretrained)
+    given = f"pretrain.sources=synthetic,model.weights={first}"
+    pretrained.kedro("run", "--pipeline=pretrain", f"--params={given}")
+    (second,) = (
+        path.relative_to(pretrained.root)
+        for path in (pretrained.root / "data/06_models/pretrain").glob("*/weights.pth")
+        if str(path.relative_to(pretrained.root)) != first
+    )
+    seen = read_weights(pretrained.root / second).seen
+    assert seen.sources == ("synthetic", "fgnet", "morph2")
+    assert len(seen.photos) == 64
+    refused = pretrained.kedro(
+        "run", "--pipeline=fgnet_se", f"--params=model.weights={second}", check=False
+    )
+    assert refused.status == 1
+    said = " ".join(refused.said.split())
+    assert "the same bytes as one of synthetic, fgnet, morph2" in said
+    (pretrained.root / second).unlink()
+
+
+def test_a_fold_and_a_final_network_say_what_they_have_seen(finished: Project) -> None:
+    fold = finished.one("06_models/synthetic_se/*/fold_0/model.pth")
+    weights = read_weights(fold)
+    assert len(weights.seen.photos) == 24
+    assert weights.about["record"]["decided_by"]["setting"] == fold.parent.parent.name
+    assert weights.about["computed"]["device"] == "cpu"
+    refused = finished.kedro("run", f"--params=model.weights={fold}", check=False)
+    assert refused.status == 1
+    assert "have the same bytes" in refused.said
+
+
 def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> None:
     # Drawn faces look alike, so only those of the same hash count as one.
-    given = f"model.weights={weights_of(pretrained)},overlap.most_bits=0"
+    given = f"model.weights={weights_of(pretrained)},overlap.most_bits_drawn=0"
     pretrained.kedro("run", "--pipeline=final_model", f"--params={given}")
     path = pretrained.one("06_models/synthetic_se/*/final/age_model.pt")
     model = load_model(path)
