@@ -26,6 +26,8 @@ from benchmarks.measuring import ROOT, environment
 
 PROTOCOL = "fgnet_se"
 BUDGET = {"image_size": 48, "schedule": "onecycle"}
+FOLDS = ROOT / "docs" / "fgnet_se_folds_before.csv"
+"""The protocol's folds when docs/results.md was measured."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def parameters(run: Run, raw_root: Path, weights: Path) -> dict[str, Any]:
     return {
         "raw_root": str(raw_root.resolve()),
         "seed": run.seed,
+        "splitting": {"folds_file": str(FOLDS)},
         "triplets": {"mode": run.mode},
         "model": {"weights": str(weights.resolve())},
         "training": BUDGET | own,

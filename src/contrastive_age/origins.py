@@ -84,7 +84,7 @@ def tables_decided_by(
     # Of a fold each: here the folds stand for all.
     del networks["samples trained on"]
     return networks | {
-        "folds": folds_fingerprint(folds),
+        "folds": folds.attrs.get("fingerprint"),
         "sex and race": table_digest(tested[labels].astype(object).fillna("")),
         "code of evaluation": evaluation_code(),
     }
@@ -97,11 +97,6 @@ def evaluation_code() -> str:
     from contrastive_age.evaluation.summary import measure, measure_identity
 
     return code_of(evaluate_fold, measure, measure_identity, summarise)
-
-
-def folds_fingerprint(folds: pd.DataFrame) -> str:
-    """Name folds by who is tested in which, and by which copies must not be on both sides."""
-    return fingerprint(folds.attrs.get("fingerprint"), folds.attrs.get("copies"))
 
 
 def tables_made_with() -> dict[str, str]:

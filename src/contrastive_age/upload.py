@@ -19,7 +19,6 @@ from mlflow.entities import Metric, Run, RunTag
 from contrastive_age import tracking
 from contrastive_age.connection import FAILURES, why_lost, without_password
 from contrastive_age.errors import DataError
-from contrastive_age.origins import folds_fingerprint
 from contrastive_age.params import Effective
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.sweep import Place
@@ -253,7 +252,7 @@ def _tables(results: _Results, metrics: Mapping[str, Any]) -> list[Path]:
     folds, leakage = results.path("folds"), results.path("leakage")
     if folds.is_file() and leakage.is_file():
         known = Record.read(metrics["made_from"]).decided_by.get("folds")
-        found += [leakage] if folds_fingerprint(pd.read_parquet(folds)) == known else []
+        found += [leakage] if pd.read_parquet(folds).attrs.get("fingerprint") == known else []
     return found
 
 

@@ -21,6 +21,7 @@ from contrastive_age.evaluation.bootstrap import (
     match_samples,
     mean_interval,
     seed_summary,
+    without_leaks,
 )
 
 
@@ -127,6 +128,37 @@ def test_interval_holds_the_true_mae_at_about_its_level_though_images_of_a_subje
 def test_one_subject_has_no_interval() -> None:
     assert mae_interval(table(["a"], [3.0])) is None
     assert mae_interval(table(["a"] * 5, [3.0, 1, 2, 5, 0])) is None
+
+
+def test_the_error_without_what_leaks_is_that_of_the_rest() -> None:
+    predictions = made_up(np.random.default_rng(3), subjects=30)
+    leaking = predictions["sample_id"][::3].tolist()
+    rest = predictions[~predictions["sample_id"].isin(leaking)]
+    found = without_leaks(predictions, leaking)
+    interval = mae_interval(rest)
+    assert interval is not None
+    assert found == {
+        "n": len(rest),
+        "leaked_images": len(leaking),
+        "mae": pytest.approx((rest["predicted_age"] - rest["age"]).abs().mean()),
+        "mae_interval": [interval.low, interval.high],
+    }
+
+
+def test_nothing_is_said_of_no_images() -> None:
+    predictions = table(["a", "b"], [1.0, 2.0])
+    assert without_leaks(predictions, predictions["sample_id"].tolist()) == {
+        "n": 0,
+        "leaked_images": 2,
+        "mae": None,
+        "mae_interval": None,
+    }
+    assert without_leaks(predictions, ["s000"]) == {
+        "n": 1,
+        "leaked_images": 1,
+        "mae": 2.0,
+        "mae_interval": None,
+    }
 
 
 def test_subjects_that_are_all_alike_have_an_interval_without_width() -> None:

@@ -1,7 +1,12 @@
 """Folds are made for the parameters that use them."""
 
+import hashlib
+import json
+import logging
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -28,46 +33,246 @@ def samples() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sample_id", "path", "identity", "age"])
 
 
+def looks_of(samples: pd.DataFrame, copies: dict[str, str] | None = None) -> pd.DataFrame:
+    """Photos of different bytes and no known look, but those that are named copies of others."""
+    ids = samples["sample_id"]
+    photos = ids.replace(copies or {})
+    digests = [hashlib.sha256(photo.encode()).hexdigest() for photo in photos]
+    return pd.DataFrame({"sample_id": ids, "digest": digests, "look": "", "mirrored": ""})
+
+
+def write_list(path: Path, samples: pd.DataFrame, folds: Any) -> dict[str, Any]:
+    pd.DataFrame({"filename": samples["path"], "Split": folds}).to_csv(path, sep=";", index=False)
+    return {"folds_file": str(path)}
+
+
+def splitting(given: dict[str, Any], **own: Any) -> dict[str, Any]:
+    return given | {"splitting": given["splitting"] | own}
+
+
+def photos_of(*identities: str, each: int) -> pd.DataFrame:
+    rows = [
+        (f"{who}/{n:02d}", f"{who}/{n:02d}.jpg", who, 20 + n)
+        for who in identities
+        for n in range(each)
+    ]
+    return pd.DataFrame(rows, columns=["sample_id", "path", "identity", "age"])
+
+
 def test_folds_of_other_parameters_are_refused(
     given: dict[str, Any], samples: pd.DataFrame
 ) -> None:
     setting = params.effective(given, "fgnet_se")
-    folds, report = nodes.split(samples, setting)
+    folds, report = nodes.split(samples, looks_of(samples), setting)
     assert report["leaked_images"] == 0
     nodes.check_made_for(folds, setting)
     for changed in ({"max_samples": 8}, {"splitting": given["splitting"] | {"seed": 1}}):
         other = params.effective(given | changed, "fgnet_se")
-        with pytest.raises(DataError, match="made with other parameters"):
+        with pytest.raises(DataError, match="made otherwise"):
             nodes.check_made_for(folds, other)
 
 
 def test_all_settings_share_their_folds(given: dict[str, Any], samples: pd.DataFrame) -> None:
-    one, _ = nodes.split(samples, params.effective(given | {"seed": 1}, "fgnet_se"))
-    other, _ = nodes.split(samples, params.effective(given | {"setting": "mv"}, "fgnet_se"))
+    looks = looks_of(samples)
+    one, _ = nodes.split(samples, looks, params.effective(given | {"seed": 1}, "fgnet_se"))
+    other, _ = nodes.split(samples, looks, params.effective(given | {"setting": "mv"}, "fgnet_se"))
     assert one["fold"].equals(other["fold"])
     assert one.attrs == other.attrs
 
 
-def test_a_split_list_that_leaks_is_refused(
-    given: dict[str, Any], samples: pd.DataFrame, tmp_path: Any
+@pytest.fixture
+def twice() -> tuple[pd.DataFrame, dict[str, str]]:
+    """200 photos of ten people; 156 are byte for byte a photo of another, n of n + 5."""
+    samples = photos_of(*"0123456789", each=20)
+    copies = [(f"{n % 5 + 5}/{n // 5:02d}", f"{n % 5}/{n // 5:02d}") for n in range(78)]
+    return samples, dict(copies)
+
+
+def test_copies_under_two_names_are_tested_in_one_fold(
+    given: dict[str, Any], twice: tuple[pd.DataFrame, dict[str, str]]
 ) -> None:
-    path = tmp_path / "split.csv"
-    samples.assign(fold=range(len(samples)))[["sample_id", "fold"]].assign(
-        fold=lambda table: table["fold"] % 5
-    ).to_csv(path, index=False)
-    changed = given | {"splitting": given["splitting"] | {"folds_file": str(path)}}
-    with pytest.raises(DataError, match="fold"):
-        nodes.split(samples, params.effective(changed, "fgnet_se"))
-    folds, report = nodes.split(samples, params.effective(changed, "custom_rs"))
+    samples, copies = twice
+    folds, report = nodes.split(
+        samples, looks_of(samples, copies), params.effective(given, "custom_se")
+    )
+    fold = folds.set_index("sample_id")["fold"]
+    assert all(fold[one] == fold[other] for one, other in copies.items())
+    assert report["leaked_copies"] == 0
+    assert report["copies"] | {"examples": []} == {
+        "groups": 78,
+        "images": 156,
+        "by_bytes": 78,
+        "by_look": 0,
+        "by_mirror": 0,
+        "largest": 2,
+        "examples": [],
+    }
+    assert report["copies"]["examples"][0] == ["0/00", "5/00"]
+    assert list(folds.columns) == ["sample_id", "identity", "age", "fold"]
+    assert len(json.loads(folds.attrs["copies"])) == 78
+
+
+@pytest.mark.parametrize("protocol", ["custom_se", "custom_rs"])
+def test_copies_that_may_stay_are_counted(
+    given: dict[str, Any],
+    twice: tuple[pd.DataFrame, dict[str, str]],
+    protocol: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    samples, copies = twice
+    setting = params.effective(splitting(given, group_copies=False), protocol)
+    with caplog.at_level(logging.INFO):
+        folds, report = nodes.split(samples, looks_of(samples, copies), setting)
+    fold = folds.set_index("sample_id")["fold"]
+    apart = 2 * sum(fold[one] != fold[other] for one, other in copies.items())
+    assert report["leaked_copies"] == apart > 0
+    assert report["leaked_copies_share"] == apart / 200
+    assert sum(entry["leaked_copies"] for entry in report["folds"]) == apart
+    assert "copies" not in folds.attrs
+    assert f"{apart / 2:.1f}% a copy (156 images are copies in 78 groups)" in caplog.text
+
+
+def test_morphs_random_split_is_the_papers_and_counts(
+    given: dict[str, Any], twice: tuple[pd.DataFrame, dict[str, str]]
+) -> None:
+    samples, copies = twice
+    setting = params.effective(given, "morph_rs")
+    plain, _ = nodes.split(samples, looks_of(samples), setting)
+    folds, report = nodes.split(samples, looks_of(samples, copies), setting)
+    assert folds["fold"].equals(plain["fold"])
+    assert report["leaked_copies"] > 0
+    # what only is counted is not refused, however much there is
+    same = dict.fromkeys(samples["sample_id"], "0/00")
+    _, report = nodes.split(samples, looks_of(samples, same), setting)
+    assert report["leaked_copies"] == 200
+    with pytest.raises(DataError, match="200 of 200 photos count as copies of one"):
+        nodes.split(samples, looks_of(samples, same), params.effective(given, "custom_rs"))
+
+
+def test_chips_in_two_folders_are_tested_in_one_fold(given: dict[str, Any]) -> None:
+    names = [f"{20 + n}_0_0_{n}.jpg.chip" for n in range(24)]
+    ids = [f"{folder}/{name}" for folder in ("UTKFace", "crop_part1") for name in names]
+    ages = [20 + n for n in range(24)] * 2
+    samples = pd.DataFrame({"sample_id": ids, "path": ids, "identity": ids, "age": ages})
+    copies = dict(zip(ids[24:], ids[:24], strict=True))
+    for protocol in ("utkface_rs", "custom_se"):
+        folds, report = nodes.split(
+            samples, looks_of(samples, copies), params.effective(given, protocol)
+        )
+        fold = folds["fold"].to_numpy()
+        assert (fold[:24] == fold[24:]).all()
+        assert np.ptp(np.bincount(fold)) <= 2
+        assert report["leaked_copies"] == 0
+
+
+def test_looks_make_copies_too_and_only_of_the_chosen_samples(
+    given: dict[str, Any], samples: pd.DataFrame
+) -> None:
+    looks = looks_of(samples)
+    looks.loc[[0, 19], ["look", "mirrored"]] = ["ab" * 32, "cd" * 32]
+    looks.loc[19, "look"] = "ab" * 31 + "aa"
+    shuffled = looks.sample(frac=1, random_state=0)
+    setting = params.effective(splitting(given, group_copies=False), "custom_se")
+    _, report = nodes.split(samples, shuffled, setting)
+    assert (report["copies"]["by_look"], report["copies"]["images"]) == (1, 2)
+    assert report["copies"]["examples"] == [["0/3", "9/9"]]
+    few = params.effective(splitting(given, group_copies=False) | {"max_samples": 19}, "custom_se")
+    folds, report = nodes.split(samples, looks, few)
+    both = {"0/3", "9/9"} <= set(folds["sample_id"])
+    assert report["copies"]["groups"] == both
+    with pytest.raises(DataError, match=r"1 samples have no aligned face, the first is 9/9"):
+        nodes.split(samples, looks.iloc[:-1], setting)
+
+
+def test_a_copy_of_the_tested_person_leaves_training(given: dict[str, Any]) -> None:
+    samples = photos_of("a", "b", "c", each=4)
+    protocols = given["protocols"] | {"fgnet_lopo": given["protocols"]["fgnet_lopo"] | {"folds": 3}}
+    three = splitting(given, group_copies=False) | {"protocols": protocols}
+    setting = params.effective(three, "fgnet_lopo")
+    plain, _ = nodes.split(samples, looks_of(samples), setting)
+    folds, report = nodes.split(samples, looks_of(samples, {"b/01": "a/00"}), setting)
+    trained = [set(nodes.training_part(folds, setting, fold)["sample_id"]) for fold in range(3)]
+    assert "b/01" not in trained[0] and "a/00" not in trained[1]
+    assert [len(own) for own in trained] == [7, 7, 8]
+    assert [entry["n_train"] for entry in report["folds"]] == [7, 7, 8]
+    assert [entry["left_out"] for entry in report["folds"]] == [1, 1, 0]
+    assert [entry["copies"] for entry in report["folds"]] == [1, 1, 0]
+    assert report["leaked_copies"] == 0
+    assert folds["fold"].equals(plain["fold"])
+    assert folds.attrs["fingerprint"] != plain.attrs["fingerprint"]
+
+
+def test_a_split_list_that_leaks_is_refused(
+    given: dict[str, Any], samples: pd.DataFrame, tmp_path: Path
+) -> None:
+    own = write_list(tmp_path / "split.csv", samples, np.arange(len(samples)) % 5)
+    looks, changed = looks_of(samples), splitting(given, **own)
+    with pytest.raises(DataError, match=r"share subjects.*splitting\.allow_leaks=true"):
+        nodes.split(samples, looks, params.effective(changed, "fgnet_se"))
+    folds, report = nodes.split(samples, looks, params.effective(changed, "custom_rs"))
     assert report["leaked_images"] > 0
     assert folds["fold"].nunique() == 5
+
+
+def test_a_list_that_leaks_a_little_can_be_admitted(
+    given: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = photos_of(*"0123456789", each=4)
+    numbers = samples["identity"].astype(int).to_numpy() % 5
+    numbers[0] = 1  # one photo of person 0, whose others are in fold 0
+    own = write_list(tmp_path / "split.csv", samples, numbers + 1)
+    looks = looks_of(samples, {"4/00": "3/00"})
+    changed = splitting(given, **own, allow_leaks=True)
+    setting = params.effective(changed, "fgnet_se")
+    folds, report = nodes.split(samples, looks, setting)
+    assert folds["fold"].tolist() == numbers.tolist()
+    assert report["leaked_images"] == 4
+    assert report["leaked_copies"] == 2
+    assert report["leaking_samples"] == ["0/00", "0/01", "0/02", "0/03", "3/00", "4/00"]
+    assert "6 of 40 test images have their subject or a copy in training" in caplog.text
+    # the list is used as others used it
+    assert len(nodes.training_part(folds, setting, 1)) == 40 - 9
+    validated = params.effective(changed | {"validation": 0.2}, "fgnet_se")
+    part = nodes.fold_parts(folds, validated, 1)
+    assert not set(part.tested["identity"]) & ({"0", "1", "6"} | set(part.training["identity"]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "group_copies", "leaves"),
+    [
+        ("custom_se", True, 2),
+        ("custom_se", False, 2),
+        ("custom_rs", True, 2),
+        ("custom_rs", False, 0),
+    ],
+)
+def test_copies_leave_the_training_part_of_a_listed_fold(
+    given: dict[str, Any], tmp_path: Path, protocol: str, group_copies: bool, leaves: int
+) -> None:
+    samples = photos_of(*"0123456789", each=4)
+    own = write_list(tmp_path / "split.csv", samples, samples["identity"].astype(int) % 5)
+    setting = params.effective(splitting(given, **own, group_copies=group_copies), protocol)
+    folds, report = nodes.split(samples, looks_of(samples, {"4/00": "3/00"}), setting)
+    assert sum(entry["left_out"] for entry in report["folds"]) == leaves
+    assert report["leaked_copies"] == 2 - leaves
+    assert len(nodes.training_part(folds, setting, 3)) == 32 - leaves / 2
+
+
+def test_folds_that_copies_make_uneven_are_said(
+    given: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = photos_of(*"0123456789", each=4)
+    chain = {f"{n + 1}/00": f"{n}/01" for n in range(5)}  # six people are one
+    folds, _ = nodes.split(samples, looks_of(samples, chain), params.effective(given, "custom_se"))
+    assert folds["fold"].value_counts().max() == 24
+    assert "one fold holds 24 of 40 images" in caplog.text
 
 
 def test_the_number_of_folds_must_be_the_pipelines(
     given: dict[str, Any], samples: pd.DataFrame
 ) -> None:
     with pytest.raises(DataError, match=r"fgnet_lopo\.folds=10"):
-        nodes.split(samples, params.effective(given, "fgnet_lopo"))
+        nodes.split(samples, looks_of(samples), params.effective(given, "fgnet_lopo"))
 
 
 @pytest.mark.parametrize(
@@ -83,4 +288,4 @@ def test_samples_that_no_network_can_learn_from_are_refused(
     given: dict[str, Any], samples: pd.DataFrame, change: dict[str, Any], protocol: str, said: str
 ) -> None:
     with pytest.raises(DataError, match=said):
-        nodes.split(samples.assign(**change), params.effective(given, protocol))
+        nodes.split(samples.assign(**change), looks_of(samples), params.effective(given, protocol))

@@ -3,9 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.parts import Parts, constant_mae, parts
+from contrastive_age.protocols.copies import group as group_of
+from contrastive_age.protocols.parts import (
+    Parts,
+    constant_mae,
+    keep_apart,
+    parts,
+    training_part,
+)
 
 
 def _folds(exclusive: bool, subjects: int = 20, images: int = 6) -> pd.DataFrame:
@@ -49,6 +58,102 @@ def test_the_share_counts_subjects_and_the_seed_chooses_them() -> None:
 def test_too_few_subjects_are_refused() -> None:
     with pytest.raises(DataError, match="fold 0: only 0 subjects"):
         parts(_folds(exclusive=False), 0, 0.2)
+
+
+def _linked(folds: pd.DataFrame, *pairs: tuple[int, int]) -> pd.DataFrame:
+    table = pd.DataFrame(pairs, columns=["first", "second"], dtype="int64")
+    return keep_apart(folds, group_of(table, len(folds)))
+
+
+def test_copies_of_tested_images_leave_training() -> None:
+    folds = _folds(exclusive=True)  # six rows a subject, subject s in fold s % 4
+    own = _linked(folds, (0, 6), (6, 13), (20, 21))
+    assert set(parts(folds, 0).training["sample_id"]) - set(
+        parts(own, 0).training["sample_id"]
+    ) == {
+        "1-0",
+        "2-1",
+    }
+    assert parts(own, 0).tested.equals(parts(folds, 0).tested)
+    assert len(parts(own, 3).training) == len(parts(folds, 3).training)
+    assert list(own.columns) == list(folds.columns)
+    assert "copies" not in folds.attrs
+
+
+def test_copies_survive_the_file_and_another_order(tmp_path) -> None:
+    folds = _linked(_folds(exclusive=True), (0, 6))
+    folds.to_parquet(tmp_path / "folds.parquet")
+    again = pd.read_parquet(tmp_path / "folds.parquet")
+    assert "1-0" not in set(parts(again, 0).training["sample_id"])
+    turned = parts(again.iloc[::-1], 0).training["sample_id"]
+    assert set(turned) == set(parts(folds, 0).training["sample_id"])
+    some = again[again["sample_id"] != "0-0"]
+    assert "1-0" in set(parts(some, 0).training["sample_id"])
+
+
+def test_subjects_that_copies_link_are_held_out_together() -> None:
+    folds = _folds(exclusive=True)
+    plain = {seed: set(parts(folds, 0, 0.2, seed).tested["identity"]) for seed in range(20)}
+    same_subject = _linked(folds, (6, 7))
+    across = _linked(folds, (6, 12), (13, 18))  # subjects 1, 2, 3
+    for seed, chosen in plain.items():
+        assert set(parts(same_subject, 0, 0.2, seed).tested["identity"]) == chosen
+        training, validation = parts(across, 0, 0.2, seed)
+        held = set(validation["identity"]) & {"1", "2", "3"}
+        assert held in (set(), {"1", "2", "3"})
+        assert not held & set(training["identity"])
+
+
+def test_what_is_linked_with_the_test_part_is_not_validated_on() -> None:
+    folds = _linked(_folds(exclusive=True), (0, 6))  # subject 0 is tested, 1 is linked with it
+    for seed in range(20):
+        training, validation = parts(folds, 0, 0.2, seed)
+        assert "1" not in set(validation["identity"])
+        assert "1" in set(training["identity"])
+        assert "1-0" not in set(training["sample_id"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=12, max_size=40),
+    st.data(),
+    st.sampled_from([None, 0.2]),
+)
+def test_no_copy_is_ever_on_both_sides(drawn, data: st.DataObject, validation) -> None:
+    identity, fold = zip(*drawn, strict=True)
+    folds = pd.DataFrame({"sample_id": [f"s{row}" for row in range(len(drawn))]}).assign(
+        identity=[f"{who}" for who in identity], age=30, fold=fold
+    )
+    row = st.integers(0, len(folds) - 1)
+    pairs = data.draw(st.lists(st.tuples(row, row), max_size=6))
+    own = _linked(folds, *pairs)
+    label = dict(
+        zip(
+            folds["sample_id"],
+            group_of(pd.DataFrame(pairs, columns=["first", "second"], dtype="int64"), len(folds)),
+            strict=True,
+        )
+    )
+    tested = set(folds.loc[folds["fold"] == 0, "sample_id"])
+    try:
+        training, predicted = parts(own, 0, validation)
+    except DataError:
+        return
+    for name in training["sample_id"]:
+        assert label[name] not in {label[other] for other in [*predicted["sample_id"], *tested]}
+    if validation is None:
+        left = {name for name in label if label[name] in {label[other] for other in tested}}
+        assert set(training["sample_id"]) == set(label) - left
+    else:
+        assert not set(predicted["sample_id"]) & tested
+        assert not {label[n] for n in predicted["sample_id"]} & {label[n] for n in tested}
+        assert not set(training["identity"]) & set(predicted["identity"])
+
+
+def test_all_train_where_no_fold_is_tested() -> None:
+    folds = _linked(_folds(exclusive=True), (0, 6))
+    assert training_part(folds, None).equals(folds)
+    assert training_part(folds, 1, 0.2, 3).equals(parts(folds, 1, 0.2, 3).training)
 
 
 def test_the_constant_is_each_training_median() -> None:

@@ -67,6 +67,15 @@ def test_the_columns_needed_are_named(tmp_path: Path) -> None:
         delimited.read(write(tmp_path, "a,b\n1,2\n"), ("path", "age"))
 
 
+def test_a_column_may_have_one_of_several_names(tmp_path: Path) -> None:
+    needed = (("path", "file"), "age")
+    table = delimited.read(write(tmp_path, "Age,FILE\n3,a.jpg\n"), needed)
+    assert table[["path", "age"]].to_numpy().tolist() == [["a.jpg", "3"]]
+    for header in ("age,name", "age,file,path"):
+        with pytest.raises(DataError, match=r"columns path \(or file\), age, each once"):
+            delimited.read(write(tmp_path, f"{header}\n3,a,b\n"), needed)
+
+
 def test_an_overlong_field_is_an_error_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, 'path,age\na,3\n"' + "x" * 200_000 + "\n")
     with pytest.raises(DataError, match="damaged near line 3"):

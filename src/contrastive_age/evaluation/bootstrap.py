@@ -10,8 +10,9 @@ they are: an interval tells of other subjects, the standard deviation of `seed_s
 trainings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +88,33 @@ def mae_interval(
     """
     errors = average_over_seeds(predictions)
     return mean_interval(errors["identity"], errors["absolute_error"], level, resamples, seed)
+
+
+def without_leaks(predictions: pd.DataFrame, leaking: Collection[str]) -> dict[str, Any]:
+    """Give the error over the images that do not leak, beside the one over all.
+
+    Args:
+        predictions: As for `mae_interval`, of one seed.
+        leaking: `sample_id`s whose subject or copy is in training (`leaking_samples` in
+            leakage.json).
+
+    Returns:
+        What JSON can hold: `n` (images that do not leak), `leaked_images`, `mae` in years, None
+        where all leak, and `mae_interval`, its two ends, None for fewer than two subjects.
+
+    Raises:
+        DataError: There are no predictions.
+        ValueError: A prediction or an age is not finite.
+    """
+    errors = average_over_seeds(predictions)
+    sound = errors[~errors["sample_id"].isin(leaking)]
+    interval = mean_interval(sound["identity"], sound["absolute_error"])
+    return {
+        "n": len(sound),
+        "leaked_images": len(errors) - len(sound),
+        "mae": float(sound["absolute_error"].mean()) if len(sound) else None,
+        "mae_interval": None if interval is None else [interval.low, interval.high],
+    }
 
 
 def compare(

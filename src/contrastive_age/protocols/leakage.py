@@ -1,8 +1,9 @@
-"""What a model could know of a fold without looking: leaked subjects and baselines with no pixels.
+"""What a model could know of a fold without looking: leaks, and baselines with no pixels.
 
-A test image leaks when its subject also has images in the training part of its fold. Beside the
-leak stand two errors that need no image: the training median (constant), and the age of the same
-subject's training picture taken nearest to the test picture (identity lookup).
+A test image leaks when its subject also has images in the training part of its fold, or when a copy
+of it trains there: another file of the same photo, under whatever name. Beside the leaks stand two
+errors that need no image: the training median (constant), and the age of the same subject's
+training picture taken nearest to the test picture (identity lookup).
 """
 
 from typing import Any
@@ -18,9 +19,12 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _NAMED = 5
+_GROUPS_SHOWN = 20
 
 
-def audit_leakage(folds: pd.DataFrame, samples: pd.DataFrame) -> dict[str, Any]:
+def audit_leakage(
+    folds: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame, group: Ints, *, apart: bool
+) -> dict[str, Any]:
     """Count leaked test images in every fold, and score the baselines that need no pixels.
 
     Args:
@@ -28,14 +32,22 @@ def audit_leakage(folds: pd.DataFrame, samples: pd.DataFrame) -> dict[str, Any]:
         samples: The samples table; its `capture`, where it has one, says which pictures of a
             subject are neighbours. Without it the lookup takes the median age of the subject's
             training pictures.
+        pairs: The copies among the rows of `folds`, as `copies.find_copies` gives them.
+        group: The smallest row of each row's group of copies, (N,).
+        apart: Whether copies of tested images leave the training part (`parts.keep_apart`).
 
     Returns:
-        What `leakage.json` holds. `folds`: for each fold `fold, n_test, n_train, test_subjects,
-        leaked_images` (test images whose subject is in training), `leaked_subjects, share`
-        (leaked_images over n_test) and `leaked_identities` (the first few). In all: `n,
-        leaked_images, leaked_share, mae_constant, mae_lookup` (years, pooled over all test images;
-        subjects that are not in training get the training median), `lookup` ("nearest capture" or
-        "median of subject") and `looked_up`, the number of test images it could look up.
+        What `leakage.json` holds. `folds`: for each fold `fold, n_test, n_train` (without those
+        left out), `test_subjects, leaked_images` (test images whose subject is in the other folds),
+        `leaked_subjects, share` (leaked_images over n_test), `leaked_identities` (the first few),
+        `copies` (test images with a copy in other folds), `leaked_copies` (those with a copy that
+        really trains) and `left_out` (images of other folds that do not train, being copies). In
+        all: `n, leaked_images, leaked_share, leaked_copies, leaked_copies_share, mae_constant,
+        mae_lookup` (years, pooled over all test images; subjects that are not in other folds get
+        the median), `lookup` ("nearest capture" or "median of subject"), `looked_up`, the number of
+        test images it could look up, and `copies`: `groups, images` (in groups), pairs `by_bytes,
+        by_look, by_mirror`, `largest` (images of a group) and `examples` (the first few groups).
+        The baselines know all images of the other folds, also those left out.
 
     Raises:
         DataError: When there are fewer than two folds, or samples lack a sample of the folds table.
@@ -54,16 +66,42 @@ def audit_leakage(folds: pd.DataFrame, samples: pd.DataFrame) -> dict[str, Any]:
         median = _medians_outside(age, identity, fold)
         looked_up = ~np.isnan(median)
         lookup = np.where(looked_up, median, constant)
+    by_subject = _leaks_by_fold(identity, fold, looked_up, names.to_numpy(), numbers.to_numpy())
+    by_copy = _copies_by_fold(fold, group, len(numbers), apart)
+    by_fold = [
+        one | other | {"n_train": one["n_train"] - other["left_out"]}
+        for one, other in zip(by_subject, by_copy, strict=True)
+    ]
+    leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
     return {
         "n": len(folds),
-        "folds": _leaks_by_fold(identity, fold, looked_up, names.to_numpy(), numbers.to_numpy()),
+        "folds": by_fold,
         "leaked_images": int(looked_up.sum()),
         "leaked_share": float(looked_up.mean()),
+        "leaked_copies": leaked_copies,
+        "leaked_copies_share": leaked_copies / len(folds),
         "mae_constant": float(np.abs(constant - age).mean()),
         "mae_lookup": float(np.abs(lookup - age).mean()),
         "lookup": "nearest capture" if "capture" in samples else "median of subject",
         "looked_up": int(looked_up.sum()),
+        "copies": _describe_copies(folds["sample_id"], pairs, group),
     }
+
+
+def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
+    """Tell which test images have their subject, or a copy, in the other folds.
+
+    Args:
+        folds: The folds table, n rows.
+        group: The smallest row of each row's group of copies, (n,).
+
+    Returns:
+        bool (n,).
+    """
+    fold, _ = pd.factorize(folds["fold"])
+    identity, _ = pd.factorize(folds["identity"])
+    known: Mask = (_elsewhere(identity, fold) > 0) | (_elsewhere(group, fold) > 0)
+    return known
 
 
 def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
@@ -87,7 +125,8 @@ def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
         f"their training part, which this protocol forbids. Fold {first['fold']}: "
         f"{first['leaked_images']} of {first['n_test']} test images, identities "
         f"{', '.join(first['leaked_identities'])}{more}. Give a split list that keeps every "
-        "subject in one fold, or use a random-split protocol"
+        "subject in one fold, use a random-split protocol, or, to compare with others who used "
+        "this list, splitting.allow_leaks=true: errors are then given with and without what leaks"
     )
 
 
@@ -117,6 +156,47 @@ def _leaks_by_fold(
         }
         for f in range(k)
     ]
+
+
+def _elsewhere(label: Ints, fold: Ints) -> Ints:
+    """Count, for each row, the rows of other folds that have its label, (n,)."""
+    _, place, size = np.unique(
+        label * (fold.max() + 1) + fold, return_inverse=True, return_counts=True
+    )
+    others: Ints = np.bincount(label)[label] - size[place]
+    return others
+
+
+def _copies_by_fold(fold: Ints, group: Ints, k: int, apart: bool) -> list[dict[str, int]]:
+    """Count each fold's images with copies in other folds, and those copies, each once."""
+    others = _elsewhere(group, fold)
+    copies = np.bincount(fold[others > 0], minlength=k)
+    _, first = np.unique(group * k + fold, return_index=True)  # one row a group in a fold
+    outside = np.zeros(k, np.int64)
+    np.add.at(outside, fold[first], others[first])
+    return [
+        {
+            "copies": int(copies[f]),
+            "leaked_copies": 0 if apart else int(copies[f]),
+            "left_out": int(outside[f]) if apart else 0,
+        }
+        for f in range(k)
+    ]
+
+
+def _describe_copies(sample_id: pd.Series, pairs: pd.DataFrame, group: Ints) -> dict[str, Any]:
+    sizes = np.bincount(group)
+    several = np.flatnonzero(sizes > 1)
+    shown = np.flatnonzero(np.isin(group, several[:_GROUPS_SHOWN]))
+    examples = sample_id.iloc[shown].groupby(group[shown], sort=True)
+    how = pairs["how"].value_counts()
+    return {
+        "groups": len(several),
+        "images": int(sizes[several].sum()),
+        **{f"by_{kind}": int(how.get(kind, 0)) for kind in ("bytes", "look", "mirror")},
+        "largest": int(sizes[several].max(initial=0)),
+        "examples": [names.iloc[:_GROUPS_SHOWN].tolist() for _, names in examples],
+    }
 
 
 def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:

@@ -1,12 +1,24 @@
-"""What trains and what is tested in a fold, with or without an inner validation part."""
+"""What trains and what is tested in a fold, with or without an inner validation part.
 
+Folds may carry copies that must not be on both sides: `attrs["copies"]` is then a JSON list of
+groups, each a list of `sample_id`s of photos that are one. It is text, so that pandas, which copies
+attributes with every table, copies no lists.
+"""
+
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols.subjects import linked
+
+Ints = npt.NDArray[np.int64]
+
+COPIES = "copies"
 
 
 class Parts(NamedTuple):
@@ -19,13 +31,14 @@ class Parts(NamedTuple):
 def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed: int = 0) -> Parts:
     """Give the parts of one fold.
 
-    Without `validation`, the fold's own rows are tested and all others train. With it, the fold's
-    rows take part in nothing: of the others, a share of the subjects is predicted in their place,
-    and the rest train. Those subjects are in neither the training nor the test part, so what is
-    chosen on them was not chosen on the test part.
+    Without `validation`, the fold's own rows are tested. All others train but copies of them. With
+    it, the fold's rows and their copies take part in nothing: of the others, a share of the
+    subjects is predicted in their place, and the rest train. Those subjects are in neither the
+    training nor the test part, so what is chosen on them was not chosen on the test part. Subjects
+    that copies link count as one.
 
     Args:
-        folds: The folds table.
+        folds: The folds table, perhaps with copies (`keep_apart`).
         fold: The fold that is tested.
         validation: Share of the subjects without a test image, above 0 and below 1.
         seed: Chooses them, with the fold's number.
@@ -36,11 +49,13 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     Raises:
         DataError: Fewer than two subjects could be validated on or trained with.
     """
-    tested = folds["fold"] == fold
-    training, test = folds[~tested], folds[tested]
+    group = _copies_of(folds)
+    tested = folds["fold"].to_numpy() == fold
+    trains = ~np.isin(group, group[tested])
     if validation is None:
-        return Parts(training, test)
-    free = np.setdiff1d(training["identity"].unique(), test["identity"].unique())
+        return Parts(folds[trains], folds[tested])
+    subject = linked(folds["identity"], group)
+    free = np.setdiff1d(subject[trains], subject[tested])
     number = max(1, round(validation * len(free)))
     if len(free) - number < 2:
         raise DataError(
@@ -48,11 +63,49 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
             f"hold out {validation:.0%} of them for validation; use more subjects or fewer folds"
         )
     chosen = np.random.default_rng([seed, fold]).choice(free, number, replace=False)
-    held_out = training["identity"].isin(chosen)
-    return Parts(training[~held_out], training[held_out])
+    held_out = np.isin(subject, chosen)
+    return Parts(folds[trains & ~held_out], folds[trains & held_out])
+
+
+def training_part(
+    folds: pd.DataFrame, fold: int | None, validation: float | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Give the rows that train: those of a fold as `parts` does, all of them where it is None."""
+    return folds if fold is None else parts(folds, fold, validation, seed).training
+
+
+def keep_apart(folds: pd.DataFrame, group: Ints) -> pd.DataFrame:
+    """Have `parts` keep copies of tested images out of training.
+
+    Args:
+        folds: The folds table, n rows.
+        group: The smallest row of each row's group of copies, (n,).
+
+    Returns:
+        The same table with the groups in `attrs["copies"]`.
+    """
+    several = np.bincount(group, minlength=len(group))[group] > 1
+    names = folds["sample_id"][several].groupby(group[several], sort=True).agg(list)
+    table = folds.copy(deep=False)
+    table.attrs[COPIES] = json.dumps(names.tolist())
+    return table
 
 
 def constant_mae(of_folds: Iterable[Parts]) -> float:
     """MAE in years, over all tested rows, of predicting the median age of each training part."""
     errors = [(own.tested["age"] - own.training["age"].median()).abs() for own in of_folds]
     return float(pd.concat(errors).mean())
+
+
+def _copies_of(folds: pd.DataFrame) -> Ints:
+    """Give the first row of each row's group of copies that are to be kept apart, (n,)."""
+    label = np.arange(len(folds))
+    listed: list[list[str]] = json.loads(folds.attrs.get(COPIES, "[]"))
+    if not listed:
+        return label
+    names = [name for group in listed for name in group]
+    rows = pd.Index(folds["sample_id"]).get_indexer(pd.Index(names))
+    groups = len(folds) + np.repeat(np.arange(len(listed)), [len(group) for group in listed])
+    label[rows[rows >= 0]] = groups[rows >= 0]
+    _, first, place = np.unique(label, return_index=True, return_inverse=True)
+    return first[place]

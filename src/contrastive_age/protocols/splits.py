@@ -5,7 +5,7 @@ Every function gives the folds table: `sample_id` str, `identity` str, `age` int
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,59 +13,87 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols.subjects import linked
+from contrastive_age.sources import delimited
 
 Ints = npt.NDArray[np.int64]
+
+LIST_COLUMNS = (
+    ("sample_id", "filename", "file", "path", "image", "photo", "name"),
+    ("fold", "split", "set"),
+)
+"""What the two columns of a published split list may be called."""
+
+LARGEST_SHARE = 0.01
+FEW = 10
+"""A group of copies of more than this share of all images, and of more than so many, is a fault."""
 
 _SHOWN = 5
 _EXTENSION = re.compile(r"\.(bmp|gif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
 
 
-def random_split(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
+def random_split(
+    samples: pd.DataFrame, folds: int, seed: int, group: Ints | None = None
+) -> pd.DataFrame:
     """Random split (RS): images are dealt to folds whatever their subject.
 
     Args:
         samples: The samples table, N rows.
         folds: Number of folds K, at least 2.
         seed: Seed of the shuffle.
+        group: The smallest row of each image's group of copies, (N,): a group is tested in one
+            fold. None deals every image for itself.
 
     Returns:
-        The folds table; fold sizes differ by one image at most.
+        The folds table; fold sizes differ by the images of the largest group at most, which is one
+        where there are no copies.
 
     Raises:
-        DataError: When there are fewer images than folds.
+        DataError: When there are fewer images, copies counted once, than folds.
     """
     from sklearn.model_selection import KFold
 
-    _check_enough(folds, len(samples), "images")
-    splitter = KFold(folds, shuffle=True, random_state=seed)
-    return _table(samples, _numbered(splitter.split(np.empty(len(samples))), len(samples)))
+    n = len(samples)
+    codes, groups = pd.factorize(np.arange(n) if group is None else group)
+    _check_enough(folds, len(groups), "images" + ", copies counted once" * (len(groups) < n))
+    if len(groups) < n:
+        return _table(samples, _deal(np.bincount(codes)[:, None], folds, seed)[codes])
+    fold = np.empty(n, np.int64)
+    splits = KFold(folds, shuffle=True, random_state=seed).split(np.empty(n))
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    return _table(samples, fold)
 
 
-def subject_exclusive(samples: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
+def subject_exclusive(
+    samples: pd.DataFrame, folds: int, seed: int, group: Ints | None = None
+) -> pd.DataFrame:
     """Subject-exclusive split (SE): all images of a subject are tested in one fold.
 
-    `GroupKFold` deals subjects from the largest to the smallest, each to the lightest fold. That is
-    balanced but always the same, and its own `shuffle` gives up the balance; so the subjects are
-    relabelled at random first, which decides among subjects of equally many images.
+    The images of each decade of age are spread over the folds as evenly as subjects allow.
 
     Args:
         samples: The samples table, N rows.
         folds: Number of folds K, at least 2.
-        seed: Seed of the relabelling.
+        seed: Decides among subjects of equal weight.
+        group: The smallest row of each image's group of copies, (N,): subjects that copies link are
+            tested in one fold. None links none.
 
     Returns:
-        The folds table; fold sizes differ by the images of one subject at most.
+        The folds table; fold sizes differ by the images of the largest subject at most, with those
+        that are linked as one.
 
     Raises:
         DataError: When there are fewer subjects than folds.
     """
-    from sklearn.model_selection import GroupKFold
-
-    codes, subjects = pd.factorize(samples["identity"], sort=True)
-    _check_enough(folds, len(subjects), "subjects")
-    labels = np.random.default_rng(seed).permutation(len(subjects))
-    splits = GroupKFold(folds).split(np.empty(len(samples)), groups=labels[codes])
-    return _table(samples, _numbered(splits, len(samples)))
+    person = linked(samples["identity"], np.arange(len(samples)) if group is None else group)
+    codes, people = pd.factorize(person, sort=True)
+    joined = len(people) < samples["identity"].nunique()
+    _check_enough(folds, len(people), "subjects" + " whom no copies link" * joined)
+    decade, decades = pd.factorize(samples["age"] // 10, sort=True)
+    cells = np.bincount(codes * len(decades) + decade, minlength=len(people) * len(decades))
+    counts = cells.reshape(len(people), len(decades))
+    return _table(samples, _deal(counts, folds, seed)[codes])
 
 
 def leave_one_person_out(samples: pd.DataFrame) -> pd.DataFrame:
@@ -88,25 +116,28 @@ def leave_one_person_out(samples: pd.DataFrame) -> pd.DataFrame:
 def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Read a published split list.
 
-    The list is a CSV file with columns `sample_id` and `fold`, every sample exactly once. A name
-    may carry an image extension, and more or fewer leading folders than the sample's own id, as
-    long as it fits one sample only. Folds are numbered 0..K-1 or 1..K.
+    The list is a text table (`sources.delimited`) with a column of names and one of folds, called
+    as in `LIST_COLUMNS`, every sample exactly once. A name may carry an image extension, and more
+    or fewer leading folders than the sample's own id, as long as it fits one sample only. Folds are
+    numbered 0..K-1 or 1..K.
 
     A list covers the whole source: apply it before samples are capped.
 
     Args:
         samples: The samples table, N rows.
-        path: The CSV file.
+        path: The list.
 
     Returns:
         The folds table, folds numbered from 0.
 
     Raises:
-        DataError: When the file cannot be read, lacks a column, names an unknown sample, has a name
-            that fits several samples, lists a sample twice or not at all, or does not number its
-            folds without gaps; the first few offenders are named.
+        DataError: When the file cannot be read, lacks a column or has two that could be it, names
+            an unknown sample, has a name that fits several samples, lists a sample twice or not at
+            all, or does not number its folds without gaps; the first few offenders are named.
     """
-    listed = _read_list(path)
+    listed = delimited.read(path, LIST_COLUMNS)
+    damaged = listed["sample_id"][listed["surplus"]].to_numpy()
+    _refuse(damaged, path, "rows with more values than columns", "correct them")
     rows = _match(listed["sample_id"].tolist(), samples["sample_id"].tolist(), path)
     ids = samples["sample_id"].to_numpy()
     times = np.bincount(rows, minlength=len(samples))
@@ -155,20 +186,68 @@ def cap_samples(
     return samples.iloc[np.sort(shuffled[by_turn[:max_samples]])].reset_index(drop=True)
 
 
+def refuse_large_groups(samples: pd.DataFrame, group: Ints) -> None:
+    """Refuse to hold together what cannot all be one photo.
+
+    Args:
+        samples: The samples table, N rows.
+        group: The smallest row of each image's group of copies, (N,).
+
+    Raises:
+        DataError: A group has more than 1% of the images, and more than 10; names some of them.
+    """
+    sizes = np.bincount(group)
+    largest = sizes.argmax()
+    if sizes[largest] > max(FEW, LARGEST_SHARE * len(samples)):
+        names = ", ".join(samples["sample_id"][group == largest][:_SHOWN])
+        raise DataError(
+            f"{sizes[largest]} of {len(samples)} photos count as copies of one ({names}, ...), too "
+            "many to keep in one fold. Remove them if they are one photo; if they are not, lower "
+            "overlap.most_bits (overlap.most_bits_drawn for drawn faces), from which on two faces "
+            "are one"
+        )
+
+
 def _check_enough(folds: int, available: int, what: str) -> None:
     if folds < 2:
         raise DataError(f"{folds} folds asked for: cross-validation needs at least 2")
     if available < folds:
         raise DataError(
             f"{folds} folds need at least {folds} {what}, but there are only {available}: "
-            "ask for fewer folds, or raise max_samples"
+            "ask for fewer folds, raise max_samples, or remove copies of photos"
         )
 
 
-def _numbered(splits: Iterable[tuple[Ints, Ints]], n: int) -> Ints:
-    fold = np.empty(n, np.int64)
-    for number, (_, test) in enumerate(splits):
-        fold[test] = number
+def _deal(counts: Ints, folds: int, seed: int) -> Ints:
+    """Deal subjects to folds so that images of each kind, and all images, are spread evenly.
+
+    A subject weighs, for each kind and for all images, the share of them that are its own. Dealt
+    from the greatest weight down, so that few old faces are spread before many young ones, each
+    goes where the folds' squared loads grow least, by `2 load . weight` and a constant. No fold is
+    taken that would then hold more than the lightest and the largest subject together.
+
+    Args:
+        counts: How many images of each kind each subject has, (subjects, kinds).
+        folds: Number of folds, at most that of the subjects.
+        seed: Decides among equal weights.
+
+    Returns:
+        The fold of each subject, (subjects,); none is empty.
+    """
+    images = counts.sum(axis=1)
+    largest = images.max()
+    weights = np.column_stack((counts / counts.sum(axis=0), images / images.sum()))
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    loads = np.zeros((folds, weights.shape[1]))
+    held = np.zeros(folds, np.int64)
+    fold = np.empty(len(counts), np.int64)
+    for subject in shuffled[np.argsort(-weights.max(axis=1)[shuffled], kind="stable")]:
+        growth = loads @ weights[subject]
+        growth[held + images[subject] > held.min() + largest] = np.inf
+        chosen = growth.argmin()
+        fold[subject] = chosen
+        loads[chosen] += weights[subject]
+        held[chosen] += images[subject]
     return fold
 
 
@@ -182,19 +261,6 @@ def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: s
         shown = ", ".join(str(name) for name in offenders[:_SHOWN])
         more = ", ..." if len(offenders) > _SHOWN else ""
         raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
-
-
-def _read_list(path: Path) -> pd.DataFrame:
-    try:
-        listed = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such split list; check splitting.folds_file") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable CSV file ({error})") from error
-    missing = [column for column in ("sample_id", "fold") if column not in listed]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; a split list has sample_id, fold")
-    return listed
 
 
 def _tails(name: str) -> Iterator[str]:

@@ -24,7 +24,8 @@ def demo_table(
     Args:
         metrics: As `evaluation.metrics.summarise` gives them.
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
-            `mae_lookup` (years) are shown where any test image has its subject in training.
+            `mae_lookup` (years) are shown where any test image has its subject in training, and
+            `leaked_copies_share` where any has a copy there.
         title: Printed above.
 
     Returns:
@@ -101,6 +102,14 @@ def _headline(
             ("MAE of the identity lookup (no pixels)", _years(leakage["mae_lookup"])),
             ("Test images with their subject in training", _percent(100 * leakage["leaked_share"])),
         ]
+    if leakage is not None and leakage.get("leaked_copies_share"):
+        share = _percent(100 * leakage["leaked_copies_share"])
+        lines.append(("Test images with a copy in training", share))
+    sound = metrics.get("without_leaks")
+    if sound and sound["mae"] is not None:
+        spread = " [{:.2f}, {:.2f}]".format(*sound["mae_interval"]) if sound["mae_interval"] else ""
+        what = f"MAE without the {sound['leaked_images']:,} images that leak"
+        lines.insert(1, (what, _years(sound["mae"]) + spread))
     return [
         *lines,
         ("MAE, mean over subjects", _years(metrics["mae_by_subject"])),

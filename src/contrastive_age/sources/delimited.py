@@ -11,13 +11,14 @@ from contrastive_age.errors import DataError
 _SEPARATORS = ",;\t"
 
 
-def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
     """Read a text table with a header line, every value as stripped text.
 
     Args:
         path: The file, UTF-8. The separator is the one of comma, semicolon and tab that the header
             holds most often.
-        needed: The columns that must be there. Names are matched in lower case.
+        needed: The columns that must be there, each by its name, or by several of which the file
+            has one; the table's column then has the first. Names are matched in lower case.
 
     Returns:
         One str column for each of the file's, "" where a row has no value, and `row` (int64): the
@@ -26,9 +27,11 @@ def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         columns without a name, are left out.
 
     Raises:
-        DataError: The file is missing, is no UTF-8 text, or lacks rows or columns.
+        DataError: The file is missing, is no UTF-8 text, lacks rows or columns, or has two columns
+            that could be one of those needed.
     """
-    columns = f"It needs a header line with the columns {', '.join(needed)}"
+    choices = [(own,) if isinstance(own, str) else own for own in needed]
+    columns = f"It needs a header line with the columns {', '.join(map(_in_words, choices))}"
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -58,13 +61,20 @@ def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         ) from error
     header = [name.strip().lower() for name in records[0][1]] if records else []
     named = list(filter(None, header))
-    if set(needed) - set(named) or len(records) < 2 or len(set(named)) < len(named):
+    fitting = [[name for name in named if name in names] for names in choices]
+    unclear = any(len(names) != 1 for names in fitting) or len(set(named)) < len(named)
+    if unclear or len(records) < 2:
         found = ", ".join(named) or "none"
         raise DataError(
             f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
             f"{found}. {columns}, each once, and at least one row below it."
         )
-    return _table(header, records[1:])
+    chosen = {name: names[0] for (name,), names in zip(fitting, choices, strict=True)}
+    return _table([chosen.get(name, name) for name in header], records[1:])
+
+
+def _in_words(names: tuple[str, ...]) -> str:
+    return f"{names[0]} (or {', '.join(names[1:])})" if names[1:] else names[0]
 
 
 def _table(header: list[str], records: list[tuple[int, list[str]]]) -> pd.DataFrame:

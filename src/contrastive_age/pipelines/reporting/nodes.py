@@ -41,6 +41,7 @@ def summarise(
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
+    from contrastive_age.evaluation.bootstrap import without_leaks
     from contrastive_age.evaluation.summary import measure
     from contrastive_age.model.weights import external_faces, statement
     from contrastive_age.reporting.tables import preview_table
@@ -49,6 +50,7 @@ def summarise(
     tested = setting.part == "test"
     constant = leakage["mae_constant"] if tested else _constant(folds, setting)
     found, intervals = measure(predictions, samples, constant, calibrate=tested)
+    leaking = leakage.get("leaking_samples") if tested else None
     found |= {
         "protocol": setting.protocol,
         "setting": setting.setting,
@@ -56,6 +58,8 @@ def summarise(
         "part": setting.part,
         "mae_lookup": leakage["mae_lookup"] if tested else None,
         "leaked_share": leakage["leaked_share"] if tested else 0.0,
+        "leaked_copies_share": leakage["leaked_copies_share"] if tested else 0.0,
+        "without_leaks": without_leaks(predictions, leaking) if leaking else None,
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
         "made_from": record.document,

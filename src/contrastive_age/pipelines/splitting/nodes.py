@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age import packed
@@ -12,13 +14,14 @@ from contrastive_age.config import project_path
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
-from contrastive_age.protocols import leakage, splits
-from contrastive_age.protocols.parts import Parts, parts
+from contrastive_age.protocols import copies, leakage, splits
+from contrastive_age.protocols import parts as of_fold
+from contrastive_age.protocols.parts import COPIES, Parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 logger = logging.getLogger(__name__)
 
-
+Ints = npt.NDArray[np.int64]
 Folds = tuple[pd.DataFrame, dict[str, Any]]
 
 WRITTEN = ("folds.parquet", "leakage.json")
@@ -100,35 +103,37 @@ def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Fol
 
     Raises:
         DataError: Too few samples, subjects or ages, an age without a class, a split list that does
-            not fit, or a leak in a protocol that promises none.
+            not fit, more copies of one photo than can be, or a leak in a protocol that promises
+            none.
     """
+    own = setting.splitting
     chosen = splits.cap_samples(
-        samples,
-        setting.max_samples,
-        setting.splitting.seed,
-        keep_identities=setting.split == "lopo",
+        samples, setting.max_samples, own.seed, keep_identities=setting.split == "lopo"
     )
     _check_ages(chosen, setting)
-    folds = _make_folds(samples, chosen, setting)
+    pairs = copies.find_copies(_photos(looks, chosen), own.most_bits)
+    group = copies.group(pairs, len(chosen))
+    apart = _keeps_apart(setting)
+    if apart:
+        splits.refuse_large_groups(chosen, group)
+    folds = _make_folds(samples, chosen, setting, group if apart else None)
     _check_number(folds, setting)
-    report = leakage.audit_leakage(folds, chosen)
-    if setting.split != "rs":
+    if apart:
+        folds = of_fold.keep_apart(folds, group)
+    report = leakage.audit_leakage(folds, chosen, pairs, group, apart=apart)
+    if _as_listed(setting):
+        report["leaking_samples"] = folds["sample_id"][leakage.leaking(folds, group)].tolist()
+    elif setting.split != "rs":
         leakage.refuse_leaks(report, setting.protocol)
     folds.attrs |= {
         "fingerprint": fingerprint(
-            samples.attrs.get("fingerprint"), folds[["sample_id", "fold"]].to_dict("list")
+            samples.attrs.get("fingerprint"),
+            folds[["sample_id", "fold"]].to_dict("list"),
+            folds.attrs.get(COPIES),
         ),
         "record": Record(decided_by(samples, looks, setting), made_with(*LIBRARIES)).document,
     }
-    logger.info(
-        "%s: %d images in %d folds; constant MAE %.2f years, %.1f%% of test images have their "
-        "subject in training",
-        setting.protocol,
-        len(folds),
-        setting.folds,
-        report["mae_constant"],
-        100 * report["leaked_share"],
-    )
+    _log(folds, report, setting)
     return folds, report
 
 
@@ -156,7 +161,7 @@ def fold_parts(folds: pd.DataFrame, setting: Effective, fold: int) -> Parts:
         DataError: The folds were made with other parameters, or leave too few subjects to validate.
     """
     check_made_for(folds, setting)
-    return parts(folds, fold, setting.validation, setting.splitting.seed)
+    return of_fold.parts(folds, fold, setting.validation, setting.splitting.seed)
 
 
 def training_part(folds: pd.DataFrame, setting: Effective, fold: int | None) -> pd.DataFrame:
@@ -165,10 +170,8 @@ def training_part(folds: pd.DataFrame, setting: Effective, fold: int | None) -> 
     Raises:
         DataError: The folds were made with other parameters, or leave too few subjects to validate.
     """
-    if fold is not None:
-        return fold_parts(folds, setting, fold).training
     check_made_for(folds, setting)
-    return folds
+    return of_fold.training_part(folds, fold, setting.validation, setting.splitting.seed)
 
 
 def _parameters(setting: Effective) -> dict[str, Any]:
@@ -183,10 +186,39 @@ def _parameters(setting: Effective) -> dict[str, Any]:
 
 def splitting_code() -> str:
     """Name the code that makes folds of samples."""
-    return code_of(splits.random_split)
+    return code_of(splits.random_split, copies.find_copies, leakage.audit_leakage)
 
 
-def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective) -> pd.DataFrame:
+def _as_listed(setting: Effective) -> bool:
+    """Whether the folds are those of a published list, with all that leaks in it."""
+    return setting.splitting.folds_file is not None and setting.splitting.allow_leaks
+
+
+def _keeps_apart(setting: Effective) -> bool:
+    """Whether copies of a photo may not be on both sides of a fold.
+
+    Where folds are given (LOPO, a list) what promises to be subject-exclusive keeps that promise.
+    """
+    given = setting.split == "lopo" or setting.splitting.folds_file is not None
+    promised = given and setting.split != "rs"
+    return not _as_listed(setting) and (setting.splitting.group_copies or promised)
+
+
+def _photos(looks: pd.DataFrame, chosen: pd.DataFrame) -> copies.Photos:
+    """Take the chosen samples' photos, in their order."""
+    rows = pd.Index(looks["sample_id"]).get_indexer(pd.Index(chosen["sample_id"]))
+    missing = chosen["sample_id"][rows < 0]
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} samples have no aligned face, the first is {missing.iloc[0]}: run the "
+            "alignment again"
+        )
+    return copies.Photos.of_table(looks.iloc[rows])
+
+
+def _make_folds(
+    samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective, group: Ints | None
+) -> pd.DataFrame:
     """Split the chosen samples by a published list, or as the protocol says."""
     own = setting.splitting
     if own.folds_file is not None:
@@ -194,9 +226,9 @@ def _make_folds(samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective)
         listed = splits.from_file(samples, project_path(own.folds_file))
         return listed[listed["sample_id"].isin(chosen["sample_id"])].reset_index(drop=True)
     if setting.split == "rs":
-        return splits.random_split(chosen, setting.folds, own.seed)
+        return splits.random_split(chosen, setting.folds, own.seed, group)
     if setting.split == "se":
-        return splits.subject_exclusive(chosen, setting.folds, own.seed)
+        return splits.subject_exclusive(chosen, setting.folds, own.seed, group)
     return splits.leave_one_person_out(chosen)
 
 
@@ -227,4 +259,37 @@ def _check_number(folds: pd.DataFrame, setting: Effective) -> None:
         raise DataError(
             f"{where} give {found} folds, but {setting.protocol} has {setting.folds}; set "
             f"protocols.{setting.protocol}.folds={found} (--params or conf/local/parameters.yml)"
+        )
+
+
+def _log(folds: pd.DataFrame, report: dict[str, Any], setting: Effective) -> None:
+    found = report["copies"]
+    logger.info(
+        "%s: %d images in %d folds; constant MAE %.2f years; %.1f%% of test images have their "
+        "subject in training, %.1f%% a copy (%d images are copies in %d groups)",
+        setting.protocol,
+        len(folds),
+        setting.folds,
+        report["mae_constant"],
+        100 * report["leaked_share"],
+        100 * report["leaked_copies_share"],
+        found["images"],
+        found["groups"],
+    )
+    if report.get("leaking_samples"):
+        logger.warning(
+            "%s: %d of %d test images have their subject or a copy in training: "
+            "splitting.allow_leaks takes the list as it is; leakage.json names them",
+            setting.protocol,
+            len(report["leaking_samples"]),
+            len(folds),
+        )
+    largest = max(entry["n_test"] for entry in report["folds"])
+    if setting.split != "lopo" and largest > 2 * len(folds) / setting.folds:
+        logger.warning(
+            "%s: one fold holds %d of %d images, as one subject does, or several whom copies link "
+            "(copies in leakage.json)",
+            setting.protocol,
+            largest,
+            len(folds),
         )
