@@ -198,6 +198,12 @@ def grown(start: Weights | None, card: Mapping[str, Any], photos: Photos) -> See
     return Seen(({**card, "licence": f"{card['licence']}; {terms}"},), Photos.union([photos]))
 
 
+def about(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Give what else a state dict states, see `with_seen`; nothing for one that states nothing."""
+    stated = getattr(state, STATED, None)
+    return {} if stated is None else dict(document_of(stated["about"])["about"])
+
+
 def external_faces(start: Weights | None) -> dict[str, Any] | None:
     """Say on which faces initial weights were trained, as `metrics.json` holds it.
 

@@ -71,12 +71,14 @@ class Watcher:
 
     Attributes:
         name: What the network is called in the log, such as `ternary-1234abcd, fold 2`.
+        label: What it is called at the progress bar.
         on_start: Called with how it is computed, where there is something to train.
         on_epoch: As `loop.train` calls it.
         progress: Whether a progress bar is shown on stderr.
     """
 
     name: str = "training"
+    label: str = "training"
     on_start: Callable[[dict[str, Any]], None] = lambda _: None
     on_epoch: loop.OnEpoch | None = None
     progress: bool = False
@@ -139,7 +141,7 @@ def train_or_keep(
         fingerprint=record.fingerprint,
         on_epoch=watcher.on_epoch,
         progress=watcher.progress,
-        label=watcher.name,
+        label=watcher.label,
         device=device,
         plan=plan,
     )

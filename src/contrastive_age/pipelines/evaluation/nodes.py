@@ -10,7 +10,7 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import check_predictions
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import result_record
+from contrastive_age.origins import networks_decided_by, result_record
 from contrastive_age.params import Computing, Effective, Explanation
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.provenance import Record
@@ -44,17 +44,28 @@ def evaluate(
         fold: The fold to predict.
 
     Returns:
-        The predictions, whose `attrs` hold their record; `sample_id`, `features` (n, 512) and
-        `logits` (n, A); and `sample_id` and `maps` (m, h, w) of the faces that are explained.
+        The predictions, whose `attrs` hold their record and how the network was computed;
+        `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and `maps` (m, h, w) of the faces that are explained.
+
+    Raises:
+        DataError: The faces, the folds or the network are others than are asked for.
     """
     from contrastive_age.evaluation.fold import evaluate_fold
     from contrastive_age.model.network import AgeClasses
+    from contrastive_age.model.weights import about
     from contrastive_age.training import checkpoint
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.loop import choose_device
 
     checkpoint.discard(training_folder)
-    part = fold_parts(folds, setting, fold).tested
+    training, part = fold_parts(folds, setting, fold)
+    wanted = networks_decided_by(setting, faces, training)
+    differences = Record.read(about(model).get("record")).differences(wanted)
+    if differences:
+        raise DataError(
+            f"The network of {setting.protocol} {setting.key}, fold {fold}, is another than would "
+            f"be trained now: {'; '.join(differences)}; run --tags=triplets,training,evaluation"
+        )
     size = setting.training.image_size
     found = evaluate_fold(
         part,
@@ -67,7 +78,10 @@ def evaluate(
         batch_size=setting.training.batch_size,
         device=choose_device(computing.device),
     )
-    found.predictions.attrs["record"] = result_record(setting, samples, faces, folds).document
+    found.predictions.attrs |= {
+        "record": result_record(setting, samples, faces, folds).document,
+        "computed": about(model)["computed"],
+    }
     return found.predictions, found.outputs, found.maps
 
 
@@ -89,7 +103,7 @@ def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd
         parts: The predictions of each fold, from the first.
 
     Returns:
-        The table, whose `attrs` hold the record of all of them.
+        The table, whose `attrs` hold the record of all, and in which ways they were computed.
 
     Raises:
         DataError: A sample is missing, doubled, or predicted in another fold than its own; or folds
@@ -106,5 +120,9 @@ def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd
             )
     # Of tables with differing attrs, pandas keeps none.
     predictions = pd.concat([part.reset_index(drop=True) for part in parts], ignore_index=True)
-    predictions.attrs = {"record": first.document}
+    computed = [part.attrs.get("computed", {}) for part in parts]
+    predictions.attrs = {
+        "record": first.document,
+        "computed": [own for place, own in enumerate(computed) if own not in computed[:place]],
+    }
     return predictions.sort_values(["sample_id", "fold"], ignore_index=True)

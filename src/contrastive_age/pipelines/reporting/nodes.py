@@ -63,6 +63,7 @@ def summarise(
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
         "made_from": record.document,
+        "computed": predictions.attrs["computed"],
         "external": external_faces(statement(path_of_start(setting))),
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),

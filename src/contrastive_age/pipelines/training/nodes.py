@@ -168,7 +168,8 @@ def learn(
             share=1 / computing.folds_at_once,
         ),
         watcher=Watcher(
-            f"{setting.protocol} {setting.key}, {name}",
+            f"{setting.key}, {name}",
+            f"{setting.protocol} {name}",
             on_start=tag_run,
             on_epoch=log_epoch,
             # A terminal has room for the bar of one process.
