@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, Project, make_project
 from contrastive_age.params import source_key
 from contrastive_age.provenance import Record, file_digest
+from forking import Ended
 
 FOLD = "--namespaces=synthetic_se.fold_0"
 
@@ -23,6 +24,11 @@ def copy(finished: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+def _words(done: Ended) -> str:
+    """What a command said, wherever lines were broken."""
+    return " ".join(done.said.split())
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -31,18 +37,18 @@ def copy(finished: Project, tmp_path: Path) -> Project:
     ],
 )
 def test_a_fold_alone_does_not_train_on_faces_made_otherwise(
-    finished: Project, asked: str, said: str
+    copy: Project, asked: str, said: str
 ) -> None:
-    done = finished.kedro("run", FOLD, f"--params={asked}", check=False)
+    done = copy.kedro("run", FOLD, f"--params={asked}", check=False)
     assert done.status == 1
-    assert said in done.said
-    assert "--tags=ingestion,alignment" in done.said
+    assert said in _words(done)
+    assert "--tags=ingestion,alignment" in _words(done)
 
 
-def test_folds_made_otherwise_are_refused(finished: Project) -> None:
-    done = finished.kedro("run", FOLD, "--params=splitting.seed=1", check=False)
+def test_folds_made_otherwise_are_refused(copy: Project) -> None:
+    done = copy.kedro("run", FOLD, "--params=splitting.seed=1", check=False)
     assert done.status == 1
-    assert "seed was 0 and is now 1" in done.said
+    assert "seed was 0 and is now 1" in _words(done)
 
 
 def _table(project: Project, pattern: str) -> tuple[Path, pd.DataFrame]:
@@ -54,9 +60,9 @@ def test_predictions_by_other_code_are_not_put_together_with_the_rest(copy: Proj
     path, table = _table(copy, "07_model_output/*/*/fold_1/predictions.parquet")
     table.attrs["record"]["decided_by"]["code of evaluation"] = "other"
     table.to_parquet(path)
-    done = copy.kedro("run", "--tags=reporting", "--from-nodes=synthetic_se.collect", check=False)
+    done = copy.kedro("run", "--from-nodes=synthetic_se.collect", check=False)
     assert done.status == 1
-    assert "code of evaluation was other and is now" in done.said
+    assert "code of evaluation was other and is now" in _words(done)
 
 
 def test_predictions_of_other_labels_are_not_measured(copy: Project) -> None:
@@ -64,7 +70,7 @@ def test_predictions_of_other_labels_are_not_measured(copy: Project) -> None:
     samples.assign(sex="F").to_parquet(path)
     done = copy.kedro("run", "--tags=reporting", check=False)
     assert done.status == 1
-    assert "sex and race was" in done.said
+    assert "sex and race was" in _words(done)
 
 
 def test_a_triplet_index_of_other_samples_is_not_trained_with(copy: Project) -> None:
@@ -74,7 +80,7 @@ def test_a_triplet_index_of_other_samples_is_not_trained_with(copy: Project) -> 
         path.unlink()
     done = copy.kedro("run", FOLD, "--tags=training", check=False)
     assert done.status == 1
-    assert "triplet index" in done.said
+    assert "triplet index" in _words(done)
 
 
 def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
@@ -105,8 +111,8 @@ def test_results_of_other_libraries_stand_and_it_is_said(copy: Project) -> None:
     metrics["made_from"]["made_with"]["torch"] = "1.0"
     path.write_text(json.dumps(metrics))
     done = copy.kedro("sweep", "--pipeline=synthetic_se", "--set", "seed=0")
-    assert "stands as it is" in done.said
-    assert "made elsewhere, with torch 1.0" in done.said
+    assert "stands as it is" in _words(done)
+    assert "made elsewhere, with torch 1.0" in _words(done)
 
 
 def _manifest(project: Project, name: str, rows: int) -> Path:

@@ -77,7 +77,7 @@ class Wanted:
         """All that decides the faces but their photos, by name."""
         return landmarks_decided_by(self.min_face) | {
             "coverage": float(self.coverage),
-            "code of alignment": code_of(align, looks.look_of),
+            "code of alignment": code_of(build_faces),
         }
 
 

@@ -50,7 +50,7 @@ RECALL = 0.999
 MOST_COMPARED = 2 * 10**9
 """Pairs up to which each is compared with each, some seconds: 30,000 photos with one another."""
 
-MOST_NEIGHBOURS = 256
+MOST_NEIGHBOURS = 128
 """With how many others that agree in a table's bits a photo is compared, those just before it.
 
 So many agree only where hundreds are nearly equal, as frames of one film; neighbours chain them.
@@ -294,16 +294,17 @@ def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> R
     sampled, tables = _plan(len(words), most_bits)
     rng = np.random.default_rng(0)
     columns = words.T.copy()
-    found = np.empty(0, np.int64)
+    found, fresh = np.empty(0, np.int64), []
     for _ in range(tables):
-        codes = [found]
         for first, second in _agreeing(_keys(columns, sampled, rng), known, tested):
             # `take` is three times as fast as an index.
             some, others = words.take(first, axis=0), words.take(second, axis=0)
             near = _distances(some.T, others.T) <= most_bits
-            codes.append(first[near] * len(words) + second[near])
-        found = np.unique(np.concatenate(codes))
-    return found
+            fresh.append(first[near] * len(words) + second[near])
+        # Most pairs are found by many tables; they are sorted out when they have doubled.
+        if sum(map(len, fresh)) > len(found):
+            found, fresh = np.unique(np.concatenate([found, *fresh])), []
+    return np.unique(np.concatenate([found, *fresh]))
 
 
 def _plan(count: int, most_bits: int) -> tuple[int, int]:

@@ -45,7 +45,8 @@ def evaluate(
 
     Returns:
         The predictions, whose `attrs` hold their record and how the network was computed;
-        `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and `maps` (m, h, w) of the faces that are explained.
+        `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and
+        `maps` (m, h, w) of the faces that are explained.
 
     Raises:
         DataError: The faces, the folds or the network are others than are asked for.
