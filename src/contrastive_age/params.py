@@ -75,14 +75,13 @@ class Alignment(Strict):
 
 
 class Splitting(Strict):
-    """How samples are put into folds, and from how few differing bits two photos are one."""
+    """How samples are put into folds."""
 
     seed: int = Field(ge=0)
     folds_file: str | None = None
     folds_file_digest: str | None = None
     group_copies: bool
     allow_leaks: bool = False
-    most_bits: int = Field(ge=0, le=256)
 
 
 class Training(Strict):
@@ -168,10 +167,9 @@ class Explanation(Strict):
 
 
 class Overlap(Strict):
-    """Up to how many differing bits of 256 two faces are one photo; drawn ones are more alike."""
+    """Up to how many differing bits of 256 two faces are one photo."""
 
     most_bits: int = Field(ge=0, le=256)
-    most_bits_drawn: int = Field(ge=0, le=256)
 
 
 class Report(Strict):
@@ -216,7 +214,8 @@ def _is_empty(value: Any) -> bool:
 class Effective(Strict):
     """All values that decide one protocol's result under one setting.
 
-    `manifest` is the SHA-256 of a manifest's file, `acceleration` what is not left to the device.
+    `manifest` is the SHA-256 of a manifest's file; `detection` and `acceleration` are what is not
+    left to the photo or the device; `drawn` says that nobody is on the photos.
     """
 
     protocol: str
@@ -231,9 +230,11 @@ class Effective(Strict):
     # What is null is left out, so that results keep the keys that they had without it.
     validation: float | None = Field(default=None, gt=0, lt=1, exclude_if=_is_none)
     manifest: str | None = Field(default=None, exclude_if=_is_none)
+    drawn: bool = Field(default=False, exclude_if=_is_empty)
     splitting: Splitting
+    overlap: Overlap
     alignment: Alignment
-    min_face: float | None = Field(default=None, exclude_if=_is_none)
+    detection: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
     training: Training
     triplets: Triplets
     model: Model
@@ -251,13 +252,21 @@ class Effective(Strict):
     def shared(self) -> str:
         """Name the values that settings must share to share aligned faces and folds."""
         return self.model_dump_json(
-            include={"alignment", "min_face", "splitting", "max_samples", "folds"}
+            include={"alignment", "detection", "splitting", "overlap", "max_samples", "folds"}
         )
 
     @property
     def faces(self) -> Wanted:
         """Which faces of its source are trained on and tested."""
-        return Wanted(self.alignment.coverage, self.min_face)
+        return Wanted(self.alignment.coverage, self.detection.get("min_face"))
+
+    @property
+    def most_bits(self) -> int:
+        """From how few differing bits two faces are one photo.
+
+        Drawn faces are more alike than people are, and known to be different unless they are equal.
+        """
+        return 0 if self.drawn else self.overlap.most_bits
 
     @property
     def part(self) -> Literal["test", "validation"]:
@@ -295,7 +304,7 @@ class Pretraining(Strict):
     max_samples: int | None = Field(default=None, gt=1)
     manifest: str | None = Field(default=None, exclude_if=_is_none)
     alignment: Alignment
-    min_face: float | None = Field(default=None, exclude_if=_is_none)
+    detection: dict[str, Any] = Field(default_factory=dict, exclude_if=_is_empty)
     training: Training
     triplets: Triplets
     model: Model
@@ -306,7 +315,7 @@ class Pretraining(Strict):
     @property
     def faces(self) -> Wanted:
         """Which faces of its sources are trained on."""
-        return Wanted(self.alignment.coverage, self.min_face)
+        return Wanted(self.alignment.coverage, self.detection.get("min_face"))
 
     @property
     def protocol(self) -> str:
@@ -350,7 +359,7 @@ def _learning_columns(values: Learning) -> Columns:
         **{f"augmentation_{k}": v for k, v in values.augmentation.model_dump().items()},
         "triplets": values.triplets.mode,
         "coverage": values.alignment.coverage,
-        "min_face": values.min_face,
+        **values.detection,
         **values.acceleration,
     }
 
@@ -509,13 +518,13 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
         "group_copies": grouped,
         **_given(params["splitting"]),
         "folds_file_digest": _digest(root, params["splitting"]["folds_file"]),
-        "most_bits": params["overlap"]["most_bits_drawn" if drawn else "most_bits"],
     }
+    common = {name: params[name] for name in ("validation", "overlap")}
     return _validated(
         Effective,
         own
         | _learning(params, own, [own["source"]], root)
-        | {"protocol": protocol, "validation": params["validation"], "splitting": splitting},
+        | {"protocol": protocol, "splitting": splitting, "drawn": drawn, **common},
     )
 
 
@@ -554,7 +563,9 @@ def _learning(
         "age_max": age_max,
         "loss": settings[params["setting"]] | _given(params["loss"]),
         **{name: params[name] for name in ("setting", "seed", "max_samples", "alignment")},
-        "min_face": params["detection"]["min_face"],
+        "detection": {}
+        if (face := params["detection"]["min_face"]) is None
+        else {"min_face": face},
         "manifest": _digest(root, params["manifest"]) if listed else None,
         "acceleration": computing(params).acceleration.given,
     }

@@ -130,8 +130,7 @@ def test_the_network_of_a_fold_says_what_its_setting_has_seen(
 
 
 def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> None:
-    # Drawn faces look alike, so only those of the same hash count as one.
-    given = f"model.weights={weights_of(pretrained)},overlap.most_bits_drawn=0"
+    given = f"model.weights={weights_of(pretrained)}"
     pretrained.kedro("run", "--pipeline=final_model", f"--params={given}")
     path = pretrained.one("06_models/synthetic_se/*/final/age_model.pt")
     model = load_model(path)

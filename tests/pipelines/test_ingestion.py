@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from contrastive_age.pipelines.ingestion.nodes import _known
+from contrastive_age.pipelines.ingestion.nodes import _known, ingestion_code
 
 FILES = pd.DataFrame(
     {
@@ -22,14 +22,24 @@ FILES = pd.DataFrame(
 
 def test_a_table_of_files_is_found_again(tmp_path: Path) -> None:
     assert _known(tmp_path) is None
-    FILES.to_parquet(tmp_path / "files.parquet")
-    pd.testing.assert_frame_equal(_known(tmp_path), FILES)
+    files = FILES.copy()
+    files.attrs["code"] = ingestion_code()
+    files.to_parquet(tmp_path / "files.parquet")
+    pd.testing.assert_frame_equal(_known(tmp_path), files)
+
+
+def test_a_table_of_files_by_other_code_is_not_taken(tmp_path: Path) -> None:
+    files = FILES.copy()
+    files.attrs["code"] = "other"
+    files.to_parquet(tmp_path / "files.parquet")
+    assert _known(tmp_path) is None
 
 
 @pytest.mark.parametrize(
     "table", [FILES.drop(columns="digest"), FILES.assign(size="large"), FILES[["path"]]]
 )
 def test_another_table_is_not_taken_for_it(tmp_path: Path, table: pd.DataFrame) -> None:
+    table.attrs["code"] = ingestion_code()
     table.to_parquet(tmp_path / "files.parquet")
     assert _known(tmp_path) is None
 

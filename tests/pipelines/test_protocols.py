@@ -44,7 +44,7 @@ def test_a_protocol_predicts_every_sample_once(layouts: Project, protocol: str, 
 def test_one_fold_of_lopo_runs_on_its_own(layouts: Project) -> None:
     layouts.kedro("run", "--pipeline=fgnet_lopo", "--tags=ingestion,alignment,splitting")
     layouts.kedro("run", "--pipeline=fgnet_lopo", "--namespaces=fgnet_lopo.fold_2")
-    trained = list((layouts.root / "data/06_models/fgnet_lopo").glob("*/*"))
+    trained = list((layouts.root / "data/06_models/fgnet_lopo").glob("*/*/"))
     assert [path.name for path in trained] == ["fold_2"]
     predictions = pd.read_parquet(
         layouts.one("07_model_output/fgnet_lopo/*/fold_2/predictions.parquet")

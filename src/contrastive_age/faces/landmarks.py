@@ -150,9 +150,11 @@ class DetectionCache:
                 table = pd.read_parquet(part)[FINDING_COLUMNS]
                 table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
                 tables.append(table.astype(empty.dtypes))
+            except FileNotFoundError:  # another run has put it into one with others
+                continue
             except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
-                part.unlink()
+                part.unlink(missing_ok=True)
         found = pd.concat(tables)
         return found[~found.index.duplicated()]
 

@@ -203,7 +203,7 @@ def refuse_large_groups(samples: pd.DataFrame, group: Ints) -> None:
         raise DataError(
             f"{sizes[largest]} of {len(samples)} photos count as copies of one ({names}, ...), too "
             "many to keep in one fold. Remove them if they are one photo; if they are not, lower "
-            "overlap.most_bits (overlap.most_bits_drawn for drawn faces), from which on two faces "
+            "overlap.most_bits, from which on two faces "
             "are one"
         )
 

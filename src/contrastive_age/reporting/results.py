@@ -6,7 +6,7 @@ A setting is what it computes and not what it is called: `binary` with a cosine 
 import json
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -32,7 +32,8 @@ PAPER: Mapping[str, Any] = {
     "model": {"weights": "imagenet"},
     "augmentation": {"degrees": 10.0, "translate": 0.03, "scale": 0.05, "flip": "horizontal"},
     "alignment": {"coverage": 1.35},
-    "splitting": {"seed": 0, "folds_file": None},
+    "splitting": {"seed": 0, "folds_file": None, "allow_leaks": False},
+    "overlap": {"most_bits": 40},
     "max_samples": None,
 }
 """The paper's budget, and this project's values for what the paper leaves open."""
@@ -68,7 +69,12 @@ PAPER_MEAN_VARIANCE: Mapping[str, float] = {"lambda_m": 0.2, "lambda_v": 0.05}
 
 _MARGIN = 0.2
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
-_PROTOCOLS_OWN = ("source", "split", "folds", "age_min", "age_max")
+_PROTOCOLS_OWN = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
+_BY_CONTENT = {
+    "model.digest": "model.weights",
+    "splitting.folds_file_digest": "splitting.folds_file",
+}
+"""Values that say what the files hold that others name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +321,15 @@ def describe_budget(parameters: Mapping[str, Any], pretraining: Pretraining | No
         start if unnamed else f"weights {start}",
     ]
     said = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
-    names = {"folds_file": "published folds", "seed": "splitting seed", "max_samples": "images ≤"}
+    names = {
+        "folds_file": "published folds",
+        "seed": "splitting seed",
+        "max_samples": "images ≤",
+        "group_copies": "copies grouped",
+        "allow_leaks": "leaks allowed",
+        "most_bits": "copies within bits",
+        "min_face": "faces ≥ pixels",
+    }
     for path, value in _unlike_the_papers(parameters).items():
         name = path.rpartition(".")[2]
         if name not in said:
@@ -348,7 +362,7 @@ def command(
     if parameters is not None:
         # Only the paper's protocols in the base environment have the paper's budget of their own.
         papers = environment == "base" and protocol in PAPERS_PROTOCOLS
-        own = _unlike_the_papers(parameters) if papers else _flat(parameters)
+        own = _unlike_the_papers(parameters) if papers else _budget(parameters)
         given |= {path: value for path, value in own.items() if value is not None}
     values = shlex.quote(",".join(f"{name}={value}" for name, value in given.items()))
     return f"kedro run{_chosen(environment)} --pipeline={protocol} --params={values}"
@@ -401,12 +415,13 @@ def _interval(runs: Sequence[Measured]) -> Interval | None:
 
 def _family_key(run: Measured) -> str:
     """Everything that decides a result but losses and seed."""
-    budget = {name: run.parameters[name] for name in run.parameters if name not in _NO_BUDGET}
+    budget = _flat(run.parameters, skipped=_NO_BUDGET)
+    # Not the path: seeds may have started from copies of one file.
+    budget |= {path: None for digest, path in _BY_CONTENT.items() if budget.get(digest)}
     data = [run.protocol, run.demo, run.metrics["manifest_hash"], inputs_of(run)]
     if run.pretraining is not None:
-        # Not the path: seeds may have started from copies of one file.
         data.append(run.pretraining.weights)
-        budget["model"] = {**budget["model"], "weights": None}
+        budget["model.weights"] = None
     return json.dumps([data, budget], sort_keys=True, default=str)
 
 
@@ -424,15 +439,22 @@ def _order(group: Group) -> tuple[Any, ...]:
 
 def _unlike_the_papers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the budget, by dotted name, that are not those of `PAPER`."""
-    papers = _flat(PAPER)
-    return {path: value for path, value in _flat(parameters).items() if value != papers.get(path)}
+    # Copies are kept apart by all protocols but the paper's random split.
+    papers = _flat(PAPER) | {"splitting.group_copies": parameters.get("protocol") != "morph_rs"}
+    return {path: value for path, value in _budget(parameters).items() if value != papers.get(path)}
 
 
-def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the budget by dotted name."""
+def _budget(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by dotted name that a user could give."""
+    flat = _flat(parameters, skipped=(*_NO_BUDGET, *_PROTOCOLS_OWN))
+    return {path: value for path, value in flat.items() if path not in _BY_CONTENT}
+
+
+def _flat(parameters: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
+    """Values by dotted name."""
     flat: dict[str, Any] = {}
     for name, value in parameters.items():
-        if name in _NO_BUDGET or name in _PROTOCOLS_OWN:
+        if name in skipped:
             continue
         if isinstance(value, Mapping):
             flat |= {f"{name}.{part}": own for part, own in value.items()}

@@ -65,7 +65,8 @@ def detect(
     found = detect_landmarks(
         layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
         _with_digests(samples, files),
-        work_folder=alignment_folder,
+        # By the photos' bytes, for all manifests that list them.
+        work_folder=alignment_folder.parent / source.name,
         load_detector=functools.partial(_load_detector, computing.device),
         min_face=detection.min_face,
         annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,

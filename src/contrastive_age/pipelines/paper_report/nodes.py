@@ -258,7 +258,8 @@ def _mean_maps(
 
 def _wanted(run: "Measured") -> Wanted:
     """The faces that a run was measured on."""
-    return Wanted(run.parameters["alignment"]["coverage"], run.parameters.get("min_face"))
+    coverage = run.parameters["alignment"]["coverage"]
+    return Wanted(coverage, run.parameters.get("detection", {}).get("min_face"))
 
 
 def _maps(data_folder: Path, run: "Measured") -> dict[str, npt.NDArray[Any]]:

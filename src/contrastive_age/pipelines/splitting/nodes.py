@@ -111,7 +111,7 @@ def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Fol
         samples, setting.max_samples, own.seed, keep_identities=setting.split == "lopo"
     )
     _check_ages(chosen, setting)
-    pairs = copies.find_copies(_photos(looks, chosen), own.most_bits)
+    pairs = copies.find_copies(_photos(looks, chosen), setting.most_bits)
     group = copies.group(pairs, len(chosen))
     apart = _keeps_apart(setting)
     if apart:
@@ -180,6 +180,7 @@ def _parameters(setting: Effective) -> dict[str, Any]:
     return {
         **setting.model_dump(mode="json", include=values),
         **setting.splitting.model_dump(mode="json", exclude={"folds_file"}),
+        "most_bits": setting.most_bits,
         "code of splitting": splitting_code(),
     }
 

@@ -125,7 +125,7 @@ def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame
         start.seen,
         Photos.of_table(photos),
         photos["sample_id"].tolist(),
-        setting.splitting.most_bits,
+        setting.most_bits,
         setting.model.weights,
     )
 
