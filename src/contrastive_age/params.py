@@ -563,9 +563,7 @@ def _learning(
         "age_max": age_max,
         "loss": settings[params["setting"]] | _given(params["loss"]),
         **{name: params[name] for name in ("setting", "seed", "max_samples", "alignment")},
-        "detection": {}
-        if (face := params["detection"]["min_face"]) is None
-        else {"min_face": face},
+        "detection": _given({"min_face": params["detection"]["min_face"]}),
         "manifest": _digest(root, params["manifest"]) if listed else None,
         "acceleration": computing(params).acceleration.given,
     }
