@@ -364,3 +364,36 @@ def test_parameters_of_the_project_are_those_of_the_pack(whole: Pack) -> None:
     kept = yaml.safe_load((whole.folder / "conf/local/parameters.yml").read_text())
     assert kept["protocols"]["synthetic_se"]["folds"] == 2
     assert whole.megabytes["all"] == pytest.approx(sum(whole.megabytes.values()) / 2)
+
+
+def test_a_manifest_and_a_split_list_travel(finished: Project, tmp_path: Path) -> None:
+    own = _copy(finished, tmp_path / "project")
+    samples = pd.read_parquet(own.root / INGESTED / "samples.parquet")
+    folds = pd.read_parquet(own.root / SPLIT / "folds.parquet")
+    photos = tmp_path / "photos"
+    shutil.copytree(own.root / "data/01_raw/synthetic", photos)
+    manifest, listed = tmp_path / "people.csv", tmp_path / "split.csv"
+    samples[["path", "identity", "age"]].to_csv(manifest, index=False)
+    folds[["sample_id", "fold"]].to_csv(listed, index=False)
+    # Drawn faces, as photos, would be copies of one another.
+    given = {
+        "raw_root": str(photos),
+        "manifest": str(manifest),
+        "splitting": {"folds_file": str(listed)},
+        "overlap": {"most_bits": 0},
+    }
+    values = f"raw_root={photos},manifest={manifest},splitting.folds_file={listed}"
+    tags = "--tags=ingestion,alignment,splitting"
+    own.kedro("run", "--pipeline=custom_se", tags, f"--params={values},overlap.most_bits=0")
+    bootstrap_project(own.root)
+    done = pack(Place(own.root), given, ["custom_se"], tmp_path / "pack")
+    shutil.rmtree(photos)
+    manifest.unlink()
+    listed.unlink()
+    command = done.commands[-1].removeprefix("python3 -m kedro ")
+    there = Project(done.folder)
+    said = there.kedro(*command.replace("'", "").split()).said
+    assert "custom came in a pack" in said
+    assert "the folds came in a pack" in said
+    (metrics,) = (done.folder / "data/08_reporting/custom_se").glob("*/metrics.json")
+    assert json.loads(metrics.read_text())["n"] == 24

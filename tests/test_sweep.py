@@ -216,3 +216,27 @@ def test_presets_hold_the_papers_values(preset: str, protocols: list[str], numbe
         assert max(own.setting.loss.lambda_c for own in only.candidates) == 10
         with pytest.raises(DataError, match="lambda_c"):
             sweep.plan(place, {}, pipelines=[], axes={"loss.lambda_c": [-1]}, preset=preset)
+
+
+def test_each_coverage_is_chosen_among_and_predicted_on_its_own_faces(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    project.kedro(
+        *("sweep", "--pipeline=synthetic_se", "--set", "alignment.coverage=1.0,1.35"),
+        *("--select-on=validation", "--params=validation=0.4"),
+    )
+    coverages = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["parameters"]["alignment"]
+        for path in (project.root / "data" / PLACE).glob("*/metrics.json")
+    }
+    selection = json.loads(project.one(f"{PLACE}/selected-*/selection.json").read_text())
+    coverages |= {
+        key: {"coverage": point["alignment.coverage"]}
+        for key, point in selection["candidates"].items()
+    }
+    faces: dict[float, set[str]] = {}
+    for path in (project.root / "data/06_models/synthetic_se").rglob("history.parquet"):
+        record = pd.read_parquet(path).attrs["record"]["decided_by"]
+        coverage = coverages[path.parent.parent.name]["coverage"]
+        faces.setdefault(coverage, set()).update(record["faces"])
+    assert {coverage: len(own) for coverage, own in faces.items()} == {1.0: 1, 1.35: 1}
+    assert faces[1.0] != faces[1.35]
