@@ -11,6 +11,8 @@ from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
 from contrastive_age import params
+from contrastive_age.errors import DataError
+from contrastive_age.provenance import file_digest
 
 SETTING = "<setting>"
 PART = "<part>"
@@ -131,7 +133,27 @@ def environment() -> str:
 def project_path(path: str | Path) -> Path:
     """Resolve a path that a parameter gives: relative ones start at the project's root."""
     loader = ProjectConfigLoader.latest
-    return Path(path) if loader is None else loader.root / path
+    expanded = Path(path).expanduser()
+    return expanded if loader is None else loader.root / expanded
+
+
+def unchanged(path: str | Path, digest: str | None) -> Path:
+    """Resolve the path of a file that is in a setting's key by what it holds.
+
+    Args:
+        path: As a parameter gives it.
+        digest: Its SHA-256 when the command began; None where it was not there.
+
+    Raises:
+        DataError: It was changed or made since. One that is missing is left to who reads it.
+    """
+    file = project_path(path)
+    if file.is_file() and file_digest(file) != digest:
+        raise DataError(
+            f"{file} was changed or made after this command began; start it again, so that results "
+            "are named by what it holds"
+        )
+    return file
 
 
 def project_parameters() -> dict[str, Any]:

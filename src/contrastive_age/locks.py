@@ -192,14 +192,13 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
     for namespace, nodes in folds.items():
         protocol, _, fold = namespace.partition(".")
         folder = _path(catalog, f"{namespace}.training_folder")
-        for node in nodes:
-            if "triplets" in node.tags:
-                # All settings share them, each writes the same.
-                for output in node.outputs:
-                    remove_unfinished(_path(catalog, output).parent, older_than=DAY)
-        unshared = [node for node in nodes if "triplets" not in node.tags]
+        # All settings share the triplets, and all folds the list of photos; each writes the same.
+        shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
+        for output in shared:
+            remove_unfinished(_path(catalog, output).parent, older_than=DAY)
+        own = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
         name = f"{fold} of {protocol}, {folder.parent.name},"
-        yield Guard(name, folder, folders={folder, *_parents(catalog, unshared)})
+        yield Guard(name, folder, folders={folder, *own})
     for protocol, nodes in rest.items():
         folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"

@@ -1,5 +1,6 @@
 """What a setting's networks and tables come from: their records, and what cards say of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,13 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.config import project_path
+from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.files import fingerprint
-from contrastive_age.params import NAMED_WEIGHTS, Effective, Learning, Source
+from contrastive_age.params import NAMED_WEIGHTS, Effective, Explanation, Learning, Source
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from contrastive_age.model.seen import Seen
+    from contrastive_age.model.weights import Weights
 
 Faces = npt.NDArray[np.uint8]
 
@@ -39,11 +44,32 @@ def networks_decided_by(
     each = faces if isinstance(faces, list) else [faces]
     return {
         "setting": setting.key,
-        "weights": start_of(setting),
+        "weights": setting.model.digest or setting.model.weights,
         "faces": [faces_digest(own) for own in each],
         "samples trained on": table_digest(trained_on[["sample_id", "identity", "age"]]),
         "code of training": training_code(),
     }
+
+
+def require_network(model: "Mapping[str, Tensor]", wanted: Mapping[str, Any], what: str) -> None:
+    """Make sure that a network is the one that would be trained now.
+
+    Args:
+        model: Its state dict, which states what made it.
+        wanted: As `networks_decided_by` gives it.
+        what: The network, for the message, such as `of fgnet_se ternary-1234abcd, fold 2`.
+
+    Raises:
+        DataError: It is another; the message says in what.
+    """
+    from contrastive_age.model.weights import about
+
+    differences = Record.read(about(model).get("record")).differences(wanted)
+    if differences:
+        raise DataError(
+            f"The network {what}, is another than would be trained now: {'; '.join(differences)}; "
+            "run its triplets and its training again"
+        )
 
 
 def training_code() -> str:
@@ -68,12 +94,17 @@ def triplets_fingerprint(trained_on: pd.DataFrame) -> str:
 
 
 def tables_decided_by(
-    setting: Effective, samples: pd.DataFrame, faces: Faces, folds: pd.DataFrame
+    setting: Effective,
+    explanation: Explanation,
+    samples: pd.DataFrame,
+    faces: Faces,
+    folds: pd.DataFrame,
 ) -> dict[str, Any]:
     """Name all that decides the predictions and metrics of a setting.
 
     Args:
         setting: The protocol's effective values.
+        explanation: Which faces are explained.
         samples: The source's samples, with what is known of sex and race.
         faces: The source's faces, as mapped from their file.
         folds: The protocol's folds.
@@ -86,6 +117,7 @@ def tables_decided_by(
     return networks | {
         "folds": folds.attrs.get("fingerprint"),
         "sex and race": table_digest(tested[labels].astype(object).fillna("")),
+        "explained": explanation.model_dump(),
         "code of evaluation": evaluation_code(),
     }
 
@@ -105,10 +137,15 @@ def tables_made_with() -> dict[str, str]:
 
 
 def result_record(
-    setting: Effective, samples: pd.DataFrame, faces: Faces, folds: pd.DataFrame
+    setting: Effective,
+    explanation: Explanation,
+    samples: pd.DataFrame,
+    faces: Faces,
+    folds: pd.DataFrame,
 ) -> Record:
     """Give the record of tables that are made now."""
-    return Record(tables_decided_by(setting, samples, faces, folds), tables_made_with())
+    decided_by = tables_decided_by(setting, explanation, samples, faces, folds)
+    return Record(decided_by, tables_made_with())
 
 
 def faces_digest(faces: Faces) -> str | None:
@@ -118,15 +155,23 @@ def faces_digest(faces: Faces) -> str | None:
     )
 
 
-def start_of(setting: Learning) -> str:
-    """Name initial weights by what they hold, wherever their file lies."""
-    return setting.model.digest or setting.model.weights
-
-
 def path_of_start(setting: Learning) -> str:
     """Where initial weights are, or their name."""
     weights = setting.model.weights
     return weights if weights in NAMED_WEIGHTS else str(project_path(weights))
+
+
+def start_of(setting: Learning) -> "Weights | None":
+    """Read what initial weights state, after making sure that they name the setting.
+
+    Raises:
+        DataError: They cannot be read, or were changed since the command began.
+    """
+    from contrastive_age.model.weights import require_digest, statement
+
+    start: Weights | None = statement(path_of_start(setting))
+    require_digest(start, setting.model.digest)
+    return start
 
 
 def seen_by(
@@ -146,8 +191,7 @@ def seen_by(
         history: Of the training, where the card is to say how it went.
         facts: What else the card is to say.
     """
-    from contrastive_age.model.seen import Seen
-    from contrastive_age.model.weights import grown, statement
+    from contrastive_age.model.weights import grown
     from contrastive_age.protocols.copies import Photos
 
     card = {
@@ -161,7 +205,7 @@ def seen_by(
         **training_facts(setting, history),
         **facts,
     }
-    seen: Seen = grown(statement(path_of_start(setting)), card, Photos.of_table(samples))
+    seen: Seen = grown(start_of(setting), card, Photos.of_table(samples))
     return seen
 
 

@@ -83,6 +83,12 @@ class Splitting(Strict):
     group_copies: bool
     allow_leaks: bool = False
 
+    @model_validator(mode="after")
+    def _leaks_are_of_a_list(self) -> "Splitting":
+        if self.allow_leaks and self.folds_file is None:
+            raise ValueError("allow_leaks is for a published list: give folds_file, too")
+        return self
+
 
 class Training(Strict):
     """The budget and the optimiser's values."""
@@ -252,7 +258,10 @@ class Effective(Strict):
     def shared(self) -> str:
         """Name the values that settings must share to share aligned faces and folds."""
         return self.model_dump_json(
-            include={"alignment", "detection", "splitting", "overlap", "max_samples", "folds"}
+            include={
+                *("manifest", "alignment", "detection"),
+                *("splitting", "overlap", "max_samples", "folds"),
+            }
         )
 
     @property
@@ -283,13 +292,22 @@ class Effective(Strict):
         """Where its faces come from."""
         return (self.source,)
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the files lie that the columns name by what they hold."""
+        return _places(weights=self.model.weights, folds_file=self.splitting.folds_file)
+
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
         return _learning_columns(self) | {
             "validation": self.validation,
             "folds": self.folds,
             "splitting_seed": self.splitting.seed,
-            "folds_file": self.splitting.folds_file,
+            "folds_file": self.splitting.folds_file_digest or self.splitting.folds_file,
+            "allow_leaks": self.splitting.allow_leaks,
+            "group_copies": self.splitting.group_copies,
+            "most_bits": self.most_bits,
+            "manifest": self.manifest,
         }
 
 
@@ -327,6 +345,11 @@ class Pretraining(Strict):
         """The setting's name and eight hexadecimal digits of all values, as in paths."""
         return _key(self)
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the files lie that the columns name by what they hold."""
+        return _places(weights=self.model.weights)
+
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
         return _learning_columns(self) | {"sources": "+".join(self.sources)}
@@ -341,10 +364,17 @@ def _key(values: Learning) -> str:
     known: dict[str, Any] = {}
     if values.model.digest is not None:
         known["model"] = {"weights"}
-    if isinstance(values, Effective) and values.splitting.folds_file_digest is not None:
-        known["splitting"] = {"folds_file"}
+    if isinstance(values, Effective):
+        if values.splitting.folds_file_digest is not None:
+            known["splitting"] = {"folds_file"}
+        if values.drawn:
+            known["overlap"] = True
     text = values.model_dump_json(exclude=known)
     return f"{values.setting}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _places(**files: str | None) -> dict[str, str]:
+    return {name: path for name, path in files.items() if path not in (None, *NAMED_WEIGHTS)}
 
 
 def _learning_columns(values: Learning) -> Columns:
@@ -354,8 +384,8 @@ def _learning_columns(values: Learning) -> Columns:
         "max_samples": values.max_samples,
         **values.loss.model_dump(),
         **values.training.model_dump(),
-        "weights": values.model.weights,
-        "weights_digest": values.model.digest,
+        # What a file holds: where it lies may differ from run to run.
+        "weights": values.model.digest or values.model.weights,
         **{f"augmentation_{k}": v for k, v in values.augmentation.model_dump().items()},
         "triplets": values.triplets.mode,
         "coverage": values.alignment.coverage,
@@ -648,8 +678,8 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
         own
         | {
             "name": name,
-            "folder": root / params["raw_root"] / own["folder"],
-            "manifest": root / manifest if manifest else None,
+            "folder": root / Path(params["raw_root"]).expanduser() / own["folder"],
+            "manifest": root / Path(manifest).expanduser() if manifest else None,
             "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],
         },

@@ -51,7 +51,7 @@ def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     """
     parts = [ingestion(source), alignment(source), splitting(protocol, source)]
     parts += [fold_pipeline(protocol, source, fold) for fold in range(folds)]
-    parts += [collection(protocol, folds), reporting(protocol, source, folds)]
+    parts += [collection(protocol, source, folds), reporting(protocol, source, folds)]
     return Pipeline(parts)
 
 

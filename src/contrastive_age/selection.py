@@ -17,6 +17,7 @@ from contrastive_age import console
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.provenance import table_digest
 from contrastive_age.sweep import (
     Candidate,
     Place,
@@ -99,8 +100,14 @@ def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFr
         folds = [fold for fold, key in chosen.items() if key == own.setting.key]
         if folds:
             run_folds(place, outer.protocol, own, folds)
-            parts += [_load(place, own, f"fold_{fold}.predictions") for fold in folds]
-    predictions: pd.DataFrame = pd.concat(parts).sort_values("sample_id", ignore_index=True)
+            parts += [
+                (own.setting.key, _load(place, own, f"fold_{fold}.predictions")) for fold in folds
+            ]
+    records = {key: part.attrs["record"] for key, part in parts}
+    tables = [part.reset_index(drop=True) for _, part in parts]
+    # Of tables with differing attrs, pandas keeps none.
+    predictions: pd.DataFrame = pd.concat(tables).sort_values("sample_id", ignore_index=True)
+    predictions.attrs = {"made_from": records}
     measures.check_predictions(predictions, _load(place, outer.candidates[0], "folds"))
     return predictions
 
@@ -126,6 +133,8 @@ def _document(
             }
             for fold, key in chosen.items()
         ],
+        "predictions": table_digest(predictions),
+        "made_from": predictions.attrs["made_from"],
         "mae": float(abs(measures.signed_errors(predictions)).mean()),
         "mae_interval": None if interval is None else [interval.low, interval.high],
         "n": len(predictions),

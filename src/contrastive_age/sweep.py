@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines as registered
 from kedro.framework.project import settings as kedro_settings
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
@@ -23,7 +24,7 @@ from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.faults import explain
 from contrastive_age.origins import tables_decided_by, tables_made_with
-from contrastive_age.params import Effective, preset_of
+from contrastive_age.params import Effective, Explanation, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.runners import FoldRunner
@@ -248,7 +249,9 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
             for name in ("metrics", "predictions", "folds")
         )
         samples, faces = (catalog.load(f"{setting.source}.{name}") for name in ("samples", "faces"))
-        wanted = tables_decided_by(setting, samples, faces, folds)
+        explained = context.config_loader["parameters"]["effective"]["explanation"]
+        explanation = Explanation.model_validate(explained)
+        wanted = tables_decided_by(setting, explanation, samples, faces, folds)
     except (DatasetError, DataError, OSError):
         # A file that is missing or damaged proves nothing.
         return None
@@ -258,6 +261,9 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
     differences = record.differences(wanted)
     if differences:
         logger.info("%s is run again: %s", setting.key, "; ".join(differences))
+        return None
+    outputs = registered[setting.protocol].only_nodes_with_tags("reporting").outputs()
+    if not all(catalog.exists(name) for name in outputs):
         return None
     record.say_where(f"the result of {setting.key}", tables_made_with())
     return metrics
@@ -285,7 +291,7 @@ def _folds(context: KedroContext, setting: Effective) -> Any:
     """The protocol's folds, where they are made already, and for this setting."""
     try:
         folds = context.catalog.load(f"{setting.protocol}.folds")
-        check_made_for(folds, setting)
+        check_made_for(folds, context.catalog.load(f"{setting.source}.samples"), setting)
     except (DatasetError, DataError):
         return None
     return folds

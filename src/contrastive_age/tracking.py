@@ -559,7 +559,8 @@ def log_setting(
         tags: Further tags.
     """
     params = [mlflow.entities.Param(k, str(v)) for k, v in setting.columns().items()]
-    own = {**tags, "seed": setting.seed}
+    files = {f"{name}_path": path for name, path in setting.places.items()}
+    own = {**tags, **files, "seed": setting.seed}
     as_tags = [mlflow.entities.RunTag(k, str(v)) for k, v in own.items()]
     unique_runs.again(lambda: client.log_batch(run_id, params=params, tags=as_tags))
 
@@ -602,6 +603,9 @@ def as_metrics(document: Mapping[str, Any]) -> list[mlflow.entities.Metric]:
     """The numbers of metrics.json as flat MLflow metrics; what has no value is left out."""
     now = int(time.time() * 1000)
     flat = {key: value for key, value in document.items() if isinstance(value, int | float)}
+    sound = document.get("without_leaks")
+    if sound and sound["mae"] is not None:
+        flat["mae_without_leaks"] = sound["mae"]
     flat |= {f"cs_{years}": share for years, share in document["cs"].items()}
     for name, values in document["age_bins"].items():
         if values["mae"] is not None:

@@ -15,6 +15,7 @@ import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.io import CatalogProtocol
 from mlflow.entities import Metric, Run, RunTag
+from pydantic import ValidationError
 
 from contrastive_age import tracking
 from contrastive_age.connection import FAILURES, why_lost, without_password
@@ -161,14 +162,15 @@ def _upload_setting(results: _Results) -> Uploaded:
     new = 0
     metrics = results.metrics()
     setting = _values(results, metrics)
-    if setting is None:
-        logger.warning(
-            "%s: its parameters are known once all folds are measured; or give --params as the run "
-            "had them",
-            results.key,
-        )
-    else:
+    if setting is not None:
         tracking.log_setting(client, run_id, setting, {})
+    else:
+        why = "all folds are measured" if metrics is None else "this version measures it again"
+        logger.warning(
+            "%s: its parameters are known once %s; or give --params as the run had them",
+            results.key,
+            why,
+        )
     run = client.get_run(run_id)
     if metrics is not None:
         client.set_tag(run_id, "manifest_hash", metrics["manifest_hash"])
@@ -189,9 +191,12 @@ def _upload_setting(results: _Results) -> Uploaded:
 
 def _values(results: _Results, metrics: Mapping[str, Any] | None) -> Effective | None:
     """The setting's values: from its metrics, or those of this session if they are the same."""
-    if metrics is not None:
-        return Effective.model_validate(metrics["parameters"])
-    return results.current if results.current.key == results.key else None
+    if results.current.key == results.key:
+        return results.current
+    try:
+        return None if metrics is None else Effective.model_validate(metrics["parameters"])
+    except ValidationError:
+        return None
 
 
 def _upload_fold(results: _Results, parent: str, fold: str) -> tuple[int, int]:

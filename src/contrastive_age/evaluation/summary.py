@@ -25,8 +25,9 @@ def measure(
         predictions: Of all folds.
         samples: The source's samples, which say who is of which sex and race.
         mae_constant: MAE in years of a constant fitted to each fold's training part.
-        calibrate: Whether predictive intervals are made: on validation parts a sample can be
-            predicted in several folds, so no fold calibrates another.
+        calibrate: Whether predictive intervals are made. Not on validation parts, where a sample
+            can be predicted in several folds, so that no fold calibrates another, nor where copies
+            are trained on and tested.
 
     Returns:
         What `metrics.json` holds of them, and the intervals (no rows where there are none).

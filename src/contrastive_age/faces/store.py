@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,7 @@ def build_faces(
     work_folder: Path,
     wanted: Wanted,
     *,
+    others: Sequence[Path] = (),
     workers: int = 2,
     progress: bool = True,
 ) -> BuildReport:
@@ -145,6 +146,7 @@ def build_faces(
             `LANDMARK_COLUMNS`; one row a photo.
         work_folder: Where the array is written; made when missing.
         wanted: Which faces, with the landmarks' own smallest face.
+        others: Files of faces that may hold some of them, too.
         workers: Number of threads.
         progress: Whether to draw a progress bar on stderr while there is something to do.
 
@@ -174,7 +176,8 @@ def build_faces(
         return BuildReport(path, processed=0, reused=len(labels))
 
     new = _resume(partial, labels, wanted)
-    _copy_known(old, new, labels)
+    for known in (old, *(_map_if_sound(other, "r") for other in others)):
+        _copy_known(known, new, labels)
     todo = new.lacks(labels).tolist()
     unreadable: list[str] = []
     photos = [folder / photo for photo in table["path"]]
@@ -243,9 +246,12 @@ def open_faces(
     photos = samples.attrs.get("photos")
     if file.labels["sample"].tolist() != _sample_labels(samples["sample_id"]):
         raise DataError(f"{path} holds the faces of other samples; run the alignment again")
-    if photos is not None and photos != _photos_digest(file.labels):
-        raise DataError(f"{path} holds the faces of other photos; run the alignment again")
-    differences = file.record.differences(wanted.decided_by)
+    if photos != _photos_digest(file.labels):
+        raise DataError(
+            f"{path} holds the faces of other photos than the samples are of; run "
+            "--tags=ingestion,alignment"
+        )
+    differences = differences_of(path, wanted)
     if differences:
         raise DataError(
             f"{path} holds other faces than are asked for: {'; '.join(differences)}. Run the "
@@ -254,6 +260,19 @@ def open_faces(
         )
     file.record.say_where(str(path), made_with(*LIBRARIES))
     return file.faces
+
+
+def differences_of(path: Path, wanted: Wanted) -> list[str]:
+    """Say in what the faces of a file were made otherwise than is wanted.
+
+    Args:
+        path: A file that `build_faces` wrote.
+        wanted: Which faces.
+
+    Raises:
+        DataError: The file is missing, damaged or unfinished.
+    """
+    return _map(path, "r").record.differences(wanted.decided_by)
 
 
 def rows_of(
@@ -316,8 +335,7 @@ def faces_fingerprint(path: Path) -> str:
         DataError: The file is missing, damaged or unfinished.
     """
     file = _map(path, "r")
-    labels = np.ascontiguousarray(file.labels[MADE_OF].tolist())
-    return fingerprint(file.record.decided_by, hashlib.sha256(labels.tobytes()).hexdigest())
+    return fingerprint(file.record.decided_by, _digest(file.labels, MADE_OF))
 
 
 def photos_digest(sample_ids: Iterable[str], digests: Iterable[str]) -> str:
@@ -334,8 +352,12 @@ def photos_digest(sample_ids: Iterable[str], digests: Iterable[str]) -> str:
 
 
 def _photos_digest(labels: Labels) -> str:
+    return _digest(labels, ["sample", "photo"])
+
+
+def _digest(labels: Labels, names: list[str]) -> str:
     digest = hashlib.sha256()
-    for name in ("sample", "photo"):
+    for name in names:
         digest.update(np.ascontiguousarray(labels[name]).tobytes())
     return digest.hexdigest()[:16]
 

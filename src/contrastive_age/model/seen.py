@@ -23,6 +23,9 @@ PHOTOS = "photos.npz"
 CARD = ("name", "sources", "n", "identities", "data_hash", "epochs", "image_size", "licence")
 """What the card of a training says at least, and a result repeats of the weights it starts from."""
 
+_NAMES = ("name", "sources", "n", "data_hash")
+"""What names a training."""
+
 VERSION = 1
 """Raised when what files state of photos is laid out otherwise, or means something else."""
 
@@ -62,11 +65,15 @@ class Seen:
 
     @property
     def digest(self) -> str:
-        """Name the cards and the photos (SHA-256, hexadecimal)."""
+        """Name the photos and on what they were seen (SHA-256, hexadecimal).
+
+        Paths and terms of use, which cards say too, make no other list.
+        """
         digest = hashlib.sha256()
-        for name, array in to_arrays(self).items():
-            digest.update(f"{name} {array.shape}".encode())
-            digest.update(array.tobytes())
+        for card in self.cards:
+            digest.update(json.dumps([card[name] for name in _NAMES]).encode())
+        for name in _PHOTO_ARRAYS:
+            digest.update(getattr(self.photos, name).tobytes())
         return digest.hexdigest()
 
 

@@ -116,6 +116,23 @@ def statement(weights: str) -> Weights | None:
     return Weights("imagenet", {}, "", ()) if weights == "imagenet" else initial_weights(weights)
 
 
+def require_digest(weights: Weights | None, digest: str | None) -> None:
+    """Make sure that a file of weights is the one that names the setting.
+
+    Args:
+        weights: As they were read; ImageNet's are known by their name.
+        digest: SHA-256 of the file when the command began; None where it was not there.
+
+    Raises:
+        DataError: It was changed or made since.
+    """
+    if weights is not None and weights.name != "imagenet" and weights.digest != digest:
+        raise DataError(
+            f"{weights.name} was changed or made after this command began; start it again, so that "
+            "results are named by the weights that they start from"
+        )
+
+
 def read_weights(path: Path) -> Weights:
     """Read a file of weights without running any code that it may hold.
 

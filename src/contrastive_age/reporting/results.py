@@ -375,7 +375,9 @@ def command_to_read(protocol: str, environment: str = "base") -> str:
 
 def inputs_of(run: Measured) -> str:
     """Name the folds, faces and initial weights of a run in eight digits; empty where unknown."""
-    decided_by = Record.read(run.metrics.get("made_from")).decided_by
+    made_from = run.metrics.get("made_from") or {}
+    # Documents of earlier versions name these alone.
+    decided_by = Record.read(made_from).decided_by or made_from
     known = {name: decided_by.get(name) for name in ("folds", "faces", "weights")}
     return fingerprint(known)[:8] if any(known.values()) else ""
 

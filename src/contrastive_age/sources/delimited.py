@@ -17,8 +17,9 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
     Args:
         path: The file, UTF-8. The separator is the one of comma, semicolon and tab that the header
             holds most often.
-        needed: The columns that must be there, each by its name, or by several of which the file
-            has one; the table's column then has the first. Names are matched in lower case.
+        needed: The columns that must be there, each by its name, or by several: the first counts
+            where it is there, else the file has one of the others, which is then called by the
+            first. Names are matched in lower case.
 
     Returns:
         One str column for each of the file's, "" where a row has no value, and `row` (int64): the
@@ -61,7 +62,10 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         ) from error
     header = [name.strip().lower() for name in records[0][1]] if records else []
     named = list(filter(None, header))
-    fitting = [[name for name in named if name in names] for names in choices]
+    fitting = [
+        [names[0]] if names[0] in named else [name for name in named if name in names]
+        for names in choices
+    ]
     unclear = any(len(names) != 1 for names in fitting) or len(set(named)) < len(named)
     if unclear or len(records) < 2:
         found = ", ".join(named) or "none"

@@ -285,7 +285,7 @@ def inspect_files(
         found["digest"] = pd.Series(pd.NA, index=found.index, dtype="str")
     else:
         sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
-        found = found.merge(sound.drop_duplicates("path"), on=_STATE, how="left")
+        found = found.merge(sound.drop_duplicates(_STATE), on=_STATE, how="left")
     found["problem"] = ""
     new = found["digest"].isna()
     if new.any():

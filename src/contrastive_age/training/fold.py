@@ -17,7 +17,7 @@ from torch import Tensor
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.model.weights import initial_weights
+from contrastive_age.model.weights import initial_weights, require_digest
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.training import loop
 from contrastive_age.training.acceleration import Acceleration, resolve
@@ -38,6 +38,7 @@ class Recipe:
     Attributes:
         classes: The ages it tells apart.
         weights: Its start: `imagenet`, `none` or the path of a file.
+        digest: SHA-256 of that file; None for the others.
         settings: Of the training.
         losses: Weights of the loss terms.
         seed: Of everything random.
@@ -45,6 +46,7 @@ class Recipe:
 
     classes: AgeClasses
     weights: str
+    digest: str | None
     settings: loop.TrainingSettings
     losses: LossWeights
     seed: int
@@ -121,6 +123,7 @@ def train_or_keep(
         return done
     network = AgeNetwork(recipe.classes)
     start = initial_weights(recipe.weights)
+    require_digest(start, recipe.digest)
     load_initial_weights(network, recipe.classes, start, recipe.seed)
     faces = images()
     device = loop.choose_device(computer.device)

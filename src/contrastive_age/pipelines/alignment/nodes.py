@@ -133,6 +133,7 @@ def align(
     kept = packed.read(alignment_folder)
     if kept is not None:
         path = kept.checked(WRITTEN[2])
+        kept.require(store.differences_of(path, wanted))
         store.open_faces(path, samples, wanted)
         return path, store.looks_of(path, table)
     report = store.build_faces(
@@ -140,10 +141,19 @@ def align(
         table,
         alignment_folder,
         wanted,
+        # Other manifests list most of the same photos.
+        others=[] if source.manifest is None else _others(alignment_folder, source.name),
         workers=os.cpu_count() or 1,
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path, store.looks_of(report.path, table)
+
+
+def _others(alignment_folder: Path, name: str) -> list[Path]:
+    """The faces of a source's other manifests, the latest first."""
+    files = set(alignment_folder.parent.glob(f"{name}-*/faces.npy"))
+    files -= {alignment_folder / "faces.npy"}
+    return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def are_aligned(

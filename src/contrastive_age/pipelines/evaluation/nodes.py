@@ -10,7 +10,12 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import check_predictions
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import networks_decided_by, result_record
+from contrastive_age.origins import (
+    networks_decided_by,
+    require_network,
+    result_record,
+    tables_made_with,
+)
 from contrastive_age.params import Computing, Effective, Explanation
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.provenance import Record
@@ -59,14 +64,9 @@ def evaluate(
     from contrastive_age.training.loop import choose_device
 
     checkpoint.discard(training_folder)
-    training, part = fold_parts(folds, setting, fold)
-    wanted = networks_decided_by(setting, faces, training)
-    differences = Record.read(about(model).get("record")).differences(wanted)
-    if differences:
-        raise DataError(
-            f"The network of {setting.protocol} {setting.key}, fold {fold}, is another than would "
-            f"be trained now: {'; '.join(differences)}; run --tags=triplets,training,evaluation"
-        )
+    training, part = fold_parts(folds, samples, setting, fold)
+    what = f"of {setting.protocol} {setting.key}, fold {fold}"
+    require_network(model, networks_decided_by(setting, faces, training), what)
     size = setting.training.image_size
     found = evaluate_fold(
         part,
@@ -80,7 +80,7 @@ def evaluate(
         device=choose_device(computing.device),
     )
     found.predictions.attrs |= {
-        "record": result_record(setting, samples, faces, folds).document,
+        "record": result_record(setting, explanation, samples, faces, folds).document,
         "computed": about(model)["computed"],
     }
     return found.predictions, found.outputs, found.maps
@@ -95,10 +95,13 @@ def _explained(part: pd.DataFrame, explanation: Explanation, seed: int) -> npt.N
     return choose_samples(part["sample_id"], part["age"], explanation.at_most, seed)
 
 
-def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd.DataFrame:
+def collect(
+    samples: pd.DataFrame, folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame
+) -> pd.DataFrame:
     """Put the predictions of all folds into one table, sorted by sample.
 
     Args:
+        samples: The source's samples.
         folds: The protocol's folds.
         setting: The protocol's effective values.
         parts: The predictions of each fold, from the first.
@@ -112,8 +115,10 @@ def collect(folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame) -> pd
     """
     first = Record.read(parts[0].attrs.get("record"))
     for fold, part in enumerate(parts):
-        check_predictions(part, fold_parts(folds, setting, fold).tested.assign(fold=fold))
-        differences = Record.read(part.attrs.get("record")).differences(first.decided_by)
+        record = Record.read(part.attrs.get("record"))
+        record.say_where(f"fold {fold} of {setting.key}", tables_made_with())
+        check_predictions(part, fold_parts(folds, samples, setting, fold).tested.assign(fold=fold))
+        differences = record.differences(first.decided_by)
         if differences:
             raise DataError(
                 f"The predictions of fold {fold} of {setting.protocol} {setting.key} and of fold 0 "

@@ -48,13 +48,14 @@ def create_pipeline(fold: int) -> Pipeline:
     )
 
 
-def create_collection(protocol: str, folds: int) -> Pipeline:
+def create_collection(protocol: str, source: str, folds: int) -> Pipeline:
     """Predictions of all folds -> one table with every sample exactly once."""
     return Pipeline(
         [
             Node(
                 nodes.collect,
                 inputs=[
+                    f"{source}.samples",
                     f"{protocol}.folds",
                     f"params:effective.protocols.{protocol}",
                     *(f"{protocol}.fold_{fold}.predictions" for fold in range(folds)),

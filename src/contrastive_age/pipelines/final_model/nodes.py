@@ -4,16 +4,24 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.uncertainty import conformal_radii
-from contrastive_age.origins import training_facts
-from contrastive_age.params import Effective
-from contrastive_age.provenance import table_digest
+from contrastive_age.origins import (
+    networks_decided_by,
+    require_network,
+    tables_decided_by,
+    training_facts,
+)
+from contrastive_age.params import Effective, Explanation
+from contrastive_age.provenance import Record, table_digest
 
 MEASURES = (
     *("mae", "mae_interval", "mae_by_subject", "mae_constant", "mae_lookup", "leaked_share"),
+    *("leaked_copies_share", "without_leaks"),
     *("bias", "cs5", "cs", "n"),
 )
 """What the model repeats of its cross-validation, besides what is broken down."""
@@ -21,7 +29,10 @@ MEASURES = (
 
 def assemble(
     setting: Effective,
+    explanation: Explanation,
     samples: pd.DataFrame,
+    faces: npt.NDArray[np.uint8],
+    folds: pd.DataFrame,
     metrics: dict[str, Any],
     predictions: pd.DataFrame,
     model: dict[str, Any],
@@ -33,7 +44,10 @@ def assemble(
 
     Args:
         setting: The protocol's effective values.
+        explanation: Which faces of the cross-validation were explained.
         samples: The source's samples.
+        faces: The source's faces, as mapped from their file.
+        folds: The protocol's folds.
         metrics: metrics.json of the cross-validation under the very same values.
         predictions: Of all folds.
         model: State dict of the network that was trained on all samples.
@@ -46,7 +60,7 @@ def assemble(
 
     Raises:
         DataError: The metrics are those of other values or predictions, or were taken on inner
-            validation parts.
+            validation parts; or metrics or network were made otherwise than they would be now.
     """
     from contrastive_age.inference.artifact import AgeModel, Alignment
     from contrastive_age.inference.cards import model_card
@@ -54,9 +68,19 @@ def assemble(
     from contrastive_age.model.seen import from_arrays
     from contrastive_age.training import checkpoint
 
-    checkpoint.discard(training_folder)
     _check(setting, metrics, predictions)
-    radii = conformal_radii(predictions)
+    what = f"of {setting.protocol} {setting.key}, for all samples"
+    require_network(model, networks_decided_by(setting, faces, folds), what)
+    now = tables_decided_by(setting, explanation, samples, faces, folds)
+    differences = Record.read(metrics["made_from"]).differences(now)
+    if differences:
+        raise DataError(
+            f"metrics.json of {setting.protocol} {setting.key} is another than would be made now: "
+            f"{'; '.join(differences)}; run --pipeline=final_model as a whole"
+        )
+    checkpoint.discard(training_folder)
+    # Where copies are trained on and tested, errors say nothing of other photos.
+    radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
     facts = _facts(setting, samples, metrics, history)
     facts["licence"] = from_arrays(photos).licence
     # JSON has no infinity.

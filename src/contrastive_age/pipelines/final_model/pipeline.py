@@ -32,7 +32,10 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
                 nodes.assemble,
                 inputs=[
                     f"params:effective.protocols.{protocol}",
+                    "params:effective.explanation",
                     f"{source}.samples",
+                    f"{source}.faces",
+                    f"{protocol}.folds",
                     f"{protocol}.metrics",
                     f"{protocol}.predictions",
                     f"{protocol}.final.model",

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age import packed
+from contrastive_age.config import unchanged
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
@@ -49,8 +50,14 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
             raise
         except ValueError as error:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
+    if source.manifest is not None:
+        unchanged(source.manifest, source.manifest_digest)
     samples, files, report = layouts.read_source(
-        source.layout, source.folder, source.manifest, source.outside, _known(ingestion_folder)
+        source.layout,
+        source.folder,
+        source.manifest,
+        source.outside,
+        _known(ingestion_folder) if source.manifest is None else _known_of_all(ingestion_folder),
     )
     files.attrs["code"] = ingestion_code()
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
@@ -75,7 +82,7 @@ def decided_by(source: Source) -> dict[str, Any]:
         "layout": source.layout,
         "synthetic": source.synthetic and source.synthetic.model_dump(),
         "manifest": source.manifest_digest,
-        "allow_outside_raw_root": source.outside,
+        "allow_outside_raw_root": source.manifest is not None and source.outside,
         "code of ingestion": ingestion_code(),
     }
 
@@ -111,6 +118,14 @@ def _has_photos(source: Source) -> bool:
         return any((base / path).is_file() for path in paths)
     except DataError:
         return False
+
+
+def _known_of_all(ingestion_folder: Path) -> pd.DataFrame | None:
+    """The files that any manifest has listed: most of them list the same, but for a label."""
+    name = ingestion_folder.name.rpartition("-")[0]
+    folders = ingestion_folder.parent.glob(f"{name}-*")
+    found = [files for folder in sorted(folders) if (files := _known(folder)) is not None]
+    return pd.concat(found) if found else None
 
 
 def _known(ingestion_folder: Path) -> pd.DataFrame | None:

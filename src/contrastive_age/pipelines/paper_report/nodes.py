@@ -52,7 +52,7 @@ def make_report(
     chosen = [
         own
         for path in sorted((data_folder / "08_reporting").glob("*/selected-*/selection.json"))
-        if (own := _read(path))
+        if (own := _read(path)) and _predictions_of(path, own, data_folder) is not None
     ]
     tables = page.tables(groups, audits, chosen, drawn, environment())
     logger.info("%d runs of %d settings found in %s", len(measured), len(groups), data_folder)
@@ -77,14 +77,8 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> "list[Measured]":
         metrics = _read(path)
         if not metrics or metrics.get("part") == "validation":
             continue
-        outputs = data_folder / "07_model_output" / path.parts[-3] / path.parts[-2]
-        try:
-            predictions = pd.read_parquet(outputs / "predictions.parquet")
-        except (OSError, ValueError) as error:
-            logger.warning("%s is left out: its predictions cannot be read (%s)", path, error)
-            continue
-        if metrics.get("predictions") != table_digest(predictions):
-            logger.warning("%s is left out: its predictions were changed; run it again", path)
+        predictions = _predictions_of(path, metrics, data_folder)
+        if predictions is None:
             continue
         parameters = metrics["parameters"]
         found.append(
@@ -103,6 +97,22 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> "list[Measured]":
             )
         )
     return found
+
+
+def _predictions_of(
+    path: Path, document: Mapping[str, Any], data_folder: Path
+) -> pd.DataFrame | None:
+    """The predictions that a document measures; None, logged with the reason, for others."""
+    outputs = data_folder / "07_model_output" / path.parts[-3] / path.parts[-2]
+    try:
+        predictions = pd.read_parquet(outputs / "predictions.parquet")
+    except (OSError, ValueError) as error:
+        logger.warning("%s is left out: its predictions cannot be read (%s)", path, error)
+        return None
+    if document.get("predictions") != table_digest(predictions):
+        logger.warning("%s is left out: its predictions were changed; run it again", path)
+        return None
+    return predictions
 
 
 def _pictures(

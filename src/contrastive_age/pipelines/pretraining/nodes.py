@@ -11,7 +11,7 @@ import pandas as pd
 
 from contrastive_age.faces.store import rows_of
 from contrastive_age.files import fingerprint
-from contrastive_age.origins import networks_decided_by, seen_by, terms_of
+from contrastive_age.origins import networks_decided_by, require_network, seen_by, terms_of
 from contrastive_age.params import Computing, Pretraining
 from contrastive_age.pipelines.training.nodes import Trained, learn
 from contrastive_age.protocols.splits import cap_samples
@@ -144,11 +144,19 @@ def write_weights(
 
     Returns:
         The state dict with its cards, the latest card, and the cards as Markdown.
+
+    Raises:
+        DataError: The network is another than would be trained now.
     """
     from contrastive_age.inference.cards import weights_card
     from contrastive_age.model.weights import with_seen
     from contrastive_age.training import checkpoint
 
+    require_network(
+        model,
+        networks_decided_by(setting, list(gathered.faces.values()), gathered.samples),
+        f"of {setting.protocol} {setting.key}",
+    )
     checkpoint.discard(training_folder)
     seen = _seen(setting, sources, history, gathered)
     weights = with_seen(model, _about(history), seen)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import path_of_start, result_record, tables_made_with
-from contrastive_age.params import Effective
-from contrastive_age.pipelines.splitting.nodes import fold_parts
+from contrastive_age.origins import result_record, start_of, tables_made_with
+from contrastive_age.params import Effective, Explanation
+from contrastive_age.pipelines.splitting.nodes import check_leakage, fold_parts
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.tracking import active_run_id
@@ -26,6 +26,7 @@ def summarise(
     leakage: dict[str, Any],
     audit: dict[str, Any],
     setting: Effective,
+    explanation: Explanation,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Measure the predictions and lay them beside what needs no network.
 
@@ -37,19 +38,25 @@ def summarise(
         leakage: The protocol's leakage report, with the baselines.
         audit: The source's audit.
         setting: The protocol's effective values.
+        explanation: Which faces are explained.
 
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
     from contrastive_age.evaluation.bootstrap import without_leaks
     from contrastive_age.evaluation.summary import measure
-    from contrastive_age.model.weights import external_faces, statement
+    from contrastive_age.model.weights import external_faces
     from contrastive_age.reporting.tables import preview_table
 
-    record = _checked(predictions, setting, result_record(setting, samples, faces, folds))
+    record = _checked(
+        predictions, setting, result_record(setting, explanation, samples, faces, folds)
+    )
     tested = setting.part == "test"
-    constant = leakage["mae_constant"] if tested else _constant(folds, setting)
-    found, intervals = measure(predictions, samples, constant, calibrate=tested)
+    check_leakage(folds, leakage)
+    constant = leakage["mae_constant"] if tested else _constant(folds, samples, setting)
+    # Where copies are trained on and tested, errors say nothing of other photos.
+    calibrate = tested and not leakage["leaked_copies"]
+    found, intervals = measure(predictions, samples, constant, calibrate=calibrate)
     leaking = leakage.get("leaking_samples") if tested else None
     found |= {
         "protocol": setting.protocol,
@@ -64,7 +71,7 @@ def summarise(
         "parameters": setting.model_dump(mode="json"),
         "made_from": record.document,
         "computed": predictions.attrs["computed"],
-        "external": external_faces(statement(path_of_start(setting))),
+        "external": external_faces(start_of(setting)),
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),
     }
@@ -84,9 +91,11 @@ def _checked(predictions: pd.DataFrame, setting: Effective, now: Record) -> Reco
     return record
 
 
-def _constant(folds: pd.DataFrame, setting: Effective) -> float:
+def _constant(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective) -> float:
     """The error of each fold's training median on its validation part."""
-    return constant_mae([fold_parts(folds, setting, fold) for fold in range(setting.folds)])
+    return constant_mae(
+        [fold_parts(folds, samples, setting, fold) for fold in range(setting.folds)]
+    )
 
 
 def identify(

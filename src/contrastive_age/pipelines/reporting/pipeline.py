@@ -19,6 +19,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{protocol}.leakage",
                     f"{source}.audit",
                     f"params:effective.protocols.{protocol}",
+                    "params:effective.explanation",
                 ],
                 outputs=[f"{protocol}.metrics", f"{protocol}.summary", f"{protocol}.intervals"],
                 name=f"{protocol}.summarise",

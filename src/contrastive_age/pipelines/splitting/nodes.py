@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age import packed
-from contrastive_age.config import project_path
+from contrastive_age.config import unchanged
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.params import Effective
@@ -126,10 +126,12 @@ def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Fol
     elif setting.split != "rs":
         leakage.refuse_leaks(report, setting.protocol)
     folds.attrs |= {
+        "leakage": fingerprint(report),
         "fingerprint": fingerprint(
             samples.attrs.get("fingerprint"),
             folds[["sample_id", "fold"]].to_dict("list"),
             folds.attrs.get(COPIES),
+            report,
         ),
         "record": Record(decided_by(samples, looks, setting), made_with(*LIBRARIES)).document,
     }
@@ -137,13 +139,18 @@ def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Fol
     return folds, report
 
 
-def check_made_for(folds: pd.DataFrame, setting: Effective) -> None:
-    """Refuse folds that other parameters made, as when only later stages are run.
+def check_made_for(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective) -> None:
+    """Refuse folds of other samples or parameters, as when only later stages are run.
+
+    Args:
+        folds: The protocol's folds on disk.
+        samples: The source's samples.
+        setting: The protocol's effective values.
 
     Raises:
-        DataError: The folds on disk are not those that the parameters ask for.
+        DataError: The folds are not those that would be made now.
     """
-    wanted = _parameters(setting)
+    wanted = _parameters(setting) | {"samples": samples.attrs.get("fingerprint")}
     found = Record.read(folds.attrs.get("record")).decided_by
     differences = Record({name: found.get(name) for name in wanted}).differences(wanted)
     if differences:
@@ -154,23 +161,49 @@ def check_made_for(folds: pd.DataFrame, setting: Effective) -> None:
         )
 
 
-def fold_parts(folds: pd.DataFrame, setting: Effective, fold: int) -> Parts:
-    """Give the rows that train and those that are tested in a fold.
+def check_leakage(folds: pd.DataFrame, leakage: dict[str, Any]) -> None:
+    """Refuse a leakage report that is of other folds.
 
     Raises:
-        DataError: The folds were made with other parameters, or leave too few subjects to validate.
+        DataError: It is.
     """
-    check_made_for(folds, setting)
+    if folds.attrs.get("leakage") != fingerprint(leakage):
+        raise DataError("leakage.json is of other folds than folds.parquet; run --tags=splitting")
+
+
+def fold_parts(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective, fold: int) -> Parts:
+    """Give the rows that train and those that are tested in a fold.
+
+    Args:
+        folds: The protocol's folds.
+        samples: The source's samples.
+        setting: The protocol's effective values.
+        fold: The fold.
+
+    Raises:
+        DataError: The folds are of other samples or parameters, or leave too few subjects to
+            validate.
+    """
+    check_made_for(folds, samples, setting)
     return of_fold.parts(folds, fold, setting.validation, setting.splitting.seed)
 
 
-def training_part(folds: pd.DataFrame, setting: Effective, fold: int | None) -> pd.DataFrame:
+def training_part(
+    folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective, fold: int | None
+) -> pd.DataFrame:
     """Give the rows that train in a fold; all of them where no fold is tested.
 
+    Args:
+        folds: The protocol's folds.
+        samples: The source's samples.
+        setting: The protocol's effective values.
+        fold: The fold; None to train on all samples.
+
     Raises:
-        DataError: The folds were made with other parameters, or leave too few subjects to validate.
+        DataError: The folds are of other samples or parameters, or leave too few subjects to
+            validate.
     """
-    check_made_for(folds, setting)
+    check_made_for(folds, samples, setting)
     return of_fold.training_part(folds, fold, setting.validation, setting.splitting.seed)
 
 
@@ -187,7 +220,9 @@ def _parameters(setting: Effective) -> dict[str, Any]:
 
 def splitting_code() -> str:
     """Name the code that makes folds of samples."""
-    return code_of(splits.random_split, copies.find_copies, leakage.audit_leakage)
+    return code_of(
+        splits.random_split, copies.find_copies, of_fold.keep_apart, leakage.audit_leakage
+    )
 
 
 def _as_listed(setting: Effective) -> bool:
@@ -224,7 +259,7 @@ def _make_folds(
     own = setting.splitting
     if own.folds_file is not None:
         # The list names all samples; only then are those taken out that were not chosen.
-        listed = splits.from_file(samples, project_path(own.folds_file))
+        listed = splits.from_file(samples, unchanged(own.folds_file, own.folds_file_digest))
         return listed[listed["sample_id"].isin(chosen["sample_id"])].reset_index(drop=True)
     if setting.split == "rs":
         return splits.random_split(chosen, setting.folds, own.seed, group)

@@ -14,6 +14,7 @@ from contrastive_age.origins import (
     networks_decided_by,
     path_of_start,
     seen_by,
+    start_of,
     terms_of,
     triplets_fingerprint,
 )
@@ -70,8 +71,8 @@ def train(
     from contrastive_age.model.weights import with_reference
 
     if fold is not None:
-        refuse_overlap(setting, looks, fold_parts(folds, setting, fold).tested)
-    part = training_part(folds, setting, fold)
+        refuse_overlap(setting, looks, fold_parts(folds, samples, setting, fold).tested)
+    part = training_part(folds, samples, setting, fold)
     rows = rows_of(samples, faces, part, setting.faces)
     if triplets.fingerprint != triplets_fingerprint(part):
         raise DataError(
@@ -114,10 +115,9 @@ def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame
         DataError: There are such photos; the message names the first.
     """
     from contrastive_age.model.seen import refuse_known
-    from contrastive_age.model.weights import statement
     from contrastive_age.protocols.copies import Photos
 
-    start = statement(path_of_start(setting))
+    start = start_of(setting)
     if start is None or start.seen is None:
         return
     photos = tested[["sample_id"]].merge(looks, on="sample_id", validate="1:1")
@@ -189,6 +189,7 @@ def recipe_of(setting: Learning) -> "Recipe":
     return Recipe(
         AgeClasses(setting.age_min, setting.age_max),
         path_of_start(setting),
+        setting.model.digest,
         TrainingSettings(
             **setting.training.model_dump(),
             triplets=setting.triplets.mode,

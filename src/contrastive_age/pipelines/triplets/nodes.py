@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def index(folds: pd.DataFrame, setting: Effective, fold: int | None) -> "TripletIndex":
+def index(
+    samples: pd.DataFrame, folds: pd.DataFrame, setting: Effective, fold: int | None
+) -> "TripletIndex":
     """Index positives and negatives of a fold's training part.
 
     Args:
+        samples: The source's samples.
         folds: The protocol's folds.
         setting: The protocol's effective values.
         fold: The fold that is tested; None to train on all samples.
 
     Raises:
-        DataError: The folds were made with other parameters.
+        DataError: The folds are of other samples or parameters.
     """
     from contrastive_age.triplets.index import build_index
 
-    part = training_part(folds, setting, fold)
+    part = training_part(folds, samples, setting, fold)
     built = build_index(
         part["age"].to_numpy(),
         part["identity"].to_numpy(),

@@ -9,12 +9,12 @@ from contrastive_age.pipelines.triplets import nodes
 
 
 def create_pipeline(fold: int | None) -> Pipeline:
-    """Folds -> index of the training part of one fold."""
+    """Samples and folds -> index of the training part of one fold."""
 
-    def index(folds: Any, setting: Effective) -> Any:
-        return nodes.index(folds, setting, fold)
+    def index(samples: Any, folds: Any, setting: Effective) -> Any:
+        return nodes.index(samples, folds, setting, fold)
 
-    inputs = ["folds", "params:effective"]
+    inputs = ["samples", "folds", "params:effective"]
     return Pipeline(
         [Node(index, inputs=inputs, outputs="triplets", name="index", tags=["triplets"])]
     )
