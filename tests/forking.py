@@ -104,11 +104,16 @@ def serve() -> None:
     """Import what a run needs, then fork for each command."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever is printed is no answer
+    before = set(os.environ)
     _import_all()
+    # What the project's modules set where nothing else is set; a command would import them anew.
+    defaults = {name: value for name, value in os.environ.items() if name not in before}
     gc.collect()
     gc.freeze()  # so that forks need not copy what they only look through
     for line in sys.stdin:
-        print(json.dumps(_run(**json.loads(line))), file=answers, flush=True)
+        order = json.loads(line)
+        order["environment"] = defaults | order["environment"]
+        print(json.dumps(_run(**order)), file=answers, flush=True)
 
 
 def _import_all() -> None:

@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,10 +11,7 @@ from torch import Tensor, nn
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-
-if TYPE_CHECKING:
-    # How files are read and copies found does not decide what a network learns.
-    from contrastive_age.model.weights import Weights
+from contrastive_age.model.weights import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ class InitialWeights:
 
 
 def load_initial_weights(
-    network: AgeNetwork, classes: AgeClasses, weights: "Weights | None", seed: int
+    network: AgeNetwork, classes: AgeClasses, weights: Weights | None, seed: int
 ) -> InitialWeights:
     """Set all weights of a network: first drawn at random, then replaced by what the source has.
 
@@ -129,7 +125,7 @@ def _draw(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _copy(
-    state: Mapping[str, Tensor], network: AgeNetwork, classes: AgeClasses, weights: "Weights"
+    state: Mapping[str, Tensor], network: AgeNetwork, classes: AgeClasses, weights: Weights
 ) -> InitialWeights:
     """Load what fits, and report on all."""
     own, known = network.state_dict(), weights.classes
