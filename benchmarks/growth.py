@@ -159,6 +159,7 @@ def measure_faces(rows: int) -> Cost:
 
         def run(file: Path, count: int) -> None:
             samples = pd.DataFrame({"sample_id": [str(row) for row in range(count)]})
+            samples.attrs["photos"] = store.photos_digest(samples["sample_id"], [""] * count)
             faces = store.open_faces(file, samples, store.Wanted(DEFAULT_COVERAGE))
             chosen = np.linspace(0, count - 1, min(count, FACES_CHUNK)).astype(np.int64)
             prepare(faces, chosen, 64)

@@ -1,5 +1,8 @@
 """Convolutions on a GPU keep float32's bits while they are asked to, and only then."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,3 +54,17 @@ def test_threads_take_turns() -> None:
     thread.join()
     assert order == ["first", "other"]
     assert CUDNN.allow_tf32
+
+
+def test_cublas_is_given_what_determinism_takes() -> None:
+    script = "import os, contrastive_age; print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+    for given, expected in (({}, ":4096:8"), ({"CUBLAS_WORKSPACE_CONFIG": ":16:8"}, ":16:8")):
+        environment = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected

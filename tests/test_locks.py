@@ -11,6 +11,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
 
 from contrastive_age.errors import DataError
+from contrastive_age.files import unfinished
 from contrastive_age.io.atomic import Table
 from contrastive_age.io.folders import WorkFolder
 from contrastive_age.locks import Guard, Lock, Locks, logger
@@ -57,7 +58,7 @@ def _fold(number: int) -> list[Any]:
         node(
             _step,
             [f"{name}.triplets", "s.faces"],
-            f"{name}.predictions",
+            [f"{name}.predictions", f"{name}.photos"],
             name="train",
             namespace=name,
             tags="training",
@@ -96,6 +97,7 @@ class Place:
             "p.predictions": f"07_model_output/p/{setting}/predictions.parquet",
         }
         for fold in ("fold_0", "fold_1"):
+            places[f"p.{fold}.photos"] = f"06_models/p/{setting}/photos.npz"
             places[f"p.{fold}.triplets"] = f"05_model_input/p/{fold}/triplets.npz"
             places[f"p.{fold}.predictions"] = (
                 f"07_model_output/p/{setting}/{fold}/predictions.parquet"
@@ -263,3 +265,13 @@ def test_a_lock_is_given_free_only_by_the_process_that_took_it(tmp_path: Path) -
     lock._owner = os.getpid()
     lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_fold_is_writing_into_the_settings_folder_is_left_alone(place: Place) -> None:
+    beside = unfinished(place.root / "06_models/p/ce-1/photos.npz")
+    beside.parent.mkdir(parents=True)
+    beside.touch()
+    locks = Locks()
+    locks.before_pipeline_run(pipeline=Pipeline(_fold(1)), catalog=place.catalog())
+    assert beside.is_file()
+    locks.after_pipeline_run()

@@ -238,7 +238,7 @@ def test_packed_folds_are_kept_and_others_made(there: Path, setting: Effective) 
     changed = setting.splitting.model_copy(update={"seed": 1})
     other = setting.model_copy(update={"splitting": changed})
     made, _ = splitting.split_unless_packed(samples, looks, other, there / SPLIT)
-    splitting.check_made_for(made, other)
+    splitting.check_made_for(made, samples, other)
     assert packed.read(there / SPLIT) is None
 
 

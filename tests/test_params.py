@@ -210,6 +210,52 @@ def test_a_manifest_decides_no_other_source(given: dict[str, Any], tmp_path: Pat
     assert params.source(given, "custom", tmp_path).key == f"custom-{digest[:8]}"
 
 
+def test_another_manifest_shares_no_photos(given: dict[str, Any], tmp_path: Path) -> None:
+    shared = set()
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(name)
+        given["manifest"] = str(tmp_path / name)
+        shared.add(params.effective(given, "custom_se").shared)
+    assert len(shared) == 2
+
+
+def test_a_home_folder_is_expanded(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "people.csv").write_text("path")
+    source = params.source(
+        given | {"manifest": "~/people.csv", "raw_root": "~/p"}, "custom", Path("r")
+    )
+    assert source.manifest == tmp_path / "people.csv"
+    assert source.folder == tmp_path / "p"
+    assert source.manifest_digest == hashlib.sha256(b"path").hexdigest()
+
+
+def test_leaks_are_allowed_of_a_list_alone(given: dict[str, Any]) -> None:
+    given["splitting"]["allow_leaks"] = True
+    with pytest.raises(DataError, match="give folds_file, too"):
+        params.effective(given, "fgnet_se")
+
+
+def test_of_drawn_faces_the_bits_of_copies_are_no_part_of_the_key(given: dict[str, Any]) -> None:
+    before = {name: params.effective(given, name).key for name in ("synthetic_se", "fgnet_se")}
+    given["overlap"]["most_bits"] = 30
+    assert params.effective(given, "synthetic_se").key == before["synthetic_se"]
+    assert params.effective(given, "fgnet_se").key != before["fgnet_se"]
+
+
+def test_where_files_lie_is_no_column(given: dict[str, Any], tmp_path: Path) -> None:
+    columns = []
+    for name in ("here.pth", "there.pth"):
+        (tmp_path / name).write_text("weights")
+        given["model"]["weights"] = str(tmp_path / name)
+        effective = params.effective(given, "fgnet_se")
+        columns.append(effective.columns())
+        assert effective.places == {"weights": str(tmp_path / name)}
+    assert columns[0] == columns[1]
+
+
 def test_the_smallest_face_is_part_of_the_key(given: dict[str, Any]) -> None:
     before = params.effective(given, "fgnet_se")
     given["detection"]["min_face"] = 40

@@ -83,9 +83,10 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("sources/portrait/skin.py", "import", "import sys, ", {"drawn photos"}),
         ("sources/synthetic.py", "_QUALITY = 92", "_QUALITY = 50", {"drawn photos"}),
         ("protocols/splits.py", "shuffle=True", "shuffle=False", {"folds"}),
+        # What it counts is in the record of tables, if other than before.
         ("protocols/leakage.py", "_NAMED = 5", "_NAMED = 6", {"folds"}),
         ("protocols/copies.py", "SURPLUS = 6", "SURPLUS = 7", {"folds", "networks", "tables"}),
-        ("protocols/parts.py", "group[tested]", "group[:1]", {"networks", "tables"}),
+        ("protocols/parts.py", "group[tested]", "group[:1]", {"folds", "networks", "tables"}),
         ("triplets/index.py", "_WIDEST = 1_000", "_WIDEST = 999", {"networks", "tables"}),
         ("triplets/sampling.py", "def batches(", "def batch(", {"networks", "tables"}),
         ("model/losses/mean.py", "/ 2", "/ 3", {"networks", "tables"}),

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -17,7 +18,7 @@ from conftest import Project, make_project
 from contrastive_age import connection
 from contrastive_age.errors import DataError
 from contrastive_age.sweep import Place
-from contrastive_age.upload import Uploaded, upload
+from contrastive_age.upload import Uploaded, _values, upload
 from servers import PATIENCE, mlflow_server, silent_port
 
 WARNING = "Tracking stops here"
@@ -214,3 +215,10 @@ def test_an_upload_without_a_server_says_what_to_do(
         upload_in_process(untracked, f"http://someone:secret@127.0.0.1:{port}")
     assert "MLFLOW_TRACKING_URI" in str(found.value)
     assert "secret" not in str(found.value)
+
+
+def test_values_that_this_version_does_not_know_are_left_out() -> None:
+    results = SimpleNamespace(key="ternary-1", current=SimpleNamespace(key="ternary-2"))
+    earlier = {"parameters": {"protocol": "fgnet_se", "splitting": {"seed": 0}}}
+    assert _values(results, earlier) is None
+    assert _values(results, None) is None

@@ -74,6 +74,8 @@ def facts(radii: dict[str, float | None], conformal: Any, leaked_share: float) -
             "age_bins": bins,
             "conformal": conformal,
             "leaked_share": leaked_share,
+            "leaked_copies_share": 0.0,
+            "without_leaks": None,
             "mae_lookup": 1.25,
         },
     }

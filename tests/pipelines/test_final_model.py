@@ -113,6 +113,21 @@ def test_weights_remember_through_a_second_training(pretrained: Project) -> None
     (pretrained.root / second).unlink()
 
 
+def test_a_card_is_not_written_for_photos_that_were_not_trained_on(
+    pretrained: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(pretrained.root, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    path = project.one("02_intermediate/fgnet/samples.parquet")
+    samples = pd.read_parquet(path)
+    samples["age"] += 1
+    samples.to_parquet(path)
+    given = "--params=pretrain.sources=fgnet+morph2"
+    done = project.kedro("run", "--pipeline=pretrain", given, "--tags=reporting", check=False)
+    assert done.status == 1
+    assert "is another than would be trained now" in " ".join(done.said.split())
+
+
 def test_the_network_of_a_fold_says_what_its_setting_has_seen(
     finished: Project, tmp_path: Path
 ) -> None:
@@ -163,6 +178,21 @@ def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> 
     assert all(torch.equal(own, model.state[name]) for name, own in state.items())
     fold = torch.load(path.parent.with_name("fold_0") / "model.pth", weights_only=True)
     assert not torch.equal(fold["fc.weight"], state["fc.weight"])
+
+
+def test_errors_of_other_labels_are_not_carried(pretrained: Project, tmp_path: Path) -> None:
+    shutil.copytree(pretrained.root, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    path = project.one("02_intermediate/synthetic/samples.parquet")
+    pd.read_parquet(path).assign(sex="F").to_parquet(path)
+    given = f"model.weights={weights_of(pretrained)}"
+    done = project.kedro(
+        *("run", "--pipeline=final_model", f"--params={given}"),
+        "--from-nodes=synthetic_se.assemble",
+        check=False,
+    )
+    assert done.status == 1
+    assert "is another than would be made now: sex and race" in " ".join(done.said.split())
 
 
 PREDICTIONS = pd.DataFrame({"sample_id": ["a"], "age": [3]})

@@ -65,11 +65,11 @@ def test_folds_of_other_parameters_are_refused(
     setting = params.effective(given, "fgnet_se")
     folds, report = nodes.split(samples, looks_of(samples), setting)
     assert report["leaked_images"] == 0
-    nodes.check_made_for(folds, setting)
+    nodes.check_made_for(folds, samples, setting)
     for changed in ({"max_samples": 8}, {"splitting": given["splitting"] | {"seed": 1}}):
         other = params.effective(given | changed, "fgnet_se")
         with pytest.raises(DataError, match="made otherwise"):
-            nodes.check_made_for(folds, other)
+            nodes.check_made_for(folds, samples, other)
 
 
 def test_all_settings_share_their_folds(given: dict[str, Any], samples: pd.DataFrame) -> None:
@@ -184,6 +184,19 @@ def test_looks_make_copies_too_and_only_of_the_chosen_samples(
         nodes.split(samples, looks.iloc[:-1], setting)
 
 
+def test_folds_of_other_samples_are_refused(given: dict[str, Any], samples: pd.DataFrame) -> None:
+    samples.attrs["fingerprint"] = "before"
+    setting = params.effective(given, "fgnet_se")
+    folds, report = nodes.split(samples, looks_of(samples), setting)
+    nodes.check_leakage(folds, report)
+    with pytest.raises(DataError, match=r"leakage\.json is of other folds"):
+        nodes.check_leakage(folds, report | {"leaked_images": 1})
+    relabelled = samples.assign(age=samples["age"] + 1)
+    relabelled.attrs["fingerprint"] = "after"
+    with pytest.raises(DataError, match="samples was before and is now after"):
+        nodes.fold_parts(folds, relabelled, setting, 0)
+
+
 def test_a_copy_of_the_tested_person_leaves_training(given: dict[str, Any]) -> None:
     samples = photos_of("a", "b", "c", each=4)
     protocols = given["protocols"] | {"fgnet_lopo": given["protocols"]["fgnet_lopo"] | {"folds": 3}}
@@ -191,7 +204,9 @@ def test_a_copy_of_the_tested_person_leaves_training(given: dict[str, Any]) -> N
     setting = params.effective(three, "fgnet_lopo")
     plain, _ = nodes.split(samples, looks_of(samples), setting)
     folds, report = nodes.split(samples, looks_of(samples, {"b/01": "a/00"}), setting)
-    trained = [set(nodes.training_part(folds, setting, fold)["sample_id"]) for fold in range(3)]
+    trained = [
+        set(nodes.training_part(folds, samples, setting, fold)["sample_id"]) for fold in range(3)
+    ]
     assert "b/01" not in trained[0] and "a/00" not in trained[1]
     assert [len(own) for own in trained] == [7, 7, 8]
     assert [entry["n_train"] for entry in report["folds"]] == [7, 7, 8]
@@ -231,9 +246,9 @@ def test_a_list_that_leaks_a_little_can_be_admitted(
     assert report["leaking_samples"] == ["0/00", "0/01", "0/02", "0/03", "3/00", "4/00"]
     assert "6 of 40 test images have their subject or a copy in training" in caplog.text
     # the list is used as others used it
-    assert len(nodes.training_part(folds, setting, 1)) == 40 - 9
+    assert len(nodes.training_part(folds, samples, setting, 1)) == 40 - 9
     validated = params.effective(changed | {"validation": 0.2}, "fgnet_se")
-    part = nodes.fold_parts(folds, validated, 1)
+    part = nodes.fold_parts(folds, samples, validated, 1)
     assert not set(part.tested["identity"]) & ({"0", "1", "6"} | set(part.training["identity"]))
 
 
@@ -255,7 +270,7 @@ def test_copies_leave_the_training_part_of_a_listed_fold(
     folds, report = nodes.split(samples, looks_of(samples, {"4/00": "3/00"}), setting)
     assert sum(entry["left_out"] for entry in report["folds"]) == leaves
     assert report["leaked_copies"] == 2 - leaves
-    assert len(nodes.training_part(folds, setting, 3)) == 32 - leaves / 2
+    assert len(nodes.training_part(folds, samples, setting, 3)) == 32 - leaves / 2
 
 
 def test_folds_that_copies_make_uneven_are_said(

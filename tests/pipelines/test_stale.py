@@ -8,8 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+import yaml
 
 from conftest import ROOT, Project, make_project
+from contrastive_age.errors import DataError
+from contrastive_age.model.weights import read_weights, require_digest
 from contrastive_age.params import source_key
 from contrastive_age.provenance import Record, file_digest
 from forking import Ended
@@ -104,6 +108,12 @@ def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
     after = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     assert after["mae"] == pytest.approx(2 * before["mae"])
 
+    # How weights start a network makes all networks anew.
+    initial = project.code / "contrastive_age/model/initialisation.py"
+    initial.write_text(initial.read_text().replace('mode="fan_out"', 'mode="fan_in"'))
+    said = " ".join(project.command(*sweep).split())
+    assert said.count("is trained anew: code of training was") == 2
+
 
 def test_results_of_other_libraries_stand_and_it_is_said(copy: Project) -> None:
     path = copy.one("08_reporting/synthetic_se/*/metrics.json")
@@ -140,6 +150,13 @@ def test_two_manifests_are_two_sources_and_two_settings(tmp_path: Path) -> None:
         for path in (project.root / "data/08_reporting/custom_se").glob("*/metrics.json"):
             runs[path.parent.name] = json.loads(path.read_text())
     assert sorted(own["n"] for own in runs.values()) == [12, 16]
+    # What they share is that of the last one.
+    few = f"--params=manifest={project.root / 'few.csv'}"
+    done = project.kedro(
+        "run", "--pipeline=custom_se", few, "--tags=triplets,training", check=False
+    )
+    assert done.status == 1
+    assert "folds of custom_se on disk were made otherwise (samples was" in _words(done)
     with sqlite3.connect(project.root / "mlflow.db") as database:
         maes = database.execute(
             "select r.name, m.value from runs r join metrics m on r.run_uuid = m.run_uuid "
@@ -158,3 +175,40 @@ def test_every_file_says_what_made_it(finished: Project) -> None:
         record = Record.read(table.attrs["record"])
         assert [name for name in record.decided_by if name.startswith("code of ")]
         assert record.made_with.keys() >= {"numpy", "machine"}
+
+
+def test_the_same_weights_elsewhere_are_the_same_setting(copy: Project, tmp_path: Path) -> None:
+    torch.save({"fc.bias": torch.ones(70)}, tmp_path / "here.pth")
+    shutil.copy(tmp_path / "here.pth", tmp_path / "there.pth")
+    for fold, name in enumerate(("here.pth", "there.pth")):
+        given = f"--params=model.weights={tmp_path / name}"
+        done = copy.kedro("run", f"--namespaces=synthetic_se.fold_{fold}", given)
+        assert "not tracked" not in _words(done)
+    before = copy.one("08_reporting/synthetic_se/*/metrics.json").parent.name
+    models = (copy.root / "data/06_models/synthetic_se").glob("*/fold_*/model.pth")
+    (folder,) = {path.parent.parent for path in models if path.parent.parent.name != before}
+    seen = [read_weights(folder / f"fold_{fold}/model.pth").seen for fold in (0, 1)]
+    assert seen[0].digest == seen[1].digest
+    with sqlite3.connect(copy.root / "mlflow.db") as database:
+        names = database.execute("select name from runs").fetchall()
+    assert names.count((folder.name,)) == 1
+
+
+def test_weights_that_are_changed_during_a_run_are_refused(tmp_path: Path) -> None:
+    torch.save({"fc.bias": torch.ones(3)}, tmp_path / "weights.pth")
+    digest = file_digest(tmp_path / "weights.pth")
+    require_digest(read_weights(tmp_path / "weights.pth"), digest)
+    torch.save({"fc.bias": torch.zeros(3)}, tmp_path / "weights.pth")
+    for before in (digest, None):
+        with pytest.raises(DataError, match="changed or made after this command began"):
+            require_digest(read_weights(tmp_path / "weights.pth"), before)
+
+
+def test_a_project_opens_without_the_files_that_its_parameters_name(project: Project) -> None:
+    local = project.root / "conf/local/parameters.yml"
+    gone = {"model": {"weights": "gone.pth"}, "manifest": "gone.csv"}
+    gone["splitting"] = {"folds_file": "gone.csv"}
+    local.write_text(local.read_text() + yaml.safe_dump(gone))
+    assert "custom_se" in project.kedro("registry", "list").stdout
+    done = project.kedro("run", FOLD, check=False)
+    assert done.status == 1

@@ -60,6 +60,7 @@ def test_a_seed_run_under_two_names_counts_once(make_run: MakeRun) -> None:
         {"demo": True},
         {"manifest_hash": "other"},
         {"made_from": {"decided_by": {"folds": "other", "faces": "f", "weights": "w"}}},
+        {"made_from": {"folds": "as earlier versions say it", "faces": "f", "weights": "w"}},
     ],
 )
 def test_what_decides_a_result_divides_groups(make_run: MakeRun, changed: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, landmark_array
 from contrastive_age.faces.landmarks import detect_landmarks
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.faces.store import Wanted, build_faces, open_faces
+from contrastive_age.faces.store import Wanted, build_faces, open_faces, photos_digest
 from contrastive_age.sources import fgnet, manifest, reading, utkface
 from contrastive_age.sources.audit import audit
 from servers import system_folder
@@ -151,6 +151,7 @@ def test_landmarks_and_faces_of_good_photos_do_not_depend_on_bad_ones(
     wanted = Wanted(1.35)
     report = build_faces(folder, landmarks, tmp_path, wanted, workers=1, progress=False)
     assert report.unreadable == ()
+    landmarks.attrs["photos"] = photos_digest(landmarks["sample_id"], landmarks["digest"])
     faces = open_faces(report.path, landmarks, wanted)
     alone = np.flatnonzero(landmarks["path"].isin(bad_input.good_names()))
     among = [

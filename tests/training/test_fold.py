@@ -26,6 +26,7 @@ AGES = np.array([1, 2, 1, 2])
 RECIPE = Recipe(
     AgeClasses(0, 3),
     "none",
+    None,
     TrainingSettings(epochs=1, batch_size=2, image_size=32),
     LossWeights(),
     seed=0,
