@@ -232,10 +232,24 @@ def test_a_home_folder_is_expanded(
     assert source.manifest_digest == hashlib.sha256(b"path").hexdigest()
 
 
-def test_leaks_are_allowed_of_a_list_alone(given: dict[str, Any]) -> None:
-    given["splitting"]["allow_leaks"] = True
-    with pytest.raises(DataError, match="give folds_file, too"):
-        params.effective(given, "fgnet_se")
+def test_leaks_are_allowed_of_a_list_alone(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("sample_id,fold")
+    for folds_file, other in ((None, False), (str(tmp_path / "list.csv"), True)):
+        given["splitting"] |= {"folds_file": folds_file, "allow_leaks": False}
+        before = params.effective(given, "fgnet_se").key
+        given["splitting"]["allow_leaks"] = True
+        assert (params.effective(given, "fgnet_se").key != before) == other
+
+
+def test_a_user_whom_nobody_knows_has_no_home() -> None:
+    assert params.expanded("~nobody-of-that-name/w.pth") == Path("~nobody-of-that-name/w.pth")
+
+
+def test_siblings_are_the_folders_of_other_manifests(tmp_path: Path) -> None:
+    for name in ("custom-0123abcd", "custom-ffffffff", "custom", "custom-b", "fgnet"):
+        (tmp_path / name).mkdir()
+    found = params.siblings(tmp_path / "custom-0123abcd", "custom")
+    assert [path.name for path in found] == ["custom-0123abcd", "custom-ffffffff"]
 
 
 def test_of_drawn_faces_the_bits_of_copies_are_no_part_of_the_key(given: dict[str, Any]) -> None:

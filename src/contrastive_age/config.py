@@ -133,8 +133,18 @@ def environment() -> str:
 def project_path(path: str | Path) -> Path:
     """Resolve a path that a parameter gives: relative ones start at the project's root."""
     loader = ProjectConfigLoader.latest
-    expanded = Path(path).expanduser()
+    expanded = params.expanded(path)
     return expanded if loader is None else loader.root / expanded
+
+
+def setting_keys(parameters: dict[str, Any]) -> dict[str, str]:
+    """Give the key of each protocol's setting, and of the pretraining's, from all parameters."""
+    effective = parameters["effective"]
+    keys = {
+        name: params.Effective.model_validate(own).key
+        for name, own in effective["protocols"].items()
+    }
+    return keys | {params.PRETRAIN: params.Pretraining.model_validate(effective["pretraining"]).key}
 
 
 def unchanged(path: str | Path, digest: str | None) -> Path:

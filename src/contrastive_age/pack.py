@@ -31,7 +31,7 @@ from contrastive_age.faces.store import Wanted
 from contrastive_age.files import unfinished
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.locks import Lock, shared_guards
-from contrastive_age.params import NAMED_WEIGHTS, Alignment, Detection, Effective, Source
+from contrastive_age.params import NAMED_WEIGHTS, Alignment, Detection, Effective, Source, expanded
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
@@ -374,7 +374,7 @@ def _pack_input(parameter: str, given: str, staged: Path) -> str:
     path = project_path(given)
     if not path.is_file():
         raise DataError(f"{path}: no such file; correct {parameter}")
-    place = PurePosixPath(given)
+    place = PurePosixPath(expanded(given).as_posix())
     if place.is_absolute() or ".." in place.parts:
         place = PurePosixPath("data", "inputs", file_digest(path)[:8], path.name)
     _copy(path, staged / place)

@@ -6,6 +6,7 @@ values give the same `key`, however they were written, so a changed parameter is
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -56,6 +57,25 @@ class Source(Strict):
         return source_key(self.name, self.manifest_digest)
 
 
+def expanded(path: str | Path) -> Path:
+    """Put the home folder in the place of `~`; a path of a user whom nobody knows stays."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def siblings(folder: Path, name: str) -> list[Path]:
+    """The folders of all manifests of a source, beside one of them.
+
+    Args:
+        folder: Of one of them, as `source_key` names it.
+        name: The source's.
+    """
+    wanted = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}")
+    return sorted(own for own in folder.parent.iterdir() if wanted.fullmatch(own.name))
+
+
 def source_key(name: str, manifest_digest: str | None) -> str:
     """Name a source's folders, such as `fgnet`, or `custom-1a2b3c4d` by its manifest's content."""
     return name if manifest_digest is None else f"{name}-{manifest_digest[:8]}"
@@ -82,12 +102,6 @@ class Splitting(Strict):
     folds_file_digest: str | None = None
     group_copies: bool
     allow_leaks: bool = False
-
-    @model_validator(mode="after")
-    def _leaks_are_of_a_list(self) -> "Splitting":
-        if self.allow_leaks and self.folds_file is None:
-            raise ValueError("allow_leaks is for a published list: give folds_file, too")
-        return self
 
 
 class Training(Strict):
@@ -367,6 +381,9 @@ def _key(values: Learning) -> str:
     if isinstance(values, Effective):
         if values.splitting.folds_file_digest is not None:
             known["splitting"] = {"folds_file"}
+        elif values.splitting.folds_file is None:
+            # It is for a published list.
+            known["splitting"] = {"allow_leaks"}
         if values.drawn:
             known["overlap"] = True
     text = values.model_dump_json(exclude=known)
@@ -613,7 +630,7 @@ def _digest(root: Path, path: Any) -> str | None:
     if not isinstance(path, str):
         return None
     try:
-        return file_digest(root / Path(path).expanduser())
+        return file_digest(root / expanded(path))
     except (OSError, ValueError):
         return None
 
@@ -678,8 +695,8 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
         own
         | {
             "name": name,
-            "folder": root / Path(params["raw_root"]).expanduser() / own["folder"],
-            "manifest": root / Path(manifest).expanduser() if manifest else None,
+            "folder": root / expanded(params["raw_root"]) / own["folder"],
+            "manifest": root / expanded(manifest) if manifest else None,
             "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],
         },

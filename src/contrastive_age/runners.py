@@ -20,8 +20,8 @@ from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
-from contrastive_age.config import ProjectConfigLoader
-from contrastive_age.errors import TrainingError
+from contrastive_age.config import ProjectConfigLoader, setting_keys
+from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.interruption import end_with_parent, interrupts_held, stop
 from contrastive_age.params import PRETRAIN
 
@@ -38,6 +38,7 @@ class Job:
         env: The environment; None is the default one.
         runtime_params: What `--params` gave.
         run_id: The setting's MLflow run; None where nothing is tracked.
+        keys: Of each protocol's setting, which name its results.
     """
 
     project: Path
@@ -45,6 +46,7 @@ class Job:
     env: str | None
     runtime_params: dict[str, Any]
     run_id: str | None
+    keys: dict[str, str]
 
 
 class FoldRunner(SequentialRunner):
@@ -156,6 +158,7 @@ def present_job() -> Job:
         env=loader.env,
         runtime_params=loader.runtime_params or {},
         run_id=run.info.run_id if run else None,
+        keys=setting_keys(loader["parameters"]),
     )
 
 
@@ -182,6 +185,15 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
         runtime_params=job.runtime_params,
         conf_source=job.conf_source,
     ) as session:
+        protocol = namespace.rpartition(".")[0]
+        own: Any = session
+        parameters = own.load_context().config_loader["parameters"]
+        if setting_keys(parameters)[protocol] != job.keys[protocol]:
+            raise DataError(
+                f"{namespace} would be of another setting than the run that it belongs to: the "
+                "weights, the manifest, the split list or the parameters were changed since it "
+                "began, or are others on this machine; start the command again"
+            )
         session.run(  # type: ignore[call-arg]
             pipeline_names=[_pipeline_of(namespace)], node_names=node_names
         )

@@ -11,10 +11,11 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.console import Console
+from contrastive_age.inputs import Inputs
 from contrastive_age.locks import Locks
 from contrastive_age.tracking import Tracking
 
-HOOKS = (Tracking(), Console(), Locks())
+HOOKS = (Tracking(), Console(), Locks(), Inputs())
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

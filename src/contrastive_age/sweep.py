@@ -265,6 +265,10 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
     outputs = registered[setting.protocol].only_nodes_with_tags("reporting").outputs()
     if not all(catalog.exists(name) for name in outputs):
         return None
+    for name in ("identity", "gradcam"):
+        beside = catalog.load(f"{setting.protocol}.{name}")
+        if beside.get("made_from") != metrics["made_from"]:
+            return None
     record.say_where(f"the result of {setting.key}", tables_made_with())
     return metrics
 

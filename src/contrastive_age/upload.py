@@ -256,7 +256,7 @@ def _tables(results: _Results, metrics: Mapping[str, Any]) -> list[Path]:
         found += [audit] if own["manifest_hash"] == metrics["manifest_hash"] else []
     folds, leakage = results.path("folds"), results.path("leakage")
     if folds.is_file() and leakage.is_file():
-        known = Record.read(metrics["made_from"]).decided_by.get("folds")
+        known = Record.read(metrics.get("made_from")).decided_by.get("folds")
         found += [leakage] if pd.read_parquet(folds).attrs.get("fingerprint") == known else []
     return found
 

@@ -12,10 +12,13 @@ import torch
 import yaml
 
 from conftest import ROOT, Project, make_project
+from contrastive_age.config import ProjectConfigLoader
 from contrastive_age.errors import DataError
 from contrastive_age.model.weights import read_weights, require_digest
 from contrastive_age.params import source_key
 from contrastive_age.provenance import Record, file_digest
+from contrastive_age.runners import Job, run_fold
+from contrastive_age.tracking import Tracking
 from forking import Ended
 
 FOLD = "--namespaces=synthetic_se.fold_0"
@@ -204,11 +207,42 @@ def test_weights_that_are_changed_during_a_run_are_refused(tmp_path: Path) -> No
             require_digest(read_weights(tmp_path / "weights.pth"), before)
 
 
-def test_a_project_opens_without_the_files_that_its_parameters_name(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("named", "pipeline"),
+    [
+        ({"model": {"weights": "gone"}}, "synthetic_se"),
+        ({"splitting": {"folds_file": "gone"}}, "synthetic_se"),
+        ({"manifest": "gone"}, "custom_se"),
+    ],
+)
+def test_a_missing_file_is_named_by_a_run_that_needs_it_and_by_nothing_else(
+    project: Project, named: dict[str, Any], pipeline: str
+) -> None:
     local = project.root / "conf/local/parameters.yml"
-    gone = {"model": {"weights": "gone.pth"}, "manifest": "gone.csv"}
-    gone["splitting"] = {"folds_file": "gone.csv"}
-    local.write_text(local.read_text() + yaml.safe_dump(gone))
+    local.write_text(local.read_text() + yaml.safe_dump(named))
     assert "custom_se" in project.kedro("registry", "list").stdout
-    done = project.kedro("run", FOLD, check=False)
+    done = project.kedro("run", f"--pipeline={pipeline}", check=False)
     assert done.status == 1
+    assert "gone: no such file; correct" in _words(done)
+    assert not (project.root / "data").exists()
+
+
+def test_figures_of_other_predictions_are_not_reported(copy: Project) -> None:
+    path = copy.one("08_reporting/synthetic_se/*/identity.json")
+    document = json.loads(path.read_text())
+    document["made_from"]["decided_by"]["code of evaluation"] = "other"
+    path.write_text(json.dumps(document))
+    done = copy.kedro("run", "--pipeline=paper_report")
+    assert "identity.json is left out: it is of other predictions" in _words(done)
+    done = copy.kedro("sweep", "--pipeline=synthetic_se", "--set", "seed=0", "--dry-run")
+    assert "stands" not in _words(done).partition("synthetic_se")[2]
+
+
+def test_a_worker_refuses_to_be_of_another_setting(
+    copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((Tracking, "employer"), (ProjectConfigLoader, "latest")):
+        monkeypatch.setattr(owner, name, None)  # and is put back
+    job = Job(copy.root, str(copy.root / "conf"), None, {}, None, {"synthetic_se": "ternary-0"})
+    with pytest.raises(DataError, match="would be of another setting than the run"):
+        run_fold(job, "synthetic_se.fold_0", [])

@@ -38,7 +38,7 @@ from contrastive_age.faces.detection import (
     too_many_failures,
 )
 from contrastive_age.faces.weights import WEIGHTS
-from contrastive_age.files import fingerprint, replacing
+from contrastive_age.files import DAY, fingerprint, remove_unfinished, replacing
 from contrastive_age.provenance import code_of
 
 logger = logging.getLogger(__name__)
@@ -144,6 +144,8 @@ class DetectionCache:
 
     def load(self) -> pd.DataFrame:
         """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
+        # Manifests share them, and so may be writing into them now.
+        remove_unfinished(self._folder, older_than=DAY)
         tables = [empty := _findings_table([], [])]
         for part in self._parts():
             try:
@@ -151,7 +153,7 @@ class DetectionCache:
                 table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
                 tables.append(table.astype(empty.dtypes))
             except FileNotFoundError:  # another run has put it into one with others
-                continue
+                return self.load()
             except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
                 part.unlink(missing_ok=True)

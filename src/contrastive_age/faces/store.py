@@ -176,8 +176,10 @@ def build_faces(
         return BuildReport(path, processed=0, reused=len(labels))
 
     new = _resume(partial, labels, wanted)
-    for known in (old, *(_map_if_sound(other, "r") for other in others)):
-        _copy_known(known, new, labels)
+    _copy_known(old, new, labels)
+    for other in others:
+        if len(new.lacks(labels)):
+            _copy_known(_map_if_sound(other, "r"), new, labels)
     todo = new.lacks(labels).tolist()
     unreadable: list[str] = []
     photos = [folder / photo for photo in table["path"]]

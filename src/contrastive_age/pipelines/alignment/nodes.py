@@ -19,7 +19,7 @@ from contrastive_age.faces.landmarks import (
     decided_by,
     detect_landmarks,
 )
-from contrastive_age.params import Alignment, Computing, Detection, Source
+from contrastive_age.params import Alignment, Computing, Detection, Source, siblings
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import fgnet, layouts
 
@@ -142,18 +142,11 @@ def align(
         alignment_folder,
         wanted,
         # Other manifests list most of the same photos.
-        others=[] if source.manifest is None else _others(alignment_folder, source.name),
+        others=[own / WRITTEN[2] for own in siblings(alignment_folder, source.name)],
         workers=os.cpu_count() or 1,
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path, store.looks_of(report.path, table)
-
-
-def _others(alignment_folder: Path, name: str) -> list[Path]:
-    """The faces of a source's other manifests, the latest first."""
-    files = set(alignment_folder.parent.glob(f"{name}-*/faces.npy"))
-    files -= {alignment_folder / "faces.npy"}
-    return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def are_aligned(

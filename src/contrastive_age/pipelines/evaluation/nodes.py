@@ -63,10 +63,10 @@ def evaluate(
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.loop import choose_device
 
-    checkpoint.discard(training_folder)
     training, part = fold_parts(folds, samples, setting, fold)
     what = f"of {setting.protocol} {setting.key}, fold {fold}"
     require_network(model, networks_decided_by(setting, faces, training), what)
+    checkpoint.discard(training_folder)
     size = setting.training.image_size
     found = evaluate_fold(
         part,
@@ -116,7 +116,6 @@ def collect(
     first = Record.read(parts[0].attrs.get("record"))
     for fold, part in enumerate(parts):
         record = Record.read(part.attrs.get("record"))
-        record.say_where(f"fold {fold} of {setting.key}", tables_made_with())
         check_predictions(part, fold_parts(folds, samples, setting, fold).tested.assign(fold=fold))
         differences = record.differences(first.decided_by)
         if differences:
@@ -124,6 +123,7 @@ def collect(
                 f"The predictions of fold {fold} of {setting.protocol} {setting.key} and of fold 0 "
                 f"are made otherwise ({'; '.join(differences)}); run all of {setting.protocol}"
             )
+        record.say_where(f"fold {fold} of {setting.key}", tables_made_with())
     # Of tables with differing attrs, pandas keeps none.
     predictions = pd.concat([part.reset_index(drop=True) for part in parts], ignore_index=True)
     computed = [part.attrs.get("computed", {}) for part in parts]

@@ -12,7 +12,7 @@ from contrastive_age.config import unchanged
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Source
+from contrastive_age.params import Source, siblings
 from contrastive_age.provenance import Record, code_of, made_with
 from contrastive_age.sources import layouts, reading, synthetic
 
@@ -57,7 +57,7 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
         source.folder,
         source.manifest,
         source.outside,
-        _known(ingestion_folder) if source.manifest is None else _known_of_all(ingestion_folder),
+        _known_of_all(ingestion_folder, source.name),
     )
     files.attrs["code"] = ingestion_code()
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
@@ -120,11 +120,10 @@ def _has_photos(source: Source) -> bool:
         return False
 
 
-def _known_of_all(ingestion_folder: Path) -> pd.DataFrame | None:
-    """The files that any manifest has listed: most of them list the same, but for a label."""
-    name = ingestion_folder.name.rpartition("-")[0]
-    folders = ingestion_folder.parent.glob(f"{name}-*")
-    found = [files for folder in sorted(folders) if (files := _known(folder)) is not None]
+def _known_of_all(ingestion_folder: Path, name: str) -> pd.DataFrame | None:
+    """The files of earlier ingestions; most manifests of a source list the same but for a label."""
+    folders = [ingestion_folder, *siblings(ingestion_folder, name)]
+    found = [files for folder in folders if (files := _known(folder)) is not None]
     return pd.concat(found) if found else None
 
 

@@ -89,8 +89,8 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> "list[Measured]":
                 seed=parameters["seed"],
                 parameters=parameters,
                 metrics=metrics,
-                identity=_read_if_there(path.with_name("identity.json")),
-                gradcam=_read_if_there(path.with_name("gradcam.json")),
+                identity=_beside(path, "identity.json", metrics),
+                gradcam=_beside(path, "gradcam.json", metrics),
                 predictions=predictions,
                 run_id=metrics["run_id"],
                 demo=parameters["source"] in drawn,
@@ -293,5 +293,12 @@ def _read(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _read_if_there(path: Path) -> dict[str, Any] | None:
-    return _read(path) or None if path.is_file() else None
+def _beside(path: Path, name: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A document beside metrics.json, where it is there and of the same predictions."""
+    beside = path.with_name(name)
+    found = _read(beside) if beside.is_file() else {}
+    # Documents of earlier versions do not say what they were made from.
+    if found.get("made_from", metrics.get("made_from")) != metrics.get("made_from"):
+        logger.warning("%s is left out: it is of other predictions; run the setting again", beside)
+        return None
+    return found or None

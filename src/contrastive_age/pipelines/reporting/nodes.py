@@ -114,7 +114,8 @@ def identify(
     from contrastive_age.evaluation.summary import measure_identity
 
     ages = np.arange(setting.age_min, setting.age_max + 1)
-    return measure_identity(predictions, outputs, ages, setting.seed)
+    found = measure_identity(predictions, outputs, ages, setting.seed)
+    return found | {"made_from": predictions.attrs["record"]}
 
 
 def explain(
@@ -145,8 +146,9 @@ def explain(
     all_maps = np.concatenate([own["maps"] for own in maps])
     ages = explained["age"].to_numpy()
     rows = rows_of(samples, faces, explained, setting.faces)
+    found = gradcam.summarise(all_maps, ages, setting.alignment.coverage)
     return (
-        gradcam.summarise(all_maps, ages, setting.alignment.coverage),
+        found | {"made_from": predictions.attrs["record"]},
         mean_maps(all_maps, ages, faces[rows], setting.alignment.coverage),
     )
 
