@@ -16,13 +16,14 @@ from contrastive_age import sweep
 from contrastive_age.errors import DataError
 
 PLACE = "08_reporting/synthetic_se"
-GRID = ["--set", "loss.lambda_c=0,2", "--set", "model.weights=none,gone.pth"]
+GRID = ["--set", "loss.lambda_c=0,2", "--set", "model.weights=none,bad.pth"]
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project after a grid of four settings, two of which cannot be trained."""
     project = make_project(tmp_path_factory.mktemp("swept"))
+    (project.root / "bad.pth").write_text("no weights")
     done = project.kedro("sweep", "--pipeline=synthetic_se", *GRID, check=False)
     (project.root / "said.txt").write_text(done.stdout, encoding="utf-8")
     assert done.status == 1, done.stdout + done.stderr
@@ -49,7 +50,7 @@ def test_a_failed_setting_is_reported_and_stops_no_other(swept: Project) -> None
     assert {own["parameters"]["loss"]["lambda_c"] for own in found.values()} == {0, 2}
     said = (swept.root / "said.txt").read_text(encoding="utf-8")
     assert re.findall(r" (finished|failed) +│", said) == ["finished", "failed"] * 2
-    assert len(re.findall(r"failed: DataError: .*gone\.pth", said)) == 2
+    assert len(re.findall(r"failed: DataError: .*bad\.pth", said)) == 2
 
 
 def test_runs_are_a_tree_of_sweep_settings_and_folds(swept: Project) -> None:

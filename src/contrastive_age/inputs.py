@@ -23,7 +23,7 @@ class Inputs:
         """Remember the parameters."""
         self._parameters: dict[str, Any] = context.config_loader["parameters"]
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Refuse to run without the files that the parameters name for this pipeline.
 

@@ -267,7 +267,7 @@ def standing_metrics(context: KedroContext, setting: Effective) -> Any:
         return None
     for name in ("identity", "gradcam"):
         beside = catalog.load(f"{setting.protocol}.{name}")
-        if beside.get("made_from") != metrics["made_from"]:
+        if Record.read(beside.get("made_from")).differences(record.decided_by):
             return None
     record.say_where(f"the result of {setting.key}", tables_made_with())
     return metrics

@@ -16,7 +16,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
 from contrastive_age.origins import tables_made_with
 from contrastive_age.params import Report, source_key
-from contrastive_age.provenance import table_digest
+from contrastive_age.provenance import Record, table_digest
 
 if TYPE_CHECKING:
     from contrastive_age.reporting.elements import Picture
@@ -298,7 +298,8 @@ def _beside(path: Path, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]
     beside = path.with_name(name)
     found = _read(beside) if beside.is_file() else {}
     # Documents of earlier versions do not say what they were made from.
-    if found.get("made_from", metrics.get("made_from")) != metrics.get("made_from"):
+    known, own = (Record.read(document.get("made_from")) for document in (metrics, found))
+    if own.decided_by and own.differences(known.decided_by):
         logger.warning("%s is left out: it is of other predictions; run the setting again", beside)
         return None
     return found or None
