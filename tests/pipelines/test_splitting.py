@@ -89,24 +89,36 @@ def twice() -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def test_copies_under_two_names_are_tested_in_one_fold(
-    given: dict[str, Any], twice: tuple[pd.DataFrame, dict[str, str]]
+    given: dict[str, Any],
+    twice: tuple[pd.DataFrame, dict[str, str]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     samples, copies = twice
+    samples["age"] = 30  # so that copies contradict each other in whom they show alone
+    samples.loc[0, "age"] = 31
     folds, report = nodes.split(
         samples, looks_of(samples, copies), params.effective(given, "custom_se")
     )
+    assert "78 are of several people and 1 of several ages" in " ".join(caplog.text.split())
     fold = folds.set_index("sample_id")["fold"]
     assert all(fold[one] == fold[other] for one, other in copies.items())
     assert report["leaked_copies"] == 0
-    assert report["copies"] | {"examples": []} == {
+    assert report["copies"] | {"examples": [], "contradicting": []} == {
         "groups": 78,
         "images": 156,
         "by_bytes": 78,
         "by_look": 0,
         "by_mirror": 0,
         "largest": 2,
+        "across_identities": 78,
+        "across_ages": 1,
         "examples": [],
+        "contradicting": [],
     }
+    assert report["copies"]["contradicting"][0] == [
+        {"sample_id": "0/00", "identity": "0", "age": 31},
+        {"sample_id": "5/00", "identity": "5", "age": 30},
+    ]
     assert report["copies"]["examples"][0] == ["0/00", "5/00"]
     assert list(folds.columns) == ["sample_id", "identity", "age", "fold"]
     assert len(json.loads(folds.attrs["copies"])) == 78

@@ -182,7 +182,7 @@ def test_copies_are_described() -> None:
     pairs = [(2 * n, 2 * n + 1, "bytes") for n in range(21)]
     pairs += [(42, 43, "look"), (43, 44, "mirror")]
     found = audit(folds, samples, *pairs)["copies"]
-    assert len(found.pop("examples")) == 20
+    assert len(found.pop("examples")) == len(found.pop("contradicting")) == 20
     assert found == {
         "groups": 22,
         "images": 45,
@@ -190,6 +190,8 @@ def test_copies_are_described() -> None:
         "by_look": 1,
         "by_mirror": 1,
         "largest": 3,
+        "across_identities": 22,
+        "across_ages": 22,
     }
     assert audit(folds, samples, *pairs[-2:])["copies"]["examples"] == [["s042", "s043", "s044"]]
     nothing = audit(folds, samples)["copies"]

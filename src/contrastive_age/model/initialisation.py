@@ -142,7 +142,11 @@ def _copy(
         loaded=tuple(fitting),
         missing=tuple(name for name in own if name not in state),
         resized=resized,
-        ages=keep_known_ages(network, classes, state, known) if known else 0,
+        ages=(
+            keep_known_ages(network, classes, state, known)
+            if known
+            else classes.number * ("fc.weight" in fitting)
+        ),
     )
 
 

@@ -46,7 +46,9 @@ def audit_leakage(
         mae_lookup` (years, pooled over all test images; subjects that are not in other folds get
         the median), `lookup` ("nearest capture" or "median of subject"), `looked_up`, the number of
         test images it could look up, and `copies`: `groups, images` (in groups), pairs `by_bytes,
-        by_look, by_mirror`, `largest` (images of a group) and `examples` (the first few groups).
+        by_look, by_mirror`, `largest` (images of a group), the groups `across_identities` and
+        `across_ages`, of whose labels at most one is right, and the first few of all (`examples`,
+        by `sample_id`) and of these (`contradicting`, with `identity` and `age`).
         The baselines know all images of the other folds, also those left out.
 
     Raises:
@@ -84,7 +86,7 @@ def audit_leakage(
         "mae_lookup": float(np.abs(lookup - age).mean()),
         "lookup": "nearest capture" if "capture" in samples else "median of subject",
         "looked_up": int(looked_up.sum()),
-        "copies": _describe_copies(folds["sample_id"], pairs, group),
+        "copies": _describe_copies(folds, pairs, group),
     }
 
 
@@ -184,19 +186,37 @@ def _copies_by_fold(fold: Ints, group: Ints, k: int, apart: bool) -> list[dict[s
     ]
 
 
-def _describe_copies(sample_id: pd.Series, pairs: pd.DataFrame, group: Ints) -> dict[str, Any]:
+def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> dict[str, Any]:
     sizes = np.bincount(group)
     several = np.flatnonzero(sizes > 1)
-    shown = np.flatnonzero(np.isin(group, several[:_GROUPS_SHOWN]))
-    examples = sample_id.iloc[shown].groupby(group[shown], sort=True)
     how = pairs["how"].value_counts()
+    copies = folds.assign(group=group)[np.isin(group, several)]
+    labels = copies.groupby("group")[["identity", "age"]].nunique().gt(1)
+    # Where nobody is known, every photo is its own person.
+    if (folds["identity"] == folds["sample_id"]).all():
+        labels["identity"] = False
+    contradicting = labels.index[labels.any(axis=1)]
     return {
         "groups": len(several),
         "images": int(sizes[several].sum()),
         **{f"by_{kind}": int(how.get(kind, 0)) for kind in ("bytes", "look", "mirror")},
         "largest": int(sizes[several].max(initial=0)),
-        "examples": [names.iloc[:_GROUPS_SHOWN].tolist() for _, names in examples],
+        "across_identities": int(labels["identity"].sum()),
+        "across_ages": int(labels["age"].sum()),
+        "examples": [
+            own["sample_id"].iloc[:_GROUPS_SHOWN].tolist() for own in _first_groups(copies, several)
+        ],
+        "contradicting": [
+            own[["sample_id", "identity", "age"]].iloc[:_GROUPS_SHOWN].to_dict("records")
+            for own in _first_groups(copies, contradicting.to_numpy())
+        ],
     }
+
+
+def _first_groups(copies: pd.DataFrame, groups: npt.NDArray[Any]) -> list[pd.DataFrame]:
+    """The rows of the first few of some groups."""
+    shown = copies[copies["group"].isin(groups[:_GROUPS_SHOWN])]
+    return [own for _, own in shown.groupby("group", sort=True)]
 
 
 def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:

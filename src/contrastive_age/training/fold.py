@@ -124,6 +124,12 @@ def train_or_keep(
     network = AgeNetwork(recipe.classes)
     start = initial_weights(recipe.weights)
     require_digest(start, recipe.digest)
+    if start is not None and start.seen is None and start.name != "imagenet":
+        logger.warning(
+            "%s: nothing is known of the photos that it was trained on, so that no test photo can "
+            "be looked for among them",
+            start.name,
+        )
     load_initial_weights(network, recipe.classes, start, recipe.seed)
     faces = images()
     device = loop.choose_device(computer.device)

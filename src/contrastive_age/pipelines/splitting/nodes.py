@@ -312,6 +312,16 @@ def _log(folds: pd.DataFrame, report: dict[str, Any], setting: Effective) -> Non
         found["images"],
         found["groups"],
     )
+    if found["contradicting"]:
+        first = found["contradicting"][0]
+        logger.warning(
+            "%s: of the groups of copies %d are of several people and %d of several ages; at most "
+            "one label of each is right. The first: %s. leakage.json names more",
+            setting.protocol,
+            found["across_identities"],
+            found["across_ages"],
+            ", ".join(f"{own['sample_id']} ({own['identity']}, {own['age']})" for own in first),
+        )
     if report.get("leaking_samples"):
         logger.warning(
             "%s: %d of %d test images have their subject or a copy in training: "
