@@ -72,6 +72,11 @@ def require_network(model: "Mapping[str, Tensor]", wanted: Mapping[str, Any], wh
         )
 
 
+def stated_by(history: pd.DataFrame) -> dict[str, Any]:
+    """What a network's file states of its training: its record, and how it was computed."""
+    return {name: history.attrs[name] for name in ("record", "computed")}
+
+
 def training_code() -> str:
     """Name the code that makes networks of faces."""
     from contrastive_age.protocols.parts import parts

@@ -245,15 +245,14 @@ def open_faces(
             photos, or made otherwise; the message says what differs.
     """
     file = _map(path, "r")
-    photos = samples.attrs.get("photos")
     if file.labels["sample"].tolist() != _sample_labels(samples["sample_id"]):
         raise DataError(f"{path} holds the faces of other samples; run the alignment again")
-    if photos != _photos_digest(file.labels):
+    if samples.attrs.get("photos") != _photos_digest(file.labels):
         raise DataError(
             f"{path} holds the faces of other photos than the samples are of; run "
             "--tags=ingestion,alignment"
         )
-    differences = differences_of(path, wanted)
+    differences = file.record.differences(wanted.decided_by)
     if differences:
         raise DataError(
             f"{path} holds other faces than are asked for: {'; '.join(differences)}. Run the "

@@ -11,7 +11,13 @@ import pandas as pd
 
 from contrastive_age.faces.store import rows_of
 from contrastive_age.files import fingerprint
-from contrastive_age.origins import networks_decided_by, require_network, seen_by, terms_of
+from contrastive_age.origins import (
+    networks_decided_by,
+    require_network,
+    seen_by,
+    stated_by,
+    terms_of,
+)
 from contrastive_age.params import Computing, Pretraining
 from contrastive_age.pipelines.training.nodes import Trained, learn
 from contrastive_age.protocols.splits import cap_samples
@@ -121,7 +127,7 @@ def train(
         decided_by,
         f"on {' and '.join(setting.sources)}",
     )
-    return with_seen(model, _about(history), _seen(setting, sources, history, gathered)), history
+    return with_seen(model, stated_by(history), _seen(setting, sources, history, gathered)), history
 
 
 def write_weights(
@@ -159,12 +165,8 @@ def write_weights(
     )
     checkpoint.discard(training_folder)
     seen = _seen(setting, sources, history, gathered)
-    weights = with_seen(model, _about(history), seen)
+    weights = with_seen(model, stated_by(history), seen)
     return weights, dict(seen.cards[0]), weights_card(seen)
-
-
-def _about(history: pd.DataFrame) -> dict[str, Any]:
-    return {name: history.attrs[name] for name in ("record", "computed")}
 
 
 def _seen(

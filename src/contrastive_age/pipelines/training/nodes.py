@@ -15,6 +15,7 @@ from contrastive_age.origins import (
     path_of_start,
     seen_by,
     start_of,
+    stated_by,
     terms_of,
     triplets_fingerprint,
 )
@@ -97,8 +98,7 @@ def train(
     )
     terms = [(setting.source, terms_of(sources[setting.source]))]
     seen = seen_by(setting, terms, folds.merge(looks, on="sample_id", validate="1:1"))
-    about = {name: history.attrs[name] for name in ("record", "computed")}
-    return with_reference(model, about, seen.digest), history, to_arrays(seen)
+    return with_reference(model, stated_by(history), seen.digest), history, to_arrays(seen)
 
 
 def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame) -> None:
