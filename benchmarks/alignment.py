@@ -130,7 +130,7 @@ def ours(folder: Path, paths: Sequence[str], work: Path) -> Pass:
 
 def draw(folder: Path, photos: int) -> list[str]:
     """Draw as many people of all ages; give their paths."""
-    from contrastive_age.sources.drawing import draw_face
+    from contrastive_age.drawn.face import draw_face
 
     paths = [f"{number:04d}.jpg" for number in range(photos)]
     for number, path in enumerate(paths):
@@ -217,9 +217,9 @@ def _result(
 
 def on_gpu(photos: int = 512) -> Result:
     """Find the main face of decoded photos on a GPU, held against a fixed speed."""
+    from contrastive_age.drawn.face import draw_face
     from contrastive_age.faces.detection import BATCH_SIZE, Finder, on_threads
     from contrastive_age.faces.mtcnn import load_mtcnn
-    from contrastive_age.sources.drawing import draw_face
 
     finder = Finder(load_mtcnn("cuda"))
     images = [draw_face(n % 64, n % 70, size=DRAWN_SIDE) for n in range(photos)]

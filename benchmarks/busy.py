@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measuring import ROOT
-from contrastive_age.project_files import project_files
+from contrastive_age.commands.project_files import project_files
 
 SPIN = "while True: pass"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_age.sources.drawing import draw_face
+from contrastive_age.drawn.face import draw_face
 
 
 def main(folder: Path, paths: Sequence[str]) -> None:

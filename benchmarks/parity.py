@@ -16,10 +16,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.measuring import in_child
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.faces.alignment import load_image
 from contrastive_age.faces.detection import FIRST, canvas_of
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.sources.drawing import draw_face
 
 CLOSE = 0.05
 """Pixels."""

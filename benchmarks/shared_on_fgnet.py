@@ -102,8 +102,8 @@ def measure(run: Run, raw_root: Path, weights: Path) -> Outcome:
 
 def metrics_file(given: dict[str, Any]) -> Path:
     """Where the run with these parameters leaves its metrics."""
-    from contrastive_age.config import ProjectConfigLoader
-    from contrastive_age.params import Effective
+    from contrastive_age.parameters.loader import ProjectConfigLoader
+    from contrastive_age.parameters.setting import Effective
     from contrastive_age.settings import CONFIG_LOADER_ARGS
 
     loader = ProjectConfigLoader(str(ROOT / "conf"), runtime_params=given, **CONFIG_LOADER_ARGS)

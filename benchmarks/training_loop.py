@@ -26,7 +26,7 @@ from benchmarks import made_up
 from benchmarks.measuring import Comparison, Result
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.tracking import log_epoch
+from contrastive_age.tracking.hook import log_epoch
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.triplets.index import TripletIndex, build_index

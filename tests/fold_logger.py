@@ -29,7 +29,7 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
     from kedro.framework.session import KedroSession
 
     from contrastive_age import settings
-    from contrastive_age.tracking import COMMAND_ARGUMENTS
+    from contrastive_age.tracking.hook import COMMAND_ARGUMENTS
 
     os.environ["MLFLOW_TRACKING_URI"] = address
     names = [f"fgnet_lopo.fold_{fold}" for fold in folds]
@@ -56,7 +56,7 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
 
 def train(fold: int) -> None:
     """Log what the node that trains logs."""
-    from contrastive_age.tracking import log_epoch, tag_run
+    from contrastive_age.tracking.hook import log_epoch, tag_run
 
     tag_run({"device": "cpu"})
     for epoch in range(1, EPOCHS + 1):

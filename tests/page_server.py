@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from contrastive_age.drawn.face import draw_face
+from contrastive_age.drawn.portrait.curves import Points
 from contrastive_age.faces.detection import Canvases, Detector, Faces, Thresholds
-from contrastive_age.sources.drawing import draw_face
-from contrastive_age.sources.portrait.curves import Points
 
 SIZE = (1200, 700)
 CORNERS = ((40, 60, 560), (660, 120, 500))

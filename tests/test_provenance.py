@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
-from contrastive_age import origins, provenance
+from contrastive_age import provenance
+from contrastive_age.drawn import synthetic
 from contrastive_age.faces.landmarks import decided_by
 from contrastive_age.faces.store import Wanted
+from contrastive_age.parameters import origins
 from contrastive_age.pipelines.ingestion.nodes import ingestion_code
 from contrastive_age.pipelines.splitting.nodes import splitting_code
 from contrastive_age.provenance import Record, code_of, file_digest, made_with
-from contrastive_age.sources import synthetic
 
 CODE: dict[str, Callable[[], str]] = {
     "drawn photos": lambda: code_of(synthetic.draw),

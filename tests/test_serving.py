@@ -26,10 +26,10 @@ from PIL import Image
 
 from contrastive_age import serving
 from contrastive_age.cli import save_mlflow_model
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
-from contrastive_age.inference.artifact import AgeModel, save_model
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
-from contrastive_age.sources.drawing import draw_face
+from contrastive_age.inference.model_file import AgeModel, save_model
 from inference.models import untrained_model
 from servers import model_server
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import ROOT
 from contrastive_age import start
-from contrastive_age.inference.artifact import save_model
+from contrastive_age.inference.model_file import save_model
 from inference.models import untrained_model
 
 SLOW = {"captum", "fairlearn", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}

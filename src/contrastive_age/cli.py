@@ -13,14 +13,14 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.interruption import command_line
+from contrastive_age.processes import command_line
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status of a command that Control-C ended."""
 
 logger = logging.getLogger(__name__)
 
-RUNNER = "contrastive_age.runners.FoldRunner"
+RUNNER = "contrastive_age.running.runners.FoldRunner"
 
 
 @click.group(name="contrastive-age")
@@ -45,14 +45,14 @@ class Friendly(click.Command):
         except KeyboardInterrupt:
             # Impatience must not keep the last words back.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            tracking = sys.modules.get("contrastive_age.tracking")
+            tracking = sys.modules.get("contrastive_age.tracking.hook")
             if tracking is not None:  # else nothing has begun that could be tracked
                 tracking.Tracking.interrupt()
             words = f"\nInterrupted; what is done is kept. Go on with: {command_line()}"
             click.echo(words, err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
-            from contrastive_age.faults import explain
+            from contrastive_age.running.faults import explain
 
             said = explain(error)
             if said is None:
@@ -129,8 +129,8 @@ def sweep(
     A setting that fails does not stop the others: it is reported at the end, and the exit status is
     then 1. The same command goes on where it was interrupted.
     """
-    from contrastive_age import sweep as sweeps
-    from contrastive_age.selection import select
+    from contrastive_age.commands import sweep as sweeps
+    from contrastive_age.commands.selection import select
 
     place = sweeps.Place(Path.cwd(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
@@ -156,8 +156,8 @@ def upload_runs(
     Results are read from the data folder, and only what the server lacks is logged: the command can
     be called at any time, and twice.
     """
-    from contrastive_age.sweep import Place
-    from contrastive_age.upload import upload
+    from contrastive_age.commands.sweep import Place
+    from contrastive_age.commands.upload import upload
 
     for own in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
         measured = "measured" if own.measured else "not measured yet"
@@ -219,9 +219,9 @@ def pack(
     run` trains and evaluates. Run ingestion, detection, alignment and splitting first, with the
     same parameters. The faces are shared with the project by a hard link where the disk allows.
     """
-    from contrastive_age import pack as packing
-    from contrastive_age.sweep import Place
-    from contrastive_age.wheels import Machine
+    from contrastive_age.commands import pack as packing
+    from contrastive_age.commands.sweep import Place
+    from contrastive_age.commands.wheels import Machine
 
     machine = Machine(have, python, platform) if wheels else None
     done = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
@@ -283,7 +283,7 @@ def predict(
     A photo that cannot be read, or has no face, is in the table with the reason. The exit status is
     1 when no photo at all could be read.
     """
-    from contrastive_age import prediction
+    from contrastive_age.commands import predict as prediction
 
     done = prediction.predict(
         places,
@@ -317,9 +317,9 @@ def export_onnx(model: Path | None, output: Path) -> None:
 
     A file whose ages differ by more than a thousandth of a year is not kept.
     """
-    from contrastive_age.inference.artifact import load_model
-    from contrastive_age.inference.export import export_onnx as export
-    from contrastive_age.prediction import find_model
+    from contrastive_age.commands.predict import find_model
+    from contrastive_age.inference.model_file import load_model
+    from contrastive_age.inference.onnx import export_onnx as export
 
     difference = export(load_model(find_model(model, Path.cwd())), output)
     click.echo(f"{output} written; on drawn faces within {difference:.1g} years of torch")
@@ -336,7 +336,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 )
 def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.prediction import find_model
+    from contrastive_age.commands.predict import find_model
     from contrastive_age.serving import save_served
 
     save_served(find_model(model, Path.cwd()), output)
@@ -361,10 +361,10 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     It takes the extra `app`. Control-C ends it.
     """
-    from contrastive_age.prediction import find_model
+    from contrastive_age.commands.predict import find_model
 
     try:
-        from contrastive_age import app
+        from contrastive_age.app import page as app
     except ModuleNotFoundError as error:
         if error.name != "nicegui":
             raise

@@ -4,7 +4,7 @@ from typing import Any
 
 from kedro.pipeline import Pipeline
 
-from contrastive_age.config import project_parameters
+from contrastive_age.parameters.loader import project_parameters
 from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alignment
 from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
 from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation

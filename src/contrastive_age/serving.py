@@ -25,11 +25,11 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from PIL import Image
 
 from contrastive_age import __version__
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.files import unfinished
-from contrastive_age.inference.artifact import load_model
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
-from contrastive_age.sources.drawing import draw_face
+from contrastive_age.inference.model_file import load_model
 
 COLUMN = "image"
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")

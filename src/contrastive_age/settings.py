@@ -9,11 +9,11 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
-from contrastive_age.config import ProjectConfigLoader
-from contrastive_age.console import Console
-from contrastive_age.inputs import Inputs
-from contrastive_age.locks import Locks
-from contrastive_age.tracking import Tracking
+from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.running.console import Console
+from contrastive_age.running.inputs import Inputs
+from contrastive_age.running.locks import Locks
+from contrastive_age.tracking.hook import Tracking
 
 HOOKS = (Tracking(), Console(), Locks(), Inputs())
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -21,7 +21,7 @@ from benchmarks import (
     training_loop,
 )
 from benchmarks.measuring import Result
-from contrastive_age.sources.drawing import draw_face
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.sources.reading import check_samples
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import Mode, batches

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.evaluation import identity as measures
 from contrastive_age.evaluation.identity import (
     age_without_identity,
@@ -18,9 +19,8 @@ from contrastive_age.evaluation.identity import (
     variance_ratio,
     variance_within,
 )
-from contrastive_age.evaluation.prediction import predict
+from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.sources.drawing import draw_face
 from contrastive_age.training.augmentation import centre_crop
 
 VALUES = np.arange(10.0, 60.0)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import minimum_filter
 
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.faces import detection
 from contrastive_age.faces.detection import (
     AS_IT_IS,
@@ -41,7 +42,6 @@ from contrastive_age.faces.detection import (
     too_many_failures,
 )
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.sources.drawing import draw_face
 from faces.scenes import Boxes, Call, draw, face
 
 TURNS = range(4)

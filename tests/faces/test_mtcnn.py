@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.measuring import in_child
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.faces import mtcnn
 from contrastive_age.faces.detection import FIRST, canvas_of
 from contrastive_age.faces.mtcnn import (
@@ -32,7 +33,6 @@ from contrastive_age.faces.mtcnn import (
     squared,
     suppress,
 )
-from contrastive_age.sources.drawing import draw_face
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -91,7 +91,7 @@ def test_the_detector_runs_without_the_package_and_tensorflow() -> None:
 import sys
 import numpy as np
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.sources.drawing import draw_face
+from contrastive_age.drawn.face import draw_face
 [faces] = load_mtcnn()(np.asarray(draw_face(0, 30))[None])
 print(len(faces), {"mtcnn", "tensorflow", "keras"} & sys.modules.keys())
 """

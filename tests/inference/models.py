@@ -2,7 +2,7 @@
 
 import torch
 
-from contrastive_age.inference.artifact import AgeModel
+from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.model.network import AgeClasses, AgeNetwork
 
 

@@ -15,8 +15,8 @@ import torch
 import contrastive_age
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import grad_cam
-from contrastive_age.inference.artifact import save_model
 from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
+from contrastive_age.inference.model_file import save_model
 from contrastive_age.training.augmentation import centre_crop, prepare
 from inference import detectors
 from inference.detectors import photo, save_photos

@@ -345,7 +345,7 @@ def test_hashes_of_another_coverage_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_a_final_model_is_no_weights_to_train_from(tmp_path: Path) -> None:
-    from contrastive_age.inference.artifact import save_model
+    from contrastive_age.inference.model_file import save_model
 
     save_model(untrained_model(), tmp_path / "age_model.pt")
     with pytest.raises(DataError, match=r"age_model\.pt: is a final model.*model\.pth beside it"):

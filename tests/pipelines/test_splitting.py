@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from contrastive_age import params
 from contrastive_age.errors import DataError
+from contrastive_age.parameters import setting as params
 from contrastive_age.pipelines.splitting import nodes
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from contrastive_age.drawn.face import portrait
 from contrastive_age.sources import manifest, reading
-from contrastive_age.sources.drawing import portrait
 
 GOOD = 16
 """Photos with nothing wrong: as many as the detector looks at in one call."""

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from contrastive_age import params
+from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
-from contrastive_age.sources import layouts, morph2, reading, synthetic
+from contrastive_age.parameters import setting as params
+from contrastive_age.sources import layouts, morph2, reading
 
 NAMES = {
     "fgnet": ["images/001A02.JPG", "images/002A30.JPG"],

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.evaluation.prediction import predict
+from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
 from contrastive_age.model.network import AgeClasses, AgeNetwork, Outputs

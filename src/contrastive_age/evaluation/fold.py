@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contrastive_age.evaluation.gradcam import grad_cam
-from contrastive_age.evaluation.prediction import predict
+from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
 
 Arrays = dict[str, npt.NDArray[Any]]

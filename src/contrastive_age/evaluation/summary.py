@@ -9,9 +9,9 @@ import pandas as pd
 
 from contrastive_age.evaluation import metrics
 from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.conformal import coverage, cross_conformal
 from contrastive_age.evaluation.groups import age_thresholds, group_report
 from contrastive_age.evaluation.identity import measure_fold, pool
-from contrastive_age.evaluation.uncertainty import coverage, cross_conformal
 
 Arrays = dict[str, npt.NDArray[Any]]
 

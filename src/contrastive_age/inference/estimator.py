@@ -24,10 +24,10 @@ import torch
 from tqdm import tqdm
 
 from contrastive_age.evaluation.gradcam import grad_cam
-from contrastive_age.evaluation.prediction import predict
+from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.inference.artifact import AgeModel, load_model
+from contrastive_age.inference.model_file import AgeModel, load_model
 from contrastive_age.inference.photos import FaceReader, FoundFaces, Picture
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import prepare

@@ -11,7 +11,7 @@ from contrastive_age.io.files import OneFile
 if TYPE_CHECKING:
     import torch
 
-    from contrastive_age.inference.artifact import AgeModel
+    from contrastive_age.inference.model_file import AgeModel
     from contrastive_age.triplets.index import TripletIndex
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -64,11 +64,11 @@ class AgeModelFile(OneFile):
     """The final model: weights with all that it takes to use and to judge them."""
 
     def _read(self, path: Path) -> "AgeModel":
-        from contrastive_age.inference.artifact import load_model
+        from contrastive_age.inference.model_file import load_model
 
         return load_model(path)
 
     def _write(self, data: "AgeModel", path: Path) -> None:
-        from contrastive_age.inference.artifact import save_model
+        from contrastive_age.inference.model_file import save_model
 
         save_model(data, path)

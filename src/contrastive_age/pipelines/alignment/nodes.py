@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age import packed
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.detection import Detector, default_workers
@@ -19,7 +18,8 @@ from contrastive_age.faces.landmarks import (
     decided_by,
     detect_landmarks,
 )
-from contrastive_age.params import Alignment, Computing, Detection, Source, siblings
+from contrastive_age.io import packed
+from contrastive_age.parameters.setting import Alignment, Computing, Detection, Source, siblings
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import fgnet, layouts
 

@@ -10,13 +10,13 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import check_predictions
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import (
+from contrastive_age.parameters.origins import (
     networks_decided_by,
     require_network,
     result_record,
     tables_made_with,
 )
-from contrastive_age.params import Computing, Effective, Explanation
+from contrastive_age.parameters.setting import Computing, Explanation, Setting
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.provenance import Record
 
@@ -29,7 +29,7 @@ def evaluate(
     faces: Faces,
     folds: pd.DataFrame,
     model: dict[str, Any],
-    setting: Effective,
+    setting: Setting,
     computing: Computing,
     explanation: Explanation,
     training_folder: Path,
@@ -96,7 +96,7 @@ def _explained(part: pd.DataFrame, explanation: Explanation, seed: int) -> npt.N
 
 
 def collect(
-    samples: pd.DataFrame, folds: pd.DataFrame, setting: Effective, *parts: pd.DataFrame
+    samples: pd.DataFrame, folds: pd.DataFrame, setting: Setting, *parts: pd.DataFrame
 ) -> pd.DataFrame:
     """Put the predictions of all folds into one table, sorted by sample.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Computing, Effective, Explanation
+from contrastive_age.parameters.setting import Computing, Explanation, Setting
 from contrastive_age.pipelines.evaluation import nodes
 
 
@@ -17,7 +17,7 @@ def create_pipeline(fold: int) -> Pipeline:
         faces: Any,
         folds: Any,
         model: Any,
-        setting: Effective,
+        setting: Setting,
         computing: Computing,
         explanation: Explanation,
         training_folder: Path,

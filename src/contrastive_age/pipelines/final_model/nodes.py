@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.uncertainty import conformal_radii
-from contrastive_age.origins import (
+from contrastive_age.evaluation.conformal import conformal_radii
+from contrastive_age.parameters.origins import (
     networks_decided_by,
     require_network,
     tables_decided_by,
     training_facts,
 )
-from contrastive_age.params import Effective, Explanation
+from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.provenance import Record, table_digest
 
 MEASURES = (
@@ -28,7 +28,7 @@ MEASURES = (
 
 
 def assemble(
-    setting: Effective,
+    setting: Setting,
     explanation: Explanation,
     samples: pd.DataFrame,
     faces: npt.NDArray[np.uint8],
@@ -62,8 +62,8 @@ def assemble(
         DataError: The metrics are those of other values or predictions, or were taken on inner
             validation parts; or metrics or network were made otherwise than they would be now.
     """
-    from contrastive_age.inference.artifact import AgeModel, Alignment
     from contrastive_age.inference.cards import model_card
+    from contrastive_age.inference.model_file import AgeModel, Alignment
     from contrastive_age.model.network import AgeClasses
     from contrastive_age.model.seen import from_arrays
     from contrastive_age.training import checkpoint
@@ -100,7 +100,7 @@ def assemble(
     )
 
 
-def _check(setting: Effective, metrics: dict[str, Any], predictions: pd.DataFrame) -> None:
+def _check(setting: Setting, metrics: dict[str, Any], predictions: pd.DataFrame) -> None:
     if setting.part != "test":
         raise DataError(
             "A final model carries the error on test parts: leave `validation` at null for "
@@ -114,7 +114,7 @@ def _check(setting: Effective, metrics: dict[str, Any], predictions: pd.DataFram
 
 
 def _facts(
-    setting: Effective, samples: pd.DataFrame, metrics: dict[str, Any], history: pd.DataFrame
+    setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any], history: pd.DataFrame
 ) -> dict[str, Any]:
     return {
         "name": f"{setting.protocol} {setting.key}",

@@ -7,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age import packed
-from contrastive_age.config import unchanged
+from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Source, siblings
+from contrastive_age.io import packed
+from contrastive_age.parameters.loader import unchanged
+from contrastive_age.parameters.setting import Source, siblings
 from contrastive_age.provenance import Record, code_of, made_with
-from contrastive_age.sources import layouts, reading, synthetic
+from contrastive_age.sources import layouts, reading
 
 logger = logging.getLogger(__name__)
 

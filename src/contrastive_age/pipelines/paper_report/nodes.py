@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.config import environment
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
-from contrastive_age.origins import tables_made_with
-from contrastive_age.params import Report, source_key
+from contrastive_age.parameters.loader import environment
+from contrastive_age.parameters.origins import tables_made_with
+from contrastive_age.parameters.setting import Report, source_key
 from contrastive_age.provenance import Record, table_digest
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import pandas as pd
 
 from contrastive_age.faces.store import rows_of
 from contrastive_age.files import fingerprint
-from contrastive_age.origins import (
+from contrastive_age.parameters.origins import (
     networks_decided_by,
     require_network,
     seen_by,
     stated_by,
     terms_of,
 )
-from contrastive_age.params import Computing, Pretraining
+from contrastive_age.parameters.setting import Computing, Pretraining
 from contrastive_age.pipelines.training.nodes import Trained, learn
 from contrastive_age.protocols.splits import cap_samples
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import PRETRAIN, Computing, Pretraining
+from contrastive_age.parameters.setting import PRETRAIN, Computing, Pretraining
 from contrastive_age.pipelines.pretraining import nodes
 
 

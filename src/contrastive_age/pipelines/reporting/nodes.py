@@ -8,12 +8,12 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import result_record, start_of, tables_made_with
-from contrastive_age.params import Effective, Explanation
+from contrastive_age.parameters.origins import result_record, start_of, tables_made_with
+from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.pipelines.splitting.nodes import check_leakage, fold_parts
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.tracking import active_run_id
+from contrastive_age.tracking.hook import active_run_id
 
 Faces = npt.NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ def summarise(
     predictions: pd.DataFrame,
     leakage: dict[str, Any],
     audit: dict[str, Any],
-    setting: Effective,
+    setting: Setting,
     explanation: Explanation,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Measure the predictions and lay them beside what needs no network.
@@ -78,7 +78,7 @@ def summarise(
     return found, preview_table(found, leakage if tested else None), intervals
 
 
-def _checked(predictions: pd.DataFrame, setting: Effective, now: Record) -> Record:
+def _checked(predictions: pd.DataFrame, setting: Setting, now: Record) -> Record:
     """The record of predictions, after making sure that they are those that would be made now."""
     record = Record.read(predictions.attrs.get("record"))
     differences = record.differences(now.decided_by)
@@ -91,7 +91,7 @@ def _checked(predictions: pd.DataFrame, setting: Effective, now: Record) -> Reco
     return record
 
 
-def _constant(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective) -> float:
+def _constant(folds: pd.DataFrame, samples: pd.DataFrame, setting: Setting) -> float:
     """The error of each fold's training median on its validation part."""
     return constant_mae(
         [fold_parts(folds, samples, setting, fold) for fold in range(setting.folds)]
@@ -99,7 +99,7 @@ def _constant(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective) ->
 
 
 def identify(
-    predictions: pd.DataFrame, setting: Effective, *outputs: dict[str, npt.NDArray[Any]]
+    predictions: pd.DataFrame, setting: Setting, *outputs: dict[str, npt.NDArray[Any]]
 ) -> dict[str, Any]:
     """Measure how much of the identity is left in what the networks give.
 
@@ -122,7 +122,7 @@ def explain(
     samples: pd.DataFrame,
     faces: Faces,
     predictions: pd.DataFrame,
-    setting: Effective,
+    setting: Setting,
     *maps: dict[str, npt.NDArray[Any]],
 ) -> tuple[dict[str, Any], Any]:
     """Say and draw where on the face the networks look, by age.
@@ -158,7 +158,7 @@ def draw(
     faces: npt.NDArray[np.uint8],
     predictions: pd.DataFrame,
     metrics: dict[str, Any],
-    setting: Effective,
+    setting: Setting,
     *histories: pd.DataFrame,
 ) -> dict[str, Any]:
     """Draw the figures of a setting.

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age import packed
-from contrastive_age.config import unchanged
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
-from contrastive_age.params import Effective
+from contrastive_age.io import packed
+from contrastive_age.parameters.loader import unchanged
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols import copies, leakage, splits
 from contrastive_age.protocols import parts as of_fold
 from contrastive_age.protocols.parts import COPIES, Parts
@@ -32,7 +32,7 @@ LIBRARIES = ("numpy", "pandas", "scikit-learn")
 
 
 def split_unless_packed(
-    samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective, splitting_folder: Path
+    samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting, splitting_folder: Path
 ) -> Folds:
     """Keep folds that came in a pack if they are asked for, else make the protocol's folds.
 
@@ -63,7 +63,7 @@ def split_unless_packed(
 
 
 def packed_folds(
-    samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective, splitting_folder: Path
+    samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting, splitting_folder: Path
 ) -> Folds | None:
     """Read folds that came in a pack; None where none did, or others are asked for.
 
@@ -82,7 +82,7 @@ def packed_folds(
     return folds, json.loads(report.read_text(encoding="utf-8"))
 
 
-def decided_by(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> dict[str, Any]:
+def decided_by(samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     """What decides the folds: samples, copies, parameters and code; by name."""
     return _parameters(setting) | {
         "samples": samples.attrs.get("fingerprint"),
@@ -90,7 +90,7 @@ def decided_by(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -
     }
 
 
-def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Folds:
+def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting) -> Folds:
     """Make the protocol's folds and audit them.
 
     Args:
@@ -139,7 +139,7 @@ def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Effective) -> Fol
     return folds, report
 
 
-def check_made_for(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective) -> None:
+def check_made_for(folds: pd.DataFrame, samples: pd.DataFrame, setting: Setting) -> None:
     """Refuse folds of other samples or parameters, as when only later stages are run.
 
     Args:
@@ -171,7 +171,7 @@ def check_leakage(folds: pd.DataFrame, leakage: dict[str, Any]) -> None:
         raise DataError("leakage.json is of other folds than folds.parquet; run --tags=splitting")
 
 
-def fold_parts(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective, fold: int) -> Parts:
+def fold_parts(folds: pd.DataFrame, samples: pd.DataFrame, setting: Setting, fold: int) -> Parts:
     """Give the rows that train and those that are tested in a fold.
 
     Args:
@@ -189,7 +189,7 @@ def fold_parts(folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective, f
 
 
 def training_part(
-    folds: pd.DataFrame, samples: pd.DataFrame, setting: Effective, fold: int | None
+    folds: pd.DataFrame, samples: pd.DataFrame, setting: Setting, fold: int | None
 ) -> pd.DataFrame:
     """Give the rows that train in a fold; all of them where no fold is tested.
 
@@ -207,7 +207,7 @@ def training_part(
     return of_fold.training_part(folds, fold, setting.validation, setting.splitting.seed)
 
 
-def _parameters(setting: Effective) -> dict[str, Any]:
+def _parameters(setting: Setting) -> dict[str, Any]:
     """Name the parameters that decide the folds, and the code."""
     values = {"protocol", "split", "folds", "max_samples"}
     return {
@@ -225,12 +225,12 @@ def splitting_code() -> str:
     )
 
 
-def _as_listed(setting: Effective) -> bool:
+def _as_listed(setting: Setting) -> bool:
     """Whether the folds are those of a published list, with all that leaks in it."""
     return setting.splitting.folds_file is not None and setting.splitting.allow_leaks
 
 
-def _keeps_apart(setting: Effective) -> bool:
+def _keeps_apart(setting: Setting) -> bool:
     """Whether copies of a photo may not be on both sides of a fold.
 
     Where folds are given (LOPO, a list) what promises to be subject-exclusive keeps that promise.
@@ -253,7 +253,7 @@ def _photos(looks: pd.DataFrame, chosen: pd.DataFrame) -> copies.Photos:
 
 
 def _make_folds(
-    samples: pd.DataFrame, chosen: pd.DataFrame, setting: Effective, group: Ints | None
+    samples: pd.DataFrame, chosen: pd.DataFrame, setting: Setting, group: Ints | None
 ) -> pd.DataFrame:
     """Split the chosen samples by a published list, or as the protocol says."""
     own = setting.splitting
@@ -268,7 +268,7 @@ def _make_folds(
     return splits.leave_one_person_out(chosen)
 
 
-def _check_ages(chosen: pd.DataFrame, setting: Effective) -> None:
+def _check_ages(chosen: pd.DataFrame, setting: Setting) -> None:
     """Refuse ages that no network of the protocol can learn, before hours are spent on others."""
     ages = chosen["age"]
     strangers = chosen[~ages.between(setting.age_min, setting.age_max)]
@@ -287,7 +287,7 @@ def _check_ages(chosen: pd.DataFrame, setting: Effective) -> None:
         )
 
 
-def _check_number(folds: pd.DataFrame, setting: Effective) -> None:
+def _check_number(folds: pd.DataFrame, setting: Setting) -> None:
     """Refuse a number of folds other than that of the registered pipeline."""
     found = folds["fold"].nunique()
     if found != setting.folds:
@@ -298,7 +298,7 @@ def _check_number(folds: pd.DataFrame, setting: Effective) -> None:
         )
 
 
-def _log(folds: pd.DataFrame, report: dict[str, Any], setting: Effective) -> None:
+def _log(folds: pd.DataFrame, report: dict[str, Any], setting: Setting) -> None:
     found = report["copies"]
     logger.info(
         "%s: %d images in %d folds; constant MAE %.2f years; %.1f%% of test images have their "

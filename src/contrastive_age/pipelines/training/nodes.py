@@ -10,7 +10,7 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
-from contrastive_age.origins import (
+from contrastive_age.parameters.origins import (
     networks_decided_by,
     path_of_start,
     seen_by,
@@ -19,9 +19,9 @@ from contrastive_age.origins import (
     terms_of,
     triplets_fingerprint,
 )
-from contrastive_age.params import Computing, Effective, Learning
+from contrastive_age.parameters.setting import Computing, Learning, Setting
 from contrastive_age.pipelines.splitting.nodes import fold_parts, training_part
-from contrastive_age.tracking import Tracking, log_epoch, tag_run
+from contrastive_age.tracking.hook import Tracking, log_epoch, tag_run
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def train(
     faces: npt.NDArray[np.uint8],
     folds: pd.DataFrame,
     triplets: "TripletIndex",
-    setting: Effective,
+    setting: Setting,
     computing: Computing,
     sources: dict[str, Any],
     training_folder: Path,
@@ -101,7 +101,7 @@ def train(
     return with_reference(model, stated_by(history), seen.digest), history, to_arrays(seen)
 
 
-def refuse_overlap(setting: Effective, looks: pd.DataFrame, tested: pd.DataFrame) -> None:
+def refuse_overlap(setting: Setting, looks: pd.DataFrame, tested: pd.DataFrame) -> None:
     """Refuse to test on photos that the initial weights were trained on, in any generation.
 
     Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.

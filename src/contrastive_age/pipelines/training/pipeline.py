@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.params import Computing, Effective
+from contrastive_age.parameters.setting import Computing, Setting
 from contrastive_age.pipelines.training import nodes
 
 
@@ -18,7 +18,7 @@ def create_pipeline(fold: int | None) -> Pipeline:
         faces: Any,
         folds: Any,
         triplets: Any,
-        setting: Effective,
+        setting: Setting,
         computing: Computing,
         sources: Any,
         training_folder: Path,

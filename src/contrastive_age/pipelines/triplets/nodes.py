@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from contrastive_age.origins import triplets_fingerprint
-from contrastive_age.params import Effective
+from contrastive_age.parameters.origins import triplets_fingerprint
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.splitting.nodes import training_part
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def index(
-    samples: pd.DataFrame, folds: pd.DataFrame, setting: Effective, fold: int | None
+    samples: pd.DataFrame, folds: pd.DataFrame, setting: Setting, fold: int | None
 ) -> "TripletIndex":
     """Index positives and negatives of a fold's training part.
 

@@ -1,0 +1,170 @@
+"""Choosing among settings without test sets.
+
+For each fold every setting is trained without an inner, subject-exclusive validation part of the
+training subjects, and measured on it. The best one's network, trained on all of the fold's training
+part, then predicts the test part: its error was never looked at to choose.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.commands.sweep import (
+    Candidate,
+    Place,
+    Sweep,
+    candidates,
+    run_all,
+    run_folds,
+    track,
+)
+from contrastive_age.evaluation import metrics as measures
+from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.files import fingerprint, replacing
+from contrastive_age.provenance import table_digest
+from contrastive_age.running import console
+
+DEFAULT_SHARE = 0.2
+"""Share of the training subjects that validate, where `validation` does not give another."""
+
+
+def select(place: Place, sweep: Sweep) -> bool:
+    """Choose one setting for each fold, predict the test parts, and print and keep what came of it.
+
+    Returns:
+        Whether all settings succeeded; nothing is chosen when one did not.
+    """
+    inner = _with_validation(place, sweep, sweep.candidates[0].setting.validation or DEFAULT_SHARE)
+    outer = _with_validation(place, sweep, None)
+    with track(place, inner) as parent:
+        outcomes = run_all(place, inner, parent)
+        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        parent.fail(failed)
+        if failed:
+            console.print_sweep(inner, outcomes)
+            return False
+        scores = validation_scores(
+            {
+                own.setting.key: _load(place, validated, "predictions")
+                for own, validated in zip(outer.candidates, inner.candidates, strict=True)
+            }
+        )
+        chosen = best_by_fold(scores)
+        predictions = _predict(place, outer, chosen)
+        document = _document(outer, inner, scores, chosen, predictions)
+        folder = _keep(place, outer, document, predictions)
+        parent.log_selection(folder.name, document)
+    console.print_selection(document, folder)
+    return True
+
+
+def validation_scores(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Give the MAE of each setting on each fold's validation part.
+
+    Args:
+        predictions: By setting, `fold, age, predicted_age` of the validation parts.
+
+    Returns:
+        Years, a row a fold and a column a setting.
+    """
+    errors = {
+        key: (table["predicted_age"] - table["age"]).abs().groupby(table["fold"]).mean()
+        for key, table in predictions.items()
+    }
+    return pd.DataFrame(errors)
+
+
+def best_by_fold(scores: pd.DataFrame) -> dict[int, str]:
+    """Give the setting of the lowest validation MAE for each fold; of equal ones, the first."""
+    best = scores.to_numpy().argmin(axis=1)
+    return {int(fold): str(scores.columns[at]) for fold, at in zip(scores.index, best, strict=True)}
+
+
+def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:
+    """The same settings, measured on a validation part or on the test part."""
+    found: list[Candidate] = []
+    for own in sweep.candidates:
+        (candidate,) = candidates(place, sweep.protocol, own.given, [{"validation": share}])
+        found.append(dataclasses.replace(candidate, point=own.point))
+    return dataclasses.replace(sweep, candidates=found)
+
+
+def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFrame:
+    """Predict each fold's test part by the setting chosen for it."""
+    parts = []
+    for own in outer.candidates:
+        folds = [fold for fold, key in chosen.items() if key == own.setting.key]
+        if folds:
+            run_folds(place, outer.protocol, own, folds)
+            parts += [
+                (own.setting.key, _load(place, own, f"fold_{fold}.predictions")) for fold in folds
+            ]
+    records = {key: part.attrs["record"] for key, part in parts}
+    tables = [part.reset_index(drop=True) for _, part in parts]
+    # Of tables with differing attrs, pandas keeps none.
+    predictions: pd.DataFrame = pd.concat(tables).sort_values("sample_id", ignore_index=True)
+    predictions.attrs = {"made_from": records}
+    measures.check_predictions(predictions, _load(place, outer.candidates[0], "folds"))
+    return predictions
+
+
+def _document(
+    outer: Sweep,
+    inner: Sweep,
+    scores: pd.DataFrame,
+    chosen: Mapping[int, str],
+    predictions: pd.DataFrame,
+) -> dict[str, Any]:
+    """What `selection.json` holds."""
+    interval = mae_interval(predictions)
+    return {
+        "protocol": outer.protocol,
+        "validation": inner.candidates[0].setting.validation,
+        "candidates": {own.setting.key: own.point for own in outer.candidates},
+        "by_fold": [
+            {
+                "fold": fold,
+                "chosen": key,
+                "validation_mae": scores.loc[fold].to_dict(),
+            }
+            for fold, key in chosen.items()
+        ],
+        "predictions": table_digest(predictions),
+        "made_from": predictions.attrs["made_from"],
+        "mae": float(abs(measures.signed_errors(predictions)).mean()),
+        "mae_interval": None if interval is None else [interval.low, interval.high],
+        "n": len(predictions),
+        "subjects": int(predictions["identity"].nunique()),
+    }
+
+
+def _keep(
+    place: Place, outer: Sweep, document: Mapping[str, Any], predictions: pd.DataFrame
+) -> Path:
+    """Write the document and the predictions beside those of the settings."""
+    keys: Sequence[str] = sorted(document["candidates"])
+    name = f"selected-{fingerprint(keys, document['validation'])[:8]}"
+    reports, outputs = (
+        _path(place, outer.candidates[0], entry).parent.parent / name
+        for entry in ("metrics", "predictions")
+    )
+    with replacing(outputs / "predictions.parquet") as beside:
+        predictions.to_parquet(beside)
+    with replacing(reports / "selection.json") as beside:
+        beside.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    return reports
+
+
+def _load(place: Place, candidate: Candidate, name: str) -> Any:
+    with place.session(candidate.given) as session:
+        return session.load_context().catalog.load(f"{candidate.setting.protocol}.{name}")
+
+
+def _path(place: Place, candidate: Candidate, name: str) -> Path:
+    with place.session(candidate.given) as session:
+        dataset: Any = session.load_context().catalog.get(f"{candidate.setting.protocol}.{name}")
+        return Path(str(dataset._filepath))

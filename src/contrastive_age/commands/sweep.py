@@ -1,0 +1,339 @@
+"""Many settings of a protocol in one process.
+
+What settings share is run once; a setting whose result still stands is kept; one that fails does
+not stop the others. In MLflow the settings are children of the sweep's run.
+"""
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines as registered
+from kedro.framework.project import settings as kedro_settings
+from kedro.framework.session import KedroSession
+from kedro.io import DatasetError
+from omegaconf import OmegaConf
+
+from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
+from contrastive_age.parameters.setting import Explanation, Setting, preset_of
+from contrastive_age.pipelines.splitting.nodes import check_made_for
+from contrastive_age.provenance import Record, table_digest
+from contrastive_age.running import console
+from contrastive_age.running.faults import explain
+from contrastive_age.running.runners import FoldRunner
+from contrastive_age.tracking.hook import SweepRun
+
+logger = logging.getLogger(__name__)
+
+SHARED = ("ingestion", "alignment", "splitting")
+OWN = ("triplets", "training", "evaluation", "reporting")
+
+Axes = Mapping[str, Sequence[Any]]
+Status = Literal["finished", "kept", "failed"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The project that is run, with its configuration.
+
+    Attributes:
+        project: Its root.
+        env: The environment; None is the default one.
+        conf_source: The folder of configuration; None is the project's own.
+    """
+
+    project: Path
+    env: str | None = None
+    conf_source: str | None = None
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the parameters as a session would, without opening one."""
+        source = self.conf_source or str(self.project / kedro_settings.CONF_SOURCE)
+        loader = ProjectConfigLoader(
+            source, env=self.env, runtime_params=dict(given), **kedro_settings.CONFIG_LOADER_ARGS
+        )
+        parameters: dict[str, Any] = loader["parameters"]
+        return parameters
+
+    def session(self, given: Mapping[str, Any]) -> AbstractContextManager[Any]:
+        """Open a session with these run-time parameters."""
+        return KedroSession.create(
+            project_path=self.project,
+            env=self.env,
+            runtime_params=dict(given),
+            conf_source=self.conf_source,
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of a sweep.
+
+    Attributes:
+        given: The run-time parameters that make it.
+        point: Its values on the sweep's axes, by dotted name.
+        setting: The protocol's effective values under them.
+    """
+
+    given: dict[str, Any]
+    point: dict[str, Any]
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The settings of one protocol, each of them different."""
+
+    protocol: str
+    axes: Axes
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a candidate: its metrics, or why it failed."""
+
+    candidate: Candidate
+    status: Status
+    metrics: dict[str, Any] | None = None
+    reason: str = ""
+
+
+def plan(
+    place: Place,
+    common: Mapping[str, Any],
+    *,
+    pipelines: Sequence[str],
+    axes: Axes,
+    preset: str | None = None,
+) -> list[Sweep]:
+    """Validate all settings before any is run.
+
+    Args:
+        place: The project.
+        common: Run-time parameters of all settings, nested.
+        pipelines: The protocols; none given, the preset's own.
+        axes: Values by dotted name, as in `loss.lambda_c`; they win over the preset's.
+        preset: The name of a grid in the parameters.
+
+    Raises:
+        DataError: No protocol, no values, an unknown name, or a value that does not fit.
+    """
+    if preset is not None:
+        known = preset_of(place.parameters(common), preset)
+        axes = {**known.set, **axes}
+        pipelines = pipelines or known.pipelines
+    if not pipelines or not axes:
+        raise DataError(
+            "Nothing to sweep: give --pipeline=morph_se --set loss.lambda_c=0,2,4, or a --preset"
+        )
+    return [
+        Sweep(protocol, axes, candidates(place, protocol, common, grid(axes)))
+        for protocol in pipelines
+    ]
+
+
+def grid(axes: Axes) -> list[dict[str, Any]]:
+    """Give every combination of the axes' values, the last axis changing fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def candidates(
+    place: Place, protocol: str, common: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
+) -> list[Candidate]:
+    """Give a candidate for each different setting among some points, in order.
+
+    Args:
+        place: The project.
+        protocol: A pipeline's name.
+        common: Run-time parameters of all settings, nested.
+        points: What differs, by dotted name.
+
+    Raises:
+        DataError: The protocol is unknown, or a value does not fit.
+    """
+    found: dict[str, Candidate] = {}
+    for point in points:
+        given = _nested(common, point)
+        protocols = place.parameters(given)["effective"]["protocols"]
+        if protocol not in protocols:
+            raise DataError(f"{protocol} is no protocol; choose one of {', '.join(protocols)}")
+        setting = Setting.model_validate(protocols[protocol])
+        found.setdefault(setting.key, Candidate(given, dict(point), setting))
+    return list(found.values())
+
+
+def run(place: Place, sweep: Sweep) -> bool:
+    """Run the settings one after the other, and print what became of each.
+
+    Returns:
+        Whether all succeeded.
+    """
+    with track(place, sweep) as parent:
+        outcomes = run_all(place, sweep, parent)
+        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        parent.fail(failed)
+    console.print_sweep(sweep, outcomes)
+    return not failed
+
+
+def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
+    """Run the settings one after the other; what they share is run when it changes.
+
+    Args:
+        place: The project.
+        sweep: What to run.
+        parent: The sweep's run in MLflow, which takes the runs of kept settings too.
+
+    Returns:
+        An outcome for each setting, in order.
+    """
+    outcomes = []
+    shared = None
+    for number, candidate in enumerate(sweep.candidates, 1):
+        setting = candidate.setting
+        logger.info("Setting %d of %d: %s", number, len(sweep.candidates), setting.key)
+        try:
+            if shared != setting.shared:
+                _run(place, sweep.protocol, candidate, tags=SHARED)
+                shared = setting.shared
+            outcomes.append(_run_setting(place, sweep.protocol, candidate, parent))
+        except Exception as error:
+            # Whatever one setting runs into, the others may still succeed.
+            said = explain(error)
+            told = said is not None or isinstance(error, DataError | TrainingError)
+            logger.exception("%s failed", setting.key, exc_info=not told)
+            said = said or str(error)
+            reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+            outcomes.append(Outcome(candidate, "failed", reason=reason))
+    return outcomes
+
+
+def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence[int]) -> None:
+    """Run some folds of a setting alone, on its own faces and folds; what is done is kept."""
+    _run(place, protocol, candidate, tags=SHARED)
+    _run(place, protocol, candidate, namespaces=[f"{protocol}.fold_{fold}" for fold in folds])
+
+
+def track(place: Place, sweep: Sweep) -> SweepRun:
+    """Find or make the sweep's run in MLflow."""
+    keys = [candidate.setting.key for candidate in sweep.candidates]
+    with place.session(sweep.candidates[0].given) as session:
+        return SweepRun(session.load_context(), sweep.protocol, keys, sweep.axes)
+
+
+def standing_metrics(context: KedroContext, setting: Setting) -> Any:
+    """Give the metrics of a setting whose result still stands.
+
+    It stands when parameters, folds, faces, labels, initial weights and code are those that made
+    it, and its predictions are the ones that were measured. Other libraries are said.
+
+    Args:
+        context: Of a session with the setting's parameters.
+        setting: The protocol's effective values.
+
+    Returns:
+        `metrics.json`, or None when the setting has to be run.
+    """
+    catalog = context.catalog
+    try:
+        metrics, predictions, folds = (
+            catalog.load(f"{setting.protocol}.{name}")
+            for name in ("metrics", "predictions", "folds")
+        )
+        samples, faces = (catalog.load(f"{setting.source}.{name}") for name in ("samples", "faces"))
+        explained = context.config_loader["parameters"]["effective"]["explanation"]
+        explanation = Explanation.model_validate(explained)
+        wanted = tables_decided_by(setting, explanation, samples, faces, folds)
+    except (DatasetError, DataError, OSError):
+        # A file that is missing or damaged proves nothing.
+        return None
+    if not isinstance(metrics, dict) or metrics.get("predictions") != table_digest(predictions):
+        return None
+    record = Record.read(metrics.get("made_from"))
+    differences = record.differences(wanted)
+    if differences:
+        logger.info("%s is run again: %s", setting.key, "; ".join(differences))
+        return None
+    outputs = registered[setting.protocol].only_nodes_with_tags("reporting").outputs()
+    if not all(catalog.exists(name) for name in outputs):
+        return None
+    for name in ("identity", "gradcam"):
+        beside = catalog.load(f"{setting.protocol}.{name}")
+        if Record.read(beside.get("made_from")).differences(record.decided_by):
+            return None
+    record.say_where(f"the result of {setting.key}", tables_made_with())
+    return metrics
+
+
+def print_estimate(place: Place, sweep: Sweep) -> None:
+    """Print the settings of a sweep, which of them stand, and how long the others would take."""
+    from contrastive_age.commands.estimate import anchors, per_anchor
+
+    seconds = per_anchor()
+    lines = []
+    for candidate in sweep.candidates:
+        setting = candidate.setting
+        with place.session(candidate.given) as session:
+            context = session.load_context()
+            stands = standing_metrics(context, setting) is not None
+            folds = _folds(context, setting)
+        number = None if folds is None else anchors(folds, setting)
+        taken = 0.0 if stands else number and number * seconds(setting)
+        lines.append((candidate, stands, number, taken))
+    console.print_estimate(sweep, lines)
+
+
+def _folds(context: KedroContext, setting: Setting) -> Any:
+    """The protocol's folds, where they are made already, and for this setting."""
+    try:
+        folds = context.catalog.load(f"{setting.protocol}.folds")
+        check_made_for(folds, context.catalog.load(f"{setting.source}.samples"), setting)
+    except (DatasetError, DataError):
+        return None
+    return folds
+
+
+def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a point's dotted names into the parameters that all settings have."""
+    merged = OmegaConf.create(dict(common))
+    for name, value in point.items():
+        if name.startswith("protocols"):
+            raise DataError(
+                f"{name} changes the pipeline itself, which is built once for a sweep; set it in "
+                "conf/local/parameters.yml or give it by --params"
+            )
+        OmegaConf.update(merged, name, value)
+    nested: Any = OmegaConf.to_container(merged)
+    return dict(nested)
+
+
+def _run_setting(place: Place, protocol: str, candidate: Candidate, parent: SweepRun) -> Outcome:
+    setting = candidate.setting
+    metrics = _standing(place, candidate)
+    if metrics is not None:
+        logger.info("%s stands as it is", setting.key)
+        parent.adopt(setting.key)
+        return Outcome(candidate, "kept", metrics)
+    _run(place, protocol, candidate, tags=OWN)
+    metrics = _standing(place, candidate)
+    if metrics is None:
+        raise DataError(f"{setting.key}: its files were changed while it ran; run the sweep again")
+    return Outcome(candidate, "finished", metrics)
+
+
+def _standing(place: Place, candidate: Candidate) -> Any:
+    with place.session(candidate.given) as session:
+        return standing_metrics(session.load_context(), candidate.setting)
+
+
+def _run(place: Place, protocol: str, candidate: Candidate, **chosen: Sequence[str]) -> None:
+    with place.session(candidate.given) as session:
+        session.run(pipeline_names=[protocol], runner=FoldRunner(), **chosen)

@@ -1,0 +1,114 @@
+"""Drawing one synthetic face from an identity and an age.
+
+The picture is composed from back to front at twice its size and then reduced: backdrop, hair
+behind, neck and clothes, ears, skin, beard, features, hair, glasses.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from contrastive_age.drawn.portrait.anatomy import Sitter, anatomy, landmarks
+from contrastive_age.drawn.portrait.canvas import Canvas, Pose, blend
+from contrastive_age.drawn.portrait.curves import Points
+from contrastive_age.drawn.portrait.features import (
+    draw_brows,
+    draw_eyes,
+    draw_glasses,
+    draw_lips,
+    draw_nose,
+)
+from contrastive_age.drawn.portrait.hair import draw_beard, draw_hair, draw_hair_behind, hairdo
+from contrastive_age.drawn.portrait.people import Moment, Stage, moment, stage, traits
+from contrastive_age.drawn.portrait.skin import draw_ears, draw_face_skin
+from contrastive_age.drawn.portrait.surroundings import draw_backdrop, draw_body
+
+_OVERSAMPLING = 2
+
+
+def _pose(side: int, now: Stage, picture: Moment) -> Pose:
+    young = 1 - now.growth
+    down = 0.475 + 0.045 * young + picture.shift[1]
+    return Pose(
+        origin=(side * (0.5 + picture.shift[0]), side * down),
+        unit=side * 0.212 * picture.scale * (1 + 0.06 * young),
+        angle=math.radians(picture.angle),
+        turn=(picture.yaw, picture.pitch),
+    )
+
+
+def _sitter(identity: int, age: int, seed: int, picture: int) -> Sitter:
+    person, shot = traits(identity, seed), moment(identity, age, picture, seed)
+    now = stage(person, age, shot.age_noise)
+    if now.years < 2:
+        # babies have no teeth to show
+        shot = replace(shot, smile=min(shot.smile, 0.5))
+    skin = person.skin
+    if person.race != "B":
+        skin = blend(skin, (206, 176, 156), 0.16 * min(1.0, now.ageing))
+    return Sitter(person, now, shot, anatomy(person, now, shot), skin, person.hair)
+
+
+def _develop(canvas: Canvas, picture: Moment, rng: np.random.Generator) -> Image.Image:
+    """Reduce to the final size, expose, tint and add the grain of a camera."""
+    values = np.asarray(canvas.image.reduce(_OVERSAMPLING), np.float32)
+    tint = np.array([1 + picture.warmth, 1.0, 1 - picture.warmth], np.float32)
+    grain = 2.2 * rng.standard_normal(values.shape[:2], np.float32)
+    values = values * (picture.exposure * tint) + grain[..., None]
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+def portrait(
+    identity: int, age: int, *, seed: int = 0, picture: int = 0, size: int = 200
+) -> tuple[Image.Image, Points]:
+    """Draw one picture of an identity at an age and say where its landmarks lie.
+
+    Args:
+        identity: Number of the person, 0 or more; fixes all that lasts a life.
+        age: Age in whole years, 0 or more. The face looks up to some years older or younger,
+            see `people.stage`.
+        seed: Number of the population; another seed holds other people.
+        picture: Number of the picture among those of this identity at this age; pose, light,
+            expression and backdrop follow from it.
+        size: Side of the square picture in pixels, even.
+
+    Returns:
+        The RGB picture of (size, size) pixels, and the 68 landmarks in the order of FG-NET as
+        (68, 2) float64 pixel coordinates (x, y).
+
+    Raises:
+        ValueError: The size is not even, or a number is negative.
+    """
+    if size % 2:
+        raise ValueError(f"the size of a portrait must be even, not {size}")
+    sitter = _sitter(identity, age, seed, picture)
+    hair = hairdo(sitter)
+    lasting = np.random.default_rng((seed, identity, 17))
+    passing = np.random.default_rng((seed, identity, age, picture, 19))
+    side = size * _OVERSAMPLING
+    canvas = Canvas(side, _pose(side, sitter.now, sitter.picture))
+
+    draw_backdrop(canvas, sitter.picture, passing)
+    draw_hair_behind(canvas, hair, sitter)
+    draw_body(canvas, sitter)
+    draw_ears(canvas, sitter)
+    draw_face_skin(canvas, sitter, lasting, passing)
+    draw_beard(canvas, sitter, lasting)
+    draw_nose(canvas, sitter)
+    draw_lips(canvas, sitter)
+    draw_eyes(canvas, sitter)
+    draw_brows(canvas, sitter)
+    draw_hair(canvas, hair, sitter, lasting)
+    if sitter.now.years >= sitter.person.glasses_age:
+        draw_glasses(canvas, sitter)
+    points = (canvas.pose.pixels(landmarks(sitter.face)) - 0.5) / _OVERSAMPLING
+    return _develop(canvas, sitter.picture, passing), points
+
+
+def draw_face(
+    identity: int, age: int, *, seed: int = 0, picture: int = 0, size: int = 200
+) -> Image.Image:
+    """Draw one RGB picture of (size, size) pixels; see `portrait` for the arguments."""
+    return portrait(identity, age, seed=seed, picture=picture, size=size)[0]

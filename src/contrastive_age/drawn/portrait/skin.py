@@ -1,0 +1,168 @@
+"""Skin: the lit relief of the face, blush and blotches, wrinkles, freckles and age spots."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from contrastive_age.drawn.portrait.anatomy import Anatomy, Sitter
+from contrastive_age.drawn.portrait.canvas import Canvas, Grid, coloured, tone
+from contrastive_age.drawn.portrait.curves import Points, ellipse, spline
+from contrastive_age.drawn.portrait.people import Stage, Traits
+
+
+def _nose_height(canvas: Canvas, face: Anatomy, now: Stage) -> Grid:
+    tip = face.nose_tip[1]
+    rise = np.clip((canvas.v + 0.3) / (tip + 0.3), 0, 1)
+    fall = np.exp(-((np.maximum(canvas.v - tip, 0) / 0.13) ** 2))
+    ridge = (0.25 + 0.75 * rise**1.5) * fall * (canvas.v > -0.3)
+    half = 0.11 + 0.07 * rise
+    height: Grid = (0.15 + 0.07 * now.growth) * ridge * np.exp(-((canvas.u / half) ** 2))
+    height += 0.05 * canvas.bump(0, tip, 0.1, 0.1)
+    spread = face.nose_half_width
+    height += 0.06 * canvas.bumps(spread * 0.72, face.nose_base - 0.08, 0.09, 0.09)
+    return height
+
+
+def _relief(canvas: Canvas, sitter: Sitter) -> Grid:
+    """The height of the face towards the viewer in face units, (n, n)."""
+    face, now = sitter.face, sitter.now
+    u, v = canvas.u, canvas.v
+    young, old = 1 - now.growth, min(1.1, now.ageing)
+    masculine = now.maturity * (sitter.person.sex == "M")
+    eye, chin = face.eyes[1].pupil[0], face.chin
+    mouth = float(face.mouth.seam_upper[len(face.mouth.seam_upper) // 2, 1])
+    half_height, middle = (chin - face.top) * 0.54, (chin + face.top) / 2
+    z = 0.9 * np.sqrt(np.maximum(1 - (u / 1.18) ** 2 - ((v - middle) / half_height) ** 2, 0.05))
+    z += (0.02 + 0.03 * masculine) * canvas.bumps(0.4, -0.27, 0.3, 0.12)
+    z -= (0.09 + 0.05 * old) * canvas.bumps(eye * 0.94, -0.02, 0.27, 0.17)
+    z += 0.05 * canvas.bumps(eye, 0.0, 0.2, 0.12)
+    z += _nose_height(canvas, face, now)
+    z += (0.06 + 0.08 * young) * canvas.bumps(0.55, chin * (0.33 + 0.07 * young), 0.27, 0.25)
+    z -= 0.06 * old * canvas.bumps(0.68, 0.62 * chin, 0.17, 0.24)
+    z += 0.06 * canvas.bump(0, mouth, 0.36, 0.18)
+    z -= 0.045 * canvas.bump(0, mouth + 0.42 * (chin - mouth), 0.24, 0.07)
+    z += (0.05 + 0.03 * masculine) * canvas.bump(0, chin - 0.2, 0.24, 0.17)
+    z += 0.06 * young * canvas.bump(0, -0.7, 0.6, 0.35)
+    # bags under the eyes and jowls
+    z += 0.04 * old * canvas.bumps(eye, 0.2, 0.18, 0.06)
+    z -= 0.03 * old * canvas.bumps(eye * 1.05, 0.3, 0.2, 0.05)
+    z += 0.06 * old * canvas.bumps(0.6, 0.85 * chin, 0.16, 0.17)
+    return z.astype(np.float32)
+
+
+def _complexion(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> Grid:
+    """The skin's colour all over the face, (n, n, 3)."""
+    face, now = sitter.face, sitter.now
+    shade, gloss = canvas.lit(_relief(canvas, sitter), sitter.picture)
+    old, eye = min(1.1, now.ageing), face.eyes[1].pupil[0]
+    shade *= 1 - (0.05 + 0.15 * old) * canvas.bumps(eye, 0.17, 0.2, 0.09)
+    shade *= 1 - 0.10 * canvas.bumps(eye * 0.92, -0.13, 0.22, 0.09)
+    shade *= 1 - 0.12 * canvas.bump(0, face.nose_base + 0.05, 0.2, 0.06)
+    colour = coloured(sitter.skin, shade)
+    blush = (0.15 - 0.06 * now.growth) * canvas.bumps(0.6, 0.36 * face.chin, 0.24, 0.2)
+    blush += 0.05 * canvas.bump(0, face.nose_tip[1], 0.16, 0.12)
+    blotches = rng.standard_normal(shade.shape, np.float32)
+    blush += (0.004 + 0.018 * old) * blotches
+    colour *= 1 - blush[..., None] * np.array([0.15, 1.0, 0.85], np.float32)
+    sheen: Grid = (27 - 9 * old) * gloss[..., None]
+    return colour + sheen
+
+
+def _curves(now: Stage, face: Anatomy, rng: np.random.Generator) -> list[tuple[Points, float]]:
+    """Wrinkles as (curve, depth). Each has an onset of its own and deepens with age."""
+    found: list[tuple[Points, float]] = []
+
+    def add(points: list[tuple[float, float]], onset: float, depth: float) -> None:
+        shaky = np.array(points) + rng.normal(0, 0.01, (len(points), 2))
+        strength = depth * min(1.0, max(0.0, now.wear - onset) / 0.45)
+        if strength > 0.03:
+            found.append((spline(shaky, 4), strength))
+
+    def add_both(points: list[tuple[float, float]], onset: float, depth: float) -> None:
+        before = len(found)
+        add(points, onset, depth)
+        found.extend((curve * (-1.0, 1.0), strength) for curve, strength in found[before:])
+
+    for row in range(5):
+        v, (left, right) = -0.54 - 0.1 * row, rng.uniform(0.28, 0.62, 2)
+        bow = [(-left, v + 0.03), (-left / 2, v), (0, v + 0.02), (right / 2, v), (right, v + 0.03)]
+        add(bow, 0.05 + 0.09 * row, 0.6)
+    eye, (corner_u, corner_v) = face.eyes[1], face.eyes[1].upper[-1].tolist()
+    for ray in range(5):
+        slope, u = -0.1 + 0.065 * ray, corner_u + 0.05
+        foot = [(u, corner_v + 0.55 * slope), (u + 0.09, corner_v + slope)]
+        add_both([*foot, (u + 0.2, corner_v + 2.1 * slope)], 0.08 + 0.06 * abs(ray - 2), 0.7)
+    inner_u = float(eye.upper[0, 0])
+    for fold in range(3):
+        drop = 0.13 + 0.07 * fold
+        bag = [(inner_u, 0.7 * drop), (eye.pupil[0] - 0.05, drop + 0.06)]
+        add_both([*bag, (corner_u - 0.02, drop - 0.01)], 0.06 + 0.16 * fold, 0.6)
+    lip_u, lip_v = face.mouth.upper[-1].tolist()
+    wing_u, wing_v = face.nose_half_width + 0.04, face.nose_base - 0.1
+    add_both([(wing_u, wing_v), (wing_u + 0.15, wing_v + 0.16), (lip_u + 0.13, lip_v)], 0.0, 1.1)
+    add_both([(lip_u + 0.04, lip_v + 0.06), (lip_u + 0.08, lip_v + 0.28)], 0.3, 0.7)
+    add_both([(0.05, -0.42), (0.07, -0.3), (0.05, -0.18)], 0.2, 0.45)
+    for crease in range(3):
+        u = 0.64 + 0.07 * crease
+        add_both([(u, 0.62), (u + 0.03, 0.85), (u - 0.03, 1.05)], 0.45 + 0.12 * crease, 0.45)
+    top = float(face.mouth.upper[len(face.mouth.upper) // 2, 1])
+    for crease in range(4):
+        u = 0.05 + 0.08 * crease
+        add_both([(u, top - 0.11), (u * 0.95, top - 0.02)], 0.45, 0.45)
+    return found
+
+
+def _spots(person: Traits, now: Stage, rng: np.random.Generator) -> list[tuple[Points, float]]:
+    """Freckles from three years on and age spots from the forties on, as (outline, depth)."""
+    found: list[tuple[Points, float]] = []
+    for u, v in rng.normal((0, 0.36), (0.42, 0.13), (40, 2))[: round(40 * person.freckles)]:
+        if now.years > 3:
+            found.append((ellipse((u, v), (0.014, 0.012), 6), 0.28))
+    places = rng.uniform((-0.85, -1.1), (0.85, 1.0), (24, 2))
+    for (u, v), size, onset in zip(
+        places, rng.uniform(0.01, 0.032, 24), rng.uniform(0.35, 1.3, 24), strict=True
+    ):
+        if now.ageing > onset and abs(u) + abs(v) > 0.55:
+            found.append((ellipse((u, v), (size, 0.8 * size), 8), 0.26))
+    return found
+
+
+def draw_face_skin(
+    canvas: Canvas, sitter: Sitter, lasting: np.random.Generator, passing: np.random.Generator
+) -> None:
+    """Paint the face without its features.
+
+    Args:
+        canvas: What to paint on.
+        sitter: Whom to paint.
+        lasting: Random numbers that belong to the person (places of wrinkles and spots).
+        passing: Random numbers that belong to the picture.
+    """
+    face, now, skin = sitter.face, sitter.now, sitter.skin
+    patch = canvas.patch(face.outline, blur=1)
+    layer = canvas.enlarge(_complexion(canvas, sitter, passing), patch)
+    hollows, rims = Image.new("L", patch.size), Image.new("L", patch.size)
+    pen, rim_pen = ImageDraw.Draw(hollows), ImageDraw.Draw(rims)
+    for curve, depth in _curves(now, face, lasting):
+        width = canvas.width(0.014 + 0.022 * depth)
+        pixels = canvas.flat(curve, patch)
+        pen.line(pixels, fill=round(170 * min(1.0, depth)), width=width)
+        below = [value + (0.028 * canvas.pose.unit) * (k % 2) for k, value in enumerate(pixels)]
+        rim_pen.line(below, fill=round(70 * min(1.0, depth)), width=width)
+    for outline, depth in _spots(sitter.person, now, lasting):
+        pen.polygon(canvas.flat(outline, patch), fill=round(255 * depth))
+    if now.ageing > 0:
+        layer.paste(tone(skin, 1.2), (0, 0), rims.filter(ImageFilter.BoxBlur(1)))
+    layer.paste(tone(skin, 0.5), (0, 0), hollows.filter(ImageFilter.BoxBlur(1)))
+    canvas.paste(layer, patch)
+
+
+def draw_ears(canvas: Canvas, sitter: Sitter) -> None:
+    """Paint both ears; they grow a little all life long."""
+    face, person, now = sitter.face, sitter.person, sitter.now
+    height = (0.25 + 0.03 * now.growth + 0.04 * now.ageing) * person.ears
+    pen = canvas.pen()
+    for side in (-1.0, 1.0):
+        for share, light in ((1.0, 0.84), (0.66, 0.64), (0.42, 0.75)):
+            centre = (side * (face.width + 0.03 - 0.03 * (1 - share)), 0.2)
+            shape = ellipse(centre, (0.12 * person.ears * share, height * share), 20)
+            pen.polygon(canvas.flat(shape), fill=tone(sitter.skin, light))

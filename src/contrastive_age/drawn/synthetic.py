@@ -1,0 +1,239 @@
+"""Synthetic faces, written as JPEG files in the layouts of FG-NET and MORPH II.
+
+They let the real pipelines run end to end where no photographs are at hand. A marker file,
+`synthetic.json`, says what a folder holds, so that finished work is not repeated, interrupted work
+goes on, and photographs of real people are never touched.
+"""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contrastive_age.drawn.face import draw_face, portrait
+from contrastive_age.drawn.population import Arrest, Shot, fgnet_population, morph2_population
+from contrastive_age.drawn.portrait.curves import Points
+from contrastive_age.drawn.portrait.people import traits
+from contrastive_age.errors import DataError
+from contrastive_age.files import replacing
+from contrastive_age.provenance import code_of
+
+MARKER = "synthetic.json"
+MORPH_TABLE = "morph_2008_nonCommercial.csv"
+MORPH_COLUMNS = (
+    "id_num",
+    "picture_num",
+    "dob",
+    "doa",
+    "race",
+    "gender",
+    "facial_hair",
+    "age",
+    "age_diff",
+    "glasses",
+    "photo",
+)
+
+_SIZE = 200
+_QUALITY = 92
+_DATA_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".pts", ".csv"}
+
+_log = logging.getLogger(__name__)
+
+
+def _points_text(points: Points) -> str:
+    rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
+    return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
+
+
+def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
+    """Write synthetic faces in a layout, as `write_fgnet` and `write_morph2` do.
+
+    Raises:
+        DataError: The folder holds files that this generator did not write.
+        ValueError: The numbers do not fit each other or the layout's names, or no faces can be
+            drawn in that layout.
+    """
+    writers = {"fgnet": write_fgnet, "morph2": write_morph2}
+    if layout not in writers:
+        raise ValueError(f"faces are drawn in the layouts {' and '.join(writers)}, not {layout}")
+    writers[layout](folder, identities=identities, images=images, seed=seed)
+
+
+def write_fgnet(folder: Path, *, identities: int, images: int, seed: int) -> None:
+    """Write synthetic faces in the layout of FG-NET.
+
+    `images/001A02.JPG` is identity 001 at age 2 (a letter follows where an age repeats), and
+    `points/001a02.pts` holds its 68 landmarks. Nothing is done where the folder already holds this
+    population; what is missing from it is completed; another population of this generator is
+    replaced.
+
+    Args:
+        folder: Folder to write into; made when missing.
+        identities: Number of identities.
+        images: Number of pictures in all.
+        seed: Seed of the population; identities of different seeds are different people.
+
+    Raises:
+        DataError: The folder holds files that this generator did not write.
+        ValueError: The numbers do not fit each other or the layout's names.
+    """
+
+    def job(shot: Shot) -> _Job:
+        points_name = f"points/{Path(shot.name).stem.lower()}.pts"
+
+        def write() -> None:
+            face, points = portrait(
+                shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE
+            )
+            with replacing(folder / points_name) as path:
+                path.write_text(_points_text(points), newline="")
+            with replacing(folder / shot.name) as path:
+                face.save(path, format="JPEG", quality=_QUALITY)
+
+        return _Job((shot.name, points_name), write)
+
+    jobs = [job(shot) for shot in fgnet_population(identities, images, seed)]
+    _fill(folder, _description("fgnet", identities, images, seed), jobs)
+
+
+def _morph2_table(arrests: list[Arrest], seed: int) -> str:
+    """The table beside the pictures; dates are month/day/year, age_diff is in days."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(MORPH_COLUMNS)
+    for row in arrests:
+        shot, person = row.shot, traits(row.shot.identity, seed)
+        table.writerow(
+            [
+                f"{shot.identity:06d}",
+                shot.picture,
+                f"{row.born:%m/%d/%Y}",
+                f"{row.taken:%m/%d/%Y}",
+                person.race,
+                row.sex,
+                int(person.bearded(shot.age)),
+                shot.age,
+                row.days_since_last,
+                int(shot.age >= person.glasses_age),
+                shot.name,
+            ]
+        )
+    return text.getvalue()
+
+
+def write_morph2(folder: Path, *, identities: int, images: int, seed: int) -> None:
+    """Write synthetic faces in the layout of MORPH II.
+
+    `Album2/000123_0M34.JPG` is picture 0 of identity 000123, a man of 34, and
+    `morph_2008_nonCommercial.csv` holds dates, race and gender. For what is already in the folder,
+    see `write_fgnet`.
+
+    Args:
+        folder: Folder to write into; made when missing.
+        identities: Number of identities; about a quarter of `images` is like MORPH II.
+        images: Number of pictures in all.
+        seed: Seed of the population; identities of different seeds are different people.
+
+    Raises:
+        DataError: The folder holds files that this generator did not write.
+        ValueError: The numbers do not fit each other.
+    """
+    arrests = morph2_population(identities, images, seed)
+
+    def write_table() -> None:
+        with replacing(folder / MORPH_TABLE) as path:
+            path.write_text(_morph2_table(arrests, seed), newline="")
+
+    def job(shot: Shot) -> _Job:
+        def write() -> None:
+            face = draw_face(shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE)
+            with replacing(folder / shot.name) as path:
+                face.save(path, format="JPEG", quality=_QUALITY)
+
+        return _Job((shot.name,), write)
+
+    jobs = [job(arrest.shot) for arrest in arrests]
+    jobs.append(_Job((MORPH_TABLE,), write_table))
+    _fill(folder, _description("morph2", identities, images, seed), jobs)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Files below the folder, and the function that writes all of them."""
+
+    files: tuple[str, ...]
+    write: Callable[[], None]
+
+
+def _description(layout: str, identities: int, images: int, seed: int) -> dict[str, Any]:
+    return {
+        "generator": code_of(draw),
+        "layout": layout,
+        "identities": identities,
+        "images": images,
+        "seed": seed,
+    }
+
+
+def _marked(folder: Path) -> dict[str, Any]:
+    """What the marker says, or nothing where there is none."""
+    path = folder / MARKER
+    if not path.is_file():
+        return {"population": None, "complete": False, "files": []}
+    try:
+        marker = json.loads(path.read_text())
+    except ValueError:
+        marker = None
+    if not isinstance(marker, dict) or not {"population", "complete", "files"} <= marker.keys():
+        raise DataError(
+            f"{path} is not a marker of the generator of synthetic faces; move {folder} away or "
+            "name another folder"
+        )
+    return marker
+
+
+def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
+    """Bring a folder to hold exactly a population.
+
+    The marker is written first, as incomplete and with every file's name, and last, as complete. So
+    an interrupted run is known as ours, and only files that the marker names are ever removed.
+    """
+    marker = _marked(folder)
+    wanted = sorted(name for job in jobs for name in job.files)
+    present = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _DATA_SUFFIXES and not path.name.startswith(".")
+    }
+    foreign = sorted(present - set(marker["files"]))
+    if foreign:
+        raise DataError(
+            f"{folder} holds {len(foreign)} files that the generator of synthetic faces did not "
+            f"write (such as {foreign[0]}); they may be real data and are left alone. Name another "
+            "folder, or move them away"
+        )
+    same = marker["population"] == population
+    if same and marker["complete"] and present == set(wanted):
+        return
+    if not same:
+        for name in present:
+            (folder / name).unlink()
+        present = set()
+    _mark(folder, population, wanted, complete=False)
+    _log.info("Drawing %d synthetic faces into %s", population["images"], folder)
+    for job in jobs:
+        if not present.issuperset(job.files):
+            job.write()
+    _mark(folder, population, wanted, complete=True)
+
+
+def _mark(folder: Path, population: dict[str, Any], files: list[str], *, complete: bool) -> None:
+    with replacing(folder / MARKER) as path:
+        path.write_text(
+            json.dumps({"population": population, "complete": complete, "files": files}, indent=1)
+        )

@@ -1,0 +1,1 @@
+"""The parameters: what was given, the setting that it makes, and the loader of both."""

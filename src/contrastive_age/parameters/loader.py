@@ -1,0 +1,178 @@
+"""The project's config loader: each protocol's effective values, and its setting's key in paths."""
+
+import copy
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from kedro.utils import find_kedro_project
+from omegaconf import OmegaConf
+
+from contrastive_age.errors import DataError
+from contrastive_age.parameters import setting as params
+from contrastive_age.provenance import file_digest
+
+SETTING = "<setting>"
+PART = "<part>"
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Adds validated values to the parameters and writes setting keys into the catalog.
+
+    - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
+      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`.
+    - The folders of a source that a manifest lists are named by what the manifest holds, so two
+      manifests are two sources.
+    - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
+      a changed parameter is another folder. `<part>/` becomes nothing, or the folder of what is
+      made for an inner validation part.
+
+    It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
+    arguments, sees the environment and the parameters of the run.
+    """
+
+    latest: "ProjectConfigLoader | None" = None
+
+    def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
+        """Make the project's root known to the configuration files, then load as Kedro does."""
+        self.root = Path(conf_source).resolve().parent
+        for name, resolve in {
+            "tracking_uri": lambda: tracking_uri(self.root),
+            "artifact_location": lambda: _artifact_location(self.root),
+        }.items():
+            OmegaConf.register_new_resolver(name, resolve, replace=True)
+        super().__init__(conf_source, *args, **kwargs)
+        ProjectConfigLoader.latest = self
+
+    def __getitem__(self, key: str) -> Any:
+        """Give a configuration, with what this project adds to `parameters` and `catalog`."""
+        if key == "parameters":
+            return copy.deepcopy(self._parameters)
+        config = super().__getitem__(key)
+        return self._with_setting_keys(config) if key == "catalog" else config
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        """All parameters; a run asks for them several times, and reading the files takes long."""
+        config: dict[str, Any] = super().__getitem__("parameters")
+        return config | {"effective": in_effect(config, self.root)}
+
+    def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
+        values = self._parameters
+        own: dict[str, params.Learning] = {
+            name: params.effective(values, name, self.root) for name in values["protocols"]
+        }
+        own[params.PRETRAIN] = params.pretraining(values, self.root)
+        sources = [params.source(values, name, self.root) for name in values["sources"]]
+        listed = [source for source in sources if source.manifest_digest is not None]
+        entries: dict[str, Any] = {}
+        for entry, body in config.items():
+            for source in listed if "{source}" in entry else []:
+                path = body["filepath"].replace("{source}", source.key)
+                entries[entry.replace("{source}", source.name)] = body | {"filepath": path}
+            if not any(mark in str(body) for mark in (SETTING, PART)):
+                entries[entry] = body
+                continue
+            for protocol, setting in own.items():
+                path = body["filepath"].replace("{protocol}", protocol)
+                path = path.replace(SETTING, setting.key).replace(f"{PART}/", _folder(setting))
+                entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
+        return entries
+
+
+def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Validate all parameters and give what each protocol, source and computation takes of them.
+
+    Args:
+        config: The project's parameters as merged by Kedro.
+        root: The project's root, where relative paths start.
+
+    Raises:
+        DataError: A parameter does not exist, or its value cannot be right.
+    """
+    params.check(config)
+    return {
+        "protocols": {
+            name: params.effective(config, name, root).model_dump() for name in config["protocols"]
+        },
+        "pretraining": params.pretraining(config, root).model_dump(),
+        "sources": {
+            name: params.source(config, name, root).model_dump(mode="json")
+            for name in config["sources"]
+        },
+        "computing": params.computing(config).model_dump(),
+        "ray": params.ray_share(config).model_dump(),
+        "explanation": params.explanation(config).model_dump(),
+    }
+
+
+def _folder(setting: params.Learning) -> str:
+    part = setting.validation if isinstance(setting, params.Setting) else None
+    return "" if part is None else f"validation-{part}/"
+
+
+def tracking_uri(root: Path) -> str:
+    """Where MLflow keeps its runs: where the environment says, else a database in the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.as_posix()}/mlflow.db"
+
+
+def _artifact_location(root: Path) -> str | None:
+    """The folder of artifacts beside the database; a server keeps them in a place of its own."""
+    remote = tracking_uri(root).startswith(("http://", "https://"))
+    return None if remote else f"{root.as_posix()}/mlartifacts"
+
+
+def environment() -> str:
+    """The configuration environment of the run that is being prepared; `base` is the plain one."""
+    loader = ProjectConfigLoader.latest
+    return "base" if loader is None or loader.env in {None, "local"} else str(loader.env)
+
+
+def project_path(path: str | Path) -> Path:
+    """Resolve a path that a parameter gives: relative ones start at the project's root."""
+    loader = ProjectConfigLoader.latest
+    expanded = params.expanded(path)
+    return expanded if loader is None else loader.root / expanded
+
+
+def setting_keys(parameters: dict[str, Any]) -> dict[str, str]:
+    """Give the key of each protocol's setting, and of the pretraining's, from all parameters."""
+    effective = parameters["effective"]
+    keys = {
+        name: params.Setting.model_validate(own).key for name, own in effective["protocols"].items()
+    }
+    return keys | {params.PRETRAIN: params.Pretraining.model_validate(effective["pretraining"]).key}
+
+
+def unchanged(path: str | Path, digest: str | None) -> Path:
+    """Resolve the path of a file that is in a setting's key by what it holds.
+
+    Args:
+        path: As a parameter gives it.
+        digest: Its SHA-256 when the command began; None where it was not there.
+
+    Raises:
+        DataError: It was changed or made since. One that is missing is left to who reads it.
+    """
+    file = project_path(path)
+    if file.is_file() and file_digest(file) != digest:
+        raise DataError(
+            f"{file} was changed or made after this command began; start it again, so that results "
+            "are named by what it holds"
+        )
+    return file
+
+
+def project_parameters() -> dict[str, Any]:
+    """The parameters of the run that is being prepared, or the project's plain ones."""
+    loader = ProjectConfigLoader.latest
+    if loader is None:
+        from kedro.framework.project import settings
+
+        root = find_kedro_project(Path.cwd()) or Path(__file__).resolve().parents[3]
+        loader = ProjectConfigLoader(
+            str(root / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
+        )
+    return dict(loader["parameters"])

@@ -1,0 +1,262 @@
+"""Locks: no two runs write the same files at once.
+
+A run of a whole setting takes all of its folds and what puts them together; a fold that is run
+alone takes only itself, so folds can be spread over processes and machines. Where another run has
+one of them, this one refuses. What settings share (the source's photos, the protocol's folds) is
+waited for, and given free as soon as it is written.
+
+A lock is a file beside what it guards, `.<name>.lock`, held by `flock`: the system gives it free
+when its process ends, however it ends.
+"""
+
+import atexit
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from contrastive_age.errors import DataError
+from contrastive_age.files import DAY, remove_unfinished
+from contrastive_age.processes import command_line
+from contrastive_age.tracking.hook import Tracking
+
+logger = logging.getLogger(__name__)
+
+Catalog = CatalogProtocol[Any, Any]
+
+OF_SOURCE = {"ingestion", "detection", "alignment"}
+OF_SETTING = {"evaluation", "reporting"}
+
+
+@dataclass
+class Guard:
+    """What is written under one lock.
+
+    Attributes:
+        name: What a message calls it.
+        folder: The lock lies beside it; it need not exist.
+        shared: Whether runs of several settings need it, one after the other.
+        outputs: The datasets still to be written; a shared lock is free when there are none.
+        folders: Where nobody else writes while the lock is held.
+    """
+
+    name: str
+    folder: Path
+    shared: bool = False
+    outputs: set[str] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
+
+    @property
+    def path(self) -> Path:
+        """The lock's file."""
+        return self.folder.with_name(f".{self.folder.name}.lock")
+
+
+class Lock:
+    """A lock that is held, or not yet."""
+
+    def __init__(self, guard: Guard) -> None:
+        """Prepare the lock of what is guarded."""
+        self.guard = guard
+        self._owner = os.getpid()
+        guard.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(guard.path, thread_local=False, poll_interval=0.2)
+
+    def take(self) -> None:
+        """Take the lock at once.
+
+        Raises:
+            DataError: Another process holds it.
+        """
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise DataError(
+                f"{self.guard.name} is being run by {_holder(self.guard.path)}: wait until it has "
+                "ended, or stop it and run again; what is done is kept"
+            ) from None
+        self._sign()
+
+    def wait(self) -> None:
+        """Take the lock as soon as it is free."""
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("Waiting for %s, %s", self.guard.name, _holder(self.guard.path))
+            self._lock.acquire()
+        self._sign()
+
+    def release(self) -> None:
+        """Give the lock free and remove its file; the process that took it alone can do so."""
+        if self._lock.is_locked and self._owner == os.getpid():
+            # Others who wait for this very file notice that it has gone, and make it again.
+            self.guard.path.unlink(missing_ok=True)
+            self._lock.release()
+
+    def _sign(self) -> None:
+        """Say who holds the lock, and clear away what killed writers have left."""
+        signature = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": f"{datetime.now():%H:%M on %d %b}",
+            "command": command_line(),
+        }
+        self.guard.path.write_text(json.dumps(signature), encoding="utf-8")
+        for folder in self.guard.folders:
+            remove_unfinished(folder)
+
+
+class Locks:
+    """Kedro's hook: takes what a run is going to write, and gives it free at its end.
+
+    Worker processes that run folds for another process work under its locks.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._held: list[Lock] = []
+        atexit.register(self._release)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: Catalog) -> None:
+        """Take the locks of all folds and settings in the pipeline, then those of shared stages.
+
+        Raises:
+            DataError: Another process runs the same.
+        """
+        self._release()  # what an interrupted run in this process has left
+        if Tracking.employer is not None:
+            return
+        try:
+            for guard in own_guards(pipeline, catalog):
+                self._lock(guard).take()
+            for guard in shared_guards(pipeline, catalog):
+                self._lock(guard).wait()
+                self._release_written()
+        except BaseException:
+            self._release()
+            raise
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Give shared stages free when all that they write is written."""
+        for lock in self._held:
+            lock.guard.outputs.discard(dataset_name)
+        self._release_written()
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Give everything free."""
+        self._release()
+
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self) -> None:
+        """Give everything free."""
+        self._release()
+
+    def _lock(self, guard: Guard) -> Lock:
+        lock = Lock(guard)
+        self._held.append(lock)
+        return lock
+
+    def _release_written(self) -> None:
+        for lock in [own for own in self._held if own.guard.shared and not own.guard.outputs]:
+            self._held.remove(lock)
+            lock.release()
+
+    def _release(self) -> None:
+        while self._held:
+            self._held.pop().release()
+
+
+def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
+    """Give a guard for each fold in the pipeline, and one for what needs all folds of a setting."""
+    folds: dict[str, list[Node]] = {}
+    rest: dict[str, list[Node]] = {}
+    for node in pipeline.nodes:
+        if node.namespace:
+            folds.setdefault(node.namespace, []).append(node)
+        elif OF_SETTING & set(node.tags):
+            rest.setdefault(node.name.partition(".")[0], []).append(node)
+    for namespace, nodes in folds.items():
+        protocol, _, fold = namespace.partition(".")
+        folder = _path(catalog, f"{namespace}.training_folder")
+        # All settings share the triplets, and all folds the list of photos; each writes the same.
+        shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
+        for output in shared:
+            remove_unfinished(_path(catalog, output).parent, older_than=DAY)
+        own = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
+        name = f"{fold} of {protocol}, {folder.parent.name},"
+        yield Guard(name, folder, folders={folder, *own})
+    for protocol, nodes in rest.items():
+        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
+        name = f"The collection of {protocol}, {folder.name},"
+        yield Guard(name, folder, folders=_parents(catalog, nodes))
+
+
+def shared_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
+    """Give a guard for each source and each protocol's folds that the pipeline writes or reads.
+
+    What is only read has no outputs: then it is enough that nobody is writing just now.
+    """
+    sources: dict[str, list[Node]] = {}
+    protocols: dict[str, list[Node]] = {}
+    for name in sorted(pipeline.inputs()):
+        prefix, _, kind = name.partition(".")
+        if kind in {"samples", "files", "landmarks", "faces"}:
+            sources[prefix] = []
+        elif kind in {"folds", "leakage"}:
+            protocols[prefix] = []
+    for node in pipeline.nodes:
+        owner = node.name.partition(".")[0]
+        if OF_SOURCE & set(node.tags):
+            sources.setdefault(owner, []).append(node)
+        elif "splitting" in node.tags:
+            protocols.setdefault(owner, []).append(node)
+    # In this order everywhere, so that no two runs wait for each other.
+    for source, nodes in sorted(sources.items()):
+        folder = _path(catalog, f"{source}.alignment_folder")
+        cache = (path for path in folder.glob("detections/*") if nodes and path.is_dir())
+        folders = {*_parents(catalog, nodes), *cache}
+        yield Guard(f"the photos of {source}", folder, True, _outputs(nodes), folders)
+    for protocol, nodes in sorted(protocols.items()):
+        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent.parent
+        folders = _parents(catalog, nodes)
+        yield Guard(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
+
+
+def _outputs(nodes: Iterable[Node]) -> set[str]:
+    return {output for node in nodes for output in node.outputs}
+
+
+def _parents(catalog: Catalog, nodes: Iterable[Node]) -> set[Path]:
+    """The folders into which nodes write their outputs."""
+    return {_path(catalog, output).parent for output in _outputs(nodes)}
+
+
+def _path(catalog: Catalog, name: str) -> Path:
+    dataset: Any = catalog.get(name)
+    return Path(str(dataset._filepath))
+
+
+def _holder(path: Path) -> str:
+    """Say who holds a lock, as its file tells."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            f"process {found['pid']} on {found['host']} since {found['since']} ({found['command']})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        # It was taken this very moment, or has just been given free.
+        return "another process"

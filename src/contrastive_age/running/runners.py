@@ -1,0 +1,205 @@
+"""Running several folds of a protocol at once, each in a process of its own.
+
+Processes and not threads: torch's deterministic mode is one for a process, and Python's steps of
+several folds would wait for each other.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import SequentialRunner
+from pluggy import PluginManager
+
+from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.parameters.loader import ProjectConfigLoader, setting_keys
+from contrastive_age.parameters.setting import PRETRAIN
+from contrastive_age.processes import end_with_parent, interrupts_held, stop
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process needs to open the session of its employer again.
+
+    Attributes:
+        project: The project's root.
+        conf_source: Its folder of configuration.
+        env: The environment; None is the default one.
+        runtime_params: What `--params` gave.
+        run_id: The setting's MLflow run; None where nothing is tracked.
+        keys: Of each protocol's setting, which name its results.
+    """
+
+    project: Path
+    conf_source: str
+    env: str | None
+    runtime_params: dict[str, Any]
+    run_id: str | None
+    keys: dict[str, str]
+
+
+class FoldRunner(SequentialRunner):
+    """Kedro's sequential runner, that runs `folds_at_once` folds side by side.
+
+    What all folds share runs before them, and what needs them all after them. With one fold at once
+    everything runs in this process, in Kedro's order.
+    """
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        before, folds, after = split(pipeline)
+        at_once = min(_folds_at_once(catalog), len(folds))
+        if at_once < 2:
+            super()._run(pipeline, catalog, hook_manager, run_id)
+            return
+        if before.nodes:
+            super()._run(before, catalog, hook_manager, run_id)
+        done = set(before.nodes)
+        try:
+            for name in _run_folds(folds, at_once):
+                done.update(folds[name])
+        except Exception:
+            self._suggest_resume_scenario(pipeline, done, catalog)
+            raise
+        if after.nodes:
+            super()._run(after, catalog, hook_manager, run_id)
+
+
+def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline]:
+    """Give what runs before all folds, each fold's nodes by its namespace, and what runs after."""
+    folds: dict[str, list[Node]] = {}
+    for node in pipeline.nodes:
+        if node.namespace:
+            folds.setdefault(node.namespace, []).append(node)
+    inside = [node.name for nodes in folds.values() for node in nodes]
+    since = pipeline.from_nodes(*inside)
+    return pipeline - since, folds, since - pipeline.only_nodes(*inside)
+
+
+def _folds_at_once(catalog: CatalogProtocol[Any, Any]) -> int:
+    parameter: Any = catalog.get("params:effective.computing.folds_at_once")
+    return int(parameter.load())
+
+
+def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
+    """Run folds in a pool of processes.
+
+    Args:
+        folds: The nodes of each namespace.
+        at_once: The number of processes.
+
+    Yields:
+        The namespace of each fold that is done. When one fails, those under way are waited for, and
+        no other begins.
+
+    Raises:
+        TrainingError: A process died, or the loss of a fold is not finite.
+    """
+    job = present_job()
+    waiting = deque(folds)
+    running: dict[Future[None], str] = {}
+    pool = ProcessPoolExecutor(at_once, get_context("spawn"), _start_worker, (at_once,))
+    try:
+        while waiting or running:
+            # No more than one fold a worker: what is submitted cannot always be taken back.
+            while waiting and len(running) < at_once:
+                name = waiting.popleft()
+                nodes = [node.name for node in folds[name]]
+                with interrupts_held():
+                    running[pool.submit(run_fold, job, name, nodes)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                future.result()
+                logger.info("%s is done, %d to go", name, len(waiting) + len(running))
+                yield name
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
+            "lower folds_at_once and run again: it goes on from the last checkpoints"
+        ) from error
+    except (KeyboardInterrupt, GeneratorExit):
+        stop(pool)
+        raise
+    finally:
+        pool.shutdown()
+
+
+def present_job() -> Job:
+    """What workers need to open the session of this process again.
+
+    Raises:
+        RuntimeError: No session of this project has been opened here.
+    """
+    import mlflow
+
+    loader = ProjectConfigLoader.latest
+    if loader is None:
+        raise RuntimeError("Folds can run at once in a session of this project only")
+    run = mlflow.active_run()
+    return Job(
+        project=loader.root,
+        conf_source=str(loader.conf_source),
+        env=loader.env,
+        runtime_params=loader.runtime_params or {},
+        run_id=run.info.run_id if run else None,
+        keys=setting_keys(loader["parameters"]),
+    )
+
+
+def _start_worker(at_once: int) -> None:
+    """Share the processor's cores among the workers, and end with the employer."""
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
+    end_with_parent()
+
+
+def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
+    """Run the nodes of a fold in a session of their own."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    from contrastive_age.tracking.hook import Employer, Tracking
+
+    bootstrap_project(job.project)
+    Tracking.employer = Employer(job.run_id)
+    with KedroSession.create(
+        project_path=job.project,
+        env=job.env,
+        runtime_params=job.runtime_params,
+        conf_source=job.conf_source,
+    ) as session:
+        protocol = namespace.rpartition(".")[0]
+        own: Any = session
+        parameters = own.load_context().config_loader["parameters"]
+        if setting_keys(parameters)[protocol] != job.keys[protocol]:
+            raise DataError(
+                f"{namespace} would be of another setting than the run that it belongs to: the "
+                "weights, the manifest, the split list or the parameters were changed since it "
+                "began, or are others on this machine; start the command again"
+            )
+        session.run(  # type: ignore[call-arg]
+            pipeline_names=[_pipeline_of(namespace)], node_names=node_names
+        )
+
+
+def _pipeline_of(namespace: str) -> str:
+    """The pipeline that holds a namespace: a protocol has its folds, another the final training."""
+    protocol, _, part = namespace.rpartition(".")
+    return "final_model" if part == "final" and protocol != PRETRAIN else protocol

@@ -1,0 +1,309 @@
+"""`kedro predict`: what it reads, prints, writes and draws, and how it ends."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from contrastive_age import cli
+from contrastive_age.commands import predict as prediction
+from contrastive_age.commands.predict import find_model, place_copies, print_table, write_table
+from contrastive_age.errors import DataError
+from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
+from contrastive_age.inference.model_file import save_model
+from contrastive_age.inference.photos import list_photos
+from inference import detectors
+from inference.detectors import photo, save_photos
+from inference.models import untrained_model
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "age_model.pt"
+    save_model(untrained_model(), path)
+    return path
+
+
+@pytest.fixture
+def predict(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Call the command in an empty folder, with a stand-in for the detector."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def load(path: Path, *, device: str, **options: Any) -> AgeEstimator:
+        loaded = real(path, device=device)
+        return AgeEstimator(loaded.model, device=device, load_detector=detectors.boxes, **options)
+
+    real = AgeEstimator.load
+    monkeypatch.setattr(AgeEstimator, "load", load)
+
+    def call(*arguments: str | Path, named: bool = True) -> Result:
+        options = ["--model", str(model)] if named else []
+        return CliRunner().invoke(cli.predict, [*map(str, arguments), *options])
+
+    return call
+
+
+def crops(folder: Path, number: int) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{place:03d}.jpg" for place in range(number)]
+    for place, path in enumerate(paths):
+        photo(size=(64, 64), seed=place).save(path)
+    return paths
+
+
+def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Path) -> None:
+    first = save_photos(tmp_path / "p" / "a", ("face", "face"), ())
+    second = save_photos(tmp_path / "p" / "b", ("face",))
+    (tmp_path / "p" / "b" / "text.jpg").write_text("no image")
+    contents = {path: path.read_bytes() for path in first + second}
+    done = predict(
+        tmp_path / "p", "--output=o/ages.csv", f"--draw={tmp_path / 'p' / 'drawn'}", "--workers=2"
+    )
+    assert done.exit_code == 0, done.output
+    assert (
+        "3 faces in 4 photos, 2 without a face, 1 of them unreadable; written to o/ages.csv"
+        in done.stdout
+    )
+    assert "no face found" in done.stdout
+    table = pd.read_csv("o/ages.csv")
+    names = [first[0], first[0], first[1], second[0], tmp_path / "p" / "b" / "text.jpg"]
+    assert table["file"].tolist() == [str(name) for name in names]
+    assert table["face"].tolist() == [0, 1, -1, 0, -1]
+    assert table["reason"][4] == "unreadable: the content is no known image format"
+    for row in (0, 3):
+        age = table["age"][row]
+        assert f"{age:.1f}" in done.stdout
+        assert f"{age - 6.5:.1f} to {age + 6.5:.1f}" in done.stdout
+    drawn = sorted((tmp_path / "p" / "drawn").rglob("*.*"))
+    assert [path.relative_to(tmp_path / "p" / "drawn").as_posix() for path in drawn] == [
+        "a/00.png.jpg", "b/00.png.jpg",
+    ]  # fmt: skip
+    with Image.open(drawn[0]) as copy:
+        assert copy.size == (640, 400)  # small photos are enlarged
+        assert not copy.getexif()
+    assert {path: path.read_bytes() for path in contents} == contents
+
+    # The next time the copies are no photos, and may be drawn again.
+    again = list_photos([tmp_path / "p"], tmp_path / "p" / "drawn")
+    assert again == [*first, *second, tmp_path / "p" / "b" / "text.jpg"]
+    assert set(drawn) < set(place_copies(again, tmp_path / "p" / "drawn").values())
+
+
+def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:
+    # Too small, all three of them, for a look at the whole photo.
+    photo("face", "face", "face", size=(1200, 300)).save(tmp_path / "p.png")
+    for options, least, count in (([], 24, 3), (["--min-face=65"], 65, 1)):
+        done = predict(tmp_path / "p.png", "--output=ages.csv", *options)
+        assert done.exit_code == 0, done.output
+        table = pd.read_csv("ages.csv")
+        assert table["min_face"].tolist() == [least] * count
+    refused = predict(tmp_path / "p.png", "--min-face=11")
+    assert refused.exit_code == 2
+    assert "--min-face" in refused.output
+
+
+def test_ready_crops_and_a_long_table(predict: Command, tmp_path: Path) -> None:
+    crops(tmp_path / "p", 60)
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.json")
+    assert done.exit_code == 0, done.output
+    assert "60 faces in 60 photos, 0 without a face" in done.stdout
+    assert "10 more rows not shown, all are in ages.json" in done.stdout
+    assert "049.jpg" in done.stdout
+    assert "050.jpg" not in done.stdout
+    rows = json.loads(Path("ages.json").read_text(encoding="utf-8"))
+    assert len(rows) == 60
+    assert rows[7]["file"].endswith("007.jpg")
+    assert (rows[7]["face"], rows[7]["score"], rows[7]["left"]) == (0, None, None)
+    assert rows[7]["high_95"] - rows[7]["low_95"] == pytest.approx(24.5, abs=1e-6)
+    assert "give --output=FILE.csv" in predict(tmp_path / "p", "--aligned").stdout
+
+
+def test_copies_beside_their_photos_are_no_photos_the_next_time(
+    predict: Command, tmp_path: Path
+) -> None:
+    (path,) = crops(tmp_path / "p", 1)
+    path.rename(path.with_suffix(".png"))
+    for _ in range(2):
+        done = predict(tmp_path / "p", "--aligned", f"--draw={tmp_path / 'p'}")
+        assert done.exit_code == 0, done.output
+        assert "1 face in 1 photo, 0 without a face" in done.stdout
+        assert f"Photos in {tmp_path / 'p'}\n" in done.stdout
+    assert {own.name for own in (tmp_path / "p").iterdir()} == {"000.png", "000.png.jpg"}
+    refused = predict(tmp_path / "p" / "000.png.jpg", "--aligned", f"--draw={tmp_path / 'p'}")
+    assert "drawn copies; name the photos themselves" in refused.output
+
+
+def test_the_only_model_of_the_project_is_taken(
+    predict: Command, model: Path, tmp_path: Path
+) -> None:
+    [crop] = crops(tmp_path / "p", 1)
+    done = predict(crop, "--aligned", named=False)
+    assert done.exit_code == 1
+    assert "Error: there is no model at data/06_models" in done.output
+    places = [Path(f"data/06_models/custom_se/{name}/final/age_model.pt") for name in ("a", "b")]
+    for place in places:
+        place.parent.mkdir(parents=True)
+    places[0].write_bytes(model.read_bytes())
+    assert predict(crop, "--aligned", named=False).exit_code == 0
+    places[1].touch()
+    with pytest.raises(DataError, match=r"2 models; name one:\n  --model=data\S+a/final\S+\n.*b/"):
+        find_model(None, Path.cwd())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.jpg"], "none.jpg: no such photo or folder"),
+        (["."], "there is no photo in ."),
+        (["photo.jpg", "--output=ages.xlsx"], "give .csv or .json"),
+        (["photo.jpg", "--output=folder.csv"], "is a folder"),
+        (["photo.jpg", "--draw=."], "would be overwritten"),
+        (["photo.jpg", "--model=none.pt"], "no such model"),
+        (["photo.jpg", "--model=photo.jpg"], "cannot be read as a model"),
+        (["photo.jpg", "--device=tricorder"], "device=tricorder"),
+    ],
+)
+def test_mistakes_are_said_in_one_line_before_any_work(
+    predict: Command, arguments: list[str], words: str
+) -> None:
+    Path("folder.csv").mkdir()
+    if arguments[0] == "photo.jpg":
+        photo().save("photo.jpg")
+    done = predict(*arguments, named=not any("--model" in own for own in arguments))
+    assert done.exit_code == 1
+    assert words in done.output
+    assert done.output.startswith("Error: ")
+    assert "Traceback" not in done.output
+    there = {"folder.csv", "photo.jpg"} if arguments[0] == "photo.jpg" else {"folder.csv"}
+    assert {path.name for path in Path().iterdir()} == there
+
+
+def test_when_no_photo_can_be_read_the_exit_status_says_so(
+    predict: Command, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for path in paths:
+        path.write_text("no image")
+    done = predict(*paths, "--aligned", "--output=ages.csv")
+    assert done.exit_code == 1
+    assert "0 faces in 2 photos, 2 without a face, 2 of them unreadable" in done.stdout
+    assert len(pd.read_csv("ages.csv")) == 2
+    photo(size=(90, 60)).save(tmp_path / "c.jpg")  # no face, but read
+    assert predict(*paths, tmp_path / "c.jpg", "--aligned").exit_code == 0
+
+
+def stopping_after(number: int, error: BaseException) -> Callable[..., Iterator[Photo]]:
+    stream = AgeEstimator.stream
+
+    def stopped(self: AgeEstimator, *arguments: Any, **options: Any) -> Iterator[Photo]:
+        for place, own in enumerate(stream(self, *arguments, **options)):
+            if place == number:
+                raise error
+            yield own
+
+    return stopped
+
+
+def test_what_is_done_is_kept_when_control_c_is_pressed(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops(tmp_path / "p", 5)
+    monkeypatch.setattr(AgeEstimator, "stream", stopping_after(3, KeyboardInterrupt()))
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv")
+    assert done.exit_code == cli.INTERRUPTED
+    assert "Interrupted after 3 photos; what is done is kept." in done.stderr
+    assert len(pd.read_csv("ages.csv")) == 3
+    assert "3 faces in 3 photos" in done.stdout
+
+
+def test_what_is_done_is_kept_when_an_error_ends_it(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops(tmp_path / "p", 5)
+    monkeypatch.setattr(AgeEstimator, "stream", stopping_after(2, DataError("the disk is gone")))
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv")
+    assert done.exit_code == 1
+    assert "Error: the disk is gone" in done.stderr
+    assert len(pd.read_csv("ages.csv")) == 2
+
+
+class TestCopies:
+    def test_photos_of_one_name_do_not_meet(self, tmp_path: Path) -> None:
+        for name in ("a/x.jpg", "b/x.jpg", "b/c/x.png"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        photos = [tmp_path / name for name in ("a/x.jpg", "b/x.jpg", "b/c/x.png")]
+        copies = place_copies(photos, tmp_path / "out")
+        assert [copy.relative_to(tmp_path).as_posix() for copy in copies.values()] == [
+            "out/a/x.jpg", "out/b/x.jpg", "out/b/c/x.png.jpg",
+        ]  # fmt: skip
+        [copy] = place_copies(photos[:1], tmp_path / "out").values()
+        assert copy == tmp_path / "out" / "x.jpg"
+
+    def test_two_photos_never_have_one_copy(self, tmp_path: Path) -> None:
+        photos = [tmp_path / "x.png", tmp_path / "x.png.jpg"]
+        with pytest.raises(DataError, match="would have the same copy"):
+            place_copies(photos, tmp_path / "out")
+
+    def test_no_photo_is_drawn_over_by_whatever_way(self, tmp_path: Path) -> None:
+        [own] = crops(tmp_path / "p", 1)
+        (tmp_path / "link").symlink_to(tmp_path / "p")
+        [other] = crops(tmp_path / "other", 1)
+        for folder in (own.parent, tmp_path / "link", other.parent):
+            with pytest.raises(DataError, match="would be overwritten"):
+                place_copies([own], folder)
+        photo().save(other, comment=prediction.DRAWN)
+        assert place_copies([own], other.parent) == {own: other}
+
+
+def table_of(number: int) -> pd.DataFrame:
+    table = faces_table(
+        [Photo(f"[bold]{k}.jpg", (), "no face found", (9, 9)) for k in range(number)]
+    )
+    row = table.index[0]
+    table.loc[row, ["face", "age", "low_80", "high_80", "low_95", "high_95"]] = [
+        0, 30.0, 25.0, 35.0, 0.0, math.inf,
+    ]  # fmt: skip
+    table.loc[row, "reason"] = None
+    return table
+
+
+def test_a_table_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: pd.DataFrame, path: Path, **options: Any) -> None:
+        path.write_text("half of it")
+        raise OSError(28, "No space left on device")
+
+    for name in ("t.csv", "t.json"):
+        write_table(table_of(1), tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(pd.DataFrame, "to_csv", fail)
+            patch.setattr(pd.DataFrame, "to_json", fail)
+            with pytest.raises(OSError, match="No space left"):
+                write_table(table_of(2), tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.json"]
+    assert np.isinf(pd.read_csv(tmp_path / "t.csv")["high_95"][0])
+    assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))[0]["high_95"] is None
+
+
+def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(table_of(2), photos=2)
+    printed = capsys.readouterr().out
+    assert "[bold]0.jpg" in printed
+    assert "25.0 to 35.0" in printed
+    assert "0.0 to inf" in printed
+    assert "1 face in 2 photos, 1 without a face" in printed

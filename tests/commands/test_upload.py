@@ -1,0 +1,224 @@
+"""A tracking server that is not there, or goes away, costs no result: all is uploaded later."""
+
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import pytest
+import requests
+from kedro.framework.startup import bootstrap_project
+
+from conftest import Project, make_project
+from contrastive_age.commands.sweep import Place
+from contrastive_age.commands.upload import Uploaded, _values, upload
+from contrastive_age.errors import DataError
+from contrastive_age.tracking import connection
+from servers import PATIENCE, mlflow_server, silent_port
+
+WARNING = "Tracking stops here"
+# What says when, where and by which command, is known to a live run alone.
+TAGS = {
+    *("level", "setting_key", "seed", "manifest_hash", "fold", "mlflow.parentRunId"),
+    *("mlflow.runName", "device", "precision", "channels_last", "fused", "compile", "residence"),
+}
+
+
+class Gate(http.server.ThreadingHTTPServer):
+    """Passes requests on to a server, until the run of the first trained fold has ended."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.target = target
+        self.trained = self.dead = False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Passing(http.server.BaseHTTPRequestHandler):
+    server: Gate
+
+    def handle_one(self) -> None:
+        gate = self.server
+        if gate.dead:
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = requests.request(
+            self.command,
+            gate.target + self.path,
+            headers=dict(self.headers),
+            data=body,
+            timeout=PATIENCE,
+        )
+        gate.trained |= b'"total"' in body
+        gate.dead = gate.trained and b"FINISHED" in body
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = handle_one
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with (
+        mlflow_server(f"sqlite:///{folder}/mlflow.db", folder) as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # A machine that is busy with other tests may answer late.
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE))
+        yield address
+
+
+def _with_faces_of(finished: Project, root: Path) -> Project:
+    project = make_project(root)
+    for stage in ("01_raw", "02_intermediate", "03_primary"):
+        shutil.copytree(finished.root / "data" / stage, root / "data" / stage)
+    return project
+
+
+def _metrics(project: Project) -> dict[str, Any]:
+    path = project.one("08_reporting/synthetic_se/*/metrics.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _tree(address: str, seed: str) -> dict[str, dict[str, Any]]:
+    """The setting of this seed and its folds, by name; two runs of one name are an error."""
+    client = mlflow.MlflowClient(address)
+    experiment = client.get_experiment_by_name("synthetic_se")
+    runs = client.search_runs([experiment.experiment_id])
+    (setting,) = (run for run in runs if run.data.tags.get("seed") == seed)
+    parent = setting.info.run_id
+    own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
+    names = {run.info.run_id: run.info.run_name for run in [setting, *own]}
+    assert len(set(names.values())) == len(names)
+    return {
+        run.info.run_name: {
+            "status": run.info.status,
+            "params": run.data.params,
+            "tags": {k: names.get(v, v) for k, v in run.data.tags.items() if k in TAGS},
+            "curves": {
+                name: sorted(
+                    (point.step, 0 if name == "seconds" else point.value)
+                    for point in client.get_metric_history(run.info.run_id, name)
+                )
+                for name in run.data.metrics
+            },
+            "files": sorted(
+                file.path
+                for folder in ("tables", "figures")
+                for file in client.list_artifacts(run.info.run_id, folder)
+            ),
+        }
+        for run in [setting, *own]
+    }
+
+
+Upload = Callable[[Project, str], list[Uploaded]]
+
+
+@pytest.fixture
+def upload_in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upload]:
+    """`kedro upload-runs` without a process of its own."""
+
+    def uploaded(project: Project, address: str) -> list[Uploaded]:
+        bootstrap_project(project.root)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        connection.find_again()
+        return upload(Place(project.root), {})
+
+    before = mlflow.get_tracking_uri()
+    yield uploaded
+    connection.find_again()
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def untracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that ran while nothing listened where runs are tracked."""
+    project = _with_faces_of(finished, tmp_path_factory.mktemp("untracked"))
+    with silent_port() as port:
+        done = project.kedro("run", tracking_uri=f"http://127.0.0.1:{port}")
+    (project.root / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    return project
+
+
+def test_without_a_server_all_results_are_made_after_one_warning(
+    finished: Project, untracked: Project
+) -> None:
+    assert (untracked.root / "said.txt").read_text(encoding="utf-8").count(WARNING) == 1
+    assert not (untracked.root / "mlflow.db").exists()
+    expected = _metrics(finished)
+    assert _metrics(untracked) == expected | {"run_id": None}
+    assert expected["run_id"]
+
+
+def test_an_upload_gives_the_tree_of_a_live_run_and_a_second_one_nothing_new(
+    finished: Project, untracked: Project, server: str, upload_in_process: Upload
+) -> None:
+    done = untracked.kedro("upload-runs", tracking_uri=server)
+    assert "2 folds, measured; new on the server: 2 epochs" in done.stdout
+    expected = _tree(f"sqlite:///{finished.root}/mlflow.db", "0")
+    assert len(expected) == 3
+    assert _tree(server, "0") == expected
+    (again,) = upload_in_process(untracked, server)
+    assert (again.folds, again.epochs, again.new_metrics) == (2, 0, 0)
+    assert _tree(server, "0") == expected
+
+
+def test_a_server_that_dies_after_the_first_fold_loses_nothing(
+    finished: Project, server: str, upload_in_process: Upload, tmp_path: Path
+) -> None:
+    project = _with_faces_of(finished, tmp_path)
+    with Gate(server) as gate:
+        done = project.kedro("run", "--params=seed=1", tracking_uri=gate.address)
+        assert gate.dead
+        gate.shutdown()
+    assert (done.stdout + done.stderr).count(WARNING) == 1
+    before = _tree(server, "1")
+    assert sum("total" in run["curves"] for run in before.values()) == 1
+    assert "mae" not in before[_metrics(project)["key"]]["curves"]
+    (uploaded,) = upload_in_process(project, server)
+    assert (uploaded.folds, uploaded.measured, uploaded.epochs) == (2, True, 1)
+    after = _tree(server, "1")
+    assert set(after) == {_metrics(project)["key"], "fold_0", "fold_1"}
+    assert {run["status"] for run in after.values()} == {"FINISHED"}
+    for fold in ("fold_0", "fold_1"):
+        assert [step for step, _ in after[fold]["curves"]["total"]] == [1]
+        assert "mae" in after[fold]["curves"]
+    ((_, mae),) = after[_metrics(project)["key"]]["curves"]["mae"]
+    assert mae == _metrics(project)["mae"]
+
+
+def test_an_upload_without_a_server_says_what_to_do(
+    untracked: Project, upload_in_process: Upload
+) -> None:
+    with (
+        silent_port() as port,
+        pytest.raises(DataError, match=r"Nothing was uploaded: http://127\.0\.0\.1:") as found,
+    ):
+        upload_in_process(untracked, f"http://someone:secret@127.0.0.1:{port}")
+    assert "MLFLOW_TRACKING_URI" in str(found.value)
+    assert "secret" not in str(found.value)
+
+
+def test_values_that_this_version_does_not_know_are_left_out() -> None:
+    results = SimpleNamespace(key="ternary-1", current=SimpleNamespace(key="ternary-2"))
+    earlier = {"parameters": {"protocol": "fgnet_se", "splitting": {"seed": 0}}}
+    assert _values(results, earlier) is None
+    assert _values(results, None) is None

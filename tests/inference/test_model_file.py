@@ -1,0 +1,107 @@
+"""The final model's file: nothing lost, nothing read wrongly, nothing run."""
+
+import dataclasses
+import math
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from contrastive_age.errors import DataError
+from contrastive_age.inference.model_file import Alignment, load_model, save_model
+from inference.models import untrained_model
+
+
+def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    model = dataclasses.replace(
+        untrained_model(),
+        radii={"80": 6.5, "95": math.inf},
+        alignment=Alignment(coverage=1.1),
+    )
+    save_model(model, tmp_path / "deep" / "age_model.pt")
+    back = load_model(tmp_path / "deep" / "age_model.pt")
+    for name in ("classes", "image_size", "radii", "card", "facts", "alignment", "normalisation"):
+        assert getattr(back, name) == getattr(model, name), name
+    assert back.state.keys() == model.state.keys()
+    assert all(torch.equal(back.state[name], own) for name, own in model.state.items())
+
+
+def test_the_network_of_a_loaded_model_gives_the_same_outputs(tmp_path: Path) -> None:
+    model = untrained_model()
+    save_model(model, tmp_path / "m.pt")
+    views = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected, found = model.network()(views), load_model(tmp_path / "m.pt").network()(views)
+    assert torch.equal(found.logits, expected.logits)
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="final_model"):
+        load_model(tmp_path / "none.pt")
+
+
+def test_weights_alone_are_no_model(tmp_path: Path) -> None:
+    torch.save(dict(untrained_model().state), tmp_path / "model.pth")
+    with pytest.raises(DataError, match="weights alone"):
+        load_model(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, 0.5, 0.99])
+def test_a_file_cut_off_is_refused(tmp_path: Path, keep: float) -> None:
+    path = tmp_path / "m.pt"
+    save_model(untrained_model(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep if keep >= 1 else keep * len(whole))])
+    with pytest.raises(DataError, match="cannot be read as a model"):
+        load_model(path)
+
+
+class Harm:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.victim),)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    torch.save({"format": Harm(tmp_path / "made")}, tmp_path / "torch.pt")
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Harm(tmp_path / "made"), protocol=2))
+    for name in ("torch.pt", "bare.pt"):
+        with pytest.raises(DataError, match="cannot be read as a model"):
+            load_model(tmp_path / name)
+    assert not (tmp_path / "made").exists()
+
+
+def edited(path: Path, **changes: Any) -> Path:
+    save_model(untrained_model(), path)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | changes, path)
+    return path
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="layout 99"):
+        load_model(edited(tmp_path / "m.pt", version=99))
+
+
+@pytest.mark.parametrize("change", [{"about": "{}"}, {"about": "no JSON"}, {"state": {}}])
+def test_a_damaged_content_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="damaged model"):
+        load_model(edited(tmp_path / "m.pt", **change))
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 99}, {"face_size": 112}, {"crop_size": 256}, {"coverage": 1.1}]
+)
+def test_only_other_pixels_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    model = dataclasses.replace(untrained_model(), alignment=Alignment(**change))
+    save_model(model, tmp_path / "m.pt")
+    if change.keys() == {"coverage"}:
+        assert load_model(tmp_path / "m.pt").alignment.coverage == 1.1
+        return
+    with pytest.raises(DataError, match="trained on faces made otherwise"):
+        load_model(tmp_path / "m.pt")

@@ -1,0 +1,134 @@
+"""The ONNX file gives the ages that torch gives, and tells what they are."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.nn.functional import interpolate
+
+from contrastive_age.cli import export_onnx as command
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.outputs import predict
+from contrastive_age.faces.alignment import align, five_point_template, landmark_array, load_image
+from contrastive_age.inference import onnx as export
+from contrastive_age.inference.model_file import AgeModel, save_model
+from contrastive_age.model.network import expected_age
+from contrastive_age.sources import fgnet
+from contrastive_age.sources.reading import inspect_files
+from contrastive_age.training.augmentation import frame_size, prepare
+from inference.models import untrained_model
+
+Faces = npt.NDArray[np.uint8]
+
+
+def spread_model(image_size: int = 32) -> AgeModel:
+    """Random weights whose ages lie years apart, so that wrong pixels would show."""
+    model = untrained_model(image_size=image_size)
+    state = {
+        name: 40 * value if name == "fc.weight" else value for name, value in model.state.items()
+    }
+    return dataclasses.replace(model, state=state, radii={"80": 6.5, "95": math.inf})
+
+
+def by_torch(model: AgeModel, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    images = prepare(faces, np.arange(len(faces)), model.image_size)
+    logits = torch.from_numpy(predict(model.network(), images, model.image_size)[1])
+    return *expected_age(logits, model.classes.values), logits.softmax(dim=1)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model exported by the command."""
+    folder = tmp_path_factory.mktemp("onnx")
+    save_model(spread_model(), folder / "age_model.pt")
+    path = folder / "new" / "age_model.onnx"
+    options = ["--model", str(folder / "age_model.pt"), "--output", str(path)]
+    done = CliRunner().invoke(command, options, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "years of torch" in done.output
+    assert [own.name for own in path.parent.iterdir()] == [path.name]
+    return path
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
+def test_any_number_of_faces_gets_the_outputs_of_torch(exported: Path, number: int) -> None:
+    faces = export.drawn_faces(number)
+    found = export.open_session(exported, threads=1).run(None, {export.INPUT: faces})
+    for own, expected in zip(found, by_torch(spread_model(), faces), strict=True):
+        assert own.dtype == np.float32
+        np.testing.assert_allclose(own, expected.numpy(), rtol=0, atol=export.TOLERANCE)
+    if number > 2:
+        assert np.ptp(found[0]) > 1  # else anything would be equal
+
+
+@pytest.mark.real_data
+def test_real_faces_get_the_ages_of_torch(exported: Path, shared_data: Path) -> None:
+    folder = shared_data / "fgnet"
+    paths = fgnet.list_images(folder)[::50]
+    samples = fgnet.read(folder, inspect_files(folder, paths)).samples
+    points = landmark_array(fgnet.read_points(folder, samples))
+    faces = np.stack(
+        [
+            align(load_image(folder / path), own)
+            for path, own in zip(samples["path"], points, strict=True)
+        ]
+    )
+    assert len(faces) == 21
+    assert export.largest_difference(spread_model(), exported, faces) < export.TOLERANCE
+
+
+def test_the_file_says_what_its_numbers_mean_and_nothing_of_this_machine(exported: Path) -> None:
+    model = spread_model()
+    session = export.open_session(exported)
+    texts = session.get_modelmeta().custom_metadata_map
+    assert (texts["name"], texts["card"]) == (model.name, model.card)
+    assert json.loads(texts["ages"]) == list(range(70))
+    assert json.loads(texts["radii"]) == {"80": 6.5, "95": None}
+    assert json.loads(texts["image_size"]) == 32
+    assert json.loads(texts["coverage"]) == model.alignment.coverage
+    np.testing.assert_allclose(json.loads(texts["template"]), five_point_template(), atol=1e-9)
+    assert json.loads(texts["facts"]) == model.facts
+    assert [own.name for own in session.get_outputs()] == list(export.OUTPUTS)
+    assert str(Path(export.__file__).parent).encode() not in exported.read_bytes()
+
+
+@pytest.mark.parametrize("image_size", [16, 17, 32, 48, 64, 96, 112, 160, 223])
+def test_downscaling_gives_the_bytes_of_torch(image_size: int) -> None:
+    size = frame_size(image_size)
+    rng = np.random.default_rng(image_size)
+    noise = rng.integers(0, 256, (2, 3, 256, 256), np.uint8)
+    extremes = 255 * rng.integers(0, 2, (1, 3, 256, 256), np.uint8)
+    images = torch.from_numpy(np.concatenate([noise, extremes]))
+    expected = interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+    assert torch.equal(export.Downscale(size)(images), expected.double())
+
+
+@pytest.mark.parametrize("image_size", [33, 224])
+def test_the_graph_equals_the_pipeline_at_other_sizes(image_size: int) -> None:
+    model, faces = spread_model(image_size), export.drawn_faces(2)
+    with torch.inference_mode():
+        found = export.ExportedNetwork(model)(torch.from_numpy(faces))
+    for own, expected in zip(found, by_torch(model, faces), strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("difference", [0.0011, math.nan])
+def test_a_file_that_differs_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float
+) -> None:
+    monkeypatch.setattr(export, "_write", lambda _, __, path: path.write_bytes(b"wrong"))
+    monkeypatch.setattr(export, "largest_difference", lambda *_: difference)
+    with pytest.raises(DataError, match=r"differ from torch's .* is not written"):
+        export.export_onnx(spread_model(), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_its_name_is_said() -> None:
+    with pytest.raises(DataError, match=r"pip install 'contrastive-age\[onnx\]'"):
+        export.require("no_such_library")

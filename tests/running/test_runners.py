@@ -1,0 +1,191 @@
+"""Several folds at once give what they give one after the other, and leave one run tree."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from kedro.pipeline import Pipeline, node
+
+from conftest import Project, make_project, run_tree
+from contrastive_age.running.runners import split
+
+FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
+SHARED_STAGES = ("01_raw", "02_intermediate", "03_primary")
+
+
+def _names(pipeline: Pipeline) -> list[str]:
+    return [node.name for node in pipeline.nodes]
+
+
+def _pipeline() -> Pipeline:
+    def step(*_: Any) -> None: ...
+
+    return Pipeline(
+        [
+            node(step, None, "folds", name="split"),
+            node(step, None, "audit", name="audit"),
+            *(
+                part
+                for fold in "ab"
+                for part in (
+                    node(step, "folds", f"{fold}_model", name="train", namespace=f"p.{fold}"),
+                    node(
+                        step,
+                        f"{fold}_model",
+                        f"{fold}_predictions",
+                        name="predict",
+                        namespace=f"p.{fold}",
+                    ),
+                )
+            ),
+            node(step, ["a_predictions", "b_predictions"], "all", name="collect"),
+            node(step, ["all", "audit"], "page", name="report"),
+        ]
+    )
+
+
+def test_what_folds_share_comes_before_them_and_what_needs_them_after() -> None:
+    before, folds, after = split(_pipeline())
+    assert sorted(_names(before)) == ["audit", "split"]
+    assert {name: [node.name for node in nodes] for name, nodes in folds.items()} == {
+        "p.a": ["p.a.train", "p.a.predict"],
+        "p.b": ["p.b.train", "p.b.predict"],
+    }
+    assert _names(after) == ["collect", "report"]
+
+
+def test_only_what_is_asked_for_is_split() -> None:
+    before, folds, after = split(_pipeline().only_nodes("p.b.train", "report"))
+    assert _names(before) == ["report"]
+    assert {name: [node.name for node in nodes] for name, nodes in folds.items()} == {
+        "p.b": ["p.b.train"]
+    }
+    assert _names(after) == []
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Any:
+    """Each fold computes with one thread, at once or not: sums then round alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Project:
+    project = make_project(tmp_path_factory.mktemp("one_by_one"))
+    project.kedro("run", "--pipeline=fgnet_lopo")
+    return project
+
+
+def _with_faces_of(other: Project, root: Path) -> Project:
+    project = make_project(root)
+    for stage in SHARED_STAGES:
+        shutil.copytree(other.root / "data" / stage, root / "data" / stage)
+    return project
+
+
+@pytest.fixture(scope="module")
+def at_once(
+    tmp_path_factory: pytest.TempPathFactory, one_thread: None, one_by_one: Project
+) -> Project:
+    project = _with_faces_of(one_by_one, tmp_path_factory.mktemp("at_once"))
+    done = project.kedro("run", "--pipeline=fgnet_lopo", "--params=folds_at_once=2")
+    said = " ".join(done.stdout.split())
+    assert all(f"is done, {number} to go" in said for number in range(len(FOLDS)))
+    return project
+
+
+def test_the_results_are_the_same_bits(one_by_one: Project, at_once: Project) -> None:
+    for fold in FOLDS:
+        place = f"fgnet_lopo/*/{fold}"
+        models, outputs, histories = (
+            [project.one(f"{layer}/{place}/{name}") for project in (one_by_one, at_once)]
+            for layer, name in (
+                ("06_models", "model.pth"),
+                ("07_model_output", "outputs.npz"),
+                ("06_models", "history.parquet"),
+            )
+        )
+        expected, found = (torch.load(path, weights_only=True) for path in models)
+        assert list(found) == list(expected)
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+        expected, found = (np.load(path) for path in outputs)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+        expected, found = (pd.read_parquet(path).drop(columns="seconds") for path in histories)
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    expected, found = (
+        pd.read_parquet(project.one("07_model_output/fgnet_lopo/*/predictions.parquet"))
+        for project in (one_by_one, at_once)
+    )
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    first, second = (
+        json.loads(
+            project.one("08_reporting/fgnet_lopo/*/metrics.json").read_text(encoding="utf-8")
+        )
+        for project in (one_by_one, at_once)
+    )
+    # Each project has a run of its own in MLflow.
+    assert first.pop("run_id") != second.pop("run_id")
+    assert first == second
+
+
+def test_the_run_tree_is_the_same(one_by_one: Project, at_once: Project) -> None:
+    expected, found = run_tree(one_by_one), run_tree(at_once)
+    (setting,) = set(expected) - set(FOLDS)
+    assert set(found) == {setting, *FOLDS}
+    for name, run in expected.items():
+        assert found[name]["status"] == run["status"] == "FINISHED"
+        assert found[name]["tags"] == run["tags"]
+        assert found[name]["params"] == run["params"]
+        assert found[name]["metrics"] == run["metrics"]
+    for fold in FOLDS:
+        tags = found[fold]["tags"]
+        assert tags["mlflow.parentRunId"] == setting
+        assert (tags["device"], tags["precision"], tags["residence"]) == (
+            "cpu",
+            "float32",
+            "device",
+        )
+
+
+def test_folds_that_are_done_are_kept_and_no_run_is_doubled(
+    one_thread: None, at_once: Project
+) -> None:
+    before = run_tree(at_once)
+    done = at_once.kedro(
+        "run",
+        "--pipeline=fgnet_lopo",
+        "--params=folds_at_once=3",
+        "--namespaces=fgnet_lopo.fold_1,fgnet_lopo.fold_2",
+    )
+    assert "fgnet_lopo.fold_2 is done" in " ".join(done.stdout.split())
+    after = run_tree(at_once)
+    assert set(after) == set(before)
+    assert {run["status"] for run in after.values()} == {"FINISHED"}
+    for fold in FOLDS:
+        losses = [metric for metric in after[fold]["metrics"] if metric[0] != "mae"]
+        assert losses == [metric for metric in before[fold]["metrics"] if metric[0] != "mae"]
+
+
+def test_a_fold_that_fails_is_named_and_marked(
+    one_thread: None, one_by_one: Project, tmp_path: Path
+) -> None:
+    project = _with_faces_of(one_by_one, tmp_path)
+    done = project.kedro(
+        "run",
+        "--pipeline=fgnet_se",
+        "--params=folds_at_once=2,training.lr=1e30,training.epochs=3",
+        check=False,
+    )
+    assert done.status != 0
+    said = " ".join(done.stderr.partition("Error: ")[2].split())
+    assert said.startswith("The loss is not finite in epoch")
+    statuses = {name: run["status"] for name, run in run_tree(project).items()}
+    assert set(statuses.values()) == {"FAILED"}
+    assert {"fold_0", "fold_1"} < set(statuses)

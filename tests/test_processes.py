@@ -1,0 +1,230 @@
+"""Killed at any moment, a run goes on and ends like one that was never interrupted."""
+
+import json
+import os
+import random
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import Project, make_project
+from contrastive_age.running.locks import Guard, Lock
+from forking import Ended, Moment
+
+RUN = ("run", "--params=training.epochs=3")
+EXTRA = ("run", "--params=training.epochs=3,seed=1")
+
+# Of which step the beginning starts the clock of a kill, and how often; in their order.
+STEPS = {
+    "": 3,
+    "synthetic.ingest": 3,
+    "synthetic.detect": 2,
+    "synthetic.align": 2,
+    "synthetic_se.fold_0.index": 1,
+    "synthetic_se.fold_0.train": 7,
+    "synthetic_se.fold_1.train": 4,
+    "synthetic_se.fold_0.evaluate": 2,
+    "synthetic_se.draw": 1,
+}
+
+
+def moments(measured: Ended, seed: int) -> list[Moment]:
+    """25 moments of a run, within what each step took where nothing stopped it."""
+    draw = random.Random(seed)
+    return [
+        Moment(node, draw.random() * measured.seconds(node))
+        for node, times in STEPS.items()
+        for _ in range(times)
+    ]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ended]:
+    """A project in which one run went through, and that run."""
+    project = make_project(tmp_path_factory.mktemp("uninterrupted"))
+    return project, project.kedro(*RUN)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(measured: tuple[Project, Ended]) -> Project:
+    return measured[0]
+
+
+@pytest.fixture(scope="module")
+def in_training(measured: tuple[Project, Ended]) -> Moment:
+    """When a fold has begun to be trained."""
+    node = "synthetic_se.fold_0.train"
+    return Moment(node, measured[1].seconds(node) / 4)
+
+
+@pytest.fixture(scope="module")
+def killed(
+    measured: tuple[Project, Ended], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, list[Ended], Ended]:
+    """A project, how each of its runs was killed, and the run that was not."""
+    project = make_project(tmp_path_factory.mktemp("killed"))
+    ends = [_killed(project, moment) for moment in moments(measured[1], seed=5)]
+    return project, ends, project.kedro(*RUN, check=False)
+
+
+def _killed(project: Project, moment: Moment) -> Ended:
+    """Kill a run at a moment, or earlier where it has ended by then."""
+    done = project.kedro(*RUN, check=False, stop=moment)
+    if done.status != 0:
+        return done
+    return _killed(project, replace(moment, delay=moment.delay / 2))
+
+
+def _runs(project: Project) -> pd.DataFrame:
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        runs = pd.read_sql("select run_uuid, name, status from runs", database)
+        tags = pd.read_sql("select run_uuid, key, value from tags", database)
+    wide = tags.pivot(index="run_uuid", columns="key", values="value")  # noqa: PD010
+    return runs.join(wide, on="run_uuid").set_index("run_uuid")
+
+
+def _files(project: Project) -> set[str]:
+    """Everything below data/ but the raw photos, and what there is of settings not finished."""
+    data = project.root / "data"
+    (reported,) = data.glob("08_reporting/synthetic_se/*/metrics.json")
+    names = {
+        path.relative_to(data).as_posix() for path in data.glob("0[2-8]_*/**/*") if path.is_file()
+    }
+    extra = {name for name in names if "/ternary-" in name and reported.parent.name not in name}
+    return names - extra
+
+
+def _content(path: Path) -> Any:
+    """What a file says, without what depends on when and where it was made."""
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+        elsewhere = ["seconds", "mtime_ns", "ctime_ns", "inode"]
+        return table.drop(columns=elsewhere, errors="ignore"), table.attrs
+    if path.suffix == ".json":
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {key: own for key, own in document.items() if key != "run_id"}
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    if path.suffix == ".pth":
+        return {name: own.numpy() for name, own in torch.load(path, weights_only=True).items()}
+    return path.read_bytes()
+
+
+def _assert_same(found: Any, expected: Any) -> None:
+    if isinstance(expected, tuple):
+        pd.testing.assert_frame_equal(found[0], expected[0], check_exact=True)
+        assert found[1] == expected[1]
+    elif isinstance(expected, dict) and any(
+        isinstance(own, np.ndarray) for own in expected.values()
+    ):
+        assert found.keys() == expected.keys()
+        for name, own in expected.items():
+            np.testing.assert_array_equal(found[name], own, err_msg=name)
+    else:
+        assert found == expected
+
+
+def _assert_like(project: Project, other: Project) -> None:
+    """Every file of one project is there in the other, and says the same to the last bit."""
+    assert _files(project) == _files(other)
+    for name in sorted(_files(other)):
+        # Quantities of all kinds as text, which hold the id of the MLflow run.
+        if not name.endswith("summary.parquet"):
+            _assert_same(
+                _content(project.root / "data" / name), _content(other.root / "data" / name)
+            )
+
+
+def test_moments_are_many_and_each_kills(killed: tuple[Project, list[Ended], Ended]) -> None:
+    _, ends, last = killed
+    assert len(ends) == 25
+    assert [end.said for end in ends if not end.killed] == []
+    assert last.status == 0, last.said
+
+
+def test_workers_end_with_the_process_that_was_killed(
+    killed: tuple[Project, list[Ended], Ended],
+) -> None:
+    assert not any(end.left_behind for end in killed[1])
+
+
+def test_all_that_is_left_is_what_an_uninterrupted_run_leaves(
+    uninterrupted: Project, killed: tuple[Project, list[Ended], Ended]
+) -> None:
+    _assert_like(killed[0], uninterrupted)
+
+
+def test_runs_in_mlflow_are_continued_and_not_doubled(
+    killed: tuple[Project, list[Ended], Ended],
+) -> None:
+    runs = _runs(killed[0])
+    assert sorted(runs["level"]) == ["fold", "fold", "setting"]
+    assert set(runs["status"]) == {"FINISHED"}
+    (setting,) = runs.index[runs["level"] == "setting"]
+    assert set(runs.loc[runs["level"] == "fold", "mlflow.parentRunId"]) == {setting}
+
+
+def test_a_setting_that_another_process_runs_is_refused(uninterrupted: Project) -> None:
+    model = uninterrupted.one("06_models/synthetic_se/*/fold_1/model.pth")
+    lock = Lock(Guard("it", model.parent))
+    lock.take()
+    done = uninterrupted.kedro(*RUN, check=False)
+    lock.release()
+    assert done.status == 1
+    words = " ".join(done.said.partition("Error: ")[2].split())
+    assert words.startswith(f"fold_1 of synthetic_se, {model.parent.parent.name}, is being run by")
+    assert f"process {os.getpid()} on " in words
+    assert "Traceback" not in done.said
+
+
+def test_control_c_ends_with_the_command_that_goes_on(
+    uninterrupted: Project, in_training: Moment
+) -> None:
+    done = uninterrupted.kedro(*EXTRA, check=False, stop=replace(in_training, signal="INT"))
+    assert done.status == 130
+    assert "Traceback" not in done.said
+    last = done.said.strip().splitlines()[-1]
+    assert last == f"Interrupted; what is done is kept. Go on with: kedro {' '.join(EXTRA)}"
+    runs = _runs(uninterrupted)
+    own = runs[runs["status"] == "KILLED"]
+    assert sorted(own["level"]) == ["fold", "setting"]
+    assert set(runs["status"]) == {"KILLED", "FINISHED"}
+    assert not list(uninterrupted.root.glob("data/**/.*.lock"))
+
+
+def _damage(path: Path, *, cut: bool) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if cut else b"something else " * 99)
+
+
+def test_damaged_files_are_made_again_and_abandoned_runs_closed(
+    uninterrupted: Project,
+    killed: tuple[Project, list[Ended], Ended],
+    in_training: Moment,
+) -> None:
+    project = killed[0]
+    one_fold = (*EXTRA, "--namespaces=synthetic_se.fold_0")
+    abandoned = project.kedro(*one_fold, check=False, stop=in_training)
+    assert abandoned.killed
+    assert list(_runs(project)["status"]).count("RUNNING") == 2
+    names = sorted(_files(project))
+    kinds = {Path(name).name for name in names}
+    assert {"samples.parquet", "faces.npy", "triplets.npz", "model.pth", "metrics.json"} <= kinds
+    models = (project.root / "data/06_models/synthetic_se").glob("*/fold_*")
+    for folder in models:
+        (folder / "checkpoint.pt").write_bytes(b"no checkpoint")
+        (folder / ".history.1-00000000.parquet").touch()
+    for number, name in enumerate(own for own in names if "/detections/" not in own):
+        _damage(project.root / "data" / name, cut=number % 2 == 0)
+    project.kedro(*RUN)
+    _assert_like(project, uninterrupted)
+    runs = _runs(project)
+    assert set(runs.loc[runs["status"] == "KILLED", "level"]) == {"setting", "fold"}
+    assert "RUNNING" not in set(runs["status"])
