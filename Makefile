@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint docs viz mlflow bench audit
+.PHONY: setup demo test endurance lint docs viz mlflow bench audit
 
 setup: $(STAMP)
 
@@ -17,8 +17,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/kedro run --env=demo
 
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+	$(TESTS) -m "not endurance"
+
+# Runs that are killed, machines that die, processes that get in each other's way, benchmarks.
+endurance: setup
+	$(TESTS) -m endurance
 
 lint: setup
 	$(BIN)/ruff format --check .

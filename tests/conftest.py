@@ -69,9 +69,9 @@ TINY = {
 
 # Those that take longest come first, so that none is left for one processor at the end.
 LONGEST = (
-    *("test_interruption", "test_ray_runner", "test_sweep", "test_upload", "test_runners"),
-    *("test_final_model", "test_unique_runs", "test_protocols", "test_settings", "test_detection"),
-    *("test_app", "test_serving", "test_store", "test_faults", "test_acceleration"),
+    *("test_processes", "test_ray_runner", "test_unique_runs", "test_sweep", "test_upload"),
+    *("test_runners", "test_final_model", "test_protocols", "test_settings", "test_detection"),
+    *("test_page", "test_serving", "test_store", "test_faults", "test_acceleration"),
 )
 
 

@@ -17,6 +17,8 @@ from conftest import Project, make_project
 from contrastive_age.running.locks import Guard, Lock
 from forking import Ended, Moment
 
+pytestmark = pytest.mark.endurance
+
 RUN = ("run", "--params=training.epochs=3")
 EXTRA = ("run", "--params=training.epochs=3,seed=1")
 

@@ -26,6 +26,8 @@ from contrastive_age.sources.reading import check_samples
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import Mode, batches
 
+pytestmark = pytest.mark.endurance
+
 TINY = training_loop.Size(rows=8, epochs=1, batch_size=4, image_size=32, rounds=1)
 
 

@@ -22,6 +22,8 @@ from contrastive_age.running import ray_runner
 from contrastive_age.running.ray_runner import PassingError, run_tasks
 from servers import system_folder
 
+pytestmark = pytest.mark.endurance
+
 PIPELINE = "synthetic_se"
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

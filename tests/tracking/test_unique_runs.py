@@ -197,6 +197,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         yield list(numbers)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize(("place", "folds"), [(0, FOLDS), (1, 12)], ids=["postgresql", "sqlite"])
 def test_six_processes_at_once_lose_and_double_nothing(
     logged: list[str], place: int, folds: int
