@@ -18,6 +18,7 @@ from contrastive_age.commands.sweep import (
     Place,
     Sweep,
     candidates,
+    print_outcomes,
     run_all,
     run_folds,
     track,
@@ -26,7 +27,7 @@ from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import table_digest
-from contrastive_age.running import console
+from contrastive_age.running.console import print_line, print_table
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""
@@ -45,7 +46,7 @@ def select(place: Place, sweep: Sweep) -> bool:
         failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
         parent.fail(failed)
         if failed:
-            console.print_sweep(inner, outcomes)
+            print_outcomes(inner, outcomes)
             return False
         scores = validation_scores(
             {
@@ -58,7 +59,7 @@ def select(place: Place, sweep: Sweep) -> bool:
         document = _document(outer, inner, scores, chosen, predictions)
         folder = _keep(place, outer, document, predictions)
         parent.log_selection(folder.name, document)
-    console.print_selection(document, folder)
+    _print(document, folder)
     return True
 
 
@@ -157,6 +158,20 @@ def _keep(
     with replacing(reports / "selection.json") as beside:
         beside.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return reports
+
+
+def _print(document: Mapping[str, Any], folder: Path) -> None:
+    """Print which setting was chosen in each fold, and the error on the test parts."""
+    rows = [
+        [str(choice["fold"]), choice["chosen"], f"{choice['validation_mae'][choice['chosen']]:.2f}"]
+        for choice in document["by_fold"]
+    ]
+    columns = ["fold", "setting", "validation MAE (years)"]
+    print_table(f"Chosen on validation parts of {document['protocol']}", columns, rows)
+    interval = document["mae_interval"]
+    spread = "" if interval is None else f" (95% {interval[0]:.2f} to {interval[1]:.2f})"
+    print_line(f"MAE on the test parts: {document['mae']:.2f} years{spread}")
+    print_line(f"Kept in {folder}")
 
 
 def _load(place: Place, candidate: Candidate, name: str) -> Any:

@@ -25,7 +25,7 @@ from contrastive_age.parameters.origins import tables_decided_by, tables_made_wi
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.running import console
+from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
 from contrastive_age.running.runners import FoldRunner
 from contrastive_age.tracking.hook import SweepRun
@@ -180,7 +180,7 @@ def run(place: Place, sweep: Sweep) -> bool:
         outcomes = run_all(place, sweep, parent)
         failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
         parent.fail(failed)
-    console.print_sweep(sweep, outcomes)
+    print_outcomes(sweep, outcomes)
     return not failed
 
 
@@ -273,12 +273,35 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
     return metrics
 
 
+def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
+    """Print what became of each setting, and why those that failed did."""
+    rows = []
+    for outcome in outcomes:
+        metrics = outcome.metrics or {}
+        mae, interval = metrics.get("mae"), metrics.get("mae_interval")
+        error = "-" if mae is None else f"{mae:.2f}"
+        spread = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+        rows.append([*_values(sweep, outcome.candidate), error, spread, outcome.status])
+    columns = [*_names(sweep), "MAE (years)", "95% interval", "status"]
+    print_table(f"Sweep of {sweep.protocol}", columns, rows)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        print_line(f"{outcome.candidate.setting.key} failed: {outcome.reason}")
+    if failed:
+        print_line("Run the same command again: what is finished is kept, the rest is tried again")
+    part = sweep.candidates[0].setting.part
+    print_line(f"Measured on the {part} parts. Compare runs with: make mlflow")
+
+
 def print_estimate(place: Place, sweep: Sweep) -> None:
-    """Print the settings of a sweep, which of them stand, and how long the others would take."""
+    """Print the settings of a sweep, which of them stand, and how long the others would take.
+
+    The time is not known before the folds are made.
+    """
     from contrastive_age.commands.estimate import anchors, per_anchor
 
-    seconds = per_anchor()
-    lines = []
+    seconds_of = per_anchor()
+    rows, times = [], []
     for candidate in sweep.candidates:
         setting = candidate.setting
         with place.session(candidate.given) as session:
@@ -286,9 +309,41 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
             stands = standing_metrics(context, setting) is not None
             folds = _folds(context, setting)
         number = None if folds is None else anchors(folds, setting)
-        taken = 0.0 if stands else number and number * seconds(setting)
-        lines.append((candidate, stands, number, taken))
-    console.print_estimate(sweep, lines)
+        seconds = 0.0 if stands else number and number * seconds_of(setting)
+        counted = "-" if number is None else f"{number:,}"
+        duration = "stands" if stands else _duration(seconds)
+        rows.append([*_values(sweep, candidate), setting.key, counted, duration])
+        times.append(seconds)
+    columns = [*_names(sweep), "key", "anchors", "estimated time"]
+    print_table(f"Sweep of {sweep.protocol}: {len(rows)} settings", columns, rows)
+    known = [seconds for seconds in times if seconds is not None]
+    if len(known) < len(times):
+        print_line(
+            f"How long it takes is known once the folds are made: kedro run "
+            f"--pipeline={sweep.protocol} --tags=ingestion,alignment,splitting"
+        )
+    else:
+        total = _duration(sum(known))
+        print_line(f"In all: {total} of training, by a step measured on this machine")
+
+
+def _names(sweep: Sweep) -> list[str]:
+    """The axes' names as columns; `setting` first, since each setting has one."""
+    return ["setting", *(name for name in sweep.axes if name != "setting")]
+
+
+def _values(sweep: Sweep, candidate: Candidate) -> list[str]:
+    point = {"setting": candidate.setting.setting} | candidate.point
+    return [str(point[name]) for name in _names(sweep)]
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, hours = seconds / 60, seconds / 3600
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if hours < 2 else f"{hours:,.1f} h"
 
 
 def _folds(context: KedroContext, setting: Setting) -> Any:
