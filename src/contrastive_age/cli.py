@@ -131,8 +131,9 @@ def sweep(
     """
     from contrastive_age.commands import sweep as sweeps
     from contrastive_age.commands.selection import select
+    from contrastive_age.running.place import Place
 
-    place = sweeps.Place(Path.cwd(), env, conf_source)
+    place = Place(Path.cwd(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
     if dry_run:
         for own in grids:
@@ -156,8 +157,8 @@ def upload_runs(
     Results are read from the data folder, and only what the server lacks is logged: the command can
     be called at any time, and twice.
     """
-    from contrastive_age.commands.sweep import Place
     from contrastive_age.commands.upload import upload
+    from contrastive_age.running.place import Place
 
     for own in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
         measured = "measured" if own.measured else "not measured yet"
@@ -220,8 +221,8 @@ def pack(
     same parameters. The faces are shared with the project by a hard link where the disk allows.
     """
     from contrastive_age.commands import pack as packing
-    from contrastive_age.commands.sweep import Place
     from contrastive_age.commands.wheels import Machine
+    from contrastive_age.running.place import Place
 
     machine = Machine(have, python, platform) if wheels else None
     done = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)

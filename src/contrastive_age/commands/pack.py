@@ -9,8 +9,8 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,6 @@ from kedro.pipeline import Pipeline
 from omegaconf import OmegaConf
 
 from contrastive_age.commands.project_files import project_files
-from contrastive_age.commands.sweep import Place
 from contrastive_age.commands.wheels import Machine, download
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted
@@ -45,7 +44,8 @@ from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.provenance import Record, file_digest
-from contrastive_age.running.locks import Lock, shared_guards
+from contrastive_age.running.locks import shared_locks
+from contrastive_age.running.place import Place
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,10 @@ def pack(
         )
         staged = unfinished(output.absolute())
         try:
-            with _locked(shared.values(), context.catalog):
+            with ExitStack() as held:  # so that nobody else writes what is packed
+                for lock in shared_locks(sum(shared.values(), Pipeline([])), context.catalog):
+                    lock.take()
+                    held.callback(lock.release)
                 _pack_data(project, shared, staged)
             _pack_code(place.project, staged)
             inputs = {name: _pack_inputs(project, name, staged) for name in names}
@@ -187,22 +190,6 @@ def _layout(place: Place) -> dict[str, Any]:
     source = str(place.project / kedro_settings.CONF_SOURCE)
     layout: dict[str, Any] = OmegaConfigLoader(source, env=place.env, **arguments)["catalog"]
     return layout
-
-
-@contextmanager
-def _locked(pipelines: Iterable[Pipeline], catalog: CatalogProtocol[Any, Any]) -> Iterator[None]:
-    """Keep others from writing what is packed."""
-    guards = shared_guards(sum(pipelines, Pipeline([])), catalog)
-    held: list[Lock] = []
-    try:
-        for guard in guards:
-            lock = Lock(guard)
-            lock.take()
-            held.append(lock)
-        yield
-    finally:
-        for lock in held:
-            lock.release()
 
 
 def _owners(pipeline: Pipeline, tag: str) -> list[str]:

@@ -91,7 +91,7 @@ def predict(
         photos = _without_copies(photos, draw)
     copies = {} if draw is None else place_copies(photos, draw)
 
-    from contrastive_age.faces.detection import default_workers
+    from contrastive_age.faces.search import default_workers
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
     from contrastive_age.inference.photos import was_read
 

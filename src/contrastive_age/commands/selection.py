@@ -15,7 +15,6 @@ import pandas as pd
 
 from contrastive_age.commands.sweep import (
     Candidate,
-    Place,
     Sweep,
     candidates,
     print_outcomes,
@@ -28,6 +27,7 @@ from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import table_digest
 from contrastive_age.running.console import print_line, print_table
+from contrastive_age.running.place import Place
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""

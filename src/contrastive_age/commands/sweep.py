@@ -7,26 +7,22 @@ not stop the others. In MLflow the settings are children of the sweep's run.
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as registered
-from kedro.framework.project import settings as kedro_settings
-from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
+from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
 from contrastive_age.tracking.hook import SweepRun
 
@@ -37,39 +33,6 @@ OWN = ("triplets", "training", "evaluation", "reporting")
 
 Axes = Mapping[str, Sequence[Any]]
 Status = Literal["finished", "kept", "failed"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """The project that is run, with its configuration.
-
-    Attributes:
-        project: Its root.
-        env: The environment; None is the default one.
-        conf_source: The folder of configuration; None is the project's own.
-    """
-
-    project: Path
-    env: str | None = None
-    conf_source: str | None = None
-
-    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the parameters as a session would, without opening one."""
-        source = self.conf_source or str(self.project / kedro_settings.CONF_SOURCE)
-        loader = ProjectConfigLoader(
-            source, env=self.env, runtime_params=dict(given), **kedro_settings.CONFIG_LOADER_ARGS
-        )
-        parameters: dict[str, Any] = loader["parameters"]
-        return parameters
-
-    def session(self, given: Mapping[str, Any]) -> AbstractContextManager[Any]:
-        """Open a session with these run-time parameters."""
-        return KedroSession.create(
-            project_path=self.project,
-            env=self.env,
-            runtime_params=dict(given),
-            conf_source=self.conf_source,
-        )
 
 
 @dataclass(frozen=True)

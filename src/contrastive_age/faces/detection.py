@@ -3,14 +3,8 @@
 import cmath
 import functools
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +24,6 @@ A face is a row of 15 numbers: left, top, right and bottom of its box, its score
 five points in the order of `alignment.POINTS`, in pixels.
 """
 
-MOST_WORKERS = 8
-"""Threads, unless more are asked for: beyond, Python's own lock is in the way."""
-
 LEAST_FACE, LEAST_SHARE = 24, 60
 """Faces are looked for from so many pixels up, or from this part of the photo's longer side."""
 TINIEST = 12
@@ -45,10 +36,6 @@ COARSE_FACE = 20
 
 BATCH_SIZE = 16
 """Canvases in one call of the detector; on a CPU fewer and more were both slower."""
-MOST_PIXELS = 2**26
-"""Of decoded photos that are held at a time, for each thread, before the last: 200 MB."""
-MOST_FAILURES = 16
-"""A photo or two may make detection fail; when more do, the fault is elsewhere and it stops."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +120,6 @@ class Sighting:
     def landmarks(self) -> Points:
         """The five points of each face, (k, 5, 2)."""
         return self.faces[:, 5:].reshape(-1, 5, 2)
-
-
-def default_workers() -> int:
-    """Give the number of threads to find faces on: one a processor, at most `MOST_WORKERS`."""
-    if hasattr(os, "sched_getaffinity"):  # a batch system gives a part of the machine's
-        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def least_face(size: tuple[int, int], min_face: float | None = None) -> float:
@@ -390,104 +370,3 @@ def choose_face(faces: Faces, size: tuple[int, int]) -> int:
 def areas(faces: Faces) -> npt.NDArray[np.float64]:
     """Give the area of each face's box, (k,), in square pixels."""
     return np.asarray((faces[:, 2:4] - faces[:, :2]).prod(axis=1))
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def on_threads(
-    task: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
-    """Do a task for many items, several at a time, each on one thread of the processor.
-
-    Args:
-        task: What to do; it may call the detector.
-        items: Taken as they are needed: two for each worker are under way.
-        workers: How many at a time. One alone, or a single item, is done in the calling thread,
-            with all the threads that torch has.
-
-    Yields:
-        The results, in the order of the items.
-    """
-    rest = iter(items)
-    first = list(islice(rest, 2))
-    if workers == 1 or len(first) < 2:
-        yield from map(task, chain(first, rest))
-        return
-    running: deque[Future[Result]] = deque()
-    with _single_threads(workers) as pool:
-        try:
-            for item in chain(first, rest):
-                running.append(pool.submit(task, item))
-                if len(running) == 2 * workers:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool in which torch computes on the calling thread alone."""
-    import torch
-
-    # Threads that begin later, and this one where it has not asked yet, would take over what was
-    # last said on any.
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(workers, "faces", torch.set_num_threads, (1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
-
-
-def found_in(
-    items: Sequence[Item],
-    opened: Callable[[Item], Image.Image | str],
-    find: Callable[[Sequence[Image.Image]], Sequence[Result]],
-    refused: Callable[[Item, str], Result],
-    failed: Callable[[Item, Exception], Result],
-) -> list[Result]:
-    """Open photos and find something in each, whatever becomes of the others.
-
-    Args:
-        items: What stands for the photos.
-        opened: Gives an upright RGB photo, or why there is none.
-        find: Gives a result for each photo. Where it fails, they are tried one by one.
-        refused: Gives the result of what could not be opened.
-        failed: Gives the result of what it fails on alone.
-    """
-    results: dict[int, Result] = {}
-    photos: dict[int, Image.Image] = {}
-
-    def find_waiting() -> None:
-        try:
-            results.update(zip(photos, find(list(photos.values())), strict=True))
-        except Exception:
-            for place, photo in photos.items():
-                try:
-                    [results[place]] = find([photo])
-                except Exception as error:  # whatever it is, the other photos are not at fault
-                    results[place] = failed(items[place], error)
-        photos.clear()
-
-    for place, item in enumerate(items):
-        photo = opened(item)
-        if isinstance(photo, str):
-            results[place] = refused(item, photo)
-        else:
-            photos[place] = photo
-        if sum(math.prod(own.size) for own in photos.values()) >= MOST_PIXELS:
-            find_waiting()
-    find_waiting()
-    return [results[place] for place in range(len(items))]
-
-
-def too_many_failures(failures: int, name: str) -> RuntimeError:
-    """The error that ends detection when more than `MOST_FAILURES` photos fail in it."""
-    return RuntimeError(
-        f"{failures} photos failed in detection, {name} the last; look for a common cause, such as "
-        "too little memory"
-    )

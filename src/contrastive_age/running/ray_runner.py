@@ -225,7 +225,7 @@ def _job_of_workers(share: RayShare) -> Job:
     """This session, but that folds which share a GPU count on their part of its memory."""
     job = present_job()
     at_once = ceil(1 / share.gpus_per_fold) if share.gpus_per_fold else 1
-    return replace(job, runtime_params={**job.runtime_params, "folds_at_once": at_once})
+    return replace(job, given={**job.given, "folds_at_once": at_once})
 
 
 def _share(catalog: CatalogProtocol[Any, Any]) -> RayShare:
@@ -236,10 +236,10 @@ def _share(catalog: CatalogProtocol[Any, Any]) -> RayShare:
 def _check_fits(resources: Mapping[str, float], share: RayShare) -> None:
     """Refuse what this machine alone can never give; a cluster may still grow."""
     for kind, needed in {"CPU": share.cpus_per_fold, "GPU": share.gpus_per_fold}.items():
-        found = resources.get(kind, 0.0)
-        if needed > found:
+        there = resources.get(kind, 0.0)
+        if needed > there:
             raise DataError(
-                f"ray.{kind.lower()}s_per_fold={needed:g}, but this machine has {found:g}; lower "
+                f"ray.{kind.lower()}s_per_fold={needed:g}, but this machine has {there:g}; lower "
                 "it, or give ray.address of a cluster that has more"
             )
 
