@@ -12,7 +12,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.processes import command_line
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -21,6 +21,7 @@ INTERRUPTED = 128 + signal.SIGINT
 logger = logging.getLogger(__name__)
 
 RUNNER = "contrastive_age.running.runners.FoldRunner"
+"""Of `kedro run` where none is given."""
 
 
 @click.group(name="contrastive-age")
@@ -61,22 +62,14 @@ class Friendly(click.Command):
             raise click.ClickException(said) from error
 
 
-class Run(Friendly):
-    """`kedro run` with this project's runner where none is given."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Choose the runner, and run."""
-        ctx.params["runner"] = ctx.params["runner"] or RUNNER
-        return super().invoke(ctx)
-
-
 cli.add_command(
-    Run(
+    Friendly(
         name="run",
         callback=kedro_run.callback,
         params=kedro_run.params,
         help=kedro_run.help,
         short_help="Run a pipeline.",
+        context_settings={"default_map": {"runner": RUNNER}},
     )
 )
 
@@ -88,10 +81,10 @@ def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     axes: dict[str, list[Any]] = {}
     for value in values:
         name, equals, listed = value.partition("=")
-        found = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
-        if not equals or not found:
+        points = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
+        if not equals or not points:
             raise click.BadParameter(f"{value!r} names no values; write --set loss.lambda_c=0,2,4")
-        axes[name.strip()] = found
+        axes[name.strip()] = points
     return axes
 
 
@@ -136,12 +129,12 @@ def sweep(
     place = Place(Path.cwd(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
     if dry_run:
-        for own in grids:
-            sweeps.print_estimate(place, own)
+        for grid in grids:
+            sweeps.print_estimate(place, grid)
         return
     action = sweeps.run if select_on is None else select
     # All of them: what fails in one protocol does not keep the next from running.
-    if not all([action(place, own) for own in grids]):  # noqa: C419
+    if not all([action(place, grid) for grid in grids]):  # noqa: C419
         raise SystemExit(1)
 
 
@@ -160,11 +153,11 @@ def upload_runs(
     from contrastive_age.commands.upload import upload
     from contrastive_age.running.place import Place
 
-    for own in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
-        measured = "measured" if own.measured else "not measured yet"
+    for sent in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
+        measured = "measured" if sent.measured else "not measured yet"
         click.echo(
-            f"{own.protocol} {own.key}: {own.folds} folds, {measured}; "
-            f"new on the server: {own.epochs} epochs, {own.new_metrics} metrics"
+            f"{sent.protocol} {sent.key}: {sent.folds} folds, {measured}; "
+            f"new on the server: {sent.epochs} epochs, {sent.new_metrics} metrics"
         )
 
 
@@ -364,14 +357,9 @@ def app_command(model: Path | None, port: int, device: str) -> None:
     """
     from contrastive_age.commands.predict import find_model
 
-    try:
-        from contrastive_age.app import page as app
-    except ModuleNotFoundError as error:
-        if error.name != "nicegui":
-            raise
-        raise DataError(
-            "the page needs NiceGUI: python -m pip install 'contrastive-age[app]'"
-        ) from error
+    library("nicegui", "app")
+    from contrastive_age.app import page as app
+
     app.require_free(port)
     chosen = find_model(model, Path.cwd())
 
@@ -380,10 +368,8 @@ def app_command(model: Path | None, port: int, device: str) -> None:
     app.serve(AgeEstimator.load(chosen, device=device), port)
 
 
-# Parsed and explained as `kedro run` does.
-for command in (sweep, upload_runs):
-    command.params += [
-        own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}
-    ]
-# Without another folder of configuration: the pack has the project's own.
-pack.params += [own for own in kedro_run.params if own.name in {"params", "env"}]
+# Parsed and explained as `kedro run` does. A pack has the project's own configuration.
+OF_RUN = {option.name: option for option in kedro_run.params}
+sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+pack.params += [OF_RUN[name] for name in ("params", "env")]

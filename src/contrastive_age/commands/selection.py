@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from kedro.io import CatalogProtocol
 
 from contrastive_age.commands.sweep import (
     Candidate,
@@ -27,7 +28,7 @@ from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import table_digest
 from contrastive_age.running.console import print_line, print_table
-from contrastive_age.running.place import Place
+from contrastive_age.running.place import Place, path_of
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""
@@ -149,8 +150,9 @@ def _keep(
     """Write the document and the predictions beside those of the settings."""
     keys: Sequence[str] = sorted(document["candidates"])
     name = f"selected-{fingerprint(keys, document['validation'])[:8]}"
+    catalog = _catalog(place, outer.candidates[0])
     reports, outputs = (
-        _path(place, outer.candidates[0], entry).parent.parent / name
+        path_of(catalog, f"{outer.protocol}.{entry}").parent.parent / name
         for entry in ("metrics", "predictions")
     )
     with replacing(outputs / "predictions.parquet") as beside:
@@ -175,11 +177,10 @@ def _print(document: Mapping[str, Any], folder: Path) -> None:
 
 
 def _load(place: Place, candidate: Candidate, name: str) -> Any:
-    with place.session(candidate.given) as session:
-        return session.load_context().catalog.load(f"{candidate.setting.protocol}.{name}")
+    return _catalog(place, candidate).load(f"{candidate.setting.protocol}.{name}")
 
 
-def _path(place: Place, candidate: Candidate, name: str) -> Path:
+def _catalog(place: Place, candidate: Candidate) -> CatalogProtocol[Any, Any]:
     with place.session(candidate.given) as session:
-        dataset: Any = session.load_context().catalog.get(f"{candidate.setting.protocol}.{name}")
-        return Path(str(dataset._filepath))
+        catalog: CatalogProtocol[Any, Any] = session.load_context().catalog
+    return catalog

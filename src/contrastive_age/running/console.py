@@ -9,6 +9,8 @@ from kedro.io import CatalogProtocol
 from rich.console import Console as Terminal
 from rich.table import Table
 
+from contrastive_age.running.place import path_of
+
 NEXT = {
     "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",
     "age_model": "Use the model           kedro predict PHOTO... --model={path}",
@@ -70,8 +72,7 @@ class Console:
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
-        dataset: Any = self._catalog.get(name)
-        path = Path(str(dataset._filepath))
+        path = path_of(self._catalog, name)
         inside = path.is_relative_to(self._project)
         return path.relative_to(self._project) if inside else path
 

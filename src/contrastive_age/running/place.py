@@ -8,6 +8,7 @@ from typing import Any
 
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
+from kedro.io import CatalogProtocol
 
 from contrastive_age.parameters.loader import ProjectConfigLoader
 
@@ -42,3 +43,9 @@ class Place:
             runtime_params=dict(given),
             conf_source=self.conf_source,
         )
+
+
+def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:
+    """Where a dataset's file lies."""
+    dataset: Any = catalog.get(name)
+    return Path(str(dataset._filepath))

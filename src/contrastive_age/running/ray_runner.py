@@ -19,7 +19,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
-from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.parameters.setting import RayShare
 from contrastive_age.running.runners import Job, present_job, run_fold, split
 
@@ -247,10 +247,4 @@ def _check_fits(resources: Mapping[str, float], share: RayShare) -> None:
 def _import_ray() -> Any:
     # Before Ray is imported: nothing about a run leaves this machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise DataError(
-            "RayRunner needs Ray, which is not installed: pip install 'contrastive-age[ray]'"
-        ) from error
-    return ray
+    return library("ray", "ray")
