@@ -358,14 +358,14 @@ def app_command(model: Path | None, port: int, device: str) -> None:
     from contrastive_age.commands.predict import find_model
 
     library("nicegui", "app")
-    from contrastive_age.app import page as app
+    from contrastive_age.app import server
 
-    app.require_free(port)
+    server.require_free(port)
     chosen = find_model(model, Path.cwd())
 
     from contrastive_age.inference.estimator import AgeEstimator
 
-    app.serve(AgeEstimator.load(chosen, device=device), port)
+    server.serve(AgeEstimator.load(chosen, device=device), port)
 
 
 # Parsed and explained as `kedro run` does. A pack has the project's own configuration.

@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import page_server
+from contrastive_age.app import parts
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import Detector
@@ -73,26 +74,26 @@ def photo() -> Photo:
     ],
 )
 def test_intervals_are_said_in_whole_years(interval: tuple[float, float], words: str) -> None:
-    assert app.interval_words(interval) == words
+    assert parts.interval_words(interval) == words
 
 
 def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> None:
     measured = {"cross_validation": {"mae": 4.567, "mae_interval": [4.1, 5.04]}}
-    assert "4.57 years on average" in app.error_words(measured)
-    assert "4.10 to 5.04" in app.error_words(measured)
-    bare = app.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
+    assert "4.57 years on average" in parts.error_words(measured)
+    assert "4.10 to 5.04" in parts.error_words(measured)
+    bare = parts.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
     assert "4.57 years" in bare and "interval" not in bare
-    assert "does not say" in app.error_words({})
-    leaked = app.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
+    assert "does not say" in parts.error_words({})
+    leaked = parts.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
     assert "in part on people whom it knew" in leaked
 
 
 def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
-    words = app.reason_words(NO_FACE, 66.7)
+    words = parts.reason_words(NO_FACE, 66.7)
     assert words.startswith("no face found; ")
     assert words.endswith("Faces below 67 pixels are not looked for.")
-    assert app.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
-    assert app.reason_words(None, math.nan) == "no face found"
+    assert parts.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
+    assert parts.reason_words(None, math.nan) == "no face found"
 
 
 @pytest.mark.parametrize("load", [page_server.load, load_mtcnn])
@@ -107,7 +108,7 @@ def test_before_the_first_photo_everything_is_done_once(
 
     estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=loading)
     with caplog.at_level(logging.DEBUG, logger=app.__name__):
-        asyncio.run(app._warm_up(estimator))
+        asyncio.run(app.warm_up(estimator))
     assert len(loaded) == 1
     assert "failed" not in caplog.text
 
@@ -120,18 +121,18 @@ def test_a_detector_that_cannot_be_loaded_does_not_keep_the_page_from_starting(
 
     estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=fail)
     with caplog.at_level(logging.DEBUG, logger=app.__name__):
-        asyncio.run(app._warm_up(estimator))
+        asyncio.run(app.warm_up(estimator))
     assert "Warming up failed" in caplog.text
 
 
 def test_coarse_and_empty_maps_are_called_so() -> None:
-    assert "3 × 3 cells: too coarse" in app.map_words(np.full((3, 3), 1 / 9, np.float32))
-    assert "coarse" not in app.map_words(np.full((7, 7), 1 / 49, np.float32))
-    assert "empty" in app.map_words(np.zeros((7, 7), np.float32))
+    assert "3 × 3 cells: too coarse" in parts.map_words(np.full((3, 3), 1 / 9, np.float32))
+    assert "coarse" not in parts.map_words(np.full((7, 7), 1 / 49, np.float32))
+    assert "empty" in parts.map_words(np.zeros((7, 7), np.float32))
 
 
 def test_boxes_are_placed_in_percent_and_cut_at_the_edges() -> None:
-    placed = app.placement((-10, 20, 60, 240), (100, 200))
+    placed = parts.placement((-10, 20, 60, 240), (100, 200))
     assert placed == {"left": 0, "top": 10, "width": 60, "height": 90}
 
 
@@ -157,7 +158,7 @@ def test_photos_are_turned_upright() -> None:
 
 
 def test_each_face_has_a_box_on_the_photo_and_a_named_choice(photo: Photo) -> None:
-    html = app.faces_html(photo, page_server.two_faces())
+    html = parts.faces_html(photo, page_server.two_faces())
     assert re.findall(r'<label class="age-box[^"]*" for="(.+?)"', html) == [
         "age-face-0",
         "age-face-1",
@@ -174,7 +175,7 @@ def test_each_face_has_a_box_on_the_photo_and_a_named_choice(photo: Photo) -> No
 def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
     face = photo.faces[1]
     one = np.full((2, 2), 0.25, np.float32)
-    html = app.result_html(face, one, untrained_model(), 1, 2)
+    html = parts.result_html(face, one, untrained_model(), 1, 2)
     assert "Face 2 of 2" in html and f">{face.age:.0f} years<" in html
     for level, (low, high) in face.intervals.items():
         assert f'data-level="{level}">{low:.0f} to {high:.0f} years<' in html
@@ -188,12 +189,12 @@ def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
 def test_names_in_a_model_cannot_become_markup() -> None:
     model = untrained_model()
     model = type(model)(**vars(model) | {"facts": {"name": "<script>alert(1)</script>"}})
-    header = app._render("header", model=model, error="")
+    header = parts.render("header", model=model, error="")
     assert "&lt;script&gt;" in header and "<script>" not in header
 
 
 def test_headings_of_a_card_go_below_those_of_the_page() -> None:
-    assert app.demoted("# A\ntext # no\n## B\n") == "### A\ntext # no\n#### B\n"
+    assert parts.demoted("# A\ntext # no\n## B\n") == "### A\ntext # no\n#### B\n"
 
 
 def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -215,10 +216,6 @@ def test_a_missing_model_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import contrastive_age
-
-    monkeypatch.delitem(sys.modules, "contrastive_age.app.page")
-    monkeypatch.delattr(contrastive_age, "app", raising=False)
     monkeypatch.setitem(sys.modules, "nicegui", None)
     done = CliRunner().invoke(cli, ["app", "--model=none.pt"])
     assert done.exit_code == 1
