@@ -93,7 +93,7 @@ class AgePage:
         self._upload.reset()
         self._say("busy", f"Looking for faces in {name} …")
         try:
-            image, photo, found = await asyncio.to_thread(
+            image, photo, first = await asyncio.to_thread(
                 _look, self._estimator, await arguments.file.read()
             )
         except DataError as error:
@@ -111,7 +111,7 @@ class AgePage:
             self._faces.set_content(faces_html(photo, image))
             self._columns.set_visibility(True)
             self._drop.classes("age-again")
-            self._show(0, found)
+            self._show(0, first)
             count = len(photo.faces)
             faces = "One face" if count == 1 else f"{count} faces, numbered from left to right,"
             self._say("done", f"{faces} found in {name}. {least_words(photo.min_face)}")
@@ -191,8 +191,8 @@ async def warm_up(estimator: AgeEstimator) -> None:
     file = io.BytesIO()
     draw_face(0, 30).save(file, "PNG")
     try:
-        image, photo, found = await asyncio.to_thread(_look, estimator, file.getvalue())
+        image, photo, first = await asyncio.to_thread(_look, estimator, file.getvalue())
         await asyncio.to_thread(faces_html, photo, image)
-        await asyncio.to_thread(result_html, photo.faces[0], found, estimator.model, 0, 1)
+        await asyncio.to_thread(result_html, photo.faces[0], first, estimator.model, 0, 1)
     except Exception:  # the first photo will meet it again, and say it
         logger.debug("Warming up failed", exc_info=True)

@@ -162,9 +162,9 @@ def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     absolute = [photo.absolute() for photo in photos]
     base = Path(os.path.commonpath([photo.parent for photo in absolute]))
     copies = {}
-    for photo, own in zip(photos, absolute, strict=True):
-        jpeg = own.suffix.lower() in {".jpg", ".jpeg"}
-        copies[photo] = folder / own.relative_to(base).with_name(own.name + ".jpg" * (not jpeg))
+    for photo, path in zip(photos, absolute, strict=True):
+        jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
+        copies[photo] = folder / path.relative_to(base).with_name(path.name + ".jpg" * (not jpeg))
     originals = {photo.resolve() for photo in absolute}
     taken: set[Path] = set()
     for photo, copy in copies.items():

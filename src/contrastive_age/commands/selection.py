@@ -44,15 +44,15 @@ def select(place: Place, sweep: Sweep) -> bool:
     outer = _with_validation(place, sweep, None)
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
-        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        failed = [one.candidate.setting.key for one in outcomes if one.status == "failed"]
         parent.fail(failed)
         if failed:
             print_outcomes(inner, outcomes)
             return False
         scores = validation_scores(
             {
-                own.setting.key: _load(place, validated, "predictions")
-                for own, validated in zip(outer.candidates, inner.candidates, strict=True)
+                candidate.setting.key: _load(place, validated, "predictions")
+                for candidate, validated in zip(outer.candidates, inner.candidates, strict=True)
             }
         )
         chosen = best_by_fold(scores)
@@ -88,22 +88,23 @@ def best_by_fold(scores: pd.DataFrame) -> dict[int, str]:
 
 def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:
     """The same settings, measured on a validation part or on the test part."""
-    found: list[Candidate] = []
-    for own in sweep.candidates:
-        (candidate,) = candidates(place, sweep.protocol, own.given, [{"validation": share}])
-        found.append(dataclasses.replace(candidate, point=own.point))
-    return dataclasses.replace(sweep, candidates=found)
+    measured: list[Candidate] = []
+    for candidate in sweep.candidates:
+        (other,) = candidates(place, sweep.protocol, candidate.given, [{"validation": share}])
+        measured.append(dataclasses.replace(other, point=candidate.point))
+    return dataclasses.replace(sweep, candidates=measured)
 
 
 def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFrame:
     """Predict each fold's test part by the setting chosen for it."""
     parts = []
-    for own in outer.candidates:
-        folds = [fold for fold, key in chosen.items() if key == own.setting.key]
+    for candidate in outer.candidates:
+        folds = [fold for fold, key in chosen.items() if key == candidate.setting.key]
         if folds:
-            run_folds(place, outer.protocol, own, folds)
+            run_folds(place, outer.protocol, candidate, folds)
             parts += [
-                (own.setting.key, _load(place, own, f"fold_{fold}.predictions")) for fold in folds
+                (candidate.setting.key, _load(place, candidate, f"fold_{fold}.predictions"))
+                for fold in folds
             ]
     records = {key: part.attrs["record"] for key, part in parts}
     tables = [part.reset_index(drop=True) for _, part in parts]
@@ -126,7 +127,7 @@ def _document(
     return {
         "protocol": outer.protocol,
         "validation": inner.candidates[0].setting.validation,
-        "candidates": {own.setting.key: own.point for own in outer.candidates},
+        "candidates": {candidate.setting.key: candidate.point for candidate in outer.candidates},
         "by_fold": [
             {
                 "fold": fold,

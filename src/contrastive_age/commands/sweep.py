@@ -122,15 +122,15 @@ def candidates(
     Raises:
         DataError: The protocol is unknown, or a value does not fit.
     """
-    found: dict[str, Candidate] = {}
+    different: dict[str, Candidate] = {}
     for point in points:
         given = _nested(common, point)
         protocols = place.parameters(given)["effective"]["protocols"]
         if protocol not in protocols:
             raise DataError(f"{protocol} is no protocol; choose one of {', '.join(protocols)}")
         setting = Setting.model_validate(protocols[protocol])
-        found.setdefault(setting.key, Candidate(given, dict(point), setting))
-    return list(found.values())
+        different.setdefault(setting.key, Candidate(given, dict(point), setting))
+    return list(different.values())
 
 
 def run(place: Place, sweep: Sweep) -> bool:
@@ -141,7 +141,9 @@ def run(place: Place, sweep: Sweep) -> bool:
     """
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
-        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        failed = [
+            outcome.candidate.setting.key for outcome in outcomes if outcome.status == "failed"
+        ]
         parent.fail(failed)
     print_outcomes(sweep, outcomes)
     return not failed

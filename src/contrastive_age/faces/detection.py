@@ -160,9 +160,9 @@ class Finder:
             A sighting each, whose `main` is the face.
         """
         seen = self._look(images, FIRST)
-        blank = {row for row, own in enumerate(seen) if not len(own.faces)}
+        blank = {row for row, sighting in enumerate(seen) if not len(sighting.faces)}
         self._look_where_missed(images, seen, FINE)
-        unsure = {row for row, own in enumerate(seen) if not _is_sure(own)}
+        unsure = {row for row, sighting in enumerate(seen) if not _is_sure(sighting)}
         for look, rows in ((FIRST, sorted(unsure - blank)), (FINE, sorted(unsure & blank))):
             doubtful = [images[row] for row in rows]
             turned = [self._look_turned(doubtful, replace(look, turn=turn)) for turn in TURNS]
@@ -185,13 +185,13 @@ class Finder:
             A sighting each.
         """
         seen = self.main_faces(images)
-        for row, own in enumerate(seen):
+        for row, sighting in enumerate(seen):
             # Where lower thresholds were needed, the fine look has been taken, and saw nothing.
-            if len(own.faces) and own.look.side is not None and own.look not in LAST:
-                [fine] = self._look([images[row]], replace(FINE, turn=own.look.turn))
-                rest = np.delete(own.faces, own.main, axis=0)
-                faces = np.concatenate([own.faces[[own.main]], fine.faces, rest])
-                seen[row] = replace(own, faces=_apart(faces))
+            if len(sighting.faces) and sighting.look.side is not None and sighting.look not in LAST:
+                [fine] = self._look([images[row]], replace(FINE, turn=sighting.look.turn))
+                rest = np.delete(sighting.faces, sighting.main, axis=0)
+                faces = np.concatenate([sighting.faces[[sighting.main]], fine.faces, rest])
+                seen[row] = replace(sighting, faces=_apart(faces))
         return seen
 
     def _look(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
@@ -207,11 +207,11 @@ class Finder:
             least: float = COARSE_FACE
             if look.side is None:
                 least = least_face(batch[0].size, self.min_face) * scales[0]
-            found = self.detector(canvases, least, look.thresholds)
+            detected = self.detector(canvases, least, look.thresholds)
             shape = canvases.shape[1:3]
             seen += [
                 Sighting(image.size, look, _on_photo(faces, look, shape, image.size, scale))
-                for image, scale, faces in zip(batch, scales, found, strict=True)
+                for image, scale, faces in zip(batch, scales, detected, strict=True)
             ]
         return seen
 
@@ -220,11 +220,11 @@ class Finder:
         if look.side is None:
             return self._look(images, look)
         seen = self._look(images, replace(GLANCE, turn=look.turn))
-        worthwhile = [row for row, own in enumerate(seen) if len(own.faces)]
-        for row, own in zip(
+        worthwhile = [row for row, sighting in enumerate(seen) if len(sighting.faces)]
+        for row, sighting in zip(
             worthwhile, self._look([images[row] for row in worthwhile], look), strict=True
         ):
-            seen[row] = own
+            seen[row] = sighting
         return seen
 
     def _scale(self, image: Image.Image, side: int | None) -> float:
@@ -235,33 +235,37 @@ class Finder:
     def _look_where_missed(
         self, images: Sequence[Image.Image], seen: list[Sighting], look: Look
     ) -> None:
-        missed = [row for row, own in enumerate(seen) if not len(own.faces)]
+        missed = [row for row, sighting in enumerate(seen) if not len(sighting.faces)]
         again = self._look([images[row] for row in missed], look)
-        for row, own in zip(missed, again, strict=True):
-            seen[row] = own if len(own.faces) else seen[row]
+        for row, sighting in zip(missed, again, strict=True):
+            seen[row] = sighting if len(sighting.faces) else seen[row]
 
     def _most_upright(self, image: Image.Image, sightings: list[Sighting]) -> Sighting:
         """Choose among what is seen in the four turns of a photo, the first of which is its own."""
         candidates = [
-            own
-            for own in sightings
-            if len(own.faces) and (own.look.turn == 0 or _lean(own) < UPRIGHT)
+            sighting
+            for sighting in sightings
+            if len(sighting.faces) and (sighting.look.turn == 0 or _lean(sighting) < UPRIGHT)
         ]
         best = max(map(_log_odds, candidates), default=0.0)
         # What is seen upright has to lose a recount before the photo is turned over.
-        rivals = [own for own in candidates if own.look.turn == 0 or _log_odds(own) >= best - RIVAL]
+        rivals = [
+            sighting
+            for sighting in candidates
+            if sighting.look.turn == 0 or _log_odds(sighting) >= best - RIVAL
+        ]
         if len(rivals) > 1:
             return max(rivals, key=functools.partial(self._mean_log_odds, image))
         return rivals[0] if rivals else sightings[0]
 
-    def _mean_log_odds(self, image: Image.Image, own: Sighting) -> float:
+    def _mean_log_odds(self, image: Image.Image, sighting: Sighting) -> float:
         # Of faces that a fine look found, a coarse one sees nothing.
-        looks = RECOUNTS if own.look.side is not None else FINE_RECOUNTS
-        turn = own.look.turn
+        looks = RECOUNTS if sighting.look.side is not None else FINE_RECOUNTS
+        turn = sighting.look.turn
         again = [self._look([image], replace(look, turn=turn))[0] for look in looks]
         # A face that leans too far is another turn's.
         odds = [_log_odds(seen) if turn == 0 or _lean(seen) < UPRIGHT else 0.0 for seen in again]
-        return float(np.mean([_log_odds(own), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
+        return float(np.mean([_log_odds(sighting), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
 
 
 def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:

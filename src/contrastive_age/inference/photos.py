@@ -98,19 +98,19 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
         DataError: A place is missing, or there is no photo in any.
     """
     places = list(places)
-    found: dict[Path, Path] = {}
+    photos: dict[Path, Path] = {}
     for place in places:
         if not place.exists():
             raise DataError(f"{place}: no such photo or folder; correct its name")
         for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
-            found.setdefault(photo.absolute(), photo)
-    if not found:
+            photos.setdefault(photo.absolute(), photo)
+    if not photos:
         listed_places = ", ".join(str(place) for place in places)
         raise DataError(
             f"there is no photo in {listed_places}: photos are told by their suffix, "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    return list(found.values())
+    return list(photos.values())
 
 
 def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
