@@ -49,7 +49,7 @@ NUMBERS = (
 REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
 """What serving imports."""
 
-_DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\Adata:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
 
 
 class ServedModel:
@@ -212,7 +212,7 @@ def _file(row: int, text: Any) -> bytes:
     """Decode one row's base64."""
     if not isinstance(text, str):
         raise _refusal(f"it is {type(text).__name__}, no text in base64", row)
-    text = "".join(text[_prefix(text) :].split())
+    text = "".join(_DATA_URL.sub("", text, count=1).split())
     if not text:
         raise _refusal("it is empty", row)
     if len(text) > MOST_BYTES * 4 / 3 + 4:
@@ -221,12 +221,6 @@ def _file(row: int, text: Any) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _refusal(f"it is no base64 ({error})", row) from error
-
-
-def _prefix(text: str) -> int:
-    """Length of the data URL's prefix; 0 where there is none."""
-    prefix = _DATA_URL.match(text)
-    return prefix.end() if prefix else 0
 
 
 def _opened(row: int, file: bytes) -> Image.Image:

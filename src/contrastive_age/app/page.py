@@ -26,7 +26,7 @@ from contrastive_age.app.parts import (
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import Maps
-from contrastive_age.inference.estimator import AgeEstimator, Face, Photo
+from contrastive_age.inference.estimator import AgeEstimator, Photo
 from contrastive_age.sources.decoding import cause, decode
 
 logger = logging.getLogger(__name__)
@@ -121,9 +121,9 @@ class AgePage:
         photo, number = self._photo, int(arguments.args)
         if photo is None or not 0 <= number < len(photo.faces):
             return
-        one = await asyncio.to_thread(_explained, self._estimator, photo.faces[number])
+        maps = await asyncio.to_thread(self._estimator.explain, photo.faces[number : number + 1])
         if photo is self._photo:
-            self._show(number, one)
+            self._show(number, maps[0])
 
     def _rejected(self, arguments: events.GenericEventArguments) -> None:
         self._turn += 1
@@ -158,12 +158,7 @@ def _look(estimator: AgeEstimator, content: bytes) -> tuple[Image.Image, Photo, 
     (photo,) = estimator.predict([image])
     if not photo.faces:
         raise DataError(reason_words(photo.reason, photo.min_face))
-    return image, photo, _explained(estimator, photo.faces[0])
-
-
-def _explained(estimator: AgeEstimator, face: Face) -> Maps:
-    one: Maps = estimator.explain([face])[0]
-    return one
+    return image, photo, estimator.explain(photo.faces[:1])[0]
 
 
 def open_photo(content: bytes) -> Image.Image:

@@ -88,21 +88,6 @@ class _Project:
     catalog: CatalogProtocol[Any, Any]
     layout: dict[str, Any]
 
-    def source(self, name: str) -> Source:
-        return Source.model_validate(self.parameters["effective"]["sources"][name])
-
-    def setting(self, protocol: str) -> Setting:
-        return Setting.model_validate(self.parameters["effective"]["protocols"][protocol])
-
-    @property
-    def detection(self) -> Detection:
-        return Detection.model_validate(self.parameters["detection"])
-
-    @property
-    def faces(self) -> Wanted:
-        alignment = Alignment.model_validate(self.parameters["alignment"])
-        return Wanted(alignment.coverage, self.detection.min_face)
-
     def load(self, name: str, remedy: str) -> Any:
         try:
             return self.catalog.load(name)
@@ -210,16 +195,19 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         project.load(f"{name}.{kind}", remedy)
         for kind in ("samples", "files", "audit", "landmarks")
     )
-    source = project.source(name)
+    source = Source.model_validate(project.parameters["effective"]["sources"][name])
+    detection = Detection.model_validate(project.parameters["detection"])
+    coverage = Alignment.model_validate(project.parameters["alignment"]).coverage
     ingested, aligned = (
         project.catalog.load(f"{name}.{kind}_folder") for kind in ("ingestion", "alignment")
     )
     read, _, _ = ingestion.ingest(source, ingested)
-    decided = alignment.landmarks_decided_by(samples, project.detection)
+    wanted = Wanted(coverage, detection.min_face)
+    decided = alignment.landmarks_decided_by(samples, detection)
     if not (
         _are_alike(read, samples)
         and not Record.read(landmarks.attrs.get("record")).differences(decided)
-        and alignment.are_aligned(samples, files, landmarks, aligned, project.faces)
+        and alignment.are_aligned(samples, files, landmarks, aligned, wanted)
     ):
         raise DataError(
             f"The faces of {name} on disk are not those of these photos and parameters; make them "
@@ -251,7 +239,7 @@ def _are_alike(table: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:
-    setting = project.setting(protocol)
+    setting = Setting.model_validate(project.parameters["effective"]["protocols"][protocol])
     source = setting.source
     names = f"{source}.samples", f"{source}.looks", f"{protocol}.folds", f"{protocol}.leakage"
     samples, looks, folds, _ = (project.load(name, remedy) for name in names)

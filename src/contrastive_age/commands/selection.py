@@ -82,8 +82,8 @@ def validation_scores(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def best_by_fold(scores: pd.DataFrame) -> dict[int, str]:
     """Give the setting of the lowest validation MAE for each fold; of equal ones, the first."""
-    best = scores.to_numpy().argmin(axis=1)
-    return {int(fold): str(scores.columns[at]) for fold, at in zip(scores.index, best, strict=True)}
+    best = scores.idxmin(axis=1)
+    return {int(fold): str(key) for fold, key in zip(scores.index, best, strict=True)}
 
 
 def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -103,11 +103,14 @@ def _suits(name: str, there: str | None, allowed: SpecifierSet) -> bool:
     return name not in ALWAYS if there is None else allowed.contains(there, prereleases=True)
 
 
+def _installed(name: str) -> Distribution | None:
+    """The package here; None where the Python of this machine does not need it."""
+    return next(iter(distributions(name=name)), None)
+
+
 def _pinned(name: str, allowed: SpecifierSet) -> str:
-    try:
-        return f"{name}=={distribution(name).version}"
-    except PackageNotFoundError:  # the Python of this machine does not need it
-        return f"{name}{allowed}"
+    here = _installed(name)
+    return f"{name}{allowed}" if here is None else f"{name}=={here.version}"
 
 
 def _versions(have: Path | None) -> dict[str, str | None]:
@@ -139,19 +142,9 @@ def _collect(
         is_new = name not in specifiers
         specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
         if is_new:
-            further = map(Requirement, _requires(name))
-            _collect(
-                (requirement for requirement in further if _applies(requirement, machine)),
-                machine,
-                specifiers,
-            )
-
-
-def _requires(name: str) -> list[str]:
-    try:
-        return distribution(name).requires or []
-    except PackageNotFoundError:
-        return []
+            here = _installed(name)
+            further = map(Requirement, (here.requires if here else None) or [])
+            _collect((one for one in further if _applies(one, machine)), machine, specifiers)
 
 
 def _applies(requirement: Requirement, machine: Machine) -> bool:

@@ -60,7 +60,8 @@ class FoldRunner(SequentialRunner):
         run_id: str | None = None,
     ) -> None:
         before, folds, after = split(pipeline)
-        at_once = min(_folds_at_once(catalog), len(folds))
+        asked_for = catalog.load("params:effective.computing.folds_at_once")
+        at_once = min(int(asked_for), len(folds))
         if at_once < 2:
             super()._run(pipeline, catalog, hook_manager, run_id)
             return
@@ -86,11 +87,6 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline
     inside = [node.name for nodes in folds.values() for node in nodes]
     since = pipeline.from_nodes(*inside)
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
-
-
-def _folds_at_once(catalog: CatalogProtocol[Any, Any]) -> int:
-    parameter: Any = catalog.get("params:effective.computing.folds_at_once")
-    return int(parameter.load())
 
 
 def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
