@@ -12,7 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import mlflow
@@ -27,7 +26,7 @@ from PIL import Image
 from contrastive_age import __version__
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
-from contrastive_age.files import unfinished
+from contrastive_age.files import replacing_folder
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
 
@@ -139,13 +138,8 @@ def save_served(model_path: Path, folder: Path) -> None:
     load_model(model_path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists already; give another --output, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = unfinished(folder)
-    try:
+    with replacing_folder(folder) as beside:
         mlflow.pyfunc.save_model(str(beside), **_what_to_save(model_path))
-        beside.replace(folder)
-    finally:
-        rmtree(beside, ignore_errors=True)
 
 
 def log_served(model_path: Path, name: str = "age_model") -> str:

@@ -28,7 +28,7 @@ from contrastive_age.commands.project_files import project_files
 from contrastive_age.commands.wheels import Machine, download
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted
-from contrastive_age.files import unfinished
+from contrastive_age.files import replacing_folder
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.loader import project_path
@@ -134,28 +134,23 @@ def pack(
     """
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise DataError(f"{output} is there already: name a folder that is new or empty")
-    with place.session(given) as session:
-        context = session.load_context()
-        shared = {name: _shared_stages(name) for name in names}
-        parameters = context.config_loader["parameters"]
-        project = _Project(place, dict(_flat(given)), parameters, context.catalog, _layout(place))
-        staged = unfinished(output.absolute())
-        try:
-            with ExitStack() as held:  # so that nobody else writes what is packed
-                for lock in shared_locks(sum(shared.values(), Pipeline([])), context.catalog):
-                    lock.take()
-                    held.callback(lock.release)
-                _pack_data(project, shared, staged)
-            _pack_code(place.project, staged)
-            inputs = {name: _pack_inputs(project, name, staged) for name in names}
-            if machine is not None:
-                download(place.project, machine, staged / "wheels")
-            commands = _commands(project, inputs, staged)
-            _write_readme(staged, shared, commands)
-            megabytes = _megabytes(staged)
-            staged.replace(output)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    context = place.context(given)
+    shared = {name: _shared_stages(name) for name in names}
+    parameters = context.config_loader["parameters"]
+    project = _Project(place, dict(_flat(given)), parameters, context.catalog, _layout(place))
+    with replacing_folder(output.absolute()) as staged:
+        with ExitStack() as held:  # so that nobody else writes what is packed
+            for lock in shared_locks(sum(shared.values(), Pipeline([])), context.catalog):
+                lock.take()
+                held.callback(lock.release)
+            _pack_data(project, shared, staged)
+        _pack_code(place.project, staged)
+        inputs = {name: _pack_inputs(project, name, staged) for name in names}
+        if machine is not None:
+            download(place.project, machine, staged / "wheels")
+        commands = _commands(project, inputs, staged)
+        _write_readme(staged, shared, commands)
+        megabytes = _megabytes(staged)
     return Pack(output, megabytes, commands)
 
 

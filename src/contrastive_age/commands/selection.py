@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import CatalogProtocol
 
 from contrastive_age.commands.sweep import (
     Candidate,
@@ -151,7 +150,7 @@ def _keep(
     """Write the document and the predictions beside those of the settings."""
     keys: Sequence[str] = sorted(document["candidates"])
     name = f"selected-{fingerprint(keys, document['validation'])[:8]}"
-    catalog = _catalog(place, outer.candidates[0])
+    catalog = place.context(outer.candidates[0].given).catalog
     reports, outputs = (
         path_of(catalog, f"{outer.protocol}.{entry}").parent.parent / name
         for entry in ("metrics", "predictions")
@@ -178,10 +177,4 @@ def _print(document: Mapping[str, Any], folder: Path) -> None:
 
 
 def _load(place: Place, candidate: Candidate, name: str) -> Any:
-    return _catalog(place, candidate).load(f"{candidate.setting.protocol}.{name}")
-
-
-def _catalog(place: Place, candidate: Candidate) -> CatalogProtocol[Any, Any]:
-    with place.session(candidate.given) as session:
-        catalog: CatalogProtocol[Any, Any] = session.load_context().catalog
-    return catalog
+    return place.context(candidate.given).catalog.load(f"{candidate.setting.protocol}.{name}")

@@ -190,8 +190,7 @@ def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence
 def track(place: Place, sweep: Sweep) -> SweepRun:
     """Find or make the sweep's run in MLflow."""
     keys = [candidate.setting.key for candidate in sweep.candidates]
-    with place.session(sweep.candidates[0].given) as session:
-        return SweepRun(session.load_context(), sweep.protocol, keys, sweep.axes)
+    return SweepRun(place.context(sweep.candidates[0].given), sweep.protocol, keys, sweep.axes)
 
 
 def standing_metrics(context: KedroContext, setting: Setting) -> Any:
@@ -269,10 +268,9 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
     rows, times = [], []
     for candidate in sweep.candidates:
         setting = candidate.setting
-        with place.session(candidate.given) as session:
-            context = session.load_context()
-            stands = standing_metrics(context, setting) is not None
-            folds = _folds(context, setting)
+        context = place.context(candidate.given)
+        stands = standing_metrics(context, setting) is not None
+        folds = _folds(context, setting)
         number = None if folds is None else anchors(folds, setting)
         seconds = 0.0 if stands else number and number * seconds_of(setting)
         counted = "-" if number is None else f"{number:,}"
@@ -337,21 +335,16 @@ def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, An
 
 def _run_setting(place: Place, protocol: str, candidate: Candidate, parent: SweepRun) -> Outcome:
     setting = candidate.setting
-    metrics = _standing(place, candidate)
+    metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
         parent.adopt(setting.key)
         return Outcome(candidate, "kept", metrics)
     _run(place, protocol, candidate, tags=OWN)
-    metrics = _standing(place, candidate)
+    metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is None:
         raise DataError(f"{setting.key}: its files were changed while it ran; run the sweep again")
     return Outcome(candidate, "finished", metrics)
-
-
-def _standing(place: Place, candidate: Candidate) -> Any:
-    with place.session(candidate.given) as session:
-        return standing_metrics(session.load_context(), candidate.setting)
 
 
 def _run(place: Place, protocol: str, candidate: Candidate, **chosen: Sequence[str]) -> None:

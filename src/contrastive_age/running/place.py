@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
@@ -43,6 +44,12 @@ class Place:
             runtime_params=dict(given),
             conf_source=self.conf_source,
         )
+
+    def context(self, given: Mapping[str, Any]) -> KedroContext:
+        """Give the parameters and the catalog that a session with these parameters has."""
+        with self.session(given) as session:
+            context: KedroContext = session.load_context()
+        return context
 
 
 def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:
