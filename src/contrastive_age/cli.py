@@ -311,7 +311,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 
     A file whose ages differ by more than a thousandth of a year is not kept.
     """
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
     from contrastive_age.inference.model_file import load_model
     from contrastive_age.inference.onnx import export_onnx as export
 
@@ -330,7 +330,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 )
 def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
     from contrastive_age.serving import save_served
 
     save_served(find_model(model, Path.cwd()), output)
@@ -355,7 +355,7 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     It takes the extra `app`. Control-C ends it.
     """
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
 
     library("nicegui", "app")
     from contrastive_age.app import server

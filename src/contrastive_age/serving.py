@@ -27,7 +27,7 @@ from contrastive_age import __version__
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing_folder
-from contrastive_age.inference.estimator import AgeEstimator, faces_table
+from contrastive_age.inference.estimator import NUMBERS, AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
 
 COLUMN = "image"
@@ -41,10 +41,6 @@ MOST_PIXELS = 50_000_000
 MOST_PIXELS_AT_ONCE = 100_000_000
 """Of the photos of one request, which are in memory together: 300 MB."""
 
-NUMBERS = (
-    *("age", "low_80", "high_80", "low_95", "high_95"),
-    *("score", "left", "top", "right", "bottom", "min_face"),
-)
 REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
 """What serving imports."""
 

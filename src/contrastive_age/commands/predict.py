@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from contrastive_age.inference.estimator import Photo
 
 logger = logging.getLogger(__name__)
-
-MODELS = "data/06_models/*/*/final/age_model.pt"
 
 SUFFIXES = (".csv", ".json")
 
@@ -121,26 +120,6 @@ def check_output(output: Path) -> None:
         raise DataError(f"--output={output}: the suffix says the format; give .csv or .json")
     if output.is_dir():
         raise DataError(f"--output={output} is a folder; name a file")
-
-
-def find_model(given: Path | None, project: Path) -> Path:
-    """Give the model's file: the one that is named, or the only one that the project has.
-
-    Raises:
-        DataError: None is named, and there is not exactly one.
-    """
-    if given is not None:
-        return given
-    models = sorted(project.glob(MODELS))
-    if not models:
-        raise DataError(
-            f"there is no model at {MODELS}; make one with `kedro run --pipeline=final_model`, or "
-            f"name one with --model"
-        )
-    if len(models) > 1:
-        listed = "".join(f"\n  --model={path.relative_to(project)}" for path in models)
-        raise DataError(f"there are {len(models)} models; name one:{listed}")
-    return models[0]
 
 
 def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:

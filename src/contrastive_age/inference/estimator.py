@@ -36,6 +36,12 @@ from contrastive_age.training.loop import choose_device
 LEVELS = ("80", "95")
 """The intervals that a table shows, by their level in percent."""
 
+NUMBERS = (
+    *("age", *(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))),
+    *("score", "left", "top", "right", "bottom", "min_face"),
+)
+"""The columns of a table of faces that hold real numbers."""
+
 BATCH_SIZE = 32
 """Faces that the network sees at a time, and photos that wait for it."""
 
@@ -337,8 +343,6 @@ def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
 
 def table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     """Put rows of `face_rows` into the table that `faces_table` describes."""
-    ends = [f"{end}_{level}" for level in LEVELS for end in ("low", "high")]
-    numbers = ["age", *ends, "score", "left", "top", "right", "bottom", "min_face"]
-    table = pd.DataFrame(rows, columns=["file", "face", *numbers, "reason"])
-    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(numbers, "float64")
+    table = pd.DataFrame(rows, columns=["file", "face", *NUMBERS, "reason"])
+    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(NUMBERS, "float64")
     return table.astype(types)
