@@ -218,8 +218,9 @@ def _result(
 def on_gpu(photos: int = 512) -> Result:
     """Find the main face of decoded photos on a GPU, held against a fixed speed."""
     from contrastive_age.drawn.face import draw_face
-    from contrastive_age.faces.detection import BATCH_SIZE, Finder, on_threads
+    from contrastive_age.faces.detection import BATCH_SIZE, Finder
     from contrastive_age.faces.mtcnn import load_mtcnn
+    from contrastive_age.faces.search import on_threads
 
     finder = Finder(load_mtcnn("cuda"))
     images = [draw_face(n % 64, n % 70, size=DRAWN_SIDE) for n in range(photos)]

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,15 +46,27 @@ def silent_port() -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def listening(start: Callable[[int], psutil.Popen], said: Path) -> tuple[psutil.Popen, int]:
-    """Start a server, and wait until it listens on the port that it was given.
+def listening(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> tuple[psutil.Popen, int]:
+    """Start a server, and wait until it listens on the port that it was given by `--port`.
 
     Another process may take a free port before the server does; it is then started with another.
+    What it says goes into `said.txt` in the folder in which it runs.
     """
+    said = folder / "said.txt"
     for _ in range(PORTS):
         with silent_port() as port:
             pass
-        server = start(port)
+        with said.open("wb") as output:
+            server = psutil.Popen(
+                [*command, "--port", str(port)],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         while server.poll() is None:
             if _listens(server, port):
                 return server, port
@@ -166,24 +178,13 @@ def _started(
     command: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> tuple[psutil.Popen, str]:
     """One of MLflow's servers, and its address once it answers."""
-    said = folder / "server.txt"
-
-    def start(port: int) -> psutil.Popen:
-        with said.open("wb") as output:
-            return psutil.Popen(
-                [*command, "--port", str(port)],
-                cwd=folder,
-                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"} | environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-
-    server, port = listening(start, said)
+    ours = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    server, port = listening(command, folder, ours | environment)
     address = f"http://127.0.0.1:{port}"
     try:
         requests.get(f"{address}/health", timeout=PATIENCE).raise_for_status()
     except requests.RequestException:
         os.killpg(server.pid, signal.SIGKILL)
-        pytest.fail(f"the server does not answer:\n{said.read_text(errors='replace')}")
+        said = (folder / "said.txt").read_text(errors="replace")
+        pytest.fail(f"the server does not answer:\n{said}")
     return server, address

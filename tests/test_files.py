@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_age.files import fingerprint, remove_unfinished, replacing
+from contrastive_age.files import fingerprint, remove_unfinished, replacing, replacing_folder
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -23,6 +23,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         fail()
     assert path.read_text(encoding="utf-8") == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_folder_is_not_left(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "pack"
+
+    def fill(*, fail: bool) -> None:
+        with replacing_folder(folder) as beside:
+            beside.mkdir()
+            (beside / "file").write_text("new")
+            if fail:
+                raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fill(fail=True)
+    assert list(folder.parent.iterdir()) == []
+    fill(fail=False)
+    assert [path.name for path in folder.iterdir()] == ["file"]
 
 
 def test_fingerprints_depend_on_values_and_not_on_the_order_of_keys() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from conftest import Project, make_project
-from contrastive_age.running.locks import Guard, Lock
+from contrastive_age.running.locks import Lock
 from forking import Ended, Moment
 
 pytestmark = pytest.mark.endurance
@@ -175,7 +175,7 @@ def test_runs_in_mlflow_are_continued_and_not_doubled(
 
 def test_a_setting_that_another_process_runs_is_refused(uninterrupted: Project) -> None:
     model = uninterrupted.one("06_models/synthetic_se/*/fold_1/model.pth")
-    lock = Lock(Guard("it", model.parent))
+    lock = Lock("it", model.parent)
     lock.take()
     done = uninterrupted.kedro(*RUN, check=False)
     lock.release()

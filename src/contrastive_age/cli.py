@@ -12,7 +12,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.processes import command_line
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -21,6 +21,7 @@ INTERRUPTED = 128 + signal.SIGINT
 logger = logging.getLogger(__name__)
 
 RUNNER = "contrastive_age.running.runners.FoldRunner"
+"""Of `kedro run` where none is given."""
 
 
 @click.group(name="contrastive-age")
@@ -61,22 +62,14 @@ class Friendly(click.Command):
             raise click.ClickException(said) from error
 
 
-class Run(Friendly):
-    """`kedro run` with this project's runner where none is given."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Choose the runner, and run."""
-        ctx.params["runner"] = ctx.params["runner"] or RUNNER
-        return super().invoke(ctx)
-
-
 cli.add_command(
-    Run(
+    Friendly(
         name="run",
         callback=kedro_run.callback,
         params=kedro_run.params,
         help=kedro_run.help,
         short_help="Run a pipeline.",
+        context_settings={"default_map": {"runner": RUNNER}},
     )
 )
 
@@ -88,10 +81,10 @@ def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     axes: dict[str, list[Any]] = {}
     for value in values:
         name, equals, listed = value.partition("=")
-        found = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
-        if not equals or not found:
+        points = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
+        if not equals or not points:
             raise click.BadParameter(f"{value!r} names no values; write --set loss.lambda_c=0,2,4")
-        axes[name.strip()] = found
+        axes[name.strip()] = points
     return axes
 
 
@@ -131,16 +124,17 @@ def sweep(
     """
     from contrastive_age.commands import sweep as sweeps
     from contrastive_age.commands.selection import select
+    from contrastive_age.running.place import Place
 
-    place = sweeps.Place(Path.cwd(), env, conf_source)
+    place = Place(Path.cwd(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
     if dry_run:
-        for own in grids:
-            sweeps.print_estimate(place, own)
+        for grid in grids:
+            sweeps.print_estimate(place, grid)
         return
     action = sweeps.run if select_on is None else select
     # All of them: what fails in one protocol does not keep the next from running.
-    if not all([action(place, own) for own in grids]):  # noqa: C419
+    if not all([action(place, grid) for grid in grids]):  # noqa: C419
         raise SystemExit(1)
 
 
@@ -156,14 +150,14 @@ def upload_runs(
     Results are read from the data folder, and only what the server lacks is logged: the command can
     be called at any time, and twice.
     """
-    from contrastive_age.commands.sweep import Place
     from contrastive_age.commands.upload import upload
+    from contrastive_age.running.place import Place
 
-    for own in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
-        measured = "measured" if own.measured else "not measured yet"
+    for sent in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
+        measured = "measured" if sent.measured else "not measured yet"
         click.echo(
-            f"{own.protocol} {own.key}: {own.folds} folds, {measured}; "
-            f"new on the server: {own.epochs} epochs, {own.new_metrics} metrics"
+            f"{sent.protocol} {sent.key}: {sent.folds} folds, {measured}; "
+            f"new on the server: {sent.epochs} epochs, {sent.new_metrics} metrics"
         )
 
 
@@ -220,8 +214,8 @@ def pack(
     same parameters. The faces are shared with the project by a hard link where the disk allows.
     """
     from contrastive_age.commands import pack as packing
-    from contrastive_age.commands.sweep import Place
     from contrastive_age.commands.wheels import Machine
+    from contrastive_age.running.place import Place
 
     machine = Machine(have, python, platform) if wheels else None
     done = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
@@ -317,7 +311,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 
     A file whose ages differ by more than a thousandth of a year is not kept.
     """
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
     from contrastive_age.inference.model_file import load_model
     from contrastive_age.inference.onnx import export_onnx as export
 
@@ -336,7 +330,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 )
 def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
     from contrastive_age.serving import save_served
 
     save_served(find_model(model, Path.cwd()), output)
@@ -361,28 +355,21 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     It takes the extra `app`. Control-C ends it.
     """
-    from contrastive_age.commands.predict import find_model
+    from contrastive_age.commands.final_model import find_model
 
-    try:
-        from contrastive_age.app import page as app
-    except ModuleNotFoundError as error:
-        if error.name != "nicegui":
-            raise
-        raise DataError(
-            "the page needs NiceGUI: python -m pip install 'contrastive-age[app]'"
-        ) from error
-    app.require_free(port)
+    library("nicegui", "app")
+    from contrastive_age.app import server
+
+    server.require_free(port)
     chosen = find_model(model, Path.cwd())
 
     from contrastive_age.inference.estimator import AgeEstimator
 
-    app.serve(AgeEstimator.load(chosen, device=device), port)
+    server.serve(AgeEstimator.load(chosen, device=device), port)
 
 
-# Parsed and explained as `kedro run` does.
-for command in (sweep, upload_runs):
-    command.params += [
-        own for own in kedro_run.params if own.name in {"params", "env", "conf_source"}
-    ]
-# Without another folder of configuration: the pack has the project's own.
-pack.params += [own for own in kedro_run.params if own.name in {"params", "env"}]
+# Parsed and explained as `kedro run` does. A pack has the project's own configuration.
+OF_RUN = {option.name: option for option in kedro_run.params}
+sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+pack.params += [OF_RUN[name] for name in ("params", "env")]

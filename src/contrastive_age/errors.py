@@ -1,5 +1,8 @@
 """The errors that a user can mend, apart from programming errors."""
 
+from importlib import import_module
+from typing import Any
+
 
 class DataError(ValueError):
     """Something in the user's data, folders or files is wrong.
@@ -10,3 +13,19 @@ class DataError(ValueError):
 
 class TrainingError(RuntimeError):
     """Training cannot go on, for example because a loss is not finite."""
+
+
+def library(name: str, extra: str) -> Any:
+    """Import a library that comes with one of this project's extras.
+
+    Raises:
+        DataError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise DataError(
+            f"{name} is needed and not installed: python -m pip install 'contrastive-age[{extra}]'"
+        ) from error

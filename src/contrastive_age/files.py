@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,22 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a path beside `folder` for a new folder, renamed to it when the block succeeds.
+
+    Args:
+        folder: It must be empty or not there; the one that it lies in is made when missing.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = unfinished(folder)
+    try:
+        yield beside
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def unfinished(path: Path) -> Path:

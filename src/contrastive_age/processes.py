@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import active_children, parent_process
 from pathlib import Path
 
 
@@ -39,8 +39,11 @@ def _wait_for_parent() -> None:
 
 
 def stop(pool: ProcessPoolExecutor) -> None:
-    """Shut a pool of processes down without waiting for what they are at."""
-    for process in list((pool._processes or {}).values()):
+    """Shut a pool of processes down without waiting for what they are at.
+
+    All processes that `multiprocessing` has started for this one are ended, not the pool's alone.
+    """
+    for process in active_children():
         process.terminate()
     pool.shutdown(cancel_futures=True)
 

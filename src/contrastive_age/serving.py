@@ -12,7 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import mlflow
@@ -27,8 +26,8 @@ from PIL import Image
 from contrastive_age import __version__
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
-from contrastive_age.files import unfinished
-from contrastive_age.inference.estimator import AgeEstimator, faces_table
+from contrastive_age.files import replacing_folder
+from contrastive_age.inference.estimator import NUMBERS, AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
 
 COLUMN = "image"
@@ -42,14 +41,10 @@ MOST_PIXELS = 50_000_000
 MOST_PIXELS_AT_ONCE = 100_000_000
 """Of the photos of one request, which are in memory together: 300 MB."""
 
-NUMBERS = (
-    *("age", "low_80", "high_80", "low_95", "high_95"),
-    *("score", "left", "top", "right", "bottom", "min_face"),
-)
 REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
 """What serving imports."""
 
-_DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\Adata:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
 
 
 class ServedModel:
@@ -91,11 +86,13 @@ class ServedModel:
             for row, image in enumerate(opened):
                 _decode(row, image)
             try:
-                found = self._estimator.predict(opened, aligned=bool((params or {}).get("aligned")))
+                predicted = self._estimator.predict(
+                    opened, aligned=bool((params or {}).get("aligned"))
+                )
             except RuntimeError as error:
                 raise MlflowException(f"no face can be found: {error}", INTERNAL_ERROR) from error
-        table = faces_table(found)
-        names = {own.name: row for row, own in enumerate(found)}
+        table = faces_table(predicted)
+        names = {photo.name: row for row, photo in enumerate(predicted)}
         table.insert(0, "photo", table.pop("file").map(names))
         return _for_json(table)
 
@@ -137,13 +134,8 @@ def save_served(model_path: Path, folder: Path) -> None:
     load_model(model_path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists already; give another --output, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = unfinished(folder)
-    try:
+    with replacing_folder(folder) as beside:
         mlflow.pyfunc.save_model(str(beside), **_what_to_save(model_path))
-        beside.replace(folder)
-    finally:
-        rmtree(beside, ignore_errors=True)
 
 
 def log_served(model_path: Path, name: str = "age_model") -> str:
@@ -210,7 +202,7 @@ def _file(row: int, text: Any) -> bytes:
     """Decode one row's base64."""
     if not isinstance(text, str):
         raise _refusal(f"it is {type(text).__name__}, no text in base64", row)
-    text = "".join(text[_prefix(text) :].split())
+    text = "".join(_DATA_URL.sub("", text, count=1).split())
     if not text:
         raise _refusal("it is empty", row)
     if len(text) > MOST_BYTES * 4 / 3 + 4:
@@ -219,12 +211,6 @@ def _file(row: int, text: Any) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _refusal(f"it is no base64 ({error})", row) from error
-
-
-def _prefix(text: str) -> int:
-    """Length of the data URL's prefix; 0 where there is none."""
-    found = _DATA_URL.match(text)
-    return found.end() if found else 0
 
 
 def _opened(row: int, file: bytes) -> Image.Image:

@@ -1,13 +1,10 @@
 """The page: its words and pictures, and in a real browser what is dropped, clicked and read."""
 
 import asyncio
-import base64
 import io
 import json
 import logging
-import math
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import requests
@@ -31,7 +27,6 @@ from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.inference.estimator import AgeEstimator, Photo
 from contrastive_age.inference.model_file import save_model
-from contrastive_age.inference.photos import NO_FACE
 from inference.models import untrained_model
 from servers import PATIENCE, listening
 
@@ -50,51 +45,6 @@ def jpeg(image: Image.Image) -> bytes:
     return content.getvalue()
 
 
-@pytest.fixture(scope="module")
-def photo() -> Photo:
-    """What is said of the two drawn faces; their boxes are cut out here, without a detector."""
-    image = page_server.two_faces()
-    crops = [np.asarray(image.crop(box).resize((256, 256))) for box in page_server.boxes()]
-    seen = AgeEstimator(untrained_model(), device="cpu").predict(crops, aligned=True)
-    faces = [
-        type(own.faces[0])(**vars(own.faces[0]) | {"box": box})
-        for own, box in zip(seen, page_server.boxes(), strict=True)
-    ]
-    return Photo("two.jpg", tuple(faces), None, image.size)
-
-
-@pytest.mark.parametrize(
-    ("interval", "words"),
-    [
-        ((27.6, 40.6), "28 to 41 years"),
-        ((0.0, 1.2), "0 to 1 year"),
-        ((12.4, math.inf), "12 years or more"),
-        ((0.0, math.inf), "any age"),
-    ],
-)
-def test_intervals_are_said_in_whole_years(interval: tuple[float, float], words: str) -> None:
-    assert app.interval_words(interval) == words
-
-
-def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> None:
-    measured = {"cross_validation": {"mae": 4.567, "mae_interval": [4.1, 5.04]}}
-    assert "4.57 years on average" in app.error_words(measured)
-    assert "4.10 to 5.04" in app.error_words(measured)
-    bare = app.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
-    assert "4.57 years" in bare and "interval" not in bare
-    assert "does not say" in app.error_words({})
-    leaked = app.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
-    assert "in part on people whom it knew" in leaked
-
-
-def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
-    words = app.reason_words(NO_FACE, 66.7)
-    assert words.startswith("no face found; ")
-    assert words.endswith("Faces below 67 pixels are not looked for.")
-    assert app.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
-    assert app.reason_words(None, math.nan) == "no face found"
-
-
 @pytest.mark.parametrize("load", [page_server.load, load_mtcnn])
 def test_before_the_first_photo_everything_is_done_once(
     load: Callable[[], Detector], caplog: pytest.LogCaptureFixture
@@ -107,7 +57,7 @@ def test_before_the_first_photo_everything_is_done_once(
 
     estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=loading)
     with caplog.at_level(logging.DEBUG, logger=app.__name__):
-        asyncio.run(app._warm_up(estimator))
+        asyncio.run(app.warm_up(estimator))
     assert len(loaded) == 1
     assert "failed" not in caplog.text
 
@@ -120,19 +70,8 @@ def test_a_detector_that_cannot_be_loaded_does_not_keep_the_page_from_starting(
 
     estimator = AgeEstimator(untrained_model(), device="cpu", load_detector=fail)
     with caplog.at_level(logging.DEBUG, logger=app.__name__):
-        asyncio.run(app._warm_up(estimator))
+        asyncio.run(app.warm_up(estimator))
     assert "Warming up failed" in caplog.text
-
-
-def test_coarse_and_empty_maps_are_called_so() -> None:
-    assert "3 × 3 cells: too coarse" in app.map_words(np.full((3, 3), 1 / 9, np.float32))
-    assert "coarse" not in app.map_words(np.full((7, 7), 1 / 49, np.float32))
-    assert "empty" in app.map_words(np.zeros((7, 7), np.float32))
-
-
-def test_boxes_are_placed_in_percent_and_cut_at_the_edges() -> None:
-    placed = app.placement((-10, 20, 60, 240), (100, 200))
-    assert placed == {"left": 0, "top": 10, "width": 60, "height": 90}
 
 
 @pytest.mark.parametrize("content", [b"", b"no photo", jpeg(Image.new("RGB", (99, 99)))[:400]])
@@ -156,46 +95,6 @@ def test_photos_are_turned_upright() -> None:
     assert app.open_photo(content.getvalue()).size == (20, 40)
 
 
-def test_each_face_has_a_box_on_the_photo_and_a_named_choice(photo: Photo) -> None:
-    html = app.faces_html(photo, page_server.two_faces())
-    assert re.findall(r'<label class="age-box[^"]*" for="(.+?)"', html) == [
-        "age-face-0",
-        "age-face-1",
-    ]
-    for number, face in enumerate(photo.faces):
-        assert f'aria-label="Face {number + 1}, about {face.age:.0f} years"' in html
-        assert f"left: {100 * face.box[0] / 1200:.2f}%;" in html
-    assert html.count(" checked") == 1
-    [first, *small] = re.findall(r'src="data:image/jpeg;base64,(.+?)"', html)
-    sizes = [Image.open(io.BytesIO(base64.b64decode(own))).size for own in (first, *small)]
-    assert sizes == [(1200, 700), (128, 128), (128, 128)]
-
-
-def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
-    face = photo.faces[1]
-    one = np.full((2, 2), 0.25, np.float32)
-    html = app.result_html(face, one, untrained_model(), 1, 2)
-    assert "Face 2 of 2" in html and f">{face.age:.0f} years<" in html
-    for level, (low, high) in face.intervals.items():
-        assert f'data-level="{level}">{low:.0f} to {high:.0f} years<' in html
-    assert f"highest at {int(np.argmax(face.probabilities))}, mean {face.age:.1f}" in html
-    assert "2 × 2 cells" in html
-    charts = re.findall(r'src="data:image/svg\+xml;base64,(.+?)" alt="[^"]+"', html)
-    assert len(charts) == 2
-    assert all(b"<svg" in base64.b64decode(own) for own in charts)
-
-
-def test_names_in_a_model_cannot_become_markup() -> None:
-    model = untrained_model()
-    model = type(model)(**vars(model) | {"facts": {"name": "<script>alert(1)</script>"}})
-    header = app._render("header", model=model, error="")
-    assert "&lt;script&gt;" in header and "<script>" not in header
-
-
-def test_headings_of_a_card_go_below_those_of_the_page() -> None:
-    assert app.demoted("# A\ntext # no\n## B\n") == "### A\ntext # no\n#### B\n"
-
-
 def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
     save_model(untrained_model(), tmp_path / "m.pt")
     with socket.socket() as taken:
@@ -215,10 +114,6 @@ def test_a_missing_model_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import contrastive_age
-
-    monkeypatch.delitem(sys.modules, "contrastive_age.app.page")
-    monkeypatch.delattr(contrastive_age, "app", raising=False)
     monkeypatch.setitem(sys.modules, "nicegui", None)
     done = CliRunner().invoke(cli, ["app", "--model=none.pt"])
     assert done.exit_code == 1
@@ -301,19 +196,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     # NiceGUI behaves otherwise inside pytest.
     environment = {key: own for key, own in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+    server, port = listening(command, folder, environment)
     said = folder / "said.txt"
-
-    def start(port: int) -> psutil.Popen:
-        with said.open("wb") as output:
-            return psutil.Popen(
-                [*command, f"--port={port}"],
-                cwd=folder,
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
-
-    server, port = listening(start, said)
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

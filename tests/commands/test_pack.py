@@ -15,7 +15,6 @@ from kedro.framework.startup import bootstrap_project
 
 from conftest import ROOT, Project
 from contrastive_age.commands.pack import Pack, pack
-from contrastive_age.commands.sweep import Place
 from contrastive_age.errors import DataError
 from contrastive_age.io import packed
 from contrastive_age.parameters.setting import Alignment, Detection, Setting, Source, Synthetic
@@ -23,7 +22,8 @@ from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion.nodes import ingest
 from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.provenance import Record, file_digest
-from contrastive_age.running.locks import Guard, Lock
+from contrastive_age.running.locks import Lock
+from contrastive_age.running.place import Place
 
 INGESTED, ALIGNED = "data/02_intermediate/synthetic", "data/03_primary/synthetic"
 SPLIT = "data/05_model_input/synthetic_se"
@@ -298,7 +298,7 @@ def test_only_pipelines_with_faces_are_packed(project: Project, tmp_path: Path) 
 
 def test_what_is_being_written_is_not_packed(finished: Project, tmp_path: Path) -> None:
     own = _copy(finished, tmp_path / "project")
-    lock = Lock(Guard("the photos of synthetic", own.root / ALIGNED))
+    lock = Lock("the photos of synthetic", own.root / ALIGNED)
     lock.take()
     try:
         with pytest.raises(DataError, match="photos of synthetic is being run by process"):

@@ -14,7 +14,8 @@ from PIL import Image
 
 from contrastive_age import cli
 from contrastive_age.commands import predict as prediction
-from contrastive_age.commands.predict import find_model, place_copies, print_table, write_table
+from contrastive_age.commands.final_model import find_model
+from contrastive_age.commands.predict import place_copies, print_table, write_table
 from contrastive_age.errors import DataError
 from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
 from contrastive_age.inference.model_file import save_model

@@ -14,6 +14,7 @@ import pytest
 from conftest import Project, make_project
 from contrastive_age.commands import sweep
 from contrastive_age.errors import DataError
+from contrastive_age.running.place import Place
 
 PLACE = "08_reporting/synthetic_se"
 GRID = ["--set", "loss.lambda_c=0,2", "--set", "model.weights=none,bad.pth"]
@@ -207,7 +208,7 @@ def test_a_grid_is_every_combination() -> None:
 def test_presets_hold_the_papers_values(preset: str, protocols: list[str], number: int) -> None:
     from kedro.framework.project import settings
 
-    place = sweep.Place(Path(__file__).resolve().parents[2])
+    place = Place(Path(__file__).resolve().parents[2])
     assert settings  # configured by the plugin
     plans = sweep.plan(place, {}, pipelines=[], axes={}, preset=preset)
     assert [own.protocol for own in plans] == protocols

@@ -15,9 +15,9 @@ import requests
 from kedro.framework.startup import bootstrap_project
 
 from conftest import Project, make_project
-from contrastive_age.commands.sweep import Place
 from contrastive_age.commands.upload import Uploaded, _values, upload
 from contrastive_age.errors import DataError
+from contrastive_age.running.place import Place
 from contrastive_age.tracking import connection
 from servers import PATIENCE, mlflow_server, silent_port
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,9 @@ def test_a_file_that_differs_is_not_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_extra_its_name_is_said() -> None:
-    with pytest.raises(DataError, match=r"pip install 'contrastive-age\[onnx\]'"):
-        export.require("no_such_library")
+def test_without_the_extra_its_name_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(DataError, match=r"onnxscript .*pip install 'contrastive-age\[onnx\]'"):
+        export.export_onnx(spread_model(), tmp_path / "m.onnx")

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from contrastive_age.errors import DataError
-from contrastive_age.faces import detection
+from contrastive_age.faces import search
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, landmark_array, load_image
 from contrastive_age.faces.detection import BATCH_SIZE, Finder
 from contrastive_age.faces.landmarks import detect_landmarks
@@ -202,10 +201,8 @@ def test_photos_are_taken_as_they_are_needed(reader: FaceReader) -> None:
 def test_large_images_travel_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "MOST_PIXELS", 10_000)
     images = [Image.new("RGB", (90, 90)) for _ in range(5)]
-    names: deque[str] = deque()
-    chunks = photos._chunks([(str(number), image) for number, image in enumerate(images)], names)
+    chunks = photos._chunks((str(number), image) for number, image in enumerate(images))
     assert [[name for name, _ in chunk] for chunk in chunks] == [["0", "1"], ["2", "3"], ["4"]]
-    assert list(names) == ["0", "1", "2", "3", "4"]
 
 
 def test_a_worker_that_holds_few_photos_finds_the_same(
@@ -216,12 +213,12 @@ def test_a_worker_that_holds_few_photos_finds_the_same(
     items.insert(2, ("9", "unreadable: so it is"))
     finder = Finder(detectors.boxes())
     whole = photos._find_and_align(finder, 1.35, items)
-    monkeypatch.setattr(detection, "MOST_PIXELS", 320 * 200 * 2)
+    monkeypatch.setattr(search, "MOST_PIXELS", 320 * 200 * 2)
     parts = photos._find_and_align(finder, 1.35, items)
-    assert [own.reason for own in whole] == [
+    assert [faces.reason for _, faces in whole] == [
         None, photos.NO_FACE, "unreadable: so it is", None, None, None,
     ]  # fmt: skip
-    for one, other in zip(whole, parts, strict=True):
+    for (_, one), (_, other) in zip(whole, parts, strict=True):
         assert one.reason == other.reason
         np.testing.assert_array_equal(one.pixels, other.pixels)
 

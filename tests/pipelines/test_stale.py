@@ -17,6 +17,7 @@ from contrastive_age.model.weights import read_weights, require_digest
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.setting import source_key
 from contrastive_age.provenance import Record, file_digest
+from contrastive_age.running.place import Place
 from contrastive_age.running.runners import Job, run_fold
 from contrastive_age.tracking.hook import Tracking
 from forking import Ended
@@ -243,6 +244,6 @@ def test_a_worker_refuses_to_be_of_another_setting(
 ) -> None:
     for owner, name in ((Tracking, "employer"), (ProjectConfigLoader, "latest")):
         monkeypatch.setattr(owner, name, None)  # and is put back
-    job = Job(copy.root, str(copy.root / "conf"), None, {}, None, {"synthetic_se": "ternary-0"})
+    job = Job(Place(copy.root), {}, None, {"synthetic_se": "ternary-0"})
     with pytest.raises(DataError, match="would be of another setting than the run"):
         run_fold(job, "synthetic_se.fold_0", [])

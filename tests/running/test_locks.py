@@ -14,7 +14,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.files import unfinished
 from contrastive_age.io.atomic import Table
 from contrastive_age.io.folders import WorkFolder
-from contrastive_age.running.locks import Guard, Lock, Locks, logger
+from contrastive_age.running.locks import Lock, Locks, logger
 from contrastive_age.tracking.hook import Employer, Tracking
 
 
@@ -28,7 +28,7 @@ class Other:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._word)
-            lock = Lock(Guard("it", folder))
+            lock = Lock("it", folder)
             lock.take()
             os.write(said, b"taken")
             os.read(told, 1)
@@ -256,13 +256,15 @@ def test_who_takes_a_lock_clears_away_what_killed_writers_left(place: Place) -> 
 
 
 def test_a_lock_is_given_free_only_by_the_process_that_took_it(tmp_path: Path) -> None:
-    lock = Lock(Guard("it", tmp_path / "fold_0"))
+    lock = Lock("it", tmp_path / "fold_0")
     lock.take()
-    lock._owner = -1
-    lock.release()
+    fork = os.fork()
+    if fork == 0:
+        lock.release()
+        os._exit(0)
+    os.waitpid(fork, 0)
     with pytest.raises(DataError):
-        Lock(Guard("it", tmp_path / "fold_0")).take()
-    lock._owner = os.getpid()
+        Lock("it", tmp_path / "fold_0").take()
     lock.release()
     assert list(tmp_path.iterdir()) == []
 

@@ -9,8 +9,9 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -22,30 +23,28 @@ from kedro.framework.project import pipelines as registered
 from kedro.framework.project import settings as kedro_settings
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
-from omegaconf import OmegaConf
 
 from contrastive_age.commands.project_files import project_files
-from contrastive_age.commands.sweep import Place
 from contrastive_age.commands.wheels import Machine, download
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted
-from contrastive_age.files import unfinished
+from contrastive_age.files import replacing_folder
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import (
-    NAMED_WEIGHTS,
     Alignment,
     Detection,
     Setting,
     Source,
-    expanded,
 )
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.provenance import Record, file_digest
-from contrastive_age.running.locks import Lock, shared_guards
+from contrastive_age.running.inputs import input_files, learnings
+from contrastive_age.running.locks import shared_locks
+from contrastive_age.running.place import Place
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ class _Project:
 
     Attributes:
         place: The project with its environment.
-        given: Run-time parameters, nested.
+        given: Run-time parameters by dotted name, as `--params` takes them.
         parameters: All parameters.
         catalog: Its files.
         layout: Paths of the catalog's entries in the pack, from its root: those that the
@@ -84,25 +83,10 @@ class _Project:
     """
 
     place: Place
-    given: Mapping[str, Any]
+    given: Mapping[str, str]
     parameters: dict[str, Any]
     catalog: CatalogProtocol[Any, Any]
     layout: dict[str, Any]
-
-    def source(self, name: str) -> Source:
-        return Source.model_validate(self.parameters["effective"]["sources"][name])
-
-    def setting(self, protocol: str) -> Setting:
-        return Setting.model_validate(self.parameters["effective"]["protocols"][protocol])
-
-    @property
-    def detection(self) -> Detection:
-        return Detection.model_validate(self.parameters["detection"])
-
-    @property
-    def faces(self) -> Wanted:
-        alignment = Alignment.model_validate(self.parameters["alignment"])
-        return Wanted(alignment.coverage, self.detection.min_face)
 
     def load(self, name: str, remedy: str) -> Any:
         try:
@@ -120,11 +104,11 @@ class _Project:
             )
         return PurePosixPath(path)
 
-    def command(self, pipeline: str, *options: str, given: Mapping[str, Any]) -> str:
+    def command(self, pipeline: str, *options: str, given: Mapping[str, str]) -> str:
         """Write a `kedro run` of this project."""
         words = ["kedro", "run", f"--pipeline={pipeline}", *options]
         words += [f"--env={self.place.env}"] if self.place.env else []
-        values = ",".join(f"{name}={value}" for name, value in _flat(given))
+        values = ",".join(f"{name}={value}" for name, value in given.items())
         return shlex.join([*words, f"--params={values}"] if values else words)
 
 
@@ -150,26 +134,23 @@ def pack(
     """
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise DataError(f"{output} is there already: name a folder that is new or empty")
-    with place.session(given) as session:
-        context = session.load_context()
-        shared = {name: _shared_stages(name) for name in names}
-        project = _Project(
-            place, given, context.config_loader["parameters"], context.catalog, _layout(place)
-        )
-        staged = unfinished(output.absolute())
-        try:
-            with _locked(shared.values(), context.catalog):
-                _pack_data(project, shared, staged)
-            _pack_code(place.project, staged)
-            inputs = {name: _pack_inputs(project, name, staged) for name in names}
-            if machine is not None:
-                download(place.project, machine, staged / "wheels")
-            commands = _commands(project, inputs, staged)
-            _write_readme(staged, shared, commands)
-            megabytes = _megabytes(staged)
-            staged.replace(output)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    context = place.context(given)
+    shared = {name: _shared_stages(name) for name in names}
+    parameters = context.config_loader["parameters"]
+    project = _Project(place, dict(_flat(given)), parameters, context.catalog, _layout(place))
+    with replacing_folder(output.absolute()) as staged:
+        with ExitStack() as held:  # so that nobody else writes what is packed
+            for lock in shared_locks(sum(shared.values(), Pipeline([])), context.catalog):
+                lock.take()
+                held.callback(lock.release)
+            _pack_data(project, shared, staged)
+        _pack_code(place.project, staged)
+        inputs = {name: _pack_inputs(project, name, staged) for name in names}
+        if machine is not None:
+            download(place.project, machine, staged / "wheels")
+        commands = _commands(project, inputs, staged)
+        _write_readme(staged, shared, commands)
+        megabytes = _megabytes(staged)
     return Pack(output, megabytes, commands)
 
 
@@ -189,38 +170,19 @@ def _layout(place: Place) -> dict[str, Any]:
     return layout
 
 
-@contextmanager
-def _locked(pipelines: Iterable[Pipeline], catalog: CatalogProtocol[Any, Any]) -> Iterator[None]:
-    """Keep others from writing what is packed."""
-    guards = shared_guards(sum(pipelines, Pipeline([])), catalog)
-    held: list[Lock] = []
-    try:
-        for guard in guards:
-            lock = Lock(guard)
-            lock.take()
-            held.append(lock)
-        yield
-    finally:
-        for lock in held:
-            lock.release()
-
-
 def _owners(pipeline: Pipeline, tag: str) -> list[str]:
     """The sources or protocols whose stage is in the pipeline."""
-    return sorted({own.name.partition(".")[0] for own in pipeline.nodes if tag in own.tags})
+    return sorted({node.name.partition(".")[0] for node in pipeline.nodes if tag in node.tags})
 
 
 def _pack_data(project: _Project, shared: Mapping[str, Pipeline], staged: Path) -> None:
     done: set[str] = set()
     for name, pipeline in shared.items():
         remedy = project.command(name, f"--tags={','.join(SHARED)}", given=project.given)
-        for source in _owners(pipeline, "ingestion"):
-            if source not in done:
-                _pack_source(project, source, remedy, staged)
-        for protocol in _owners(pipeline, "splitting"):
-            if protocol not in done:
-                _pack_folds(project, protocol, remedy, staged)
-        done.update(_owners(pipeline, "ingestion"), _owners(pipeline, "splitting"))
+        for tag, pack_one in (("ingestion", _pack_source), ("splitting", _pack_folds)):
+            for owner in set(_owners(pipeline, tag)) - done:
+                pack_one(project, owner, remedy, staged)
+                done.add(owner)
 
 
 def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> None:
@@ -228,16 +190,19 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         project.load(f"{name}.{kind}", remedy)
         for kind in ("samples", "files", "audit", "landmarks")
     )
-    source = project.source(name)
+    source = Source.model_validate(project.parameters["effective"]["sources"][name])
+    detection = Detection.model_validate(project.parameters["detection"])
+    coverage = Alignment.model_validate(project.parameters["alignment"]).coverage
     ingested, aligned = (
         project.catalog.load(f"{name}.{kind}_folder") for kind in ("ingestion", "alignment")
     )
     read, _, _ = ingestion.ingest(source, ingested)
-    decided = alignment.landmarks_decided_by(samples, project.detection)
+    wanted = Wanted(coverage, detection.min_face)
+    decided = alignment.landmarks_decided_by(samples, detection)
     if not (
         _are_alike(read, samples)
         and not Record.read(landmarks.attrs.get("record")).differences(decided)
-        and alignment.are_aligned(samples, files, landmarks, aligned, project.faces)
+        and alignment.are_aligned(samples, files, landmarks, aligned, wanted)
     ):
         raise DataError(
             f"The faces of {name} on disk are not those of these photos and parameters; make them "
@@ -263,21 +228,16 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
 
 def _are_alike(table: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Whether two tables say that they were decided by the same, wherever they were made."""
-    records = [Record.read(own.attrs.get("record")) for own in (table, other)]
-    said = [{k: v for k, v in own.attrs.items() if k != "record"} for own in (table, other)]
+    records = [Record.read(one.attrs.get("record")) for one in (table, other)]
+    said = [{k: v for k, v in one.attrs.items() if k != "record"} for one in (table, other)]
     return said[0] == said[1] and not records[0].differences(records[1].decided_by)
 
 
 def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:
-    setting = project.setting(protocol)
+    setting = Setting.model_validate(project.parameters["effective"]["protocols"][protocol])
     source = setting.source
-    samples, looks, folds, _ = (
-        project.load(name, remedy)
-        for name in (
-            *(f"{source}.samples", f"{source}.looks"),
-            *(f"{protocol}.folds", f"{protocol}.leakage"),
-        )
-    )
+    names = f"{source}.samples", f"{source}.looks", f"{protocol}.folds", f"{protocol}.leakage"
+    samples, looks, folds, _ = (project.load(name, remedy) for name in names)
     folder = project.catalog.load(f"{protocol}.splitting_folder")
     made = splitting.packed_folds(samples, looks, setting, folder) or splitting.split(
         samples, looks, setting
@@ -349,43 +309,34 @@ def _pack_code(root: Path, staged: Path) -> None:
         (staged / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, Any]:
+def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, str]:
     """Take along the files that a pipeline's parameters name.
 
     Returns:
-        Those parameters, nested, as they are to be given there.
+        Those parameters by dotted name, as they are to be given there.
     """
     effective = project.parameters["effective"]
-    protocols = _owners(registered[pipeline], "splitting")
-    learning = effective["protocols"][protocols[0]] if protocols else effective["pretraining"]
-    weights = learning["model"]["weights"]
-    if weights == "imagenet":
+    learning = learnings(effective, registered[pipeline])
+    if any(values["model"]["weights"] == "imagenet" for values in learning):
         _pack_imagenet(staged)
-    files = {
-        ("model", "weights"): None if weights in NAMED_WEIGHTS else weights,
-        ("splitting", "folds_file"): learning.get("splitting", {}).get("folds_file"),
-        ("manifest",): project.parameters["manifest"] if learning.get("manifest") else None,
-    }
-    given: dict[str, Any] = {}
-    for (*block, name), path in files.items():
-        if path is not None:
-            place = _pack_input(".".join([*block, name]), path, staged)
-            if name == "weights":
-                _pack_photos(project_path(path), staged / place)
-            (given.setdefault(block[0], {}) if block else given)[name] = place
+    given = {}
+    for name, file in input_files(effective, registered[pipeline]):
+        path = project_path(file)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; correct {name}")
+        given[name] = str(_place(path))
+        _copy(path, staged / given[name])
+        if name == "model.weights":
+            _pack_photos(path, staged / given[name])
     return given
 
 
-def _pack_input(parameter: str, given: str, staged: Path) -> str:
-    """Take a file along; give its place in the pack, which is its own where that is inside."""
-    path = project_path(given)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; correct {parameter}")
-    place = PurePosixPath(expanded(given).as_posix())
-    if place.is_absolute() or ".." in place.parts:
-        place = PurePosixPath("data", "inputs", file_digest(path)[:8], path.name)
-    _copy(path, staged / place)
-    return str(place)
+def _place(path: Path) -> PurePosixPath:
+    """Where a file lies in the pack: in its own place, where that is inside the project."""
+    inside = PurePosixPath(os.path.relpath(path, project_path(".")))
+    if ".." not in inside.parts:
+        return inside
+    return PurePosixPath("data", "inputs", file_digest(path)[:8], path.name)
 
 
 def _pack_photos(weights: Path, target: Path) -> None:
@@ -414,7 +365,7 @@ def _pack_imagenet(staged: Path) -> None:
 
 
 def _commands(
-    project: _Project, inputs: Mapping[str, Mapping[str, Any]], staged: Path
+    project: _Project, inputs: Mapping[str, Mapping[str, str]], staged: Path
 ) -> list[str]:
     """Write what is to be typed there, from the files that each pipeline is given."""
     commands = ['export PYTHONPATH="$PWD/site:$PWD/src"']
@@ -423,10 +374,11 @@ def _commands(
         commands.insert(0, f"{install} wheels/*.whl")
     if (staged / "torch").is_dir():
         commands.append('export TORCH_HOME="$PWD/torch"')
-    given = OmegaConf.create({k: v for k, v in project.given.items() if k != "raw_root"})
-    for pipeline, own in inputs.items():
-        merged: Any = OmegaConf.to_container(OmegaConf.merge(given, dict(own)))
-        commands.append(f"python3 -m {project.command(pipeline, given=merged)}")
+    given = {name: value for name, value in project.given.items() if name != "raw_root"}
+    commands += [
+        f"python3 -m {project.command(pipeline, given=given | dict(files))}"
+        for pipeline, files in inputs.items()
+    ]
     return commands
 
 
@@ -440,9 +392,7 @@ def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str
 
 
 def _write_readme(staged: Path, shared: Mapping[str, Pipeline], commands: Sequence[str]) -> None:
-    sources = sorted(
-        {own for pipeline in shared.values() for own in _owners(pipeline, "ingestion")}
-    )
+    sources = _owners(sum(shared.values(), Pipeline([])), "ingestion")
     text = f"""\
 Contrastive Age: aligned faces of {", ".join(sources)}, to run {", ".join(shared)}.
 Packed on {datetime.now():%Y-%m-%d}.
@@ -461,13 +411,12 @@ damaged files, end the run with a message. Results lie in data/08_reporting.
 
 def _megabytes(folder: Path) -> dict[str, float]:
     """Add the files up by kind, in MB."""
-    kinds: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for path in folder.rglob("*"):
         if path.is_file():
-            kind = _kind(path.relative_to(folder))
-            kinds[kind] = kinds.get(kind, 0) + path.stat().st_size
-    kinds["all"] = sum(kinds.values())
-    return {kind: size / 1e6 for kind, size in kinds.items()}
+            sizes[_kind(path.relative_to(folder))] += path.stat().st_size
+    sizes["all"] = sizes.total()
+    return {kind: size / 1e6 for kind, size in sizes.items()}
 
 
 def _kind(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from contrastive_age.inference.estimator import Photo
 
 logger = logging.getLogger(__name__)
-
-MODELS = "data/06_models/*/*/final/age_model.pt"
 
 SUFFIXES = (".csv", ".json")
 
@@ -91,7 +90,7 @@ def predict(
         photos = _without_copies(photos, draw)
     copies = {} if draw is None else place_copies(photos, draw)
 
-    from contrastive_age.faces.detection import default_workers
+    from contrastive_age.faces.search import default_workers
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
     from contrastive_age.inference.photos import was_read
 
@@ -123,26 +122,6 @@ def check_output(output: Path) -> None:
         raise DataError(f"--output={output} is a folder; name a file")
 
 
-def find_model(given: Path | None, project: Path) -> Path:
-    """Give the model's file: the one that is named, or the only one that the project has.
-
-    Raises:
-        DataError: None is named, and there is not exactly one.
-    """
-    if given is not None:
-        return given
-    models = sorted(project.glob(MODELS))
-    if not models:
-        raise DataError(
-            f"there is no model at {MODELS}; make one with `kedro run --pipeline=final_model`, or "
-            f"name one with --model"
-        )
-    if len(models) > 1:
-        listed = "".join(f"\n  --model={path.relative_to(project)}" for path in models)
-        raise DataError(f"there are {len(models)} models; name one:{listed}")
-    return models[0]
-
-
 def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Say where the drawn copy of each photo goes.
 
@@ -162,9 +141,9 @@ def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     absolute = [photo.absolute() for photo in photos]
     base = Path(os.path.commonpath([photo.parent for photo in absolute]))
     copies = {}
-    for photo, own in zip(photos, absolute, strict=True):
-        jpeg = own.suffix.lower() in {".jpg", ".jpeg"}
-        copies[photo] = folder / own.relative_to(base).with_name(own.name + ".jpg" * (not jpeg))
+    for photo, path in zip(photos, absolute, strict=True):
+        jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
+        copies[photo] = folder / path.relative_to(base).with_name(path.name + ".jpg" * (not jpeg))
     originals = {photo.resolve() for photo in absolute}
     taken: set[Path] = set()
     for photo, copy in copies.items():

@@ -26,12 +26,12 @@ def project_files(root: Path) -> list[PurePosixPath]:
     if PurePosixPath("pyproject.toml") in known:
         known += _known_to_git(root, "--others", "--exclude-standard", "--", "src", "conf")
     else:
-        files = [own for own in root.iterdir() if own.name in NAMES or own.suffix in SUFFIXES]
-        files += [own for part in PARTS for own in (root / part).rglob("*")]
-        known = [PurePosixPath(own.relative_to(root).as_posix()) for own in files]
+        files = [path for path in root.iterdir() if path.name in NAMES or path.suffix in SUFFIXES]
+        files += [path for part in PARTS for path in (root / part).rglob("*")]
+        known = [PurePosixPath(path.relative_to(root).as_posix()) for path in files]
     local = root / "conf" / "local"
-    known += [PurePosixPath(own.relative_to(root).as_posix()) for own in local.rglob("*")]
-    return sorted({own for own in known if _travels(own) and (root / own).is_file()})
+    known += [PurePosixPath(path.relative_to(root).as_posix()) for path in local.rglob("*")]
+    return sorted({path for path in known if _travels(path) and (root / path).is_file()})
 
 
 def _known_to_git(root: Path, *options: str) -> list[PurePosixPath]:
@@ -40,15 +40,15 @@ def _known_to_git(root: Path, *options: str) -> list[PurePosixPath]:
         return []
     command = [git, "-C", str(root), "ls-files", "-z", *options]
     done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
-    return [PurePosixPath(os.fsdecode(own)) for own in done.stdout.split(b"\0") if own]
+    return [PurePosixPath(os.fsdecode(name)) for name in done.stdout.split(b"\0") if name]
 
 
 def _travels(path: PurePosixPath) -> bool:
     parts = path.parts
-    if "__pycache__" in parts or any(own.endswith(".egg-info") for own in parts):
+    if "__pycache__" in parts or any(part.endswith(".egg-info") for part in parts):
         return False
     if parts[0] == "data" or "credentials" in path.name:
         return False
     if parts[:2] == ("conf", "local"):
-        return any(own.startswith("parameters") for own in parts[2:])
+        return any(part.startswith("parameters") for part in parts[2:])
     return True

@@ -15,9 +15,9 @@ import pandas as pd
 
 from contrastive_age.commands.sweep import (
     Candidate,
-    Place,
     Sweep,
     candidates,
+    print_outcomes,
     run_all,
     run_folds,
     track,
@@ -26,7 +26,8 @@ from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import table_digest
-from contrastive_age.running import console
+from contrastive_age.running.console import print_line, print_table
+from contrastive_age.running.place import Place, path_of
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""
@@ -42,15 +43,15 @@ def select(place: Place, sweep: Sweep) -> bool:
     outer = _with_validation(place, sweep, None)
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
-        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        failed = [one.candidate.setting.key for one in outcomes if one.status == "failed"]
         parent.fail(failed)
         if failed:
-            console.print_sweep(inner, outcomes)
+            print_outcomes(inner, outcomes)
             return False
         scores = validation_scores(
             {
-                own.setting.key: _load(place, validated, "predictions")
-                for own, validated in zip(outer.candidates, inner.candidates, strict=True)
+                candidate.setting.key: _load(place, validated, "predictions")
+                for candidate, validated in zip(outer.candidates, inner.candidates, strict=True)
             }
         )
         chosen = best_by_fold(scores)
@@ -58,7 +59,7 @@ def select(place: Place, sweep: Sweep) -> bool:
         document = _document(outer, inner, scores, chosen, predictions)
         folder = _keep(place, outer, document, predictions)
         parent.log_selection(folder.name, document)
-    console.print_selection(document, folder)
+    _print(document, folder)
     return True
 
 
@@ -80,28 +81,29 @@ def validation_scores(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def best_by_fold(scores: pd.DataFrame) -> dict[int, str]:
     """Give the setting of the lowest validation MAE for each fold; of equal ones, the first."""
-    best = scores.to_numpy().argmin(axis=1)
-    return {int(fold): str(scores.columns[at]) for fold, at in zip(scores.index, best, strict=True)}
+    best = scores.idxmin(axis=1)
+    return {int(fold): str(key) for fold, key in zip(scores.index, best, strict=True)}
 
 
 def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:
     """The same settings, measured on a validation part or on the test part."""
-    found: list[Candidate] = []
-    for own in sweep.candidates:
-        (candidate,) = candidates(place, sweep.protocol, own.given, [{"validation": share}])
-        found.append(dataclasses.replace(candidate, point=own.point))
-    return dataclasses.replace(sweep, candidates=found)
+    measured: list[Candidate] = []
+    for candidate in sweep.candidates:
+        (other,) = candidates(place, sweep.protocol, candidate.given, [{"validation": share}])
+        measured.append(dataclasses.replace(other, point=candidate.point))
+    return dataclasses.replace(sweep, candidates=measured)
 
 
 def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFrame:
     """Predict each fold's test part by the setting chosen for it."""
     parts = []
-    for own in outer.candidates:
-        folds = [fold for fold, key in chosen.items() if key == own.setting.key]
+    for candidate in outer.candidates:
+        folds = [fold for fold, key in chosen.items() if key == candidate.setting.key]
         if folds:
-            run_folds(place, outer.protocol, own, folds)
+            run_folds(place, outer.protocol, candidate, folds)
             parts += [
-                (own.setting.key, _load(place, own, f"fold_{fold}.predictions")) for fold in folds
+                (candidate.setting.key, _load(place, candidate, f"fold_{fold}.predictions"))
+                for fold in folds
             ]
     records = {key: part.attrs["record"] for key, part in parts}
     tables = [part.reset_index(drop=True) for _, part in parts]
@@ -124,7 +126,7 @@ def _document(
     return {
         "protocol": outer.protocol,
         "validation": inner.candidates[0].setting.validation,
-        "candidates": {own.setting.key: own.point for own in outer.candidates},
+        "candidates": {candidate.setting.key: candidate.point for candidate in outer.candidates},
         "by_fold": [
             {
                 "fold": fold,
@@ -148,8 +150,9 @@ def _keep(
     """Write the document and the predictions beside those of the settings."""
     keys: Sequence[str] = sorted(document["candidates"])
     name = f"selected-{fingerprint(keys, document['validation'])[:8]}"
+    catalog = place.context(outer.candidates[0].given).catalog
     reports, outputs = (
-        _path(place, outer.candidates[0], entry).parent.parent / name
+        path_of(catalog, f"{outer.protocol}.{entry}").parent.parent / name
         for entry in ("metrics", "predictions")
     )
     with replacing(outputs / "predictions.parquet") as beside:
@@ -159,12 +162,19 @@ def _keep(
     return reports
 
 
+def _print(document: Mapping[str, Any], folder: Path) -> None:
+    """Print which setting was chosen in each fold, and the error on the test parts."""
+    rows = [
+        [str(choice["fold"]), choice["chosen"], f"{choice['validation_mae'][choice['chosen']]:.2f}"]
+        for choice in document["by_fold"]
+    ]
+    columns = ["fold", "setting", "validation MAE (years)"]
+    print_table(f"Chosen on validation parts of {document['protocol']}", columns, rows)
+    interval = document["mae_interval"]
+    spread = "" if interval is None else f" (95% {interval[0]:.2f} to {interval[1]:.2f})"
+    print_line(f"MAE on the test parts: {document['mae']:.2f} years{spread}")
+    print_line(f"Kept in {folder}")
+
+
 def _load(place: Place, candidate: Candidate, name: str) -> Any:
-    with place.session(candidate.given) as session:
-        return session.load_context().catalog.load(f"{candidate.setting.protocol}.{name}")
-
-
-def _path(place: Place, candidate: Candidate, name: str) -> Path:
-    with place.session(candidate.given) as session:
-        dataset: Any = session.load_context().catalog.get(f"{candidate.setting.protocol}.{name}")
-        return Path(str(dataset._filepath))
+    return place.context(candidate.given).catalog.load(f"{candidate.setting.protocol}.{name}")

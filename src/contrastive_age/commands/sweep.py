@@ -7,26 +7,22 @@ not stop the others. In MLflow the settings are children of the sweep's run.
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as registered
-from kedro.framework.project import settings as kedro_settings
-from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.running import console
+from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
+from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
 from contrastive_age.tracking.hook import SweepRun
 
@@ -37,39 +33,6 @@ OWN = ("triplets", "training", "evaluation", "reporting")
 
 Axes = Mapping[str, Sequence[Any]]
 Status = Literal["finished", "kept", "failed"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """The project that is run, with its configuration.
-
-    Attributes:
-        project: Its root.
-        env: The environment; None is the default one.
-        conf_source: The folder of configuration; None is the project's own.
-    """
-
-    project: Path
-    env: str | None = None
-    conf_source: str | None = None
-
-    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the parameters as a session would, without opening one."""
-        source = self.conf_source or str(self.project / kedro_settings.CONF_SOURCE)
-        loader = ProjectConfigLoader(
-            source, env=self.env, runtime_params=dict(given), **kedro_settings.CONFIG_LOADER_ARGS
-        )
-        parameters: dict[str, Any] = loader["parameters"]
-        return parameters
-
-    def session(self, given: Mapping[str, Any]) -> AbstractContextManager[Any]:
-        """Open a session with these run-time parameters."""
-        return KedroSession.create(
-            project_path=self.project,
-            env=self.env,
-            runtime_params=dict(given),
-            conf_source=self.conf_source,
-        )
 
 
 @dataclass(frozen=True)
@@ -159,15 +122,15 @@ def candidates(
     Raises:
         DataError: The protocol is unknown, or a value does not fit.
     """
-    found: dict[str, Candidate] = {}
+    different: dict[str, Candidate] = {}
     for point in points:
         given = _nested(common, point)
         protocols = place.parameters(given)["effective"]["protocols"]
         if protocol not in protocols:
             raise DataError(f"{protocol} is no protocol; choose one of {', '.join(protocols)}")
         setting = Setting.model_validate(protocols[protocol])
-        found.setdefault(setting.key, Candidate(given, dict(point), setting))
-    return list(found.values())
+        different.setdefault(setting.key, Candidate(given, dict(point), setting))
+    return list(different.values())
 
 
 def run(place: Place, sweep: Sweep) -> bool:
@@ -178,9 +141,11 @@ def run(place: Place, sweep: Sweep) -> bool:
     """
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
-        failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
+        failed = [
+            outcome.candidate.setting.key for outcome in outcomes if outcome.status == "failed"
+        ]
         parent.fail(failed)
-    console.print_sweep(sweep, outcomes)
+    print_outcomes(sweep, outcomes)
     return not failed
 
 
@@ -225,8 +190,7 @@ def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence
 def track(place: Place, sweep: Sweep) -> SweepRun:
     """Find or make the sweep's run in MLflow."""
     keys = [candidate.setting.key for candidate in sweep.candidates]
-    with place.session(sweep.candidates[0].given) as session:
-        return SweepRun(session.load_context(), sweep.protocol, keys, sweep.axes)
+    return SweepRun(place.context(sweep.candidates[0].given), sweep.protocol, keys, sweep.axes)
 
 
 def standing_metrics(context: KedroContext, setting: Setting) -> Any:
@@ -273,22 +237,76 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
     return metrics
 
 
+def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
+    """Print what became of each setting, and why those that failed did."""
+    rows = []
+    for outcome in outcomes:
+        metrics = outcome.metrics or {}
+        mae, interval = metrics.get("mae"), metrics.get("mae_interval")
+        error = "-" if mae is None else f"{mae:.2f}"
+        spread = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+        rows.append([*_values(sweep, outcome.candidate), error, spread, outcome.status])
+    columns = [*_names(sweep), "MAE (years)", "95% interval", "status"]
+    print_table(f"Sweep of {sweep.protocol}", columns, rows)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        print_line(f"{outcome.candidate.setting.key} failed: {outcome.reason}")
+    if failed:
+        print_line("Run the same command again: what is finished is kept, the rest is tried again")
+    part = sweep.candidates[0].setting.part
+    print_line(f"Measured on the {part} parts. Compare runs with: make mlflow")
+
+
 def print_estimate(place: Place, sweep: Sweep) -> None:
-    """Print the settings of a sweep, which of them stand, and how long the others would take."""
+    """Print the settings of a sweep, which of them stand, and how long the others would take.
+
+    The time is not known before the folds are made.
+    """
     from contrastive_age.commands.estimate import anchors, per_anchor
 
-    seconds = per_anchor()
-    lines = []
+    seconds_of = per_anchor()
+    rows, times = [], []
     for candidate in sweep.candidates:
         setting = candidate.setting
-        with place.session(candidate.given) as session:
-            context = session.load_context()
-            stands = standing_metrics(context, setting) is not None
-            folds = _folds(context, setting)
+        context = place.context(candidate.given)
+        stands = standing_metrics(context, setting) is not None
+        folds = _folds(context, setting)
         number = None if folds is None else anchors(folds, setting)
-        taken = 0.0 if stands else number and number * seconds(setting)
-        lines.append((candidate, stands, number, taken))
-    console.print_estimate(sweep, lines)
+        seconds = 0.0 if stands else number and number * seconds_of(setting)
+        counted = "-" if number is None else f"{number:,}"
+        duration = "stands" if stands else _duration(seconds)
+        rows.append([*_values(sweep, candidate), setting.key, counted, duration])
+        times.append(seconds)
+    columns = [*_names(sweep), "key", "anchors", "estimated time"]
+    print_table(f"Sweep of {sweep.protocol}: {len(rows)} settings", columns, rows)
+    known = [seconds for seconds in times if seconds is not None]
+    if len(known) < len(times):
+        print_line(
+            f"How long it takes is known once the folds are made: kedro run "
+            f"--pipeline={sweep.protocol} --tags=ingestion,alignment,splitting"
+        )
+    else:
+        total = _duration(sum(known))
+        print_line(f"In all: {total} of training, by a step measured on this machine")
+
+
+def _names(sweep: Sweep) -> list[str]:
+    """The axes' names as columns; `setting` first, since each setting has one."""
+    return ["setting", *(name for name in sweep.axes if name != "setting")]
+
+
+def _values(sweep: Sweep, candidate: Candidate) -> list[str]:
+    point = {"setting": candidate.setting.setting} | candidate.point
+    return [str(point[name]) for name in _names(sweep)]
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, hours = seconds / 60, seconds / 3600
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if hours < 2 else f"{hours:,.1f} h"
 
 
 def _folds(context: KedroContext, setting: Setting) -> Any:
@@ -317,21 +335,16 @@ def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, An
 
 def _run_setting(place: Place, protocol: str, candidate: Candidate, parent: SweepRun) -> Outcome:
     setting = candidate.setting
-    metrics = _standing(place, candidate)
+    metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
         parent.adopt(setting.key)
         return Outcome(candidate, "kept", metrics)
     _run(place, protocol, candidate, tags=OWN)
-    metrics = _standing(place, candidate)
+    metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is None:
         raise DataError(f"{setting.key}: its files were changed while it ran; run the sweep again")
     return Outcome(candidate, "finished", metrics)
-
-
-def _standing(place: Place, candidate: Candidate) -> Any:
-    with place.session(candidate.given) as session:
-        return standing_metrics(session.load_context(), candidate.setting)
 
 
 def _run(place: Place, protocol: str, candidate: Candidate, **chosen: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ from kedro.io import CatalogProtocol
 from mlflow.entities import Metric, Run, RunTag
 from pydantic import ValidationError
 
-from contrastive_age.commands.sweep import Place
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record, table_digest
+from contrastive_age.running.place import Place
 from contrastive_age.tracking import hook as tracking
 from contrastive_age.tracking.connection import FAILURES, why_lost, without_password
 

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -64,8 +64,12 @@ def download(project: Path, machine: Machine, folder: Path) -> None:
         DataError: The list of packages cannot be read, or pip finds no wheel for one.
     """
     requirements = missing(project, machine)
-    built = [own for own in requirements if canonicalize_name(Requirement(own).name) in SOURCE_ONLY]
-    ready = [own for own in requirements if own not in built]
+    built = [
+        requirement
+        for requirement in requirements
+        if canonicalize_name(Requirement(requirement).name) in SOURCE_ONLY
+    ]
+    ready = [requirement for requirement in requirements if requirement not in built]
     platforms = [f"manylinux_2_{minor}_{machine.processor}" for minor in GLIBC]
     platforms += [f"manylinux2014_{machine.processor}", f"manylinux1_{machine.processor}"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={machine.python}"]
@@ -85,11 +89,11 @@ def missing(project: Path, machine: Machine) -> list[str]:
     """
     have = _versions(machine.have)
     needed = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-    found: dict[str, SpecifierSet] = {}
-    _collect(map(Requirement, needed["project"]["dependencies"]), machine, found)
+    specifiers: dict[str, SpecifierSet] = {}
+    _collect(map(Requirement, needed["project"]["dependencies"]), machine, specifiers)
     return sorted(
         _pinned(name, allowed)
-        for name, allowed in found.items()
+        for name, allowed in specifiers.items()
         if name not in have or not _suits(name, have[name], allowed)
     )
 
@@ -99,11 +103,14 @@ def _suits(name: str, there: str | None, allowed: SpecifierSet) -> bool:
     return name not in ALWAYS if there is None else allowed.contains(there, prereleases=True)
 
 
+def _installed(name: str) -> Distribution | None:
+    """The package here; None where the Python of this machine does not need it."""
+    return next(iter(distributions(name=name)), None)
+
+
 def _pinned(name: str, allowed: SpecifierSet) -> str:
-    try:
-        return f"{name}=={distribution(name).version}"
-    except PackageNotFoundError:  # the Python of this machine does not need it
-        return f"{name}{allowed}"
+    here = _installed(name)
+    return f"{name}{allowed}" if here is None else f"{name}=={here.version}"
 
 
 def _versions(have: Path | None) -> dict[str, str | None]:
@@ -117,33 +124,27 @@ def _versions(have: Path | None) -> dict[str, str | None]:
             f"{have} cannot be read ({error}); make it there: python3 -m pip list --format=freeze"
         ) from error
     named = (re.match(r"([\w.-]+)(?:==([\w.+!-]+))?", line.strip()) for line in lines)
-    return {canonicalize_name(own[1]): own[2] for own in named if own is not None}
+    return {canonicalize_name(match[1]): match[2] for match in named if match is not None}
 
 
 def _collect(
-    needed: Iterable[Requirement], machine: Machine, found: dict[str, SpecifierSet]
+    needed: Iterable[Requirement], machine: Machine, specifiers: dict[str, SpecifierSet]
 ) -> None:
     """Add requirements and all that they need, with the versions that all of them allow.
 
     Extras are left out: those of kedro-datasets bring clients of databases, and what this project
     uses of them it names itself.
     """
-    for own in needed:
-        name = canonicalize_name(own.name)
+    for requirement in needed:
+        name = canonicalize_name(requirement.name)
         if name in NOT_NEEDED | OF_THE_DEVICE:
             continue
-        is_new = name not in found
-        found[name] = found.get(name, SpecifierSet()) & own.specifier
+        is_new = name not in specifiers
+        specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
         if is_new:
-            further = map(Requirement, _requires(name))
-            _collect((own for own in further if _applies(own, machine)), machine, found)
-
-
-def _requires(name: str) -> list[str]:
-    try:
-        return distribution(name).requires or []
-    except PackageNotFoundError:
-        return []
+            here = _installed(name)
+            further = map(Requirement, (here.requires if here else None) or [])
+            _collect((one for one in further if _applies(one, machine)), machine, specifiers)
 
 
 def _applies(requirement: Requirement, machine: Machine) -> bool:

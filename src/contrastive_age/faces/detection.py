@@ -3,14 +3,8 @@
 import cmath
 import functools
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +24,6 @@ A face is a row of 15 numbers: left, top, right and bottom of its box, its score
 five points in the order of `alignment.POINTS`, in pixels.
 """
 
-MOST_WORKERS = 8
-"""Threads, unless more are asked for: beyond, Python's own lock is in the way."""
-
 LEAST_FACE, LEAST_SHARE = 24, 60
 """Faces are looked for from so many pixels up, or from this part of the photo's longer side."""
 TINIEST = 12
@@ -45,10 +36,6 @@ COARSE_FACE = 20
 
 BATCH_SIZE = 16
 """Canvases in one call of the detector; on a CPU fewer and more were both slower."""
-MOST_PIXELS = 2**26
-"""Of decoded photos that are held at a time, for each thread, before the last: 200 MB."""
-MOST_FAILURES = 16
-"""A photo or two may make detection fail; when more do, the fault is elsewhere and it stops."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +122,6 @@ class Sighting:
         return self.faces[:, 5:].reshape(-1, 5, 2)
 
 
-def default_workers() -> int:
-    """Give the number of threads to find faces on: one a processor, at most `MOST_WORKERS`."""
-    if hasattr(os, "sched_getaffinity"):  # a batch system gives a part of the machine's
-        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-    return min(os.cpu_count() or 1, MOST_WORKERS)
-
-
 def least_face(size: tuple[int, int], min_face: float | None = None) -> float:
     """Say from how many pixels up all faces of a photo are looked for.
 
@@ -180,9 +160,9 @@ class Finder:
             A sighting each, whose `main` is the face.
         """
         seen = self._look(images, FIRST)
-        blank = {row for row, own in enumerate(seen) if not len(own.faces)}
+        blank = {row for row, sighting in enumerate(seen) if not len(sighting.faces)}
         self._look_where_missed(images, seen, FINE)
-        unsure = {row for row, own in enumerate(seen) if not _is_sure(own)}
+        unsure = {row for row, sighting in enumerate(seen) if not _is_sure(sighting)}
         for look, rows in ((FIRST, sorted(unsure - blank)), (FINE, sorted(unsure & blank))):
             doubtful = [images[row] for row in rows]
             turned = [self._look_turned(doubtful, replace(look, turn=turn)) for turn in TURNS]
@@ -205,13 +185,13 @@ class Finder:
             A sighting each.
         """
         seen = self.main_faces(images)
-        for row, own in enumerate(seen):
+        for row, sighting in enumerate(seen):
             # Where lower thresholds were needed, the fine look has been taken, and saw nothing.
-            if len(own.faces) and own.look.side is not None and own.look not in LAST:
-                [fine] = self._look([images[row]], replace(FINE, turn=own.look.turn))
-                rest = np.delete(own.faces, own.main, axis=0)
-                faces = np.concatenate([own.faces[[own.main]], fine.faces, rest])
-                seen[row] = replace(own, faces=_apart(faces))
+            if len(sighting.faces) and sighting.look.side is not None and sighting.look not in LAST:
+                [fine] = self._look([images[row]], replace(FINE, turn=sighting.look.turn))
+                rest = np.delete(sighting.faces, sighting.main, axis=0)
+                faces = np.concatenate([sighting.faces[[sighting.main]], fine.faces, rest])
+                seen[row] = replace(sighting, faces=_apart(faces))
         return seen
 
     def _look(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
@@ -227,11 +207,11 @@ class Finder:
             least: float = COARSE_FACE
             if look.side is None:
                 least = least_face(batch[0].size, self.min_face) * scales[0]
-            found = self.detector(canvases, least, look.thresholds)
+            detected = self.detector(canvases, least, look.thresholds)
             shape = canvases.shape[1:3]
             seen += [
                 Sighting(image.size, look, _on_photo(faces, look, shape, image.size, scale))
-                for image, scale, faces in zip(batch, scales, found, strict=True)
+                for image, scale, faces in zip(batch, scales, detected, strict=True)
             ]
         return seen
 
@@ -240,11 +220,11 @@ class Finder:
         if look.side is None:
             return self._look(images, look)
         seen = self._look(images, replace(GLANCE, turn=look.turn))
-        worthwhile = [row for row, own in enumerate(seen) if len(own.faces)]
-        for row, own in zip(
+        worthwhile = [row for row, sighting in enumerate(seen) if len(sighting.faces)]
+        for row, sighting in zip(
             worthwhile, self._look([images[row] for row in worthwhile], look), strict=True
         ):
-            seen[row] = own
+            seen[row] = sighting
         return seen
 
     def _scale(self, image: Image.Image, side: int | None) -> float:
@@ -255,33 +235,37 @@ class Finder:
     def _look_where_missed(
         self, images: Sequence[Image.Image], seen: list[Sighting], look: Look
     ) -> None:
-        missed = [row for row, own in enumerate(seen) if not len(own.faces)]
+        missed = [row for row, sighting in enumerate(seen) if not len(sighting.faces)]
         again = self._look([images[row] for row in missed], look)
-        for row, own in zip(missed, again, strict=True):
-            seen[row] = own if len(own.faces) else seen[row]
+        for row, sighting in zip(missed, again, strict=True):
+            seen[row] = sighting if len(sighting.faces) else seen[row]
 
     def _most_upright(self, image: Image.Image, sightings: list[Sighting]) -> Sighting:
         """Choose among what is seen in the four turns of a photo, the first of which is its own."""
         candidates = [
-            own
-            for own in sightings
-            if len(own.faces) and (own.look.turn == 0 or _lean(own) < UPRIGHT)
+            sighting
+            for sighting in sightings
+            if len(sighting.faces) and (sighting.look.turn == 0 or _lean(sighting) < UPRIGHT)
         ]
         best = max(map(_log_odds, candidates), default=0.0)
         # What is seen upright has to lose a recount before the photo is turned over.
-        rivals = [own for own in candidates if own.look.turn == 0 or _log_odds(own) >= best - RIVAL]
+        rivals = [
+            sighting
+            for sighting in candidates
+            if sighting.look.turn == 0 or _log_odds(sighting) >= best - RIVAL
+        ]
         if len(rivals) > 1:
             return max(rivals, key=functools.partial(self._mean_log_odds, image))
         return rivals[0] if rivals else sightings[0]
 
-    def _mean_log_odds(self, image: Image.Image, own: Sighting) -> float:
+    def _mean_log_odds(self, image: Image.Image, sighting: Sighting) -> float:
         # Of faces that a fine look found, a coarse one sees nothing.
-        looks = RECOUNTS if own.look.side is not None else FINE_RECOUNTS
-        turn = own.look.turn
+        looks = RECOUNTS if sighting.look.side is not None else FINE_RECOUNTS
+        turn = sighting.look.turn
         again = [self._look([image], replace(look, turn=turn))[0] for look in looks]
         # A face that leans too far is another turn's.
         odds = [_log_odds(seen) if turn == 0 or _lean(seen) < UPRIGHT else 0.0 for seen in again]
-        return float(np.mean([_log_odds(own), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
+        return float(np.mean([_log_odds(sighting), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
 
 
 def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:
@@ -390,104 +374,3 @@ def choose_face(faces: Faces, size: tuple[int, int]) -> int:
 def areas(faces: Faces) -> npt.NDArray[np.float64]:
     """Give the area of each face's box, (k,), in square pixels."""
     return np.asarray((faces[:, 2:4] - faces[:, :2]).prod(axis=1))
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def on_threads(
-    task: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
-    """Do a task for many items, several at a time, each on one thread of the processor.
-
-    Args:
-        task: What to do; it may call the detector.
-        items: Taken as they are needed: two for each worker are under way.
-        workers: How many at a time. One alone, or a single item, is done in the calling thread,
-            with all the threads that torch has.
-
-    Yields:
-        The results, in the order of the items.
-    """
-    rest = iter(items)
-    first = list(islice(rest, 2))
-    if workers == 1 or len(first) < 2:
-        yield from map(task, chain(first, rest))
-        return
-    running: deque[Future[Result]] = deque()
-    with _single_threads(workers) as pool:
-        try:
-            for item in chain(first, rest):
-                running.append(pool.submit(task, item))
-                if len(running) == 2 * workers:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool in which torch computes on the calling thread alone."""
-    import torch
-
-    # Threads that begin later, and this one where it has not asked yet, would take over what was
-    # last said on any.
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(workers, "faces", torch.set_num_threads, (1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
-
-
-def found_in(
-    items: Sequence[Item],
-    opened: Callable[[Item], Image.Image | str],
-    find: Callable[[Sequence[Image.Image]], Sequence[Result]],
-    refused: Callable[[Item, str], Result],
-    failed: Callable[[Item, Exception], Result],
-) -> list[Result]:
-    """Open photos and find something in each, whatever becomes of the others.
-
-    Args:
-        items: What stands for the photos.
-        opened: Gives an upright RGB photo, or why there is none.
-        find: Gives a result for each photo. Where it fails, they are tried one by one.
-        refused: Gives the result of what could not be opened.
-        failed: Gives the result of what it fails on alone.
-    """
-    results: dict[int, Result] = {}
-    photos: dict[int, Image.Image] = {}
-
-    def find_waiting() -> None:
-        try:
-            results.update(zip(photos, find(list(photos.values())), strict=True))
-        except Exception:
-            for place, photo in photos.items():
-                try:
-                    [results[place]] = find([photo])
-                except Exception as error:  # whatever it is, the other photos are not at fault
-                    results[place] = failed(items[place], error)
-        photos.clear()
-
-    for place, item in enumerate(items):
-        photo = opened(item)
-        if isinstance(photo, str):
-            results[place] = refused(item, photo)
-        else:
-            photos[place] = photo
-        if sum(math.prod(own.size) for own in photos.values()) >= MOST_PIXELS:
-            find_waiting()
-    find_waiting()
-    return [results[place] for place in range(len(items))]
-
-
-def too_many_failures(failures: int, name: str) -> RuntimeError:
-    """The error that ends detection when more than `MOST_FAILURES` photos fail in it."""
-    return RuntimeError(
-        f"{failures} photos failed in detection, {name} the last; look for a common cause, such as "
-        "too little memory"
-    )

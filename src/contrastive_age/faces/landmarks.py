@@ -26,17 +26,8 @@ from contrastive_age.faces.alignment import (
     upright_size,
     usable_landmarks,
 )
-from contrastive_age.faces.detection import (
-    BATCH_SIZE,
-    MOST_FAILURES,
-    Detector,
-    Finder,
-    Sighting,
-    areas,
-    found_in,
-    on_threads,
-    too_many_failures,
-)
+from contrastive_age.faces.detection import BATCH_SIZE, Detector, Finder, Sighting, areas
+from contrastive_age.faces.search import MOST_FAILURES, found_in, on_threads, too_many_failures
 from contrastive_age.faces.weights import WEIGHTS
 from contrastive_age.files import DAY, fingerprint, remove_unfinished, replacing
 from contrastive_age.provenance import code_of
@@ -99,24 +90,25 @@ def finding_of(seen: Sighting) -> Finding:
 
 
 def _find_in_files(finder: Finder, paths: Sequence[str]) -> list[Finding]:
-    def opened(path: str) -> Image.Image | str:
-        try:
-            return load_image(Path(path))
-        except DataError as error:
-            return str(error)
+    outcomes = found_in(paths, _opened, finder.main_faces)
+    return [_finding(path, outcome) for path, outcome in zip(paths, outcomes, strict=True)]
 
-    def find(images: Sequence[Image.Image]) -> list[Finding]:
-        return [finding_of(seen) for seen in finder.main_faces(images)]
 
-    def refused(_: str, reason: str) -> Finding:
-        logger.warning("%s", reason)
+def _opened(path: str) -> Image.Image | str:
+    try:
+        return load_image(Path(path))
+    except DataError as error:
+        return str(error)
+
+
+def _finding(path: str, outcome: Sighting | str | Exception) -> Finding:
+    if isinstance(outcome, Sighting):
+        return finding_of(outcome)
+    if isinstance(outcome, str):
+        logger.warning("%s", outcome)
         return Finding("unreadable")
-
-    def failed(path: str, error: Exception) -> Finding:
-        logger.warning("%s failed in detection: %r", path, error)
-        return Finding("failed", *upright_size(Path(path)))
-
-    return found_in(paths, opened, find, refused, failed)
+    logger.warning("%s failed in detection: %r", path, outcome)
+    return Finding("failed", *upright_size(Path(path)))
 
 
 def decided_by(min_face: float | None) -> dict[str, Any]:
@@ -157,8 +149,8 @@ class DetectionCache:
             except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
                 part.unlink(missing_ok=True)
-        found = pd.concat(tables)
-        return found[~found.index.duplicated()]
+        findings = pd.concat(tables)
+        return findings[~findings.index.duplicated()]
 
     def add(self, findings: pd.DataFrame) -> None:
         """Write findings, as `load` gives them, into a new file."""
@@ -183,7 +175,7 @@ class DetectionCache:
 
 
 def _findings_table(digests: list[str], findings: list[Finding]) -> pd.DataFrame:
-    rows = [(*list(vars(found).values())[:-1], *found.landmarks) for found in findings]
+    rows = [(*list(vars(finding).values())[:-1], *finding.landmarks) for finding in findings]
     table = pd.DataFrame(
         rows, index=pd.Index(digests, name="digest", dtype=str), columns=FINDING_COLUMNS
     )
@@ -262,7 +254,7 @@ def detect_landmarks(
     bar = tqdm(
         total=len(paths), desc="Detecting faces", unit="photo", disable=not (progress and paths)
     )
-    with bar, closing(_found(chunks, load_detector, min_face, workers)) as results:
+    with bar, closing(_findings(chunks, load_detector, min_face, workers)) as results:
         for chunk, findings in results:
             table = _findings_table([digests[path] for path in chunk], findings)
             # The others may have failed for a passing cause.
@@ -273,7 +265,7 @@ def detect_landmarks(
     return _landmarks_table(files, pd.concat(tables), annotated)
 
 
-def _found(
+def _findings(
     chunks: list[list[str]],
     load_detector: Callable[[], Detector],
     min_face: float | None,
@@ -283,15 +275,15 @@ def _found(
     if not chunks:
         return
     finder = Finder(load_detector(), min_face)
-    failures = 0
     task = functools.partial(_find_in_files, finder)
-    found = on_threads(task, chunks, min(workers, len(chunks)))
-    for chunk, findings in zip(chunks, found, strict=True):
+    results = on_threads(task, chunks, min(workers, len(chunks)))
+    failed: list[str] = []
+    for chunk, findings in zip(chunks, results, strict=True):
         yield chunk, findings
-        failed = [path for path, own in zip(chunk, findings, strict=True) if own.status == "failed"]
-        failures += len(failed)
-        if failures > MOST_FAILURES:
-            raise too_many_failures(failures, failed[-1])
+        pairs = zip(chunk, findings, strict=True)
+        failed += [path for path, finding in pairs if finding.status == "failed"]
+        if len(failed) > MOST_FAILURES:
+            raise too_many_failures(len(failed), failed[-1])
 
 
 def _annotates(points: Points, width: int, height: int) -> bool:
@@ -311,12 +303,12 @@ def _landmarks_table(
     table.insert(0, "sample_id", files["sample_id"].to_numpy())
     points = landmark_array(table).copy()
     # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
-    usable = np.array([usable_landmarks(own) for own in points], dtype=bool)
-    found = table["status"].isin(["detected", "retried"]).to_numpy() & usable
+    usable = np.array([usable_landmarks(five) for five in points], dtype=bool)
+    seen = table["status"].isin(["detected", "retried"]).to_numpy() & usable
     known: dict[str, Points] = {}
     if annotated is not None:
         known = dict(zip(annotated["sample_id"], landmark_array(annotated), strict=True))
-    for row in np.flatnonzero(~found):
+    for row in np.flatnonzero(~seen):
         photo = table.iloc[row]
         given = known.get(photo["sample_id"])
         if given is not None and _annotates(given, photo["width"], photo["height"]):

@@ -42,5 +42,5 @@ def look_of(face: npt.NDArray[np.uint8]) -> Look | None:
     if np.asarray(small, np.float64).std() < FLAT:
         return None
     mirrored = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    bits = [phash(own, hash_size=SIDE).hash.ravel() for own in (small, mirrored)]
+    bits = [phash(image, hash_size=SIDE).hash.ravel() for image in (small, mirrored)]
     return np.packbits(bits, axis=1)

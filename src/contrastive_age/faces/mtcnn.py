@@ -103,17 +103,17 @@ class MTCNN:
         pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
         pixels = (pixels.float() - 127.5) / 128
         height, count, width, _ = pixels.shape
-        found = self._propose(pixels, min_face, thresholds[0])
-        found = _refine(self._refinement, REFINED_SIDE, pixels, found, thresholds[1])
-        found = squared(suppress(found, found.photo, 0.7))
-        found = _refine(self._output, FINAL_SIDE, pixels, found, thresholds[2])
-        found = suppress(found, found.photo, 0.7, of_smaller=True)
-        edges = found.corners.new_tensor([width - 1, height - 1]).repeat(2)
-        corners = torch.minimum(found.corners.clamp(min=0), edges)
-        points = found.points.reshape(len(corners), 10)
-        faces = torch.cat([corners, found.scores[:, None].double(), points], dim=1)
-        counts = torch.bincount(found.photo, minlength=count).tolist()
-        return [own.numpy() for own in torch.split(faces.cpu(), counts)]
+        candidates = self._propose(pixels, min_face, thresholds[0])
+        candidates = _refine(self._refinement, REFINED_SIDE, pixels, candidates, thresholds[1])
+        candidates = squared(suppress(candidates, candidates.photo, 0.7))
+        candidates = _refine(self._output, FINAL_SIDE, pixels, candidates, thresholds[2])
+        candidates = suppress(candidates, candidates.photo, 0.7, of_smaller=True)
+        edges = candidates.corners.new_tensor([width - 1, height - 1]).repeat(2)
+        corners = torch.minimum(candidates.corners.clamp(min=0), edges)
+        points = candidates.points.reshape(len(corners), 10)
+        faces = torch.cat([corners, candidates.scores[:, None].double(), points], dim=1)
+        counts = torch.bincount(candidates.photo, minlength=count).tolist()
+        return [part.numpy() for part in torch.split(faces.cpu(), counts)]
 
     def _propose(self, pixels: Tensor, min_face: float, threshold: float) -> Candidates:
         """Let the first network look everywhere, at every size."""
@@ -125,10 +125,13 @@ class MTCNN:
             levels.append(_proposed(self._proposal(shrunk), scale, threshold))
         if not levels:
             levels = [_proposed(pixels.new_empty(0, 6, 1, 1), 1.0, threshold)]
-        found = Candidates(*(torch.cat(columns) for columns in zip(*levels, strict=True)))
-        numbers = [own.photo.new_full((len(own.photo),), level) for level, own in enumerate(levels)]
-        found = suppress(found, found.photo * len(levels) + torch.cat(numbers), 0.5)
-        return squared(suppress(found, found.photo, 0.7))
+        candidates = Candidates(*(torch.cat(columns) for columns in zip(*levels, strict=True)))
+        numbers = [
+            proposed.photo.new_full((len(proposed.photo),), level)
+            for level, proposed in enumerate(levels)
+        ]
+        candidates = suppress(candidates, candidates.photo * len(levels) + torch.cat(numbers), 0.5)
+        return squared(suppress(candidates, candidates.photo, 0.7))
 
 
 def load_mtcnn(device: str = "cpu") -> MTCNN:
@@ -195,7 +198,7 @@ def _fill(network: nn.Sequential, weights: list[npt.NDArray[np.float32]]) -> Non
             layer.weight.data.copy_(_kernel(next(tensors), layer.kernel_size[0]))
             layer.bias = nn.Parameter(next(tensors), requires_grad=False)
     outputs = list(tensors)
-    last.weight.data.copy_(torch.cat([_kernel(own, 1) for own in outputs[::2]]))
+    last.weight.data.copy_(torch.cat([_kernel(output, 1) for output in outputs[::2]]))
     last.bias = nn.Parameter(torch.cat(outputs[1::2]), requires_grad=False)
 
 
@@ -266,7 +269,7 @@ def _proposed(outputs: Tensor, scale: float, threshold: float) -> Candidates:
 
 
 def _refine(
-    network: nn.Sequential, side: int, pixels: Tensor, found: Candidates, threshold: float
+    network: nn.Sequential, side: int, pixels: Tensor, candidates: Candidates, threshold: float
 ) -> Candidates:
     """Show candidates to a network that moves their boxes, and keep those that it takes for faces.
 
@@ -274,21 +277,21 @@ def _refine(
         network: The second, or the third, which finds the points, too.
         side: Of what it is shown, in pixels.
         pixels: float32 (h, n, w, 3).
-        found: With square boxes.
+        candidates: With square boxes.
         threshold: The least probability of a face.
     """
     parts = [
-        network(crop(pixels, found.photo[rows], found.corners[rows], side)).flatten(1)
-        for rows in torch.split(torch.arange(len(found.photo), device=pixels.device), BLOCK)
+        network(crop(pixels, candidates.photo[rows], candidates.corners[rows], side)).flatten(1)
+        for rows in torch.split(torch.arange(len(candidates.photo), device=pixels.device), BLOCK)
     ]
     outputs = torch.cat(parts)
-    sides = found.corners[:, 2:] - found.corners[:, :2] + 1
+    sides = candidates.corners[:, 2:] - candidates.corners[:, :2] + 1
     points = outputs[:, 4:-2].double().reshape(len(outputs), 2, (outputs.shape[1] - 6) // 2).mT
     refined = Candidates(
-        found.photo,
-        found.corners + outputs[:, :4].double() * sides.repeat(1, 2),
+        candidates.photo,
+        candidates.corners + outputs[:, :4].double() * sides.repeat(1, 2),
         outputs[:, -2:].softmax(dim=1)[:, 1],
-        points * sides[:, None] + found.corners[:, None, :2] - 1,
+        points * sides[:, None] + candidates.corners[:, None, :2] - 1,
     )
     return refined.rows(refined.scores > threshold)
 
@@ -310,7 +313,7 @@ def crop(pixels: Tensor, photo: Tensor, corners: Tensor, side: int) -> Tensor:
     steps = torch.linspace(0, 1, side, dtype=torch.float64, device=corners.device)
     # A corner is a share of the photo's size there, and a place among its pixels here.
     start, end = (
-        own[:, :, None] * ((size - 1) / size)[:, None] for own in torch.split(corners, 2, dim=1)
+        pair[:, :, None] * ((size - 1) / size)[:, None] for pair in torch.split(corners, 2, dim=1)
     )
     places = start + steps * (end - start)
     last = (size - 1)[:, None]
@@ -332,21 +335,21 @@ def crop(pixels: Tensor, photo: Tensor, corners: Tensor, side: int) -> Tensor:
     return squares.permute(0, 3, 1, 2)
 
 
-def squared(found: Candidates) -> Candidates:
+def squared(candidates: Candidates) -> Candidates:
     """Widen boxes to squares of the longer side around the same centre."""
-    sides = found.corners[:, 2:] - found.corners[:, :2]
+    sides = candidates.corners[:, 2:] - candidates.corners[:, :2]
     longer = sides.amax(dim=1, keepdim=True)
-    corner = found.corners[:, :2] + sides / 2 - longer / 2
-    return found._replace(corners=torch.cat([corner, corner + longer], dim=1))
+    corner = candidates.corners[:, :2] + sides / 2 - longer / 2
+    return candidates._replace(corners=torch.cat([corner, corner + longer], dim=1))
 
 
 def suppress(
-    found: Candidates, group: Tensor, threshold: float, *, of_smaller: bool = False
+    candidates: Candidates, group: Tensor, threshold: float, *, of_smaller: bool = False
 ) -> Candidates:
     """Drop every box that a surer one of its group overlaps, be that one dropped itself or not.
 
     Args:
-        found: The boxes.
+        candidates: The boxes.
         group: The group of each, int64 (k,); boxes of different groups do not touch each other.
         threshold: The least share of the common area in the area of both together.
         of_smaller: Take the share in the area of the smaller box instead.
@@ -354,18 +357,20 @@ def suppress(
     Returns:
         The others, sorted by group, and in it by score; equals keep their order.
     """
-    order = found.scores.argsort(descending=True, stable=True)
+    order = candidates.scores.argsort(descending=True, stable=True)
     order = order[group[order].argsort(stable=True)]
-    found, group = found.rows(order), group[order]
+    candidates, group = candidates.rows(order), group[order]
     starts = torch.searchsorted(group, group)
     kept = [torch.zeros(0, dtype=torch.bool, device=group.device)]
     for first in range(0, len(group), BLOCK):
         last = min(first + BLOCK, len(group))
-        surer, own = slice(int(starts[first]), last), slice(first, last)
-        drops = overlap(found.corners[surer], found.corners[own], of_smaller) > threshold
-        drops &= group[surer, None] == group[own]
+        surer, block = slice(int(starts[first]), last), slice(first, last)
+        drops = (
+            overlap(candidates.corners[surer], candidates.corners[block], of_smaller) > threshold
+        )
+        drops &= group[surer, None] == group[block]
         kept.append(~drops.triu(1 + surer.start - first).any(dim=0))
-    return found.rows(torch.cat(kept))
+    return candidates.rows(torch.cat(kept))
 
 
 def overlap(corners: Tensor, others: Tensor, of_smaller: bool = False) -> Tensor:
@@ -380,7 +385,7 @@ def overlap(corners: Tensor, others: Tensor, of_smaller: bool = False) -> Tensor
         (k, l).
     """
     areas, other_areas = (
-        (own[:, 2] - own[:, 0]) * (own[:, 3] - own[:, 1]) for own in (corners, others)
+        (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) for boxes in (corners, others)
     )
     low = torch.maximum(corners[:, None, :2], others[:, :2])
     high = torch.minimum(corners[:, None, 2:], others[:, 2:])

@@ -1,34 +1,28 @@
-"""The aligned faces of a source as one array on disk, filled bit by bit and never read whole.
+"""The aligned faces of a source, filled bit by bit into one file (`array_file`), never read whole.
 
-The file holds three arrays in a row, as `numpy.save` writes them: the faces, uint8 (N, 256, 256,
-3), which `numpy.load(path, mmap_mode="r")` maps; one label a row; and the record of what made them,
-as text. A label names the sample, its photo and all that the face was made of, and by what the face
-is known again; it is written after its face, so rows with the right label are done whatever
-interrupted the work. In one file, faces, labels and record cannot part, and who reads the faces
-says which ones he means (`Wanted`) and is refused any other.
+A label names the sample, its photo and all that the face was made of, and by what the face is known
+again; it is written after its face, so rows with the right label are done whatever interrupted the
+work. Who reads the faces says which ones he means (`Wanted`) and is refused any other.
 """
 
-import errno
 import hashlib
-import json
 import logging
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks
 from contrastive_age.faces.alignment import (
-    FACE_SIZE,
     Points,
     align,
     landmark_array,
@@ -36,28 +30,28 @@ from contrastive_age.faces.alignment import (
     require_files,
     usable_landmarks,
 )
+from contrastive_age.faces.array_file import (
+    FACE_SHAPE,
+    LABEL,
+    MADE_OF,
+    FaceFile,
+    Labels,
+    create,
+    map_file,
+    map_if_sound,
+)
 from contrastive_age.faces.landmarks import decided_by as landmarks_decided_by
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record, code_of, made_with
 
 logger = logging.getLogger(__name__)
 
-Labels = npt.NDArray[np.void]
-
-LABEL = np.dtype(
-    [("sample", "S16"), ("photo", "S16"), ("content", "S16"), ("looks", "u1", (2, looks.BYTES))]
-)
-"""Of a row. `looks` is that of the face and of its mirror image; zeros where it shows nothing."""
-
-MADE_OF = ["sample", "photo", "content"]
-"""What a label says of how its face was made."""
-
 LIBRARIES = ("imagehash", "numpy", "pillow", "scikit-image", "torch")
 """What faces are made with."""
 
-FACE_SHAPE = (FACE_SIZE, FACE_SIZE, 3)
-FACE_BYTES = FACE_SIZE * FACE_SIZE * 3
 CHUNK_SIZE = 64
+
+NO_LOOK = np.zeros((2, looks.BYTES), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -96,32 +90,6 @@ class BuildReport:
     processed: int
     reused: int
     unreadable: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _FaceFile:
-    """The parts of a face file, the first two mapped.
-
-    Attributes:
-        faces: uint8 (N, 256, 256, 3).
-        labels: `LABEL` (N,); empty strings where a face is not yet written.
-        record: Of what made them.
-    """
-
-    faces: np.memmap[Any, np.dtype[np.uint8]]
-    labels: np.memmap[Any, np.dtype[np.void]]
-    record: Record
-
-    def write(self, rows: list[int], faces: npt.NDArray[np.uint8], labels: Labels) -> None:
-        """Write faces, and only when they are on the disk the labels that vouch for them."""
-        self.faces[rows] = faces
-        self.faces.flush()
-        self.labels[rows] = labels
-        self.labels.flush()
-
-    def lacks(self, labels: Labels) -> npt.NDArray[np.int64]:
-        """The rows whose face is not made of what these labels say."""
-        return np.flatnonzero(self.labels[MADE_OF] != labels[MADE_OF])
 
 
 def build_faces(
@@ -170,48 +138,50 @@ def build_faces(
 
     path, partial = work_folder / "faces.npy", work_folder / "faces.partial.npy"
     labels = _labels(table, landmarks, wanted)
-    old = _map_if_sound(path, "r")
+    old = map_if_sound(path)
     if old is not None and _is(old, labels, wanted):
         old.record.say_where(str(path), made_with(*LIBRARIES))
         return BuildReport(path, processed=0, reused=len(labels))
 
     new = _resume(partial, labels, wanted)
-    _copy_known(old, new, labels)
-    for other in others:
-        if len(new.lacks(labels)):
-            _copy_known(_map_if_sound(other, "r"), new, labels)
+    for earlier in chain([old], map(map_if_sound, others)):
+        if earlier is not None:
+            _copy_known(earlier, new, labels)
     todo = new.lacks(labels).tolist()
-    unreadable: list[str] = []
     photos = [folder / photo for photo in table["path"]]
     require_files(photos[row] for row in todo)
+    unreadable: list[str] = []
 
-    def face(row: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    def face(row: int) -> tuple[npt.NDArray[np.uint8], looks.Look]:
         try:
-            image = load_image(photos[row])
+            return _face_and_look(load_image(photos[row]), landmarks[row], wanted.coverage)
         except DataError as error:
             logger.warning("%s; its face stays black", error)
             unreadable.append(str(table["sample_id"].iloc[row]))
-            black = np.zeros(FACE_SHAPE, np.uint8)
-            return black, np.zeros((2, looks.BYTES), np.uint8)
-        made = align(image, landmarks[row], wanted.coverage)
-        # Which photos are copies must not depend on the coverage that is trained on.
-        same = wanted.coverage == looks.COVERAGE
-        seen = made if same else align(image, landmarks[row], looks.COVERAGE)
-        look = looks.look_of(seen)
-        return made, np.zeros((2, looks.BYTES), np.uint8) if look is None else look
+            return np.zeros(FACE_SHAPE, np.uint8), NO_LOOK
 
     bar = tqdm(
         total=len(todo), desc="Aligning faces", unit="photo", disable=not (progress and todo)
     )
     with bar, ThreadPoolExecutor(workers) as pool:
         for rows in _chunks(todo):
-            made, seen = zip(*pool.map(face, rows), strict=True)
-            own = labels[rows]
-            own["looks"] = seen
-            new.write(rows, np.stack(made), own)
+            faces, seen = zip(*pool.map(face, rows), strict=True)
+            done = labels[rows]
+            done["looks"] = seen
+            new.write(rows, np.stack(faces), done)
             bar.update(len(rows))
     partial.replace(path)
     return BuildReport(path, len(todo), len(labels) - len(todo), tuple(sorted(unreadable)))
+
+
+def _face_and_look(
+    image: Image.Image, points: Points, coverage: float
+) -> tuple[npt.NDArray[np.uint8], looks.Look]:
+    face = align(image, points, coverage)
+    # Which photos are copies must not depend on the coverage that is trained on.
+    same = coverage == looks.COVERAGE
+    look = looks.look_of(face if same else align(image, points, looks.COVERAGE))
+    return face, NO_LOOK if look is None else look
 
 
 def are_built(table: pd.DataFrame, work_folder: Path, wanted: Wanted) -> bool:
@@ -222,7 +192,7 @@ def are_built(table: pd.DataFrame, work_folder: Path, wanted: Wanted) -> bool:
         work_folder: Where the array is.
         wanted: Which faces.
     """
-    file = _map_if_sound(work_folder / "faces.npy", "r")
+    file = map_if_sound(work_folder / "faces.npy")
     return file is not None and _is(file, _labels(table, landmark_array(table), wanted), wanted)
 
 
@@ -244,10 +214,10 @@ def open_faces(
         DataError: The file is missing, damaged, unfinished, or holds the faces of other samples or
             photos, or made otherwise; the message says what differs.
     """
-    file = _map(path, "r")
+    file = map_file(path)
     if file.labels["sample"].tolist() != _sample_labels(samples["sample_id"]):
         raise DataError(f"{path} holds the faces of other samples; run the alignment again")
-    if samples.attrs.get("photos") != _photos_digest(file.labels):
+    if samples.attrs.get("photos") != _digest(file.labels["sample"], file.labels["photo"]):
         raise DataError(
             f"{path} holds the faces of other photos than the samples are of; run "
             "--tags=ingestion,alignment"
@@ -273,7 +243,7 @@ def differences_of(path: Path, wanted: Wanted) -> list[str]:
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    return _map(path, "r").record.differences(wanted.decided_by)
+    return map_file(path).record.differences(wanted.decided_by)
 
 
 def rows_of(
@@ -317,11 +287,11 @@ def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         Both are "" where nothing can be known by them: photos that could not be read, flat faces,
         and squares in which no face was found.
     """
-    labels = _map(path, "r").labels
+    labels = map_file(path).labels
     known = labels["looks"].any(axis=(1, 2)) & (table["status"] != "fallback").to_numpy()
     columns = {"sample_id": table["sample_id"], "digest": table["digest"]}
     for place, name in enumerate(("look", "mirrored")):
-        digits = [own.tobytes().hex() for own in labels["looks"][:, place]]
+        digits = [look.tobytes().hex() for look in labels["looks"][:, place]]
         columns[name] = pd.Series(digits, table.index, dtype="str").where(known, "")
     return pd.DataFrame(columns).reset_index(drop=True)
 
@@ -335,8 +305,8 @@ def faces_fingerprint(path: Path) -> str:
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    file = _map(path, "r")
-    return fingerprint(file.record.decided_by, _digest(file.labels, MADE_OF))
+    file = map_file(path)
+    return fingerprint(file.record.decided_by, _digest(*(file.labels[name] for name in MADE_OF)))
 
 
 def photos_digest(sample_ids: Iterable[str], digests: Iterable[str]) -> str:
@@ -346,24 +316,16 @@ def photos_digest(sample_ids: Iterable[str], digests: Iterable[str]) -> str:
         sample_ids: Of all samples, in their order.
         digests: SHA-256 of their photos in hexadecimal digits.
     """
-    samples = _sample_labels(sample_ids)
-    labels = np.zeros(len(samples), LABEL)
-    labels["sample"], labels["photo"] = samples, _photo_labels(digests)
-    return _photos_digest(labels)
+    return _digest(_sample_labels(sample_ids), _photo_labels(digests))
 
 
-def _photos_digest(labels: Labels) -> str:
-    return _digest(labels, ["sample", "photo"])
+def _digest(*columns: npt.ArrayLike) -> str:
+    """Name the values of columns of labels, one column after the other."""
+    content = b"".join(np.asarray(column, "S16").tobytes() for column in columns)
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _digest(labels: Labels, names: list[str]) -> str:
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(np.ascontiguousarray(labels[name]).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _is(file: _FaceFile, labels: Labels, wanted: Wanted) -> bool:
+def _is(file: FaceFile, labels: Labels, wanted: Wanted) -> bool:
     same = len(file.labels) == len(labels) and not len(file.lacks(labels))
     return same and not file.record.differences(wanted.decided_by)
 
@@ -393,15 +355,16 @@ def _chunks(rows: list[int]) -> list[list[int]]:
     return [rows[start : start + CHUNK_SIZE] for start in range(0, len(rows), CHUNK_SIZE)]
 
 
-def _resume(partial: Path, labels: Labels, wanted: Wanted) -> _FaceFile:
+def _resume(partial: Path, labels: Labels, wanted: Wanted) -> FaceFile:
     """Open the unfinished file, or begin one, with the labels of all rows still to do emptied."""
-    file = _map_if_sound(partial, "r+")
+    file = map_if_sound(partial, "r+")
     if (
         file is None
         or len(file.labels) != len(labels)
         or file.record.differences(wanted.decided_by)
     ):
-        return _create(partial, len(labels), wanted)
+        record = Record(wanted.decided_by, made_with(*LIBRARIES))
+        return create(partial, len(labels), record)
     # A label that is not wanted must not outlive the face it stood for.
     file.labels[file.labels["content"] != labels["content"]] = np.zeros((), LABEL)
     done = file.labels["content"] != b""
@@ -411,106 +374,13 @@ def _resume(partial: Path, labels: Labels, wanted: Wanted) -> _FaceFile:
     return file
 
 
-def _copy_known(old: _FaceFile | None, new: _FaceFile, labels: Labels) -> None:
-    """Copy from the earlier array the faces that are wanted and not yet there."""
-    if old is None:
-        return
+def _copy_known(old: FaceFile, new: FaceFile, labels: Labels) -> None:
+    """Copy from an earlier array the faces that are wanted and not yet there."""
     known = {content: row for row, content in enumerate(old.labels["content"].tolist())}
     wanted = labels["content"].tolist()
     missing = new.lacks(labels).tolist()
     for rows in _chunks([row for row in missing if wanted[row] in known]):
         theirs = [known[wanted[row]] for row in rows]
-        own = labels[rows]
-        own["looks"] = old.labels["looks"][theirs]
-        new.write(rows, old.faces[theirs], own)
-
-
-def _create(path: Path, count: int, wanted: Wanted) -> _FaceFile:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    needed, free = count * FACE_BYTES, shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise DataError(_too_small(path, needed, free))
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *FACE_SHAPE)}
-    record = Record(wanted.decided_by, made_with(*LIBRARIES)).document
-    try:
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            _reserve(file, needed)
-            file.seek(needed, os.SEEK_CUR)
-            np.lib.format.write_array(file, np.zeros(count, LABEL))
-            np.lib.format.write_array(file, np.frombuffer(json.dumps(record).encode(), np.uint8))
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DataError(_too_small(path, needed, free)) from error
-    return _map(path, "r+")
-
-
-def _too_small(path: Path, needed: int, free: int) -> str:
-    return (
-        f"{path} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
-        f"make room or move the data folder"
-    )
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Take the bytes that follow from the disk, where the system can.
-
-    A mapped file with holes that finds its disk filled by others kills the process without a
-    message.
-    """
-    file.flush()
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), file.tell(), size)
-
-
-def _map_if_sound(path: Path, mode: Literal["r", "r+"]) -> _FaceFile | None:
-    if not path.exists():
-        return None
-    try:
-        return _map(path, mode)
-    except DataError as error:
-        logger.warning("%s", error)
-        return None
-
-
-def _map(path: Path, mode: Literal["r", "r+"]) -> _FaceFile:
-    """Map the parts of a face file.
-
-    Raises:
-        DataError: The file is missing, cut off, or no face file.
-    """
-    remedy = "run the alignment again"
-    try:
-        with path.open("rb") as file:
-            count, faces_start = _read_header(file, np.dtype(np.uint8), FACE_SHAPE)
-            file.seek(faces_start + count * FACE_BYTES)
-            labelled, labels_start = _read_header(file, LABEL, ())
-            file.seek(labels_start + count * LABEL.itemsize)
-            length, record_start = _read_header(file, np.dtype(np.uint8), ())
-            record = Record.read(json.loads(file.read(length)))
-            whole = file.tell() == record_start + length and not file.read(1)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; {remedy}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is no whole array of aligned faces ({error}); {remedy}") from error
-    if labelled != count or not whole:
-        raise DataError(f"{path} is cut off, or not as the alignment writes it; {remedy}")
-    return _FaceFile(
-        np.memmap(path, np.uint8, mode, faces_start, (count, *FACE_SHAPE)),
-        np.memmap(path, LABEL, mode, labels_start, (count,)),
-        record,
-    )
-
-
-def _read_header(
-    file: BinaryIO, dtype: np.dtype[Any], row_shape: tuple[int, ...]
-) -> tuple[int, int]:
-    """Read a header of numpy's format 1.0; give the number of rows and where they start."""
-    np.lib.format.read_magic(file)
-    shape, fortran_order, found = np.lib.format.read_array_header_1_0(file)
-    if found != dtype or fortran_order or len(shape) == 0 or shape[1:] != row_shape:
-        raise ValueError(f"{found} of shape {shape}")
-    return shape[0], file.tell()
+        copied = labels[rows]
+        copied["looks"] = old.labels["looks"][theirs]
+        new.write(rows, old.faces[theirs], copied)

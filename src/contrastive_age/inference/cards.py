@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from contrastive_age.model.seen import Seen
+from contrastive_age.templates import environment
 
 
 def weights_card(seen: Seen) -> str:
@@ -32,13 +31,5 @@ def model_card(facts: Mapping[str, Any]) -> str:
     return _write("model_card.md.j2", facts)
 
 
-def _write(template: str, values: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("contrastive_age.inference"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Markdown, of names that our own parameters gave
-    )
-    return environment.get_template(template).render(**values)
+def _write(template: str, facts: Mapping[str, Any]) -> str:
+    return environment("contrastive_age.inference").get_template(template).render(facts)

@@ -94,7 +94,7 @@ def _place(text: tuple[float, float], box: _Box, size: tuple[int, int], taken: l
         for top in tops
         if top >= 0 and top + height <= size[1]
     ]
-    free = [place for place in places if not any(_overlap(place, own) for own in taken)]
+    free = [place for place in places if not any(_overlap(place, other) for other in taken)]
     return (free or places or [(left, 0, left + width, height)])[0]
 
 

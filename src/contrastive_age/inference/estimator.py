@@ -36,6 +36,12 @@ from contrastive_age.training.loop import choose_device
 LEVELS = ("80", "95")
 """The intervals that a table shows, by their level in percent."""
 
+NUMBERS = (
+    *("age", *(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))),
+    *("score", "left", "top", "right", "bottom", "min_face"),
+)
+"""The columns of a table of faces that hold real numbers."""
+
 BATCH_SIZE = 32
 """Faces that the network sees at a time, and photos that wait for it."""
 
@@ -204,10 +210,10 @@ class AgeEstimator:
         find = self._reader.crops if aligned else self._reader.photos
         total = len(images) if isinstance(images, Sized) else None
         with (
-            closing(cast("Any", find(images))) as found,
+            closing(cast("Any", find(images))) as results,
             tqdm(total=total, desc="Estimating ages", unit="photo", disable=not progress) as bar,
         ):
-            for batch in _batches(found):
+            for batch in _batches(results):
                 for photo in self._estimate(batch):
                     yield photo
                     bar.update()
@@ -237,35 +243,37 @@ class AgeEstimator:
 
     def _estimate(self, batch: list[tuple[str, FoundFaces]]) -> Iterator[Photo]:
         """Show the network the faces of some photos, and tell the photos what it says."""
-        pixels = np.concatenate([found.pixels for _, found in batch])
+        pixels = np.concatenate([seen.pixels for _, seen in batch])
         if len(pixels):
             size = self.model.image_size
             _, logits = predict(
                 self._network, self._prepared(pixels), size, BATCH_SIZE, self.device
             )
             outputs = torch.from_numpy(logits)
-            ages, stds = (own.tolist() for own in expected_age(outputs, self.model.classes.values))
+            ages, stds = (
+                values.tolist() for values in expected_age(outputs, self.model.classes.values)
+            )
             probabilities = outputs.softmax(dim=1).numpy()
         first = 0
-        for name, found in batch:
+        for name, seen in batch:
             faces = tuple(
                 self._face(
-                    found, row, ages[first + row], stds[first + row], probabilities[first + row]
+                    seen, row, ages[first + row], stds[first + row], probabilities[first + row]
                 )
-                for row in range(len(found.pixels))
+                for row in range(len(seen.pixels))
             )
             first += len(faces)
-            yield Photo(name, faces, found.reason, found.size, found.min_face)
+            yield Photo(name, faces, seen.reason, seen.size, seen.min_face)
 
     def _face(
         self,
-        found: FoundFaces,
+        seen: FoundFaces,
         row: int,
         age: float,
         std: float,
         probabilities: npt.NDArray[np.float32],
     ) -> Face:
-        left, top, right, bottom = found.boxes[row].tolist()
+        left, top, right, bottom = seen.boxes[row].tolist()
         return Face(
             age=age,
             std=std,
@@ -273,21 +281,21 @@ class AgeEstimator:
                 level: (max(0.0, age - radius), age + radius)
                 for level, radius in self.model.radii.items()
             },
-            score=float(found.scores[row]),
+            score=float(seen.scores[row]),
             box=(left, top, right, bottom),
-            landmarks=found.landmarks[row],
+            landmarks=seen.landmarks[row],
             probabilities=probabilities,
-            pixels=found.pixels[row],
+            pixels=seen.pixels[row],
         )
 
 
-def _batches(found: Iterable[tuple[str, FoundFaces]]) -> Iterator[list[tuple[str, FoundFaces]]]:
+def _batches(results: Iterable[tuple[str, FoundFaces]]) -> Iterator[list[tuple[str, FoundFaces]]]:
     """Put photos together until there are faces enough for the network, or photos."""
     batch: list[tuple[str, FoundFaces]] = []
     faces = 0
-    for name, own in found:
-        batch.append((name, own))
-        faces += len(own.pixels)
+    for name, seen in results:
+        batch.append((name, seen))
+        faces += len(seen.pixels)
         if max(faces, len(batch)) >= BATCH_SIZE:
             yield batch
             batch, faces = [], 0
@@ -335,8 +343,6 @@ def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
 
 def table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     """Put rows of `face_rows` into the table that `faces_table` describes."""
-    ends = [f"{end}_{level}" for level in LEVELS for end in ("low", "high")]
-    numbers = ["age", *ends, "score", "left", "top", "right", "bottom", "min_face"]
-    table = pd.DataFrame(rows, columns=["file", "face", *numbers, "reason"])
-    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(numbers, "float64")
+    table = pd.DataFrame(rows, columns=["file", "face", *NUMBERS, "reason"])
+    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(NUMBERS, "float64")
     return table.astype(types)

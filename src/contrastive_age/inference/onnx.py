@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from contrastive_age.drawn.face import draw_face
-from contrastive_age.errors import DataError
+from contrastive_age.errors import DataError, library
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
@@ -123,8 +123,8 @@ def export_onnx(model: AgeModel, path: Path) -> float:
         DataError: The extra `onnx` is not installed, or the ages differ by more than `TOLERANCE`
             from torch's; a file that differs is not left behind.
     """
-    for library in ("onnx", "onnxscript", "onnxruntime"):
-        require(library)
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        library(name, "onnx")
     faces = drawn_faces()
     with replacing(path) as beside:
         _write(model, faces, beside)
@@ -166,7 +166,7 @@ def open_session(path: Path, threads: int = 0) -> Any:
     Raises:
         DataError: onnxruntime is not installed.
     """
-    runtime = require("onnxruntime")
+    runtime = library("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -179,26 +179,8 @@ def drawn_faces(number: int = 8) -> Faces:
     return np.stack([np.asarray(face) for face in drawn])
 
 
-def require(name: str) -> Any:
-    """Import a library of the extra `onnx`.
-
-    Raises:
-        DataError: It is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise DataError(
-            f"ONNX needs {name}, which is not installed: pip install 'contrastive-age[onnx]'"
-        ) from error
-
-
 def _write(model: AgeModel, faces: Faces, path: Path) -> None:
-    onnx = require("onnx")
+    onnx = library("onnx", "onnx")
     with _quiet():
         torch.onnx.export(
             ExportedNetwork(model).eval(),
@@ -229,8 +211,7 @@ def _quiet() -> Iterator[None]:
     level = exporter.level
     exporter.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         exporter.setLevel(level)

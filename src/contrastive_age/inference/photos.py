@@ -4,9 +4,7 @@ import functools
 import logging
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,24 +17,25 @@ from contrastive_age.faces.alignment import (
     DEFAULT_COVERAGE,
     FACE_SIZE,
     align,
-    load_image,
     upright_size,
     usable_landmarks,
 )
 from contrastive_age.faces.detection import (
     BATCH_SIZE,
-    MOST_FAILURES,
-    MOST_PIXELS,
     TINIEST,
     Detector,
     Finder,
     Sighting,
-    found_in,
     least_face,
+)
+from contrastive_age.faces.search import (
+    MOST_FAILURES,
+    MOST_PIXELS,
+    found_in,
     on_threads,
     too_many_failures,
 )
-from contrastive_age.sources.decoding import cause, upright
+from contrastive_age.sources.decoding import cause, decode, upright
 from contrastive_age.sources.reading import IMAGE_SUFFIXES, UNREADABLE, is_image, scan
 
 logger = logging.getLogger(__name__)
@@ -99,19 +98,19 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
         DataError: A place is missing, or there is no photo in any.
     """
     places = list(places)
-    found: dict[Path, Path] = {}
+    photos: dict[Path, Path] = {}
     for place in places:
         if not place.exists():
             raise DataError(f"{place}: no such photo or folder; correct its name")
         for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
-            found.setdefault(photo.absolute(), photo)
-    if not found:
+            photos.setdefault(photo.absolute(), photo)
+    if not photos:
         listed_places = ", ".join(str(place) for place in places)
         raise DataError(
             f"there is no photo in {listed_places}: photos are told by their suffix, "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    return list(found.values())
+    return list(photos.values())
 
 
 def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
@@ -171,16 +170,14 @@ class FaceReader:
             ValueError: An array is no photo.
         """
         finder = Finder(self._load_detector(), self._min_face)
-        names: deque[str] = deque()
-        failures = 0
         task = functools.partial(_find_and_align, finder, self._coverage)
-        for results in on_threads(task, _chunks(_items(pictures), names), self._workers):
-            for found in results:
-                name = names.popleft()
-                failures = failures + 1 if (found.reason or "").startswith(FAILED) else 0
+        failures = 0
+        for results in on_threads(task, _chunks(_items(pictures)), self._workers):
+            for name, faces in results:
+                failures = failures + 1 if (faces.reason or "").startswith(FAILED) else 0
                 if failures > MOST_FAILURES:
                     raise too_many_failures(failures, name)
-                yield name, found
+                yield name, faces
 
     def crops(self, pictures: Iterable[Picture]) -> Iterator[tuple[str, FoundFaces]]:
         """Take pictures as aligned faces, without looking for any.
@@ -195,11 +192,7 @@ class FaceReader:
             TypeError: Something is no photo.
             ValueError: An array is no photo.
         """
-        names: deque[str] = deque()
-        with ThreadPoolExecutor(self._workers) as threads:
-            for chunk in _chunks(_items(pictures), names):
-                for found in threads.map(_crop, chunk):
-                    yield names.popleft(), found
+        yield from on_threads(_crop, _items(pictures), self._workers)
 
 
 def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
@@ -238,12 +231,11 @@ def _from_array(array: npt.NDArray[np.uint8], name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _chunks(items: Iterable[_Item], names: deque[str]) -> Iterator[list[_Item]]:
-    """Put items together for one task, images in memory up to `MOST_PIXELS`; note their names."""
+def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Put items together for one task, images in memory up to `MOST_PIXELS`."""
     chunk: list[_Item] = []
     pixels = 0
     for name, photo in items:
-        names.append(name)
         chunk.append((name, photo))
         pixels += math.prod(photo.size) if isinstance(photo, Image.Image) else 0
         if len(chunk) == BATCH_SIZE or pixels >= MOST_PIXELS:
@@ -253,13 +245,27 @@ def _chunks(items: Iterable[_Item], names: deque[str]) -> Iterator[list[_Item]]:
         yield chunk
 
 
-def _find_and_align(finder: Finder, coverage: float, items: list[_Item]) -> list[FoundFaces]:
+def _find_and_align(
+    finder: Finder, coverage: float, items: list[_Item]
+) -> list[tuple[str, FoundFaces]]:
     def find(images: Sequence[Image.Image]) -> list[FoundFaces]:
         seen = finder.all_faces(images)
         least = [least_face(image.size, finder.min_face) for image in images]
-        return [_aligned(*own, coverage) for own in zip(images, seen, least, strict=True)]
+        return [_aligned(*one, coverage) for one in zip(images, seen, least, strict=True)]
 
-    return found_in(items, _opened, find, lambda _, reason: FoundFaces(reason), _failed)
+    outcomes = found_in(items, _opened, find)
+    return [(item[0], _faces(item, of)) for item, of in zip(items, outcomes, strict=True)]
+
+
+def _faces(item: _Item, outcome: FoundFaces | str | Exception) -> FoundFaces:
+    if isinstance(outcome, FoundFaces):
+        return outcome
+    if isinstance(outcome, str):
+        return FoundFaces(outcome)
+    name, photo = item
+    logger.warning("%s failed in detection: %r", name, outcome)
+    size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
+    return FoundFaces(f"{FAILED}: {outcome!r}", size)
 
 
 def _opened(item: _Item) -> Image.Image | str:
@@ -271,10 +277,8 @@ def _opened(item: _Item) -> Image.Image | str:
         # A pipe would be waited for without end.
         if photo.exists() and not photo.is_file():
             return f"{UNREADABLE}: neither a file nor a link to one"
-        return load_image(photo)
-    except DataError as error:
-        return _unreadable(error.__cause__ or error)
-    except (OSError, ValueError) as error:
+        return decode(photo)
+    except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return _unreadable(error)
 
 
@@ -299,25 +303,19 @@ def _aligned(image: Image.Image, seen: Sighting, min_face: float, coverage: floa
     )
 
 
-def _failed(item: _Item, error: Exception) -> FoundFaces:
-    name, photo = item
-    logger.warning("%s failed in detection: %r", name, error)
-    size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
-    return FoundFaces(f"{FAILED}: {error!r}", size)
-
-
-def _crop(item: _Item) -> FoundFaces:
-    image = _opened(item)
+def _crop(item: _Item) -> tuple[str, FoundFaces]:
+    """Take a photo as an aligned face."""
+    name, image = item[0], _opened(item)
     if isinstance(image, str):
-        return FoundFaces(image)
+        return name, FoundFaces(image)
     width, height = image.size
     if abs(width - height) > 1:
         reason = f"{width} x {height} pixels are no aligned face, which is square"
-        return FoundFaces(reason, image.size)
+        return name, FoundFaces(reason, image.size)
     face = image
     if face.size != (FACE_SIZE, FACE_SIZE):
         face = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
-    return FoundFaces(
+    return name, FoundFaces(
         size=image.size,
         scores=np.full(1, np.nan),
         boxes=np.full((1, 4), np.nan),

@@ -1,5 +1,6 @@
 """Files that parameters name, and that a run needs: they are there before anything is run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -30,23 +31,40 @@ class Inputs:
         Raises:
             DataError: One is missing.
         """
-        effective = self._parameters["effective"]
-        owners = {node.name.partition(".")[0] for node in pipeline.nodes}
-        protocols = [own for name, own in effective["protocols"].items() if name in owners]
-        learning = protocols + ([effective["pretraining"]] if PRETRAIN in owners else [])
-        sources = owners.union(
-            *(own.get("sources", ()) for own in learning),
-            (own["source"] for own in protocols),
-        )
-        for name in sources & set(effective["sources"]):
-            _require("manifest", effective["sources"][name]["manifest"])
-        for own in protocols:
-            _require("splitting.folds_file", own["splitting"]["folds_file"])
-        for own in learning:
-            weights = own["model"]["weights"]
-            _require("model.weights", None if weights in NAMED_WEIGHTS else weights)
+        for parameter, path in input_files(self._parameters["effective"], pipeline):
+            if not project_path(path).is_file():
+                raise DataError(f"{project_path(path)}: no such file; correct {parameter}")
 
 
-def _require(parameter: str, path: str | None) -> None:
-    if path is not None and not project_path(path).is_file():
-        raise DataError(f"{project_path(path)}: no such file; correct {parameter}")
+def learnings(effective: Mapping[str, Any], pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Give the values of each protocol in a pipeline, and of the pretraining."""
+    owners = _owners(pipeline)
+    protocols = [values for name, values in effective["protocols"].items() if name in owners]
+    return protocols + ([effective["pretraining"]] if PRETRAIN in owners else [])
+
+
+def input_files(effective: Mapping[str, Any], pipeline: Pipeline) -> list[tuple[str, str]]:
+    """Give the files that parameters name for a pipeline, each with the parameter's dotted name.
+
+    Args:
+        effective: The parameters' block of that name.
+        pipeline: The pipeline.
+    """
+    learning = learnings(effective, pipeline)
+    sources = _owners(pipeline).union(
+        *(values.get("sources", [values.get("source")]) for values in learning)
+    )
+    files = [
+        ("manifest", values["manifest"])
+        for name, values in effective["sources"].items()
+        if name in sources
+    ]
+    for values in learning:
+        files.append(("splitting.folds_file", values.get("splitting", {}).get("folds_file")))
+        files.append(("model.weights", values["model"]["weights"]))
+    return [(name, path) for name, path in files if path not in (None, *NAMED_WEIGHTS)]
+
+
+def _owners(pipeline: Pipeline) -> set[str]:
+    """The sources and protocols whose nodes are in a pipeline, which are named by them."""
+    return {node.name.partition(".")[0] for node in pipeline.nodes}

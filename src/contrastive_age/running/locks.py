@@ -17,10 +17,12 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
@@ -29,6 +31,7 @@ from kedro.pipeline.node import Node
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
 from contrastive_age.processes import command_line
+from contrastive_age.running.place import path_of
 from contrastive_age.tracking.hook import Tracking
 
 logger = logging.getLogger(__name__)
@@ -40,8 +43,8 @@ OF_SETTING = {"evaluation", "reporting"}
 
 
 @dataclass
-class Guard:
-    """What is written under one lock.
+class Lock:
+    """What is written under one lock, which is not held yet.
 
     Attributes:
         name: What a message calls it.
@@ -62,59 +65,47 @@ class Guard:
         """The lock's file."""
         return self.folder.with_name(f".{self.folder.name}.lock")
 
+    @cached_property
+    def _lock(self) -> BaseFileLock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path, thread_local=False, poll_interval=0.2)
 
-class Lock:
-    """A lock that is held, or not yet."""
+    def take(self, *, wait: bool = False) -> None:
+        """Take the lock, say who holds it, and clear away what killed writers have left.
 
-    def __init__(self, guard: Guard) -> None:
-        """Prepare the lock of what is guarded."""
-        self.guard = guard
-        self._owner = os.getpid()
-        guard.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(guard.path, thread_local=False, poll_interval=0.2)
-
-    def take(self) -> None:
-        """Take the lock at once.
+        Args:
+            wait: Whether to wait where another process holds it.
 
         Raises:
-            DataError: Another process holds it.
+            DataError: Another process holds it, and it is not to be waited for.
         """
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise DataError(
-                f"{self.guard.name} is being run by {_holder(self.guard.path)}: wait until it has "
-                "ended, or stop it and run again; what is done is kept"
-            ) from None
-        self._sign()
-
-    def wait(self) -> None:
-        """Take the lock as soon as it is free."""
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            logger.info("Waiting for %s, %s", self.guard.name, _holder(self.guard.path))
+            holder = _holder(self.path)
+            if not wait:
+                raise DataError(
+                    f"{self.name} is being run by {holder}: wait until it has ended, or stop it "
+                    "and run again; what is done is kept"
+                ) from None
+            logger.info("Waiting for %s, %s", self.name, holder)
             self._lock.acquire()
-        self._sign()
-
-    def release(self) -> None:
-        """Give the lock free and remove its file; the process that took it alone can do so."""
-        if self._lock.is_locked and self._owner == os.getpid():
-            # Others who wait for this very file notice that it has gone, and make it again.
-            self.guard.path.unlink(missing_ok=True)
-            self._lock.release()
-
-    def _sign(self) -> None:
-        """Say who holds the lock, and clear away what killed writers have left."""
         signature = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": f"{datetime.now():%H:%M on %d %b}",
             "command": command_line(),
         }
-        self.guard.path.write_text(json.dumps(signature), encoding="utf-8")
-        for folder in self.guard.folders:
+        self.path.write_text(json.dumps(signature), encoding="utf-8")
+        for folder in self.folders:
             remove_unfinished(folder)
+
+    def release(self) -> None:
+        """Give the lock free and remove its file; the process that took it alone can do so."""
+        if self._lock.is_locked:  # which it is not in forks
+            # Others who wait for this very file notice that it has gone, and make it again.
+            self.path.unlink(missing_ok=True)
+            self._lock.release()
 
 
 class Locks:
@@ -139,10 +130,11 @@ class Locks:
         if Tracking.employer is not None:
             return
         try:
-            for guard in own_guards(pipeline, catalog):
-                self._lock(guard).take()
-            for guard in shared_guards(pipeline, catalog):
-                self._lock(guard).wait()
+            for lock in chain(
+                locks_of_settings(pipeline, catalog), shared_locks(pipeline, catalog)
+            ):
+                self._held.append(lock)
+                lock.take(wait=lock.shared)
                 self._release_written()
         except BaseException:
             self._release()
@@ -152,7 +144,7 @@ class Locks:
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Give shared stages free when all that they write is written."""
         for lock in self._held:
-            lock.guard.outputs.discard(dataset_name)
+            lock.outputs.discard(dataset_name)
         self._release_written()
 
     @hook_impl(trylast=True)
@@ -165,13 +157,8 @@ class Locks:
         """Give everything free."""
         self._release()
 
-    def _lock(self, guard: Guard) -> Lock:
-        lock = Lock(guard)
-        self._held.append(lock)
-        return lock
-
     def _release_written(self) -> None:
-        for lock in [own for own in self._held if own.guard.shared and not own.guard.outputs]:
+        for lock in [lock for lock in self._held if lock.shared and not lock.outputs]:
             self._held.remove(lock)
             lock.release()
 
@@ -180,8 +167,8 @@ class Locks:
             self._held.pop().release()
 
 
-def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
-    """Give a guard for each fold in the pipeline, and one for what needs all folds of a setting."""
+def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
+    """Give a lock for each fold in the pipeline, and one for what needs all folds of a setting."""
     folds: dict[str, list[Node]] = {}
     rest: dict[str, list[Node]] = {}
     for node in pipeline.nodes:
@@ -191,22 +178,22 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
             rest.setdefault(node.name.partition(".")[0], []).append(node)
     for namespace, nodes in folds.items():
         protocol, _, fold = namespace.partition(".")
-        folder = _path(catalog, f"{namespace}.training_folder")
+        folder = path_of(catalog, f"{namespace}.training_folder")
         # All settings share the triplets, and all folds the list of photos; each writes the same.
         shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
         for output in shared:
-            remove_unfinished(_path(catalog, output).parent, older_than=DAY)
-        own = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
+            remove_unfinished(path_of(catalog, output).parent, older_than=DAY)
+        written = {path_of(catalog, output).parent for output in _outputs(nodes) - shared}
         name = f"{fold} of {protocol}, {folder.parent.name},"
-        yield Guard(name, folder, folders={folder, *own})
+        yield Lock(name, folder, folders={folder, *written})
     for protocol, nodes in rest.items():
-        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
+        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
-        yield Guard(name, folder, folders=_parents(catalog, nodes))
+        yield Lock(name, folder, folders=_parents(catalog, nodes))
 
 
-def shared_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
-    """Give a guard for each source and each protocol's folds that the pipeline writes or reads.
+def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
+    """Give a lock for each source and each protocol's folds that the pipeline writes or reads.
 
     What is only read has no outputs: then it is enough that nobody is writing just now.
     """
@@ -226,14 +213,14 @@ def shared_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
             protocols.setdefault(owner, []).append(node)
     # In this order everywhere, so that no two runs wait for each other.
     for source, nodes in sorted(sources.items()):
-        folder = _path(catalog, f"{source}.alignment_folder")
+        folder = path_of(catalog, f"{source}.alignment_folder")
         cache = (path for path in folder.glob("detections/*") if nodes and path.is_dir())
         folders = {*_parents(catalog, nodes), *cache}
-        yield Guard(f"the photos of {source}", folder, True, _outputs(nodes), folders)
+        yield Lock(f"the photos of {source}", folder, True, _outputs(nodes), folders)
     for protocol, nodes in sorted(protocols.items()):
-        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent.parent
+        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent.parent
         folders = _parents(catalog, nodes)
-        yield Guard(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
+        yield Lock(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
 
 
 def _outputs(nodes: Iterable[Node]) -> set[str]:
@@ -242,21 +229,14 @@ def _outputs(nodes: Iterable[Node]) -> set[str]:
 
 def _parents(catalog: Catalog, nodes: Iterable[Node]) -> set[Path]:
     """The folders into which nodes write their outputs."""
-    return {_path(catalog, output).parent for output in _outputs(nodes)}
-
-
-def _path(catalog: Catalog, name: str) -> Path:
-    dataset: Any = catalog.get(name)
-    return Path(str(dataset._filepath))
+    return {path_of(catalog, output).parent for output in _outputs(nodes)}
 
 
 def _holder(path: Path) -> str:
     """Say who holds a lock, as its file tells."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            f"process {found['pid']} on {found['host']} since {found['since']} ({found['command']})"
-        )
+        signature = json.loads(path.read_text(encoding="utf-8"))
+        return "process {pid} on {host} since {since} ({command})".format(**signature)
     except (OSError, ValueError, KeyError, TypeError):
         # It was taken this very moment, or has just been given free.
         return "another process"

@@ -6,11 +6,10 @@ elsewhere from its last checkpoint, if all machines see the same folder of work.
 
 import logging
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -19,8 +18,9 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
-from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.parameters.setting import RayShare
+from contrastive_age.processes import command_line
 from contrastive_age.running.runners import Job, present_job, run_fold, split
 
 logger = logging.getLogger(__name__)
@@ -51,13 +51,14 @@ class RayRunner(SequentialRunner):
         if before.nodes:
             super()._run(before, catalog, hook_manager, run_id)
         if folds:
-            share = _share(catalog)
+            share = RayShare.model_validate(catalog.load("params:effective.ray"))
             names = {fold: [node.name for node in nodes] for fold, nodes in folds.items()}
-            work = FoldWork(
+            work = partial(
+                run_fold_here,
                 _job_of_workers(share),
                 names,
-                threads=max(1, int(share.cpus_per_fold)),
-                tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+                max(1, int(share.cpus_per_fold)),
+                os.environ.get("MLFLOW_TRACKING_URI"),
             )
             with cluster(share):
                 failed = {
@@ -71,30 +72,28 @@ class RayRunner(SequentialRunner):
             super()._run(after, catalog, hook_manager, run_id)
 
 
-@dataclass(frozen=True)
-class FoldWork:
-    """What a worker does when it is given the name of a fold.
+def run_fold_here(
+    job: Job,
+    nodes: Mapping[str, Sequence[str]],
+    threads: int,
+    tracking_uri: str | None,
+    fold: str,
+) -> None:
+    """Run the nodes of a fold in a session of their own, in a worker of the cluster.
 
-    Attributes:
+    Args:
         job: How to open the employer's session.
         nodes: The names of each fold's nodes.
         threads: torch's threads; sums round as they do with as many threads elsewhere.
         tracking_uri: The employer's MLflow server; None where it uses the project's own database.
+        fold: The namespace.
     """
+    import torch
 
-    job: Job
-    nodes: Mapping[str, Sequence[str]]
-    threads: int
-    tracking_uri: str | None
-
-    def __call__(self, fold: str) -> None:
-        """Run the nodes of a fold in a session of their own."""
-        import torch
-
-        if self.tracking_uri:
-            os.environ["MLFLOW_TRACKING_URI"] = self.tracking_uri
-        torch.set_num_threads(self.threads)
-        run_fold(self.job, fold, list(self.nodes[fold]))
+    if tracking_uri:
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    torch.set_num_threads(threads)
+    run_fold(job, fold, list(nodes[fold]))
 
 
 @contextmanager
@@ -209,10 +208,9 @@ def _error(ray: Any, reference: Any, attempts: int) -> Exception | None:
 def _account(failed: Mapping[str, Exception], folds: int) -> str:
     """Name the folds that failed, and the command that goes on."""
     reasons = "; ".join(f"{name}: {_reason(error)}" for name, error in sorted(failed.items()))
-    command = shlex.join(["kedro", *sys.argv[1:]])
     return (
         f"{len(failed)} of {folds} folds failed, the others are done. {reasons}. Mend this, then "
-        f"go on with: {command}"
+        f"go on with: {command_line()}"
     )
 
 
@@ -225,21 +223,16 @@ def _job_of_workers(share: RayShare) -> Job:
     """This session, but that folds which share a GPU count on their part of its memory."""
     job = present_job()
     at_once = ceil(1 / share.gpus_per_fold) if share.gpus_per_fold else 1
-    return replace(job, runtime_params={**job.runtime_params, "folds_at_once": at_once})
-
-
-def _share(catalog: CatalogProtocol[Any, Any]) -> RayShare:
-    parameter: Any = catalog.get("params:effective.ray")
-    return RayShare.model_validate(parameter.load())
+    return replace(job, given={**job.given, "folds_at_once": at_once})
 
 
 def _check_fits(resources: Mapping[str, float], share: RayShare) -> None:
     """Refuse what this machine alone can never give; a cluster may still grow."""
     for kind, needed in {"CPU": share.cpus_per_fold, "GPU": share.gpus_per_fold}.items():
-        found = resources.get(kind, 0.0)
-        if needed > found:
+        there = resources.get(kind, 0.0)
+        if needed > there:
             raise DataError(
-                f"ray.{kind.lower()}s_per_fold={needed:g}, but this machine has {found:g}; lower "
+                f"ray.{kind.lower()}s_per_fold={needed:g}, but this machine has {there:g}; lower "
                 "it, or give ray.address of a cluster that has more"
             )
 
@@ -247,10 +240,4 @@ def _check_fits(resources: Mapping[str, float], share: RayShare) -> None:
 def _import_ray() -> Any:
     # Before Ray is imported: nothing about a run leaves this machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise DataError(
-            "RayRunner needs Ray, which is not installed: pip install 'contrastive-age[ray]'"
-        ) from error
-    return ray
+    return library("ray", "ray")

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -24,6 +23,7 @@ from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader, setting_keys
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
+from contrastive_age.running.place import Place
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +33,14 @@ class Job:
     """What a worker process needs to open the session of its employer again.
 
     Attributes:
-        project: The project's root.
-        conf_source: Its folder of configuration.
-        env: The environment; None is the default one.
-        runtime_params: What `--params` gave.
+        place: The project with its configuration.
+        given: What `--params` gave.
         run_id: The setting's MLflow run; None where nothing is tracked.
         keys: Of each protocol's setting, which name its results.
     """
 
-    project: Path
-    conf_source: str
-    env: str | None
-    runtime_params: dict[str, Any]
+    place: Place
+    given: dict[str, Any]
     run_id: str | None
     keys: dict[str, str]
 
@@ -64,7 +60,8 @@ class FoldRunner(SequentialRunner):
         run_id: str | None = None,
     ) -> None:
         before, folds, after = split(pipeline)
-        at_once = min(_folds_at_once(catalog), len(folds))
+        asked_for = catalog.load("params:effective.computing.folds_at_once")
+        at_once = min(int(asked_for), len(folds))
         if at_once < 2:
             super()._run(pipeline, catalog, hook_manager, run_id)
             return
@@ -90,11 +87,6 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline
     inside = [node.name for nodes in folds.values() for node in nodes]
     since = pipeline.from_nodes(*inside)
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
-
-
-def _folds_at_once(catalog: CatalogProtocol[Any, Any]) -> int:
-    parameter: Any = catalog.get("params:effective.computing.folds_at_once")
-    return int(parameter.load())
 
 
 def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
@@ -153,10 +145,8 @@ def present_job() -> Job:
         raise RuntimeError("Folds can run at once in a session of this project only")
     run = mlflow.active_run()
     return Job(
-        project=loader.root,
-        conf_source=str(loader.conf_source),
-        env=loader.env,
-        runtime_params=loader.runtime_params or {},
+        place=Place(loader.root, loader.env, str(loader.conf_source)),
+        given=loader.runtime_params or {},
         run_id=run.info.run_id if run else None,
         keys=setting_keys(loader["parameters"]),
     )
@@ -172,31 +162,22 @@ def _start_worker(at_once: int) -> None:
 
 def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     """Run the nodes of a fold in a session of their own."""
-    from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
     from contrastive_age.tracking.hook import Employer, Tracking
 
-    bootstrap_project(job.project)
+    bootstrap_project(job.place.project)
     Tracking.employer = Employer(job.run_id)
-    with KedroSession.create(
-        project_path=job.project,
-        env=job.env,
-        runtime_params=job.runtime_params,
-        conf_source=job.conf_source,
-    ) as session:
+    with job.place.session(job.given) as session:
         protocol = namespace.rpartition(".")[0]
-        own: Any = session
-        parameters = own.load_context().config_loader["parameters"]
+        parameters = session.load_context().config_loader["parameters"]
         if setting_keys(parameters)[protocol] != job.keys[protocol]:
             raise DataError(
                 f"{namespace} would be of another setting than the run that it belongs to: the "
                 "weights, the manifest, the split list or the parameters were changed since it "
                 "began, or are others on this machine; start the command again"
             )
-        session.run(  # type: ignore[call-arg]
-            pipeline_names=[_pipeline_of(namespace)], node_names=node_names
-        )
+        session.run(pipeline_names=[_pipeline_of(namespace)], node_names=node_names)
 
 
 def _pipeline_of(namespace: str) -> str:

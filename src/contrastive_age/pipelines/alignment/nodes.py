@@ -11,13 +11,14 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
-from contrastive_age.faces.detection import Detector, default_workers
+from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.landmarks import (
     TABLE_COLUMNS,
     audit_landmarks,
     decided_by,
     detect_landmarks,
 )
+from contrastive_age.faces.search import default_workers
 from contrastive_age.io import packed
 from contrastive_age.parameters.setting import Alignment, Computing, Detection, Source, siblings
 from contrastive_age.provenance import Record, made_with

@@ -1,0 +1,112 @@
+"""The parts of the page: its words, boxes, pictures and charts."""
+
+import base64
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import page_server
+from contrastive_age.app import parts
+from contrastive_age.inference.estimator import AgeEstimator, Photo
+from contrastive_age.inference.photos import NO_FACE
+from inference.models import untrained_model
+
+
+@pytest.fixture(scope="module")
+def photo() -> Photo:
+    """What is said of the two drawn faces; their boxes are cut out here, without a detector."""
+    image = page_server.two_faces()
+    crops = [np.asarray(image.crop(box).resize((256, 256))) for box in page_server.boxes()]
+    seen = AgeEstimator(untrained_model(), device="cpu").predict(crops, aligned=True)
+    faces = [
+        type(own.faces[0])(**vars(own.faces[0]) | {"box": box})
+        for own, box in zip(seen, page_server.boxes(), strict=True)
+    ]
+    return Photo("two.jpg", tuple(faces), None, image.size)
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ((27.6, 40.6), "28 to 41 years"),
+        ((0.0, 1.2), "0 to 1 year"),
+        ((12.4, math.inf), "12 years or more"),
+        ((0.0, math.inf), "any age"),
+    ],
+)
+def test_intervals_are_said_in_whole_years(interval: tuple[float, float], words: str) -> None:
+    assert parts.interval_words(interval) == words
+
+
+def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> None:
+    measured = {"cross_validation": {"mae": 4.567, "mae_interval": [4.1, 5.04]}}
+    assert "4.57 years on average" in parts.error_words(measured)
+    assert "4.10 to 5.04" in parts.error_words(measured)
+    bare = parts.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
+    assert "4.57 years" in bare and "interval" not in bare
+    assert "does not say" in parts.error_words({})
+    leaked = parts.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
+    assert "in part on people whom it knew" in leaked
+
+
+def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
+    words = parts.reason_words(NO_FACE, 66.7)
+    assert words.startswith("no face found; ")
+    assert words.endswith("Faces below 67 pixels are not looked for.")
+    assert parts.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
+    assert parts.reason_words(None, math.nan) == "no face found"
+
+
+def test_coarse_and_empty_maps_are_called_so() -> None:
+    assert "3 × 3 cells: too coarse" in parts.map_words(np.full((3, 3), 1 / 9, np.float32))
+    assert "coarse" not in parts.map_words(np.full((7, 7), 1 / 49, np.float32))
+    assert "empty" in parts.map_words(np.zeros((7, 7), np.float32))
+
+
+def test_boxes_are_placed_in_percent_and_cut_at_the_edges() -> None:
+    placed = parts.placement((-10, 20, 60, 240), (100, 200))
+    assert placed == {"left": 0, "top": 10, "width": 60, "height": 90}
+
+
+def test_each_face_has_a_box_on_the_photo_and_a_named_choice(photo: Photo) -> None:
+    html = parts.faces_html(photo, page_server.two_faces())
+    assert re.findall(r'<label class="age-box[^"]*" for="(.+?)"', html) == [
+        "age-face-0",
+        "age-face-1",
+    ]
+    for number, face in enumerate(photo.faces):
+        assert f'aria-label="Face {number + 1}, about {face.age:.0f} years"' in html
+        assert f"left: {100 * face.box[0] / 1200:.2f}%;" in html
+    assert html.count(" checked") == 1
+    [first, *small] = re.findall(r'src="data:image/jpeg;base64,(.+?)"', html)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(own))).size for own in (first, *small)]
+    assert sizes == [(1200, 700), (128, 128), (128, 128)]
+
+
+def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
+    face = photo.faces[1]
+    one = np.full((2, 2), 0.25, np.float32)
+    html = parts.result_html(face, one, untrained_model(), 1, 2)
+    assert "Face 2 of 2" in html and f">{face.age:.0f} years<" in html
+    for level, (low, high) in face.intervals.items():
+        assert f'data-level="{level}">{low:.0f} to {high:.0f} years<' in html
+    assert f"highest at {int(np.argmax(face.probabilities))}, mean {face.age:.1f}" in html
+    assert "2 × 2 cells" in html
+    charts = re.findall(r'src="data:image/svg\+xml;base64,(.+?)" alt="[^"]+"', html)
+    assert len(charts) == 2
+    assert all(b"<svg" in base64.b64decode(own) for own in charts)
+
+
+def test_names_in_a_model_cannot_become_markup() -> None:
+    model = untrained_model()
+    model = type(model)(**vars(model) | {"facts": {"name": "<script>alert(1)</script>"}})
+    header = parts.render("header", model=model, error="")
+    assert "&lt;script&gt;" in header and "<script>" not in header
+
+
+def test_headings_of_a_card_go_below_those_of_the_page() -> None:
+    assert parts.demoted("# A\ntext # no\n## B\n") == "### A\ntext # no\n#### B\n"
