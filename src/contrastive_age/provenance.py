@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ class Record:
             return cls({})
         return cls(document["decided_by"], document.get("made_with", {}))
 
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Record":
+        """Take the record out of a table's attributes."""
+        return cls.read(table.attrs.get("record"))
+
     def differences(self, wanted: Mapping[str, Any]) -> list[str]:
         """Say what decided the file otherwise than is wanted.
 
@@ -86,6 +92,21 @@ class Record:
             for name in sorted({*now, *self.decided_by})
             if now.get(name) != self.decided_by.get(name)
         ]
+
+    def require(self, wanted: Mapping[str, Any], what: str, remedy: str) -> None:
+        """Refuse a file that something else decided than is wanted.
+
+        Args:
+            wanted: What would decide it now, by name.
+            what: What is wrong, such as "The folds of fgnet_se were made otherwise".
+            remedy: What to do.
+
+        Raises:
+            DataError: It is another; the message says in what.
+        """
+        differences = self.differences(wanted)
+        if differences:
+            raise DataError(f"{what}: {'; '.join(differences)}; {remedy}")
 
     def say_where(self, what: str, made_with: Mapping[str, str]) -> None:
         """Log, once a process, with which other libraries or machine a file was made.

@@ -124,6 +124,18 @@ class _FaceFile:
         return np.flatnonzero(self.labels[MADE_OF] != labels[MADE_OF])
 
 
+def photos_of(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    """Give `sample_id`, `path` and `digest` of every sample's photo, in the order of the samples.
+
+    Args:
+        samples: The source's samples.
+        files: The source's files with their digests.
+    """
+    return samples[["sample_id", "path"]].merge(
+        files[["path", "digest"]], on="path", validate="1:1"
+    )
+
+
 def build_faces(
     folder: Path,
     table: pd.DataFrame,
@@ -263,17 +275,16 @@ def open_faces(
     return file.faces
 
 
-def differences_of(path: Path, wanted: Wanted) -> list[str]:
-    """Say in what the faces of a file were made otherwise than is wanted.
+def record_of(path: Path) -> Record:
+    """What the faces of a file say of their making.
 
     Args:
         path: A file that `build_faces` wrote.
-        wanted: Which faces.
 
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    return _map(path, "r").record.differences(wanted.decided_by)
+    return _map(path, "r").record
 
 
 def rows_of(
@@ -326,16 +337,21 @@ def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def faces_fingerprint(path: Path) -> str:
+def faces_digest(faces: npt.NDArray[np.uint8]) -> str | None:
     """Name all faces of a file: their samples, and what each was made of.
 
     Args:
-        path: A file that `build_faces` wrote.
+        faces: As mapped from a file that `build_faces` wrote.
+
+    Returns:
+        None for an array that is in memory only.
 
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    file = _map(path, "r")
+    if not isinstance(faces, np.memmap):
+        return None
+    file = _map(Path(str(faces.filename)), "r")
     return fingerprint(file.record.decided_by, _digest(file.labels, MADE_OF))
 
 

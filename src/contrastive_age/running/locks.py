@@ -29,6 +29,7 @@ from kedro.pipeline.node import Node
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
 from contrastive_age.processes import command_line
+from contrastive_age.protocols.namespaces import is_fold, namespace_of
 from contrastive_age.tracking.hook import Tracking
 
 logger = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
     folds: dict[str, list[Node]] = {}
     rest: dict[str, list[Node]] = {}
     for node in pipeline.nodes:
-        if node.namespace:
+        if is_fold(node.namespace):
             folds.setdefault(node.namespace, []).append(node)
         elif OF_SETTING & set(node.tags):
             rest.setdefault(node.name.partition(".")[0], []).append(node)
@@ -200,7 +201,7 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
         name = f"{fold} of {protocol}, {folder.parent.name},"
         yield Guard(name, folder, folders={folder, *own})
     for protocol, nodes in rest.items():
-        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
+        folder = _path(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
         yield Guard(name, folder, folders=_parents(catalog, nodes))
 
@@ -231,7 +232,7 @@ def shared_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
         folders = {*_parents(catalog, nodes), *cache}
         yield Guard(f"the photos of {source}", folder, True, _outputs(nodes), folders)
     for protocol, nodes in sorted(protocols.items()):
-        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent.parent
+        folder = _path(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent.parent
         folders = _parents(catalog, nodes)
         yield Guard(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
 
