@@ -119,7 +119,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("reporting/figures.py", "def scatter", "def scattered", set()),
         ("tracking/hook.py", "def log_epoch", "def log_epochs", set()),
         ("parameters/setting.py", "ge=0", "ge=1", set()),
-        ("parameters/origins.py", "def plan_of", "def planned", set()),
+        ("parameters/origins.py", "def start_of", "def begun", set()),
         ("pipelines/training/nodes.py", "rows_of(samples", "rows_of(folds", set()),
         ("__init__.py", '"0.1.0"', '"0.2.0"', set()),
     ],

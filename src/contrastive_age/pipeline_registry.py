@@ -62,13 +62,8 @@ def final_model_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
 
     ... -> reporting, <protocol>.final -> assemble
     """
-    return Pipeline(
-        [
-            protocol_pipeline(protocol, source, folds),
-            fold_pipeline(protocol, source, None),
-            final_model(protocol, source),
-        ]
-    )
+    last = [fold_pipeline(protocol, source, None), final_model(protocol, source)]
+    return Pipeline([protocol_pipeline(protocol, source, folds), *last])
 
 
 def pretrain_pipeline(sources: list[str]) -> Pipeline:
@@ -83,17 +78,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     `kedro run` alone runs `synthetic_se`.
     """
     parameters = project_parameters()
-    protocols = parameters["protocols"]
-    pipelines = {
-        name: protocol_pipeline(name, given["source"], given["folds"])
-        for name, given in protocols.items()
+    protocols = {
+        name: (name, given["source"], given["folds"])
+        for name, given in parameters["protocols"].items()
     }
-    chosen = parameters["final_model"]["protocol"]
-    final = final_model_pipeline(chosen, protocols[chosen]["source"], protocols[chosen]["folds"])
-    sources = list(parameters["effective"]["pretraining"]["sources"])
+    pipelines = {name: protocol_pipeline(*given) for name, given in protocols.items()}
+    final = protocols[parameters["final_model"]["protocol"]]
     return pipelines | {
-        "pretrain": pretrain_pipeline(sources),
-        "final_model": final,
+        "pretrain": pretrain_pipeline(list(parameters["effective"]["pretraining"]["sources"])),
+        "final_model": final_model_pipeline(*final),
         "paper_report": paper_report(),
         "__default__": pipelines[DEFAULT],
     }

@@ -18,7 +18,6 @@ from contrastive_age.commands.pack import Pack, pack
 from contrastive_age.commands.sweep import Place
 from contrastive_age.errors import DataError
 from contrastive_age.io import packed
-from contrastive_age.parameters.origins import plan_of
 from contrastive_age.parameters.setting import Alignment, Detection, Setting, Source, Synthetic
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion.nodes import ingest
@@ -239,7 +238,7 @@ def test_packed_folds_are_kept_and_others_made(there: Path, setting: Setting) ->
     changed = setting.splitting.model_copy(update={"seed": 1})
     other = setting.model_copy(update={"splitting": changed})
     made, _ = splitting.split(samples, looks, other, there / SPLIT)
-    plan_of(other).require(made, samples)
+    other.plan.require(made, samples)
     assert packed.read(there / SPLIT) is None
 
 

@@ -14,7 +14,6 @@ import yaml
 from conftest import ROOT
 from contrastive_age.errors import DataError
 from contrastive_age.parameters import setting as params
-from contrastive_age.parameters.origins import plan_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.folds import Folds, check_leakage
 from contrastive_age.protocols.parts import parts
@@ -22,7 +21,7 @@ from contrastive_age.protocols.parts import parts
 
 def split(samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting) -> Folds:
     listed = setting.splitting.folds_file
-    return plan_of(setting).make(samples, looks, Path(listed) if listed else None)
+    return setting.plan.make(samples, looks, Path(listed) if listed else None)
 
 
 @pytest.fixture
@@ -73,11 +72,11 @@ def test_folds_of_other_parameters_are_refused(
     setting = params.effective(given, "fgnet_se")
     folds, report = split(samples, looks_of(samples), setting)
     assert report["leaked_images"] == 0
-    plan_of(setting).require(folds, samples)
+    setting.plan.require(folds, samples)
     for changed in ({"max_samples": 8}, {"splitting": given["splitting"] | {"seed": 1}}):
         other = params.effective(given | changed, "fgnet_se")
         with pytest.raises(DataError, match="made otherwise"):
-            plan_of(other).require(folds, samples)
+            other.plan.require(folds, samples)
 
 
 def test_all_settings_share_their_folds(given: dict[str, Any], samples: pd.DataFrame) -> None:
@@ -210,7 +209,7 @@ def test_folds_of_other_samples_are_refused(given: dict[str, Any], samples: pd.D
     relabelled = samples.assign(age=samples["age"] + 1)
     relabelled.attrs["fingerprint"] = "after"
     with pytest.raises(DataError, match="samples was before and is now after"):
-        plan_of(setting).parts(folds, relabelled, 0)
+        setting.plan.parts(folds, relabelled, 0)
 
 
 def test_a_copy_of_the_tested_person_leaves_training(given: dict[str, Any]) -> None:
@@ -221,7 +220,7 @@ def test_a_copy_of_the_tested_person_leaves_training(given: dict[str, Any]) -> N
     plain, _ = split(samples, looks_of(samples), setting)
     folds, report = split(samples, looks_of(samples, {"b/01": "a/00"}), setting)
     trained = [
-        set(plan_of(setting).parts(folds, samples, fold).training["sample_id"]) for fold in range(3)
+        set(setting.plan.parts(folds, samples, fold).training["sample_id"]) for fold in range(3)
     ]
     assert "b/01" not in trained[0] and "a/00" not in trained[1]
     assert [len(own) for own in trained] == [7, 7, 8]
@@ -262,9 +261,9 @@ def test_a_list_that_leaks_a_little_can_be_admitted(
     assert report["leaking_samples"] == ["0/00", "0/01", "0/02", "0/03", "3/00", "4/00"]
     assert "6 of 40 test images have their subject or a copy in training" in caplog.text
     # the list is used as others used it
-    assert len(plan_of(setting).parts(folds, samples, 1).training) == 40 - 9
+    assert len(setting.plan.parts(folds, samples, 1).training) == 40 - 9
     validated = params.effective(changed | {"validation": 0.2}, "fgnet_se")
-    part = plan_of(validated).parts(folds, samples, 1)
+    part = validated.plan.parts(folds, samples, 1)
     assert not set(part.tested["identity"]) & ({"0", "1", "6"} | set(part.training["identity"]))
 
 
@@ -286,7 +285,7 @@ def test_copies_leave_the_training_part_of_a_listed_fold(
     folds, report = split(samples, looks_of(samples, {"4/00": "3/00"}), setting)
     assert sum(entry["left_out"] for entry in report["folds"]) == leaves
     assert report["leaked_copies"] == 2 - leaves
-    assert len(plan_of(setting).parts(folds, samples, 3).training) == 32 - leaves / 2
+    assert len(setting.plan.parts(folds, samples, 3).training) == 32 - leaves / 2
 
 
 def test_folds_that_copies_make_uneven_are_said(
@@ -329,13 +328,13 @@ def test_samples_that_no_network_can_learn_from_are_refused(
 def test_all_train_where_no_fold_is_tested(given: dict[str, Any], samples: pd.DataFrame) -> None:
     setting = params.effective(given, "fgnet_se")
     folds, _ = split(samples, looks_of(samples, {"0/3": "1/3"}), setting)
-    training, tested = plan_of(setting).parts(folds, samples, None)
+    training, tested = setting.plan.parts(folds, samples, None)
     assert training.equals(folds)
     assert tested.empty
     relabelled = samples.assign(age=samples["age"] + 1)
     relabelled.attrs["fingerprint"] = "other"
     with pytest.raises(DataError, match="made otherwise"):
-        plan_of(setting).parts(folds, relabelled, None)
+        setting.plan.parts(folds, relabelled, None)
 
 
 def test_a_validation_part_is_of_the_seed_that_makes_the_folds(
@@ -343,9 +342,9 @@ def test_a_validation_part_is_of_the_seed_that_makes_the_folds(
 ) -> None:
     setting = params.effective(given | {"validation": 0.25}, "fgnet_se")
     folds, _ = split(samples, looks_of(samples), setting)
-    found = plan_of(setting).parts(folds, samples, 1)
+    found = setting.plan.parts(folds, samples, 1)
     assert found.tested.equals(parts(folds, 1, 0.25, setting.splitting.seed).tested)
     # The folds are those of the test parts, whatever is held out of them.
     plain = params.effective(given, "fgnet_se")
-    plan_of(plain).require(folds, samples)
-    assert plan_of(plain).parts(folds, samples, 1).tested.equals(folds[folds["fold"] == 1])
+    plain.plan.require(folds, samples)
+    assert plain.plan.parts(folds, samples, 1).tested.equals(folds[folds["fold"] == 1])

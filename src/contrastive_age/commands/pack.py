@@ -35,7 +35,6 @@ from contrastive_age.files import unfinished
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.origins import plan_of
 from contrastive_age.parameters.setting import (
     NAMED_WEIGHTS,
     Alignment,
@@ -281,7 +280,7 @@ def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> 
         )
     )
     folder = project.catalog.load(f"{protocol}.splitting_folder")
-    if Record.of(folds).differences(plan_of(setting).decided_by(samples, looks)):
+    if Record.of(folds).differences(setting.plan.decided_by(samples, looks)):
         raise DataError(
             f"The folds of {protocol} on disk are not those of these samples and parameters; make "
             f"them with: {remedy}"

@@ -21,7 +21,6 @@ from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader
-from contrastive_age.parameters.origins import plan_of, tables_of
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
 from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.provenance import Record, table_digest
@@ -243,6 +242,7 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
         `metrics.json`, or None when the setting has to be run.
     """
     from contrastive_age.evaluation.summary import tables_made_with
+    from contrastive_age.parameters.origins import tables_of
 
     catalog = context.catalog
     try:
@@ -298,7 +298,7 @@ def _folds(context: KedroContext, setting: Setting) -> Any:
     try:
         folds = context.catalog.load(f"{setting.protocol}.folds")
         samples = context.catalog.load(f"{setting.source}.samples")
-        plan_of(setting).require(folds, samples)
+        setting.plan.require(folds, samples)
     except (DatasetError, DataError):
         return None
     return folds

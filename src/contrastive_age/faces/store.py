@@ -42,6 +42,9 @@ from contrastive_age.provenance import Record, code_of, made_with
 
 logger = logging.getLogger(__name__)
 
+Faces = npt.NDArray[np.uint8]
+"""Aligned faces, (N, 256, 256, 3)."""
+
 Labels = npt.NDArray[np.void]
 
 LABEL = np.dtype(
@@ -112,7 +115,7 @@ class _FaceFile:
     labels: np.memmap[Any, np.dtype[np.void]]
     record: Record
 
-    def write(self, rows: list[int], faces: npt.NDArray[np.uint8], labels: Labels) -> None:
+    def write(self, rows: list[int], faces: Faces, labels: Labels) -> None:
         """Write faces, and only when they are on the disk the labels that vouch for them."""
         self.faces[rows] = faces
         self.faces.flush()
@@ -264,13 +267,12 @@ def open_faces(
             f"{path} holds the faces of other photos than the samples are of; run "
             "--tags=ingestion,alignment"
         )
-    differences = file.record.differences(wanted.decided_by)
-    if differences:
-        raise DataError(
-            f"{path} holds other faces than are asked for: {'; '.join(differences)}. Run the "
-            "alignment with these parameters first (--tags=ingestion,alignment), or the whole "
-            "pipeline"
-        )
+    file.record.require(
+        wanted.decided_by,
+        f"{path} holds other faces than are asked for",
+        "run the alignment with these parameters first (--tags=ingestion,alignment), or the whole "
+        "pipeline",
+    )
     file.record.say_where(str(path), made_with(*LIBRARIES))
     return file.faces
 
@@ -288,7 +290,7 @@ def record_of(path: Path) -> Record:
 
 
 def rows_of(
-    samples: pd.DataFrame, faces: npt.NDArray[np.uint8], part: pd.DataFrame, wanted: Wanted
+    samples: pd.DataFrame, faces: Faces, part: pd.DataFrame, wanted: Wanted
 ) -> npt.NDArray[np.int64]:
     """The rows of some samples in the array of faces, after making sure that it is theirs.
 
@@ -337,7 +339,7 @@ def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def faces_digest(faces: npt.NDArray[np.uint8]) -> str | None:
+def faces_digest(faces: Faces) -> str | None:
     """Name all faces of a file: their samples, and what each was made of.
 
     Args:

@@ -1,13 +1,17 @@
-"""What the ground floor takes of a setting: how to divide and train, and what decides a result."""
+"""What the ground floor takes of a setting: how to train, and what decides a result."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age.evaluation.summary import tables_decided_by
+from contrastive_age.faces.store import Faces
+from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.network import AgeClasses
+from contrastive_age.model.seen import Seen
+from contrastive_age.model.weights import Weights, grown, require_digest, statement
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import (
     NAMED_WEIGHTS,
@@ -17,45 +21,19 @@ from contrastive_age.parameters.setting import (
     Setting,
     Source,
 )
-from contrastive_age.protocols.folds import Plan
+from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record, table_digest
-
-if TYPE_CHECKING:
-    from contrastive_age.model.seen import Seen
-    from contrastive_age.model.weights import Weights
-    from contrastive_age.training.fold import Computer, Recipe
-
-Faces = npt.NDArray[np.uint8]
+from contrastive_age.training.acceleration import Acceleration
+from contrastive_age.training.augmentation import Augmentation
+from contrastive_age.training.fold import Computer, Recipe, networks_decided_by
+from contrastive_age.training.loop import TrainingSettings
 
 DRAWN = "drawn faces, no terms"
 _STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
 
 
-def plan_of(setting: Setting) -> Plan:
-    """Say how a setting divides its source's samples."""
-    return Plan(
-        protocol=setting.protocol,
-        split=setting.split,
-        folds=setting.folds,
-        max_samples=setting.max_samples,
-        seed=setting.splitting.seed,
-        folds_file_digest=setting.splitting.folds_file_digest,
-        group_copies=setting.splitting.group_copies,
-        allow_leaks=setting.splitting.allow_leaks,
-        most_bits=setting.most_bits,
-        ages=(setting.age_min, setting.age_max),
-        validation=setting.validation,
-    )
-
-
-def recipe_of(setting: Learning) -> "Recipe":
+def recipe_of(setting: Learning) -> Recipe:
     """Say how a setting trains."""
-    from contrastive_age.model.losses import LossWeights
-    from contrastive_age.model.network import AgeClasses
-    from contrastive_age.training.augmentation import Augmentation
-    from contrastive_age.training.fold import Recipe
-    from contrastive_age.training.loop import TrainingSettings
-
     return Recipe(
         AgeClasses(setting.age_min, setting.age_max),
         path_of_start(setting),
@@ -70,19 +48,14 @@ def recipe_of(setting: Learning) -> "Recipe":
     )
 
 
-def computer_of(computing: Computing) -> "Computer":
+def computer_of(computing: Computing) -> Computer:
     """Say where and how one of the folds that are trained at once is computed."""
-    from contrastive_age.training.acceleration import Acceleration
-    from contrastive_age.training.fold import Computer
-
     acceleration = Acceleration(**computing.acceleration.model_dump())
     return Computer(computing.device, acceleration, share=1 / computing.folds_at_once)
 
 
 def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> dict[str, Any]:
     """Name all that decides a network of a setting, see `networks_decided_by`."""
-    from contrastive_age.training.fold import networks_decided_by
-
     weights = setting.model.digest or setting.model.weights
     return networks_decided_by(setting.key, weights, faces, trained_on)
 
@@ -95,8 +68,6 @@ def tables_of(
     folds: pd.DataFrame,
 ) -> dict[str, Any]:
     """Name all that decides the predictions and metrics of a setting, see `tables_decided_by`."""
-    from contrastive_age.evaluation.summary import tables_decided_by
-
     networks = networks_of(setting, folds, faces)
     return tables_decided_by(networks, samples, folds, explanation.model_dump())
 
@@ -107,14 +78,12 @@ def path_of_start(setting: Learning) -> str:
     return weights if weights in NAMED_WEIGHTS else str(project_path(weights))
 
 
-def start_of(setting: Learning) -> "Weights | None":
+def start_of(setting: Learning) -> Weights | None:
     """Read what initial weights state, after making sure that they name the setting.
 
     Raises:
         DataError: They cannot be read, or were changed since the command began.
     """
-    from contrastive_age.model.weights import require_digest, statement
-
     start = statement(path_of_start(setting))
     require_digest(start, setting.model.digest)
     return start
@@ -126,7 +95,7 @@ def seen_by(
     samples: pd.DataFrame,
     history: pd.DataFrame | None = None,
     **facts: Any,
-) -> "Seen":
+) -> Seen:
     """Put together what a setting's networks have seen, they and those that they start from.
 
     Args:
@@ -137,9 +106,6 @@ def seen_by(
         history: Of the training, where the card is to say how it went.
         facts: What else the card is to say.
     """
-    from contrastive_age.model.weights import grown
-    from contrastive_age.protocols.copies import Photos
-
     card = {
         "name": f"{setting.protocol} {setting.key}",
         "sources": list(terms),

@@ -5,19 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.protocols import copies, leakage, splits
-from contrastive_age.protocols.parts import COPIES, Parts, keep_apart, parts
+from contrastive_age.protocols.parts import COPIES, Ints, Parts, keep_apart, parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 logger = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
 Folds = tuple[pd.DataFrame, dict[str, Any]]
 """The folds table and what `leakage.json` holds."""
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from contrastive_age.faces.store import faces_digest
+from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
@@ -91,7 +91,7 @@ class Watcher:
 def networks_decided_by(
     setting: str,
     weights: str,
-    faces: Sequence[npt.NDArray[np.uint8]],
+    faces: Sequence[Faces],
     trained_on: pd.DataFrame,
 ) -> dict[str, Any]:
     """Name all that decides a network.

@@ -1,6 +1,5 @@
 """Photos to landmarks to aligned faces."""
 
-import functools
 import logging
 import os
 from pathlib import Path
@@ -60,12 +59,20 @@ def detect(
         kept.require(record, wanted)
         record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
         return landmarks, report
+
+    def load_detector() -> Detector:
+        # torch is imported only where there is something to find.
+        from contrastive_age.faces.mtcnn import load_mtcnn
+        from contrastive_age.training.loop import choose_device
+
+        return load_mtcnn(str(choose_device(computing.device)))
+
     findings = detect_landmarks(
         layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
         store.photos_of(samples, files),
         # By the photos' bytes, for all manifests that list them.
         work_folder=alignment_folder.parent / source.name,
-        load_detector=functools.partial(_load_detector, computing.device),
+        load_detector=load_detector,
         min_face=detection.min_face,
         annotated=layouts.read_points(source.layout, source.folder, samples),
         workers=detection.workers or default_workers(),
@@ -76,14 +83,6 @@ def detect(
     counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
     logger.info("%s: %s", source.name, ", ".join(counts))
     return landmarks, report
-
-
-def _load_detector(device: str) -> Detector:
-    # torch is imported only where there is something to find.
-    from contrastive_age.faces.mtcnn import load_mtcnn
-    from contrastive_age.training.loop import choose_device
-
-    return load_mtcnn(str(choose_device(device)))
 
 
 def align(

@@ -3,21 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.faces.store import rows_of
-from contrastive_age.parameters.origins import networks_of, plan_of, tables_of
+from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Computing, Explanation, Setting
 from contrastive_age.provenance import Record
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def evaluate(
     samples: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     folds: pd.DataFrame,
     model: dict[str, Any],
     setting: Setting,
@@ -50,10 +46,11 @@ def evaluate(
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.evaluation.fold import evaluate_fold
     from contrastive_age.model import network, weights
+    from contrastive_age.parameters.origins import networks_of, tables_of
     from contrastive_age.training import augmentation, checkpoint, loop
     from contrastive_age.training.fold import require_network
 
-    training, part = plan_of(setting).parts(folds, samples, fold)
+    training, part = setting.plan.parts(folds, samples, fold)
     name = f"{setting.protocol} {setting.key}, fold {fold}"
     require_network(model, networks_of(setting, training, faces), name)
     checkpoint.discard(training_folder)
@@ -96,6 +93,5 @@ def collect(
     """
     from contrastive_age.evaluation import summary
 
-    plan = plan_of(setting)
-    parts = [plan.parts(folds, samples, fold) for fold in range(len(predictions))]
+    parts = [setting.plan.parts(folds, samples, fold) for fold in range(len(predictions))]
     return summary.collect(predictions, parts, f"{setting.protocol} {setting.key}")

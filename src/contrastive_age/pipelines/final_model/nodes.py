@@ -4,13 +4,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
-from contrastive_age.parameters.origins import networks_of, tables_of, training_facts
+from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.provenance import Record, table_digest
 
@@ -26,7 +24,7 @@ def assemble(
     setting: Setting,
     explanation: Explanation,
     samples: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     folds: pd.DataFrame,
     metrics: dict[str, Any],
     predictions: pd.DataFrame,
@@ -59,6 +57,7 @@ def assemble(
     """
     from contrastive_age.inference import cards, model_file
     from contrastive_age.model import network, seen
+    from contrastive_age.parameters.origins import networks_of, tables_of, training_facts
     from contrastive_age.training import checkpoint, fold
 
     _check(setting, metrics, predictions)
@@ -72,7 +71,7 @@ def assemble(
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
-    facts = _facts(setting, samples, metrics, history)
+    facts = _facts(setting, samples, metrics) | training_facts(setting, history)
     facts["licence"] = seen.from_arrays(photos).licence
     # JSON has no infinity.
     facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
@@ -104,9 +103,7 @@ def _check(setting: Setting, metrics: dict[str, Any], predictions: pd.DataFrame)
         )
 
 
-def _facts(
-    setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any], history: pd.DataFrame
-) -> dict[str, Any]:
+def _facts(setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"{setting.protocol} {setting.key}",
         "protocol": setting.protocol,
@@ -119,7 +116,6 @@ def _facts(
             "manifest_hash": metrics["manifest_hash"],
         },
         "pretrained_on": metrics["external"],
-        **training_facts(setting, history),
         "cross_validation": {name: metrics[name] for name in MEASURES}
         | {"folds": metrics["folds"], "age_bins": metrics["age_bins"]}
         | {"conformal": metrics["conformal"], "run_id": metrics["run_id"]},

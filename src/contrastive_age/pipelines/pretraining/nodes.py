@@ -3,29 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.faces.store import rows_of
-from contrastive_age.parameters.origins import (
-    computer_of,
-    networks_of,
-    recipe_of,
-    seen_by,
-    terms_of,
-)
+from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.parameters.setting import Computing, Pretraining
 from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
-from contrastive_age.tracking.watching import watcher
 from contrastive_age.triplets.part import index_of
 
 TABLES = ("samples", "looks", "audit", "faces")
 """What is needed of each source."""
 
 
-Gathered = tuple[pd.DataFrame, dict[str, npt.NDArray[np.uint8]], dict[str, dict[str, Any]]]
+Gathered = tuple[pd.DataFrame, dict[str, Faces], dict[str, dict[str, Any]]]
 
 
 def gather(setting: Pretraining, *tables: Any) -> Gathered:
@@ -81,6 +71,14 @@ def train(
     import torch
 
     from contrastive_age.model.weights import with_seen
+    from contrastive_age.parameters.origins import (
+        computer_of,
+        networks_of,
+        recipe_of,
+        seen_by,
+        terms_of,
+    )
+    from contrastive_age.tracking.watching import watcher
     from contrastive_age.training import augmentation, fold
 
     samples, faces, audits = gather(setting, *tables)
@@ -135,6 +133,7 @@ def write_weights(
     """
     from contrastive_age.inference.cards import weights_card
     from contrastive_age.model.weights import seen_of
+    from contrastive_age.parameters.origins import networks_of
     from contrastive_age.training import checkpoint, fold
 
     samples, faces, _ = gather(setting, *tables)

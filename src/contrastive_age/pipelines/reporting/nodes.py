@@ -3,18 +3,15 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.faces.store import rows_of
-from contrastive_age.parameters.origins import plan_of, start_of, tables_of
+from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.tracking.hook import active_run_id
-
-Faces = npt.NDArray[np.uint8]
 
 
 def summarise(
@@ -44,6 +41,7 @@ def summarise(
     """
     from contrastive_age.evaluation.summary import measure, tables_made_with
     from contrastive_age.model.weights import external_faces
+    from contrastive_age.parameters.origins import start_of, tables_of
     from contrastive_age.reporting.tables import preview_table
 
     record, name = Record.of(predictions), f"{setting.protocol} {setting.key}"
@@ -57,7 +55,7 @@ def summarise(
     if setting.part == "test":
         known, constant = leakage, leakage["mae_constant"]
     else:
-        plan = plan_of(setting)
+        plan = setting.plan
         parts = (plan.parts(folds, samples, fold) for fold in range(setting.folds))
         known, constant = None, constant_mae(parts)
     metrics, intervals = measure(predictions, samples, constant, known)
@@ -77,9 +75,7 @@ def summarise(
     return metrics, preview_table(metrics, known), intervals
 
 
-def identify(
-    predictions: pd.DataFrame, setting: Setting, *outputs: dict[str, npt.NDArray[Any]]
-) -> dict[str, Any]:
+def identify(predictions: pd.DataFrame, setting: Setting, *outputs: Arrays) -> dict[str, Any]:
     """Measure how much of the identity is left in what the networks give.
 
     Args:
@@ -102,7 +98,7 @@ def explain(
     faces: Faces,
     predictions: pd.DataFrame,
     setting: Setting,
-    *maps: dict[str, npt.NDArray[Any]],
+    *maps: Arrays,
 ) -> tuple[dict[str, Any], Any]:
     """Say and draw where on the face the networks look, by age.
 
@@ -133,7 +129,7 @@ def explain(
 
 def draw(
     samples: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     predictions: pd.DataFrame,
     metrics: dict[str, Any],
     setting: Setting,

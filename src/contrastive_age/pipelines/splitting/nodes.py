@@ -7,7 +7,6 @@ import pandas as pd
 
 from contrastive_age.io import packed
 from contrastive_age.parameters.loader import unchanged
-from contrastive_age.parameters.origins import plan_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.folds import LIBRARIES, Folds
 from contrastive_age.provenance import Record, made_with
@@ -37,7 +36,7 @@ def split(
     Raises:
         DataError: The packed files are missing or damaged, or as for `Plan.make`.
     """
-    plan, given = plan_of(setting), setting.splitting
+    plan, given = setting.plan, setting.splitting
     kept = packed.read(splitting_folder)
     if kept is not None:
         folds, report = kept.read(*WRITTEN)

@@ -3,24 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.faces.store import rows_of
-from contrastive_age.parameters.origins import (
-    computer_of,
-    networks_of,
-    plan_of,
-    recipe_of,
-    seen_by,
-    start_of,
-    terms_of,
-)
+from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Computing, Setting
 from contrastive_age.protocols.namespaces import in_words
-from contrastive_age.tracking.watching import watcher
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
 
@@ -28,7 +17,7 @@ from contrastive_age.triplets.part import fingerprint_of
 def train(
     samples: pd.DataFrame,
     looks: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     folds: pd.DataFrame,
     triplets: TripletIndex,
     setting: Setting,
@@ -36,7 +25,7 @@ def train(
     sources: dict[str, Any],
     training_folder: Path,
     fold: int | None,
-) -> tuple[dict[str, Any], pd.DataFrame, dict[str, npt.NDArray[Any]]]:
+) -> tuple[dict[str, Any], pd.DataFrame, Arrays]:
     """Train one fold, or give back the network that was trained by the very same things.
 
     Args:
@@ -62,10 +51,19 @@ def train(
     """
     from contrastive_age.model.seen import to_arrays
     from contrastive_age.model.weights import with_reference
+    from contrastive_age.parameters.origins import (
+        computer_of,
+        networks_of,
+        recipe_of,
+        seen_by,
+        start_of,
+        terms_of,
+    )
+    from contrastive_age.tracking.watching import watcher
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.fold import refuse_tested, stated_by, train_or_keep
 
-    part, tested = plan_of(setting).parts(folds, samples, fold)
+    part, tested = setting.plan.parts(folds, samples, fold)
     photos = folds.merge(looks, on="sample_id", validate="1:1")
     refuse_tested(
         start_of(setting), photos[photos["sample_id"].isin(tested["sample_id"])], setting.most_bits

@@ -4,7 +4,6 @@ import logging
 
 import pandas as pd
 
-from contrastive_age.parameters.origins import plan_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import in_words
 from contrastive_age.triplets.index import TripletIndex
@@ -27,7 +26,7 @@ def index(
     Raises:
         DataError: The folds are of other samples or parameters.
     """
-    built = index_of(plan_of(setting).parts(folds, samples, fold).training)
+    built = index_of(setting.plan.parts(folds, samples, fold).training)
     logger.info(
         "%s, %s: %d anchors, %d without a positive",
         setting.protocol,
