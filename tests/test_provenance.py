@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from contrastive_age import provenance
 from contrastive_age.drawn import synthetic
+from contrastive_age.errors import DataError
 from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.landmarks import decided_by
 from contrastive_age.faces.store import Wanted
@@ -241,6 +242,22 @@ def test_what_decided_a_file_otherwise_is_named() -> None:
         "min_face was None and is now 30",
         "photos was p and is now None",
     ]
+
+
+def test_a_file_that_something_else_decided_is_refused_with_what_to_do() -> None:
+    RECORD.require({"coverage": 1.35, "photos": "p"}, "The faces differ", "align again")
+    with pytest.raises(
+        DataError, match=r"^The faces differ: coverage was 1\.35 and is now 1\.0; align again$"
+    ):
+        RECORD.require({"coverage": 1.0, "photos": "p"}, "The faces differ", "align again")
+
+
+def test_a_table_carries_its_record_through_a_file(tmp_path: Path) -> None:
+    table = pd.DataFrame({"age": [3]})
+    assert Record.of(table) == Record({})
+    table.attrs["record"] = RECORD.document
+    table.to_parquet(tmp_path / "table.parquet")
+    assert Record.of(pd.read_parquet(tmp_path / "table.parquet")) == RECORD
 
 
 def test_tuples_are_what_json_makes_of_them() -> None:
