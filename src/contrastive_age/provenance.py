@@ -132,7 +132,7 @@ def made_with(*libraries: str) -> dict[str, str]:
     Args:
         libraries: As they are called in the package index.
     """
-    return {name: found for name in libraries if (found := _version(name))} | {
+    return {name: number for name in libraries if (number := _version(name))} | {
         "machine": f"{platform.system()} {platform.machine()}"
     }
 
@@ -162,19 +162,19 @@ def code_of(*makers: Maker) -> str:
 
 def _reached(start: set[str]) -> dict[str, Path]:
     """Follow imports inside the package; where each module's file is, by its name."""
-    found: dict[str, Path] = {}
+    reached: dict[str, Path] = {}
     waiting = list(start)
     while waiting:
         module = waiting.pop()
         path = _file(module)
-        if module in found or path is None:
+        if module in reached or path is None:
             continue
-        found[module] = path
+        reached[module] = path
         waiting += _imported(module, path)
         # To import a module is to run its packages; the project's own says nothing but its version.
         parent = module.rpartition(".")[0]
         waiting += [parent] if parent != _PACKAGE else []
-    return found
+    return reached
 
 
 def _file(module: str) -> Path | None:
@@ -228,15 +228,15 @@ def _meaning(value: Any) -> Iterator[str]:
     """
     if isinstance(value, ast.AST):
         yield type(value).__name__
-        for name, own in ast.iter_fields(value):
-            if name not in _LAYOUT and own not in (None, []):
+        for name, part in ast.iter_fields(value):
+            if name not in _LAYOUT and part not in (None, []):
                 yield f"({name}="
-                yield from _meaning(own)
+                yield from _meaning(part)
                 yield ")"
     elif isinstance(value, list):
-        for own in value:
-            if not _documents(own):
-                yield from _meaning(own)
+        for part in value:
+            if not _documents(part):
+                yield from _meaning(part)
                 yield ","
     else:
         yield f"{type(value).__name__} {value!r}"

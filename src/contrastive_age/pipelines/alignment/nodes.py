@@ -23,9 +23,6 @@ from contrastive_age.sources import layouts
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = ("landmarks.parquet", "audit.json", "faces.npy")
-"""The files of the alignment folder that later stages read."""
-
 
 def detect(
     source: Source,
@@ -54,7 +51,7 @@ def detect(
     wanted = table_decided_by(samples, detection.min_face)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        landmarks, report = kept.read(*WRITTEN[:2])
+        landmarks, report = kept.read("landmarks.parquet", "audit.json")
         record = Record.of(landmarks)
         kept.require(record, wanted)
         record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
@@ -122,7 +119,7 @@ def align(
     wanted = store.Wanted(alignment.coverage, detection.min_face)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        path = kept.checked(WRITTEN[2])
+        path = kept.checked("faces.npy")
         kept.require(store.record_of(path), wanted.decided_by)
         store.open_faces(path, samples, wanted)
         return path, store.looks_of(path, table)
@@ -132,7 +129,7 @@ def align(
         alignment_folder,
         wanted,
         # Other manifests list most of the same photos.
-        others=[folder / WRITTEN[2] for folder in siblings(alignment_folder, source.name)],
+        others=[folder / "faces.npy" for folder in siblings(alignment_folder, source.name)],
         workers=os.cpu_count() or 1,
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)

@@ -18,9 +18,6 @@ from contrastive_age.sources import layouts
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
-"""The files of the ingestion folder."""
-
 LIBRARIES = ("numpy", "pandas", "pillow")
 """What photos and tables are read with."""
 
@@ -96,7 +93,7 @@ def _keep(source: Source, kept: packed.Packed) -> layouts.Ingested:
             f"{source.folder}, too. To keep what was packed, give a raw_root without them; to read "
             f"the photos, remove {kept.folder / packed.NAME} and that of the faces"
         )
-    ingested = layouts.Ingested(*kept.read(*WRITTEN))
+    ingested = layouts.Ingested(*kept.read("samples.parquet", "files.parquet", "audit.json"))
     record = Record.of(ingested.samples)
     kept.require(record, decided_by(source))
     record.say_where(f"the samples of {source.name}", made_with(*LIBRARIES))

@@ -15,10 +15,9 @@ TABLES = ("samples", "looks", "audit", "faces")
 """What is needed of each source."""
 
 
-Gathered = tuple[pd.DataFrame, dict[str, Faces], dict[str, dict[str, Any]]]
-
-
-def gather(setting: Pretraining, *tables: Any) -> Gathered:
+def gather(
+    setting: Pretraining, *tables: Any
+) -> tuple[pd.DataFrame, dict[str, Faces], dict[str, Any]]:
     """Put the sources together.
 
     Args:

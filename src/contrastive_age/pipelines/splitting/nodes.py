@@ -13,9 +13,6 @@ from contrastive_age.provenance import Record, made_with
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = ("folds.parquet", "leakage.json")
-"""The files of the splitting folder."""
-
 
 def split(
     samples: pd.DataFrame, looks: pd.DataFrame, setting: Setting, splitting_folder: Path
@@ -39,7 +36,7 @@ def split(
     plan, given = setting.plan, setting.splitting
     kept = packed.read(splitting_folder)
     if kept is not None:
-        folds, report = kept.read(*WRITTEN)
+        folds, report = kept.read("folds.parquet", "leakage.json")
         record = Record.of(folds)
         if not record.differences(plan.decided_by(samples, looks)):
             record.say_where(f"the folds of {plan.protocol}", made_with(*LIBRARIES))
