@@ -4,9 +4,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kedro.pipeline import Pipeline
+from kedro.validation.type_extractor import TypeExtractor
 
 from conftest import TINY, Project
-from contrastive_age.pipeline_registry import protocol_pipeline
+from contrastive_age.parameters.setting import (
+    Alignment,
+    Computing,
+    Detection,
+    Explanation,
+    Pretraining,
+    Setting,
+    Source,
+)
+from contrastive_age.pipeline_registry import fold_pipeline, pretrain_pipeline, protocol_pipeline
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
 PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]
@@ -29,6 +40,49 @@ def test_every_fold_is_a_namespace_and_every_stage_a_tag(protocol: str) -> None:
         assert pipeline.only_nodes_with_tags(stage).nodes, stage
     alone = pipeline.only_nodes_with_namespaces([f"{protocol}.fold_1"])
     assert [node.tags for node in alone.nodes] == [{"triplets"}, {"training"}, {"evaluation"}]
+
+
+def _types(*pipelines: Pipeline) -> dict[str, type]:
+    named = {str(place): pipeline for place, pipeline in enumerate(pipelines)}
+    found: dict[str, type] = TypeExtractor(named).extract_types_from_pipelines()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tag", "of_setting", "others"),
+    [
+        ("triplets", Setting, {}),
+        ("training", Setting, {"effective.computing": Computing}),
+        (
+            "evaluation",
+            Setting,
+            {"effective.computing": Computing, "effective.explanation": Explanation},
+        ),
+    ],
+)
+@pytest.mark.parametrize("fold", [0, None])
+def test_kedro_validates_the_parameters_of_every_node_of_a_fold(
+    fold: int | None, tag: str, of_setting: type, others: dict[str, type]
+) -> None:
+    nodes = fold_pipeline("fgnet_se", "fgnet", fold).only_nodes_with_tags(tag).nodes
+    if fold is None and tag == "evaluation":
+        assert nodes == []
+        return
+    (node,) = nodes
+    assert _types(Pipeline([node])) == {"effective.protocols.fgnet_se": of_setting} | others
+    assert node.short_name.rpartition(".")[2] == node.func.__name__
+
+
+def test_kedro_validates_all_parameters_of_a_protocol_and_of_the_pretraining() -> None:
+    source = {"effective.sources.fgnet": Source, "detection": Detection, "alignment": Alignment}
+    computing = {"effective.computing": Computing}
+    assert _types(protocol_pipeline("fgnet_se", "fgnet", 2)) == source | computing | {
+        "effective.protocols.fgnet_se": Setting,
+        "effective.explanation": Explanation,
+    }
+    assert _types(pretrain_pipeline(["fgnet"])) == source | computing | {
+        "effective.pretraining": Pretraining
+    }
 
 
 def test_a_project_lists_its_own_pipelines_wherever_the_package_lies(project: Project) -> None:

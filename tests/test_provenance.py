@@ -6,26 +6,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from conftest import ROOT
 from contrastive_age import provenance
 from contrastive_age.drawn import synthetic
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.landmarks import decided_by
 from contrastive_age.faces.store import Wanted
-from contrastive_age.parameters import origins
-from contrastive_age.pipelines.ingestion.nodes import ingestion_code
-from contrastive_age.pipelines.splitting.nodes import splitting_code
+from contrastive_age.protocols.folds import Plan
 from contrastive_age.provenance import Record, code_of, file_digest, made_with
+from contrastive_age.sources import layouts
+from contrastive_age.training.fold import networks_decided_by
+
+NOTHING = pd.DataFrame({name: [] for name in ("sample_id", "identity", "age")})
+PLAN = Plan("fgnet_se", "se", 5, None, 0, None, True, False, 40, (0, 69))
 
 CODE: dict[str, Callable[[], str]] = {
     "drawn photos": lambda: code_of(synthetic.draw),
-    "samples": ingestion_code,
+    "samples": layouts.code,
     "landmarks": lambda: decided_by(None)["code of detection"],
     "faces": lambda: Wanted(1.0).decided_by["code of alignment"],
-    "folds": splitting_code,
-    "networks": origins.training_code,
-    "tables": origins.evaluation_code,
+    "folds": lambda: PLAN.decided_by(NOTHING, NOTHING)["code of splitting"],
+    "networks": lambda: networks_decided_by("", "", [], NOTHING)["code of training"],
+    "tables": lambda: tables_decided_by({}, NOTHING, NOTHING, {})["code of evaluation"],
 }
 MADE_FROM = {"faces": ["landmarks"], "networks": ["faces"], "tables": ["networks"]}
 """Whose records hold those of what they are made from. Photos, samples and folds count by what they
@@ -81,8 +87,8 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("faces/alignment.py", "reducing_gap=3.0", "reducing_gap=2.0", {"landmarks"} | FROM_FACES),
         ("faces/looks.py", "SIDE = 16", "SIDE = 8", {"folds"} | FROM_FACES),
         ("faces/store.py", "CHUNK_SIZE = 64", "CHUNK_SIZE = 65", FROM_FACES),
-        ("sources/portrait/skin.py", "import", "import sys, ", {"drawn photos"}),
-        ("sources/synthetic.py", "_QUALITY = 92", "_QUALITY = 50", {"drawn photos"}),
+        ("drawn/portrait/skin.py", "import", "import sys, ", {"drawn photos"}),
+        ("drawn/synthetic.py", "_QUALITY = 92", "_QUALITY = 50", {"drawn photos"}),
         ("protocols/splits.py", "shuffle=True", "shuffle=False", {"folds"}),
         # What it counts is in the record of tables, if other than before.
         ("protocols/leakage.py", "_NAMED = 5", "_NAMED = 6", {"folds"}),
@@ -96,10 +102,26 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("training/loop.py", "WARM_UP = 0.3", "WARM_UP = 0.4", {"networks", "tables"}),
         ("training/augmentation.py", "CROP_SIZE = ", "CROP_SIZE = 1 + ", {"networks", "tables"}),
         ("evaluation/metrics.py", "float(sizes.mean())", "2 * float(sizes.mean())", {"tables"}),
-        ("evaluation/prediction.py", "centre_crop(send", "(send", {"tables"}),
+        ("evaluation/outputs.py", "centre_crop(send", "(send", {"tables"}),
+        # What nodes decided before: where copies stay apart, what trains, what is explained.
+        ("protocols/folds.py", "self.group_copies or promised", "promised", {"folds"}),
+        (
+            "protocols/parts.py",
+            "ignore_index=True",
+            "ignore_index=False",
+            {"folds", "networks", "tables"},
+        ),
+        ("training/fold.py", "len(tested) and", "", {"networks", "tables"}),
+        ("evaluation/gradcam.py", "if named is not None", "if named", {"tables"}),
+        ("evaluation/summary.py", 'not leakage["leaked_copies"]', "True", {"tables"}),
+        ("sources/layouts.py", "lambda *_: None", "lambda *_: 0", {"samples"}),
+        ("protocols/namespaces.py", 'FINAL = "final"', 'FINAL = "last"', set()),
+        ("triplets/part.py", "known, code_of", "code_of", set()),
         ("reporting/figures.py", "def scatter", "def scattered", set()),
-        ("tracking.py", "def log_epoch", "def log_epochs", set()),
-        ("params.py", "ge=0", "ge=1", set()),
+        ("tracking/hook.py", "def log_epoch", "def log_epochs", set()),
+        ("parameters/setting.py", "ge=0", "ge=1", set()),
+        ("parameters/origins.py", "def start_of", "def begun", set()),
+        ("pipelines/training/nodes.py", "rows_of(samples", "rows_of(folds", set()),
         ("__init__.py", '"0.1.0"', '"0.2.0"', set()),
     ],
 )
@@ -220,6 +242,22 @@ def test_what_decided_a_file_otherwise_is_named() -> None:
         "min_face was None and is now 30",
         "photos was p and is now None",
     ]
+
+
+def test_a_file_that_something_else_decided_is_refused_with_what_to_do() -> None:
+    RECORD.require({"coverage": 1.35, "photos": "p"}, "The faces differ", "align again")
+    with pytest.raises(
+        DataError, match=r"^The faces differ: coverage was 1\.35 and is now 1\.0; align again$"
+    ):
+        RECORD.require({"coverage": 1.0, "photos": "p"}, "The faces differ", "align again")
+
+
+def test_a_table_carries_its_record_through_a_file(tmp_path: Path) -> None:
+    table = pd.DataFrame({"age": [3]})
+    assert Record.of(table) == Record({})
+    table.attrs["record"] = RECORD.document
+    table.to_parquet(tmp_path / "table.parquet")
+    assert Record.of(pd.read_parquet(tmp_path / "table.parquet")) == RECORD
 
 
 def test_tuples_are_what_json_makes_of_them() -> None:

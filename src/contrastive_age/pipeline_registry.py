@@ -1,7 +1,5 @@
 """The pipelines by name: one a protocol; the pretraining, the final model and the report."""
 
-from typing import Any
-
 from kedro.pipeline import Pipeline
 
 from contrastive_age.parameters.loader import project_parameters
@@ -9,7 +7,6 @@ from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alig
 from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
 from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation
 from contrastive_age.pipelines.final_model.pipeline import create_pipeline as final_model
-from contrastive_age.pipelines.final_model.pipeline import create_training as final_training
 from contrastive_age.pipelines.ingestion.pipeline import create_pipeline as ingestion
 from contrastive_age.pipelines.paper_report.pipeline import create_pipeline as paper_report
 from contrastive_age.pipelines.pretraining.pipeline import create_pipeline as pretraining
@@ -17,30 +14,35 @@ from contrastive_age.pipelines.reporting.pipeline import create_pipeline as repo
 from contrastive_age.pipelines.splitting.pipeline import create_pipeline as splitting
 from contrastive_age.pipelines.training.pipeline import create_pipeline as training
 from contrastive_age.pipelines.triplets.pipeline import create_pipeline as triplets
+from contrastive_age.protocols.namespaces import namespace_of
 
 DEFAULT = "synthetic_se"
 
 
-def fold_pipeline(protocol: str, source: str, fold: int) -> Pipeline:
+def fold_pipeline(protocol: str, source: str, fold: int | None) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
 
     samples, looks, faces, folds -> triplets -> model, history -> predictions, outputs
+
+    Where the fold is None all samples train, and nobody is tested.
     """
+    stages = [triplets(fold), training(fold)]
+    parameters = {
+        "params:effective": f"params:effective.protocols.{protocol}",
+        "params:computing": "params:effective.computing",
+        "params:sources": "params:effective.sources",
+    }
+    if fold is not None:
+        stages.append(evaluation(fold))
+        parameters["params:explanation"] = "params:effective.explanation"
     return Pipeline(
-        [triplets(fold), training(fold), evaluation(fold)],
-        namespace=f"{protocol}.fold_{fold}",
+        stages,
+        namespace=namespace_of(protocol, fold),
         inputs={
-            "samples": f"{source}.samples",
-            "looks": f"{source}.looks",
-            "faces": f"{source}.faces",
+            **{name: f"{source}.{name}" for name in ("samples", "looks", "faces")},
             "folds": f"{protocol}.folds",
         },
-        parameters={
-            "params:effective": f"params:effective.protocols.{protocol}",
-            "params:computing": "params:effective.computing",
-            "params:sources": "params:effective.sources",
-            "params:explanation": "params:effective.explanation",
-        },
+        parameters=parameters,
     )
 
 
@@ -55,18 +57,13 @@ def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     return Pipeline(parts)
 
 
-def final_model_pipeline(protocol: str, own: dict[str, Any]) -> Pipeline:
+def final_model_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     """A protocol's cross-validation, then the network from all of its source, and its file.
 
     ... -> reporting, <protocol>.final -> assemble
     """
-    return Pipeline(
-        [
-            protocol_pipeline(protocol, own["source"], own["folds"]),
-            final_training(protocol, own["source"]),
-            final_model(protocol, own["source"]),
-        ]
-    )
+    last = [fold_pipeline(protocol, source, None), final_model(protocol, source)]
+    return Pipeline([protocol_pipeline(protocol, source, folds), *last])
 
 
 def pretrain_pipeline(sources: list[str]) -> Pipeline:
@@ -81,16 +78,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     `kedro run` alone runs `synthetic_se`.
     """
     parameters = project_parameters()
-    protocols = parameters["protocols"]
-    pipelines = {
-        name: protocol_pipeline(name, own["source"], own["folds"])
-        for name, own in protocols.items()
+    protocols = {
+        name: (name, given["source"], given["folds"])
+        for name, given in parameters["protocols"].items()
     }
-    chosen = parameters["final_model"]["protocol"]
-    sources = list(parameters["effective"]["pretraining"]["sources"])
+    pipelines = {name: protocol_pipeline(*given) for name, given in protocols.items()}
+    final = protocols[parameters["final_model"]["protocol"]]
     return pipelines | {
-        "pretrain": pretrain_pipeline(sources),
-        "final_model": final_model_pipeline(chosen, protocols[chosen]),
+        "pretrain": pretrain_pipeline(list(parameters["effective"]["pretraining"]["sources"])),
+        "final_model": final_model_pipeline(*final),
         "paper_report": paper_report(),
         "__default__": pipelines[DEFAULT],
     }

@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ class Record:
             return cls({})
         return cls(document["decided_by"], document.get("made_with", {}))
 
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Record":
+        """Take the record out of a table's attributes."""
+        return cls.read(table.attrs.get("record"))
+
     def differences(self, wanted: Mapping[str, Any]) -> list[str]:
         """Say what decided the file otherwise than is wanted.
 
@@ -86,6 +92,21 @@ class Record:
             for name in sorted({*now, *self.decided_by})
             if now.get(name) != self.decided_by.get(name)
         ]
+
+    def require(self, wanted: Mapping[str, Any], what: str, remedy: str) -> None:
+        """Refuse a file that something else decided than is wanted.
+
+        Args:
+            wanted: What would decide it now, by name.
+            what: What is wrong, such as "The folds of fgnet_se were made otherwise".
+            remedy: What to do.
+
+        Raises:
+            DataError: It is another; the message says in what.
+        """
+        differences = self.differences(wanted)
+        if differences:
+            raise DataError(f"{what}: {'; '.join(differences)}; {remedy}")
 
     def say_where(self, what: str, made_with: Mapping[str, str]) -> None:
         """Log, once a process, with which other libraries or machine a file was made.
@@ -111,7 +132,7 @@ def made_with(*libraries: str) -> dict[str, str]:
     Args:
         libraries: As they are called in the package index.
     """
-    return {name: found for name in libraries if (found := _version(name))} | {
+    return {name: number for name in libraries if (number := _version(name))} | {
         "machine": f"{platform.system()} {platform.machine()}"
     }
 
@@ -141,19 +162,19 @@ def code_of(*makers: Maker) -> str:
 
 def _reached(start: set[str]) -> dict[str, Path]:
     """Follow imports inside the package; where each module's file is, by its name."""
-    found: dict[str, Path] = {}
+    reached: dict[str, Path] = {}
     waiting = list(start)
     while waiting:
         module = waiting.pop()
         path = _file(module)
-        if module in found or path is None:
+        if module in reached or path is None:
             continue
-        found[module] = path
+        reached[module] = path
         waiting += _imported(module, path)
         # To import a module is to run its packages; the project's own says nothing but its version.
         parent = module.rpartition(".")[0]
         waiting += [parent] if parent != _PACKAGE else []
-    return found
+    return reached
 
 
 def _file(module: str) -> Path | None:
@@ -207,15 +228,15 @@ def _meaning(value: Any) -> Iterator[str]:
     """
     if isinstance(value, ast.AST):
         yield type(value).__name__
-        for name, own in ast.iter_fields(value):
-            if name not in _LAYOUT and own not in (None, []):
+        for name, part in ast.iter_fields(value):
+            if name not in _LAYOUT and part not in (None, []):
                 yield f"({name}="
-                yield from _meaning(own)
+                yield from _meaning(part)
                 yield ")"
     elif isinstance(value, list):
-        for own in value:
-            if not _documents(own):
-                yield from _meaning(own)
+        for part in value:
+            if not _documents(part):
+                yield from _meaning(part)
                 yield ","
     else:
         yield f"{type(value).__name__} {value!r}"

@@ -232,13 +232,13 @@ def _split_from(there: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_packed_folds_are_kept_and_others_made(there: Path, setting: Setting) -> None:
     samples, looks = _split_from(there)
-    kept, report = splitting.split_unless_packed(samples, looks, setting, there / SPLIT)
+    kept, report = splitting.split(samples, looks, setting, there / SPLIT)
     pd.testing.assert_frame_equal(kept, pd.read_parquet(there / SPLIT / "folds.parquet"))
     assert report["leaked_images"] == 0
     changed = setting.splitting.model_copy(update={"seed": 1})
     other = setting.model_copy(update={"splitting": changed})
-    made, _ = splitting.split_unless_packed(samples, looks, other, there / SPLIT)
-    splitting.check_made_for(made, samples, other)
+    made, _ = splitting.split(samples, looks, other, there / SPLIT)
+    other.plan.require(made, samples)
     assert packed.read(there / SPLIT) is None
 
 
@@ -248,7 +248,7 @@ def test_changed_folds_are_refused(there: Path, setting: Setting) -> None:
     folds["fold"] = 1 - folds["fold"]
     folds.to_parquet(path)
     with pytest.raises(DataError, match=r"folds\.parquet is not the file that was packed"):
-        splitting.split_unless_packed(*_split_from(there), setting, there / SPLIT)
+        splitting.split(*_split_from(there), setting, there / SPLIT)
 
 
 @pytest.mark.parametrize(

@@ -252,3 +252,9 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order_of_rows():
     turned = choose_samples(names[order], ages[order], 20, seed=1)
     assert sorted(names[order][turned]) == sorted(names[first])
     assert choose_samples(names, ages, 20, seed=2).tolist() != first.tolist()
+
+
+def test_those_that_are_named_are_explained_however_many_they_are():
+    names, ages = ["a", "b", "c"], [10, 20, 30]
+    assert choose_samples(names, ages, 1, seed=0, named=["c", "a", "gone"]).tolist() == [0, 2]
+    assert choose_samples(names, ages, 1, seed=0, named=[]).tolist() == []

@@ -30,9 +30,12 @@ from contrastive_age.faces.store import (
     BuildReport,
     Wanted,
     build_faces,
+    faces_digest,
     looks_of,
     open_faces,
     photos_digest,
+    photos_of,
+    record_of,
     rows_of,
 )
 
@@ -481,3 +484,23 @@ def test_progress_is_drawn_while_there_is_something_to_do(
     assert captured.out == ""
     build_faces(folder, table, work, WANTED)
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_of_faces_says_what_decided_it_and_has_a_name(
+    folder: Path, table: pd.DataFrame, work: Path
+) -> None:
+    path = build(folder, table, work).path
+    assert record_of(path).decided_by == WANTED.decided_by
+    faces = open_faces(path, samples_of(table), WANTED)
+    name = faces_digest(faces)
+    assert name is not None
+    assert faces_digest(np.array(faces)) is None
+    other = build(folder, table, work, Wanted(1.0)).path
+    assert faces_digest(open_faces(other, samples_of(table), Wanted(1.0))) != name
+
+
+def test_photos_are_in_the_order_of_the_samples(table: pd.DataFrame) -> None:
+    samples = table[["sample_id", "path"]].iloc[::-1].reset_index(drop=True)
+    photos = photos_of(samples, table[["path", "digest"]])
+    assert photos["sample_id"].equals(samples["sample_id"])
+    assert photos["digest"].tolist() == table["digest"].tolist()[::-1]

@@ -16,6 +16,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import look_of
 from contrastive_age.io.arrays import ArrayArchive
 from contrastive_age.model import weights as module
+from contrastive_age.model import weights as weights_module
 from contrastive_age.model.network import AgeClasses, AgeNetwork
 from contrastive_age.model.seen import PHOTOS, Seen, read_photos, refuse_known, to_arrays
 from contrastive_age.model.weights import (
@@ -124,6 +125,9 @@ def test_the_cards_the_photos_and_what_else_was_said_come_back(tmp_path: Path, f
     assert seen.cards == first.cards
     assert same(seen.photos, first.photos)
     assert seen.digest == first.digest
+    assert weights_module.seen_of(torch.load(path, weights_only=True)).digest == first.digest
+    with pytest.raises(LookupError):
+        weights_module.seen_of(state())
     assert weights.about == {"made_from": {"seed": 3}}
     assert weights.classes == AgeClasses(0, 69)
     assert (weights.name, weights.files) == (str(path), (path,))

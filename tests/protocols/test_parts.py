@@ -13,7 +13,7 @@ from contrastive_age.protocols.parts import (
     constant_mae,
     keep_apart,
     parts,
-    training_part,
+    together,
 )
 
 
@@ -150,10 +150,14 @@ def test_no_copy_is_ever_on_both_sides(drawn, data: st.DataObject, validation) -
         assert not set(training["identity"]) & set(predicted["identity"])
 
 
-def test_all_train_where_no_fold_is_tested() -> None:
-    folds = _linked(_folds(exclusive=True), (0, 6))
-    assert training_part(folds, None).equals(folds)
-    assert training_part(folds, 1, 0.2, 3).equals(parts(folds, 1, 0.2, 3).training)
+def test_sources_stay_apart_where_they_are_put_together() -> None:
+    one = pd.DataFrame({"sample_id": ["a", "b"], "identity": ["1", "2"], "age": [3, 4]})
+    both = together({"utkface": one, "morph2": one.iloc[:1].assign(age=9)})
+    assert both["sample_id"].tolist() == ["utkface/a", "utkface/b", "morph2/a"]
+    assert both["identity"].tolist() == ["utkface/1", "utkface/2", "morph2/1"]
+    assert both["source"].tolist() == ["utkface", "utkface", "morph2"]
+    assert both["age"].tolist() == [3, 4, 9]
+    assert both.index.tolist() == [0, 1, 2]
 
 
 def test_the_constant_is_each_training_median() -> None:

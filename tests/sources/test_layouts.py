@@ -123,3 +123,26 @@ def test_faces_are_drawn_in_a_layout_and_read_from_it(tmp_path: Path, layout: st
 def test_no_faces_are_drawn_in_another_layout(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fgnet and morph2, not utkface"):
         synthetic.draw("utkface", tmp_path, identities=2, images=3, seed=0)
+
+
+def test_only_fgnet_has_annotated_points(tmp_path: Path) -> None:
+    make_source(tmp_path, "fgnet")
+    samples = pd.DataFrame({"sample_id": ["001A02"], "path": ["images/001A02.JPG"]})
+    points = [f"{n}.0 {2 * n}.5" for n in range(68)]
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "001a02.pts").write_text("{\n" + "\n".join(points) + "\n}")
+    annotated = layouts.read_points("fgnet", tmp_path, samples)
+    assert annotated is not None
+    assert annotated["sample_id"].to_list() == ["001A02"]
+    for layout in ("morph2", "utkface", "manifest"):
+        assert layouts.read_points(layout, tmp_path, samples) is None
+
+
+@pytest.mark.parametrize("layout", NAMES)
+def test_photos_are_looked_for_where_the_layout_has_them(tmp_path: Path, layout: str) -> None:
+    table = make_source(tmp_path, layout)
+    assert layouts.has_photos(layout, tmp_path, table, outside=False)
+    for name in NAMES[layout]:
+        (tmp_path / name).unlink()
+    assert not layouts.has_photos(layout, tmp_path, table, outside=False)
+    assert not layouts.has_photos(layout, tmp_path / "gone", table, outside=False)

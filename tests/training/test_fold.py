@@ -1,19 +1,28 @@
 """A trained network is kept only where its files are those of the wanted training."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from contrastive_age.errors import DataError
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses
+from contrastive_age.model.seen import Seen
+from contrastive_age.model.weights import Weights, with_reference
+from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record
 from contrastive_age.training.fold import (
     Computer,
     Recipe,
     Watcher,
+    networks_decided_by,
+    refuse_tested,
+    require_network,
     state_digest,
     train_or_keep,
 )
@@ -118,3 +127,48 @@ def test_a_training_says_what_made_it_and_how_it_was_computed(tmp_path: Path) ->
     assert said[0]["threads"] == torch.get_num_threads()
     assert said[0]["precision"] == "float32"
     assert history.attrs["model"] == state_digest(state)
+
+
+TRAINED_ON = pd.DataFrame({"sample_id": ["a", "b"], "identity": ["1", "2"], "age": [30, 40]})
+NAMED = {"setting": "mv-0", "weights": "none", "faces": [], "trained_on": TRAINED_ON}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"setting": "ce-0"}, "setting"),
+        ({"weights": "imagenet"}, "weights"),
+        ({"faces": [np.zeros((1, 256, 256, 3), np.uint8)]}, "faces"),
+        ({"trained_on": TRAINED_ON.iloc[::-1]}, "samples trained on"),
+        ({"trained_on": TRAINED_ON.assign(age=31)}, "samples trained on"),
+    ],
+)
+def test_a_network_of_other_values_faces_or_samples_is_refused(
+    changed: dict[str, Any], name: str
+) -> None:
+    decided_by = networks_decided_by(**NAMED)
+    about = {"record": Record(decided_by).document}
+    model = with_reference(STATE, about, "digest")
+    require_network(model, decided_by, "fgnet_se mv-0, fold 2")
+    with pytest.raises(DataError, match=rf"of fgnet_se mv-0, fold 2, is another .*: {name} was "):
+        require_network(model, networks_decided_by(**NAMED | changed), "fgnet_se mv-0, fold 2")
+    with pytest.raises(DataError, match="does not say what it was made from"):
+        require_network(STATE, decided_by, "fgnet_se mv-0, fold 2")
+
+
+def _photos(*names: str) -> pd.DataFrame:
+    digests = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    return pd.DataFrame({"sample_id": names, "digest": digests, "look": "", "mirrored": ""})
+
+
+def test_photos_that_the_start_has_seen_are_not_tested() -> None:
+    names = ("name", "sources", "n", "identities", "data_hash", "epochs", "image_size", "licence")
+    card = dict.fromkeys(names, "") | {"sources": ["utkface"]}
+    seen = Seen((card,), Photos.of_table(_photos("a", "b")))
+    start = Weights("first.pth", {}, "", (), seen)
+    refuse_tested(start, _photos("c", "d"), 40)
+    refuse_tested(start, _photos(), 40)
+    for unknown in (None, Weights("imagenet", {}, "", ())):
+        refuse_tested(unknown, _photos("a"), 40)
+    with pytest.raises(DataError, match=r"1 of 2 test photos .* of first\.pth.* b, which has the"):
+        refuse_tested(start, _photos("c", "b"), 40)

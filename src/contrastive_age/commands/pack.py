@@ -27,7 +27,8 @@ from kedro.pipeline import Pipeline
 from contrastive_age.commands.project_files import project_files
 from contrastive_age.commands.wheels import Machine, download
 from contrastive_age.errors import DataError
-from contrastive_age.faces.store import Wanted
+from contrastive_age.faces import store
+from contrastive_age.faces.landmarks import table_decided_by
 from contrastive_age.files import replacing_folder
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
@@ -38,9 +39,7 @@ from contrastive_age.parameters.setting import (
     Setting,
     Source,
 )
-from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
-from contrastive_age.pipelines.splitting import nodes as splitting
 from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.inputs import input_files, learnings
 from contrastive_age.running.locks import shared_locks
@@ -197,12 +196,12 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
         project.catalog.load(f"{name}.{kind}_folder") for kind in ("ingestion", "alignment")
     )
     read, _, _ = ingestion.ingest(source, ingested)
-    wanted = Wanted(coverage, detection.min_face)
-    decided = alignment.landmarks_decided_by(samples, detection)
+    decided = table_decided_by(samples, detection.min_face)
+    photos = store.photos_of(samples, files).merge(landmarks, on="sample_id", validate="1:1")
     if not (
         _are_alike(read, samples)
-        and not Record.read(landmarks.attrs.get("record")).differences(decided)
-        and alignment.are_aligned(samples, files, landmarks, aligned, wanted)
+        and not Record.of(landmarks).differences(decided)
+        and store.are_built(photos, aligned, Wanted(coverage, detection.min_face))
     ):
         raise DataError(
             f"The faces of {name} on disk are not those of these photos and parameters; make them "
@@ -228,7 +227,7 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
 
 def _are_alike(table: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Whether two tables say that they were decided by the same, wherever they were made."""
-    records = [Record.read(one.attrs.get("record")) for one in (table, other)]
+    records = [Record.of(one) for one in (table, other)]
     said = [{k: v for k, v in one.attrs.items() if k != "record"} for one in (table, other)]
     return said[0] == said[1] and not records[0].differences(records[1].decided_by)
 
@@ -239,10 +238,7 @@ def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> 
     names = f"{source}.samples", f"{source}.looks", f"{protocol}.folds", f"{protocol}.leakage"
     samples, looks, folds, _ = (project.load(name, remedy) for name in names)
     folder = project.catalog.load(f"{protocol}.splitting_folder")
-    made = splitting.packed_folds(samples, looks, setting, folder) or splitting.split(
-        samples, looks, setting
-    )
-    if not _are_alike(made[0], folds):
+    if Record.of(folds).differences(setting.plan.decided_by(samples, looks)):
         raise DataError(
             f"The folds of {protocol} on disk are not those of these samples and parameters; make "
             f"them with: {remedy}"

@@ -25,6 +25,7 @@ from contrastive_age.commands.sweep import (
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.protocols.namespaces import fold_name
 from contrastive_age.provenance import table_digest
 from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.place import Place, path_of
@@ -102,7 +103,7 @@ def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFr
         if folds:
             run_folds(place, outer.protocol, candidate, folds)
             parts += [
-                (candidate.setting.key, _load(place, candidate, f"fold_{fold}.predictions"))
+                (candidate.setting.key, _load(place, candidate, f"{fold_name(fold)}.predictions"))
                 for fold in folds
             ]
     records = {key: part.attrs["record"] for key, part in parts}

@@ -16,9 +16,8 @@ from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
-from contrastive_age.pipelines.splitting.nodes import check_made_for
+from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
@@ -184,7 +183,7 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
 def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence[int]) -> None:
     """Run some folds of a setting alone, on its own faces and folds; what is done is kept."""
     _run(place, protocol, candidate, tags=SHARED)
-    _run(place, protocol, candidate, namespaces=[f"{protocol}.fold_{fold}" for fold in folds])
+    _run(place, protocol, candidate, namespaces=[namespace_of(protocol, fold) for fold in folds])
 
 
 def track(place: Place, sweep: Sweep) -> SweepRun:
@@ -206,6 +205,9 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
     Returns:
         `metrics.json`, or None when the setting has to be run.
     """
+    from contrastive_age.evaluation.summary import tables_made_with
+    from contrastive_age.parameters.origins import tables_of
+
     catalog = context.catalog
     try:
         metrics, predictions, folds = (
@@ -215,7 +217,7 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
         samples, faces = (catalog.load(f"{setting.source}.{name}") for name in ("samples", "faces"))
         explained = context.config_loader["parameters"]["effective"]["explanation"]
         explanation = Explanation.model_validate(explained)
-        wanted = tables_decided_by(setting, explanation, samples, faces, folds)
+        wanted = tables_of(setting, explanation, samples, faces, folds)
     except (DatasetError, DataError, OSError):
         # A file that is missing or damaged proves nothing.
         return None
@@ -313,7 +315,8 @@ def _folds(context: KedroContext, setting: Setting) -> Any:
     """The protocol's folds, where they are made already, and for this setting."""
     try:
         folds = context.catalog.load(f"{setting.protocol}.folds")
-        check_made_for(folds, context.catalog.load(f"{setting.source}.samples"), setting)
+        samples = context.catalog.load(f"{setting.source}.samples")
+        setting.plan.require(folds, samples)
     except (DatasetError, DataError):
         return None
     return folds

@@ -1,7 +1,7 @@
 """What the network of one fold says of the faces that it is tested on."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,6 @@ from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Evaluated(NamedTuple):
-    """What is known of a fold's tested samples, n of them.
-
-    Attributes:
-        predictions: `sample_id, identity, fold, age, predicted_age, predicted_std`, in years.
-        outputs: `sample_id`, `features` (n, 512) and `logits` (n, A).
-        maps: `sample_id` and Grad-CAM `maps` (m, h, w) of those that are explained.
-    """
-
-    predictions: pd.DataFrame
-    outputs: Arrays
-    maps: Arrays
-
-
 def evaluate_fold(
     tested: pd.DataFrame,
     images: Tensor,
@@ -41,7 +27,7 @@ def evaluate_fold(
     image_size: int,
     batch_size: int,
     device: torch.device,
-) -> Evaluated:
+) -> tuple[pd.DataFrame, Arrays, Arrays]:
     """Predict the tested samples of a fold, and explain some of them.
 
     Args:
@@ -54,6 +40,11 @@ def evaluate_fold(
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute.
+
+    Returns:
+        `sample_id, identity, fold, age, predicted_age, predicted_std`, in years; `sample_id`,
+        `features` (n, 512) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
+        those that are explained.
     """
     network = AgeNetwork(classes)
     network.load_state_dict(dict(model))
@@ -66,7 +57,7 @@ def evaluate_fold(
     predictions.insert(2, "fold", fold)
     sample_id = tested["sample_id"].to_numpy().astype(np.str_)
     maps = grad_cam(network, images[explained], image_size, batch_size, device)
-    return Evaluated(
+    return (
         predictions.reset_index(drop=True),
         {"sample_id": sample_id, "features": features, "logits": logits},
         {"sample_id": sample_id[explained], "maps": maps},

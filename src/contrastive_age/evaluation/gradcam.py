@@ -12,7 +12,7 @@ mostly that of its neighbourhood, and should not be read as a finding.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -222,9 +222,13 @@ def _mean_mass(mass: npt.NDArray[np.float64]) -> dict[str, Any]:
 
 
 def choose_samples(
-    sample_id: npt.ArrayLike, age: npt.ArrayLike, at_most: int, seed: int
+    sample_id: npt.ArrayLike,
+    age: npt.ArrayLike,
+    at_most: int,
+    seed: int,
+    named: Sequence[str] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Choose faces to explain, as evenly over `AGE_GROUPS` as the faces allow.
+    """Choose faces to explain: those that are named, or as evenly over `AGE_GROUPS` as faces allow.
 
     The groups give a face each in turn, in random order of their own, until there are enough. The
     choice depends on the set of faces and the seed, not on the order of the rows.
@@ -234,10 +238,13 @@ def choose_samples(
         age: Ages in years, (n,).
         at_most: How many to choose.
         seed: Of the order within the groups.
+        named: Those to explain in their place, as far as they are here; any number.
 
     Returns:
-        Rising row numbers, int64 (min(n, at_most),).
+        Rising row numbers, int64 (min(n, at_most),), or of those that are named.
     """
+    if named is not None:
+        return np.flatnonzero(np.isin(np.asarray(sample_id, dtype=str), np.asarray(named, str)))
     names, groups = np.asarray(sample_id, dtype=str), age_groups(age)
     order = np.random.default_rng(seed).permutation(len(names))
     by_name = np.argsort(names, kind="stable")[order]

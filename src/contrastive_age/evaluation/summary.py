@@ -1,6 +1,6 @@
-"""All that is measured of a setting's predictions, put together."""
+"""A setting's predictions put together, all that is measured of them, and what decides both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,94 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.evaluation import metrics
-from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.bootstrap import mae_interval, without_leaks
 from contrastive_age.evaluation.conformal import coverage, cross_conformal
+from contrastive_age.evaluation.fold import evaluate_fold
+from contrastive_age.evaluation.gradcam import summarise
 from contrastive_age.evaluation.groups import age_thresholds, group_report
 from contrastive_age.evaluation.identity import measure_fold, pool
+from contrastive_age.protocols.parts import Parts
+from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+LIBRARIES = ("captum", "fairlearn", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+"""What tables are made with."""
+
+
+def tables_decided_by(
+    networks: Mapping[str, Any],
+    samples: pd.DataFrame,
+    folds: pd.DataFrame,
+    explained: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Name all that decides the predictions and metrics of a setting.
+
+    Args:
+        networks: As `networks_decided_by` gives it for all samples of the folds.
+        samples: The source's samples, with what is known of sex and race.
+        folds: The protocol's folds.
+        explained: Which faces are explained: what JSON can hold.
+    """
+    tested = samples[samples["sample_id"].isin(folds["sample_id"])]
+    labels = [name for name in ("sample_id", "sex", "race") if name in tested]
+    # What trains is of a fold each: here the folds stand for all.
+    common = {name: value for name, value in networks.items() if name != "samples trained on"}
+    return common | {
+        "folds": folds.attrs.get("fingerprint"),
+        "sex and race": table_digest(tested[labels].astype(object).fillna("")),
+        "explained": dict(explained),
+        "code of evaluation": code_of(evaluate_fold, measure, summarise),
+    }
+
+
+def tables_made_with() -> dict[str, str]:
+    """Name the libraries and the machine that make tables here."""
+    return made_with(*LIBRARIES)
+
+
+def collect(
+    predictions: Sequence[pd.DataFrame], of_folds: Sequence[Parts], name: str
+) -> pd.DataFrame:
+    """Put the predictions of all folds into one table, sorted by sample.
+
+    Args:
+        predictions: Of each fold, from the first, with their records.
+        of_folds: The parts of each fold.
+        name: The protocol and its setting, for messages.
+
+    Returns:
+        The table, whose `attrs` hold the record of all, and in which ways they were computed.
+
+    Raises:
+        DataError: A sample is missing, doubled, or predicted in another fold than its own; or folds
+            were evaluated by other data or code than the rest.
+    """
+    first = Record.of(predictions[0])
+    for fold, (table, parts) in enumerate(zip(predictions, of_folds, strict=True)):
+        metrics.check_predictions(table, parts.tested.assign(fold=fold))
+        record = Record.of(table)
+        record.require(
+            first.decided_by,
+            f"The predictions of fold {fold} of {name} and of fold 0 are made otherwise",
+            "run all of the protocol",
+        )
+        record.say_where(f"fold {fold} of {name}", tables_made_with())
+    # Of tables with differing attrs, pandas keeps none.
+    together = pd.concat([table.reset_index(drop=True) for table in predictions], ignore_index=True)
+    computed = [table.attrs.get("computed", {}) for table in predictions]
+    together.attrs = {
+        "record": first.document,
+        "computed": [way for place, way in enumerate(computed) if way not in computed[:place]],
+    }
+    return together.sort_values(["sample_id", "fold"], ignore_index=True)
+
 
 def measure(
-    predictions: pd.DataFrame, samples: pd.DataFrame, mae_constant: float, *, calibrate: bool
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    mae_constant: float,
+    leakage: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Measure predictions: errors with intervals, by group, at legal ages; predictive intervals.
 
@@ -25,22 +103,28 @@ def measure(
         predictions: Of all folds.
         samples: The source's samples, which say who is of which sex and race.
         mae_constant: MAE in years of a constant fitted to each fold's training part.
-        calibrate: Whether predictive intervals are made. Not on validation parts, where a sample
-            can be predicted in several folds, so that no fold calibrates another, nor where copies
-            are trained on and tested.
+        leakage: What `leakage.json` holds; None for predictions of validation parts, of which it
+            says nothing.
 
     Returns:
-        What `metrics.json` holds of them, and the intervals (no rows where there are none).
+        What `metrics.json` holds of them, and the intervals. There are none of validation parts,
+        where a sample can be predicted in several folds, so that no fold calibrates another, nor
+        where copies are trained on and tested, so that errors say nothing of other photos.
     """
+    known = leakage or {"mae_lookup": None, "leaked_share": 0.0, "leaked_copies_share": 0.0}
+    leaking = known.get("leaking_samples")
+    calibrate = leakage is not None and not leakage["leaked_copies"]
     interval = mae_interval(predictions)
     intervals = cross_conformal(predictions) if calibrate else predictions[["sample_id"]].iloc[:0]
-    found = metrics.summarise(predictions, mae_constant=mae_constant) | {
+    measured = metrics.summarise(predictions, mae_constant=mae_constant) | {
         "mae_interval": None if interval is None else [interval.low, interval.high],
         "groups": group_report(predictions, samples),
         "thresholds": age_thresholds(predictions),
         "conformal": coverage(predictions, intervals) if calibrate else None,
+        **{name: known[name] for name in ("mae_lookup", "leaked_share", "leaked_copies_share")},
+        "without_leaks": without_leaks(predictions, leaking) if leaking else None,
     }
-    return found, intervals
+    return measured, intervals
 
 
 def measure_identity(
@@ -57,18 +141,18 @@ def measure_identity(
     Returns:
         What `identity.json` holds.
     """
-    parts = (of_outputs(predictions, fold, own) for fold, own in enumerate(outputs))
+    parts = (of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(outputs))
     return pool(
         [
             measure_fold(
                 part["identity"].to_numpy(),
                 part["age"].to_numpy(),
-                own["features"],
-                own["logits"],
+                arrays["features"],
+                arrays["logits"],
                 ages,
                 seed=seed,
             )
-            for part, own in zip(parts, outputs, strict=True)
+            for part, arrays in zip(parts, outputs, strict=True)
         ]
     )
 
@@ -81,5 +165,5 @@ def of_outputs(predictions: pd.DataFrame, fold: int, outputs: Arrays) -> pd.Data
         fold: The fold.
         outputs: With `sample_id`.
     """
-    own = predictions[predictions["fold"] == fold].set_index("sample_id")
-    return own.loc[outputs["sample_id"]].reset_index()
+    of_fold = predictions[predictions["fold"] == fold].set_index("sample_id")
+    return of_fold.loc[outputs["sample_id"]].reset_index()

@@ -124,6 +124,16 @@ def decided_by(min_face: float | None) -> dict[str, Any]:
     }
 
 
+def table_decided_by(samples: pd.DataFrame, min_face: float | None) -> dict[str, Any]:
+    """What decides the landmarks of some samples; by name.
+
+    Args:
+        samples: Their `attrs` name their photos, see `store.photos_digest`.
+        min_face: See `decided_by`.
+    """
+    return decided_by(min_face) | {"photos": samples.attrs.get("photos")}
+
+
 class DetectionCache:
     """Findings on disk by the photos' digests, kept for one way of finding faces.
 

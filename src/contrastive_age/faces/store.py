@@ -46,6 +46,9 @@ from contrastive_age.provenance import Record, code_of, made_with
 
 logger = logging.getLogger(__name__)
 
+Faces = npt.NDArray[np.uint8]
+"""Aligned faces, (N, 256, 256, 3)."""
+
 LIBRARIES = ("imagehash", "numpy", "pillow", "scikit-image", "torch")
 """What faces are made with."""
 
@@ -90,6 +93,18 @@ class BuildReport:
     processed: int
     reused: int
     unreadable: tuple[str, ...] = ()
+
+
+def photos_of(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    """Give `sample_id`, `path` and `digest` of every sample's photo, in the order of the samples.
+
+    Args:
+        samples: The source's samples.
+        files: The source's files with their digests.
+    """
+    return samples[["sample_id", "path"]].merge(
+        files[["path", "digest"]], on="path", validate="1:1"
+    )
 
 
 def build_faces(
@@ -222,32 +237,30 @@ def open_faces(
             f"{path} holds the faces of other photos than the samples are of; run "
             "--tags=ingestion,alignment"
         )
-    differences = file.record.differences(wanted.decided_by)
-    if differences:
-        raise DataError(
-            f"{path} holds other faces than are asked for: {'; '.join(differences)}. Run the "
-            "alignment with these parameters first (--tags=ingestion,alignment), or the whole "
-            "pipeline"
-        )
+    file.record.require(
+        wanted.decided_by,
+        f"{path} holds other faces than are asked for",
+        "run the alignment with these parameters first (--tags=ingestion,alignment), or the whole "
+        "pipeline",
+    )
     file.record.say_where(str(path), made_with(*LIBRARIES))
     return file.faces
 
 
-def differences_of(path: Path, wanted: Wanted) -> list[str]:
-    """Say in what the faces of a file were made otherwise than is wanted.
+def record_of(path: Path) -> Record:
+    """What the faces of a file say of their making.
 
     Args:
         path: A file that `build_faces` wrote.
-        wanted: Which faces.
 
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    return map_file(path).record.differences(wanted.decided_by)
+    return map_file(path).record
 
 
 def rows_of(
-    samples: pd.DataFrame, faces: npt.NDArray[np.uint8], part: pd.DataFrame, wanted: Wanted
+    samples: pd.DataFrame, faces: Faces, part: pd.DataFrame, wanted: Wanted
 ) -> npt.NDArray[np.int64]:
     """The rows of some samples in the array of faces, after making sure that it is theirs.
 
@@ -296,16 +309,21 @@ def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def faces_fingerprint(path: Path) -> str:
+def faces_digest(faces: Faces) -> str | None:
     """Name all faces of a file: their samples, and what each was made of.
 
     Args:
-        path: A file that `build_faces` wrote.
+        faces: As mapped from a file that `build_faces` wrote.
+
+    Returns:
+        None for an array that is in memory only.
 
     Raises:
         DataError: The file is missing, damaged or unfinished.
     """
-    file = map_file(path)
+    if not isinstance(faces, np.memmap):
+        return None
+    file = map_file(Path(str(faces.filename)))
     return fingerprint(file.record.decided_by, _digest(*(file.labels[name] for name in MADE_OF)))
 
 

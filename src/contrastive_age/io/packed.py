@@ -9,9 +9,10 @@ and not by their bytes.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.parameters.setting import Strict
+from contrastive_age.provenance import Record
 
 NAME = "packed.json"
 
@@ -46,21 +48,35 @@ class Packed:
     folder: Path
     contents: Contents
 
-    def require(self, differences: Sequence[str]) -> None:
+    def require(self, record: Record, wanted: Mapping[str, Any]) -> None:
         """Refuse to take the folder's files for others.
 
         Args:
-            differences: Between what the files say of themselves and what is asked for.
+            record: What they say of themselves.
+            wanted: What would decide them now, by name.
 
         Raises:
-            DataError: There are some.
+            DataError: They are others; the message says in what.
         """
-        if differences:
-            raise DataError(
-                f"{self.folder} came in a pack and holds other files than are asked for: "
-                f"{'; '.join(differences)}. Give the parameters it was packed with (README.txt of "
-                "the pack), or pack again with these where the photos are"
-            )
+        record.require(
+            wanted,
+            f"{self.folder} came in a pack and holds other files than are asked for",
+            "give the parameters it was packed with (README.txt of the pack), or pack again with "
+            "these where the photos are",
+        )
+
+    def read(self, *names: str) -> list[Any]:
+        """Read tables and documents of the folder.
+
+        Raises:
+            DataError: One is missing, damaged or another than was packed.
+        """
+        return [
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else json.loads(path.read_text(encoding="utf-8"))
+            for path in map(self.checked, names)
+        ]
 
     def checked(self, name: str) -> Path:
         """Give a file of the folder, after making sure that it is the one that was packed.

@@ -221,6 +221,16 @@ def about(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {} if stated is None else dict(document_of(stated["about"])["about"])
 
 
+def seen_of(state: Mapping[str, Tensor]) -> Seen:
+    """Give what a state dict states that its network has seen, as `with_seen` made it.
+
+    Raises:
+        LookupError: It does not state it, or not without a file beside it.
+    """
+    stated = getattr(state, STATED, {})
+    return from_arrays({name: x.numpy() for name, x in stated.items() if name != "about"})
+
+
 def external_faces(start: Weights | None) -> dict[str, Any] | None:
     """Say on which faces initial weights were trained, as `metrics.json` holds it.
 
@@ -288,8 +298,7 @@ def _stated(saved: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     if "photos" in document:
         place, seen = _listed(path, document["photos"])
         return about | {"seen": seen, "files": (path, place)}
-    arrays = {name: own.numpy() for name, own in stated.items() if name != "about"}
-    return about | {"seen": from_arrays(arrays)}
+    return about | {"seen": seen_of(saved)}
 
 
 def _stated_before(saved: Mapping[str, Tensor]) -> Seen:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import TINIEST
 from contrastive_age.faces.store import Wanted
+from contrastive_age.protocols.folds import Plan
 from contrastive_age.provenance import file_digest
 
 Layout = Literal["fgnet", "morph2", "utkface", "manifest"]
@@ -290,6 +291,23 @@ class Setting(Strict):
         Drawn faces are more alike than people are, and known to be different unless they are equal.
         """
         return 0 if self.drawn else self.overlap.most_bits
+
+    @property
+    def plan(self) -> Plan:
+        """How the samples of its source are divided."""
+        return Plan(
+            protocol=self.protocol,
+            split=self.split,
+            folds=self.folds,
+            max_samples=self.max_samples,
+            seed=self.splitting.seed,
+            folds_file_digest=self.splitting.folds_file_digest,
+            group_copies=self.splitting.group_copies,
+            allow_leaks=self.splitting.allow_leaks,
+            most_bits=self.most_bits,
+            ages=(self.age_min, self.age_max),
+            validation=self.validation,
+        )
 
     @property
     def part(self) -> Literal["test", "validation"]:

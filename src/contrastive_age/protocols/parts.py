@@ -6,7 +6,7 @@ attributes with every table, copies no lists.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -67,13 +67,6 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     return Parts(folds[trains & ~held_out], folds[trains & held_out])
 
 
-def training_part(
-    folds: pd.DataFrame, fold: int | None, validation: float | None = None, seed: int = 0
-) -> pd.DataFrame:
-    """Give the rows that train: those of a fold as `parts` does, all of them where it is None."""
-    return folds if fold is None else parts(folds, fold, validation, seed).training
-
-
 def keep_apart(folds: pd.DataFrame, group: Ints) -> pd.DataFrame:
     """Have `parts` keep copies of tested images out of training.
 
@@ -91,9 +84,32 @@ def keep_apart(folds: pd.DataFrame, group: Ints) -> pd.DataFrame:
     return table
 
 
+def together(of_sources: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the samples of several sources into one table, as a training part without a test part.
+
+    Args:
+        of_sources: Tables with `sample_id` and `identity` by the names of their sources.
+
+    Returns:
+        All rows in the order of the sources, with their `source`, whose name the names of samples
+        and identities begin with.
+    """
+    return pd.concat(
+        [
+            table.assign(
+                source=source,
+                sample_id=f"{source}/" + table["sample_id"],
+                identity=f"{source}/" + table["identity"],
+            )
+            for source, table in of_sources.items()
+        ],
+        ignore_index=True,
+    )
+
+
 def constant_mae(of_folds: Iterable[Parts]) -> float:
     """MAE in years, over all tested rows, of predicting the median age of each training part."""
-    errors = [(own.tested["age"] - own.training["age"].median()).abs() for own in of_folds]
+    errors = [(part.tested["age"] - part.training["age"].median()).abs() for part in of_folds]
     return float(pd.concat(errors).mean())
 
 

@@ -31,6 +31,7 @@ from kedro.pipeline.node import Node
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
 from contrastive_age.processes import command_line
+from contrastive_age.protocols.namespaces import is_fold, namespace_of
 from contrastive_age.running.place import path_of
 from contrastive_age.tracking.hook import Tracking
 
@@ -172,7 +173,7 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     folds: dict[str, list[Node]] = {}
     rest: dict[str, list[Node]] = {}
     for node in pipeline.nodes:
-        if node.namespace:
+        if is_fold(node.namespace):
             folds.setdefault(node.namespace, []).append(node)
         elif OF_SETTING & set(node.tags):
             rest.setdefault(node.name.partition(".")[0], []).append(node)
@@ -187,7 +188,7 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
         name = f"{fold} of {protocol}, {folder.parent.name},"
         yield Lock(name, folder, folders={folder, *written})
     for protocol, nodes in rest.items():
-        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent
+        folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
         yield Lock(name, folder, folders=_parents(catalog, nodes))
 
@@ -218,7 +219,7 @@ def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
         folders = {*_parents(catalog, nodes), *cache}
         yield Lock(f"the photos of {source}", folder, True, _outputs(nodes), folders)
     for protocol, nodes in sorted(protocols.items()):
-        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent.parent
+        folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent.parent
         folders = _parents(catalog, nodes)
         yield Lock(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
 

@@ -23,6 +23,7 @@ from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader, setting_keys
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
+from contrastive_age.protocols.namespaces import FINAL, is_fold
 from contrastive_age.running.place import Place
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline
     """Give what runs before all folds, each fold's nodes by its namespace, and what runs after."""
     folds: dict[str, list[Node]] = {}
     for node in pipeline.nodes:
-        if node.namespace:
+        if is_fold(node.namespace):
             folds.setdefault(node.namespace, []).append(node)
     inside = [node.name for nodes in folds.values() for node in nodes]
     since = pipeline.from_nodes(*inside)
@@ -183,4 +184,4 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
 def _pipeline_of(namespace: str) -> str:
     """The pipeline that holds a namespace: a protocol has its folds, another the final training."""
     protocol, _, part = namespace.rpartition(".")
-    return "final_model" if part == "final" and protocol != PRETRAIN else protocol
+    return "final_model" if part == FINAL and protocol != PRETRAIN else protocol

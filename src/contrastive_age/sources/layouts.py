@@ -1,5 +1,6 @@
 """The one registry of raw layouts: how the photos of each are found, read and audited."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +10,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.provenance import code_of
 from contrastive_age.sources import audit, fgnet, morph2, reading, utkface
 from contrastive_age.sources import manifest as manifests
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest"
 """The layout whose photos a table lists; each table makes another, so it is not in `LAYOUTS`."""
@@ -25,6 +29,7 @@ class Layout:
         read: Makes the samples from the folder and the inspected files.
         base_folder: Finds the folder that paths are relative to, from where the source lies.
         read_dates: Reads the dates of birth and of the picture, where the layout has any.
+        read_points: Reads the landmarks that somebody has annotated, where the layout has any.
         max_span: Years between a person's youngest and oldest picture above which the audit lists
             the person.
     """
@@ -33,11 +38,12 @@ class Layout:
     read: Callable[[Path, pd.DataFrame], reading.Reading]
     base_folder: Callable[[Path], Path] = lambda folder: folder
     read_dates: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
+    read_points: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     max_span: int | None = None
 
 
 LAYOUTS = {
-    "fgnet": Layout(fgnet.list_images, fgnet.read),
+    "fgnet": Layout(fgnet.list_images, fgnet.read, read_points=fgnet.read_points),
     "morph2": Layout(
         morph2.list_images, morph2.read, read_dates=morph2.read_dates, max_span=morph2.MAX_SPAN
     ),
@@ -86,6 +92,57 @@ def list_images(layout: str, base: Path, manifest: Path | None, outside: bool) -
     return _layout(layout, manifest, outside).list_images(base)
 
 
+def has_photos(layout: str, folder: Path, manifest: Path | None, outside: bool) -> bool:
+    """Whether any photo of a source is there; the arguments are those of `photo_folder`."""
+    try:
+        base = photo_folder(layout, folder, manifest, outside)
+        paths = list_images(layout, base, manifest, outside)
+        return any((base / path).is_file() for path in paths)
+    except DataError:
+        return False
+
+
+def read_points(layout: str, folder: Path, samples: pd.DataFrame) -> pd.DataFrame | None:
+    """Read the landmarks that somebody has annotated, for photos in which no face is found.
+
+    Args:
+        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        folder: Where the source lies.
+        samples: The samples table.
+
+    Returns:
+        `sample_id` and `LANDMARK_COLUMNS`, of any samples; None where the layout has none.
+    """
+    return LAYOUTS[layout].read_points(folder, samples) if layout in LAYOUTS else None
+
+
+def code() -> str:
+    """Name the code that makes samples of photos."""
+    return code_of(read_source)
+
+
+def known_files(folder: Path) -> pd.DataFrame | None:
+    """Read the table of files of an earlier reading, whose unchanged files need not be read again.
+
+    Args:
+        folder: Where `files.parquet` lies, as `read_source` gave it.
+
+    Returns:
+        `reading.FILE_TYPES`; None where there is none by the same code that can be read.
+    """
+    path = folder / "files.parquet"
+    try:
+        files = pd.read_parquet(path)
+        if files.attrs.get("code") != code():
+            return None
+        return files[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged or foreign file can fail in any way
+        logger.warning("%s cannot be read (%s); all files are read again", path, error)
+        return None
+
+
 def read_source(
     layout: str, folder: Path, manifest: Path | None, outside: bool, known: pd.DataFrame | None
 ) -> Ingested:
@@ -105,6 +162,7 @@ def read_source(
     # Once: to find it, the whole manifest is read.
     base = chosen.base_folder(folder)
     files = reading.inspect_files(base, chosen.list_images(base), known)
+    files.attrs["code"] = code()
     found = chosen.read(base, files)
     dates = chosen.read_dates(base, found.samples)
     report = audit.audit(found, files, max_span=chosen.max_span, dates=dates)

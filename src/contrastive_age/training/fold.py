@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.model.weights import initial_weights, require_digest
-from contrastive_age.provenance import Record, made_with
+from contrastive_age.model.seen import refuse_known
+from contrastive_age.model.weights import Weights, about, initial_weights, require_digest
+from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.parts import parts
+from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
 from contrastive_age.training.acceleration import Acceleration, resolve
-from contrastive_age.triplets.index import TripletIndex
+from contrastive_age.triplets.index import TripletIndex, build_index
 
 logger = logging.getLogger(__name__)
 
@@ -72,18 +76,80 @@ class Watcher:
     """Who is told of a training.
 
     Attributes:
-        name: What the network is called in the log, such as `ternary-1234abcd, fold 2`.
-        label: What it is called at the progress bar.
+        name: What the network is called, such as `fgnet_se ternary-1234abcd, fold 2`.
         on_start: Called with how it is computed, where there is something to train.
         on_epoch: As `loop.train` calls it.
         progress: Whether a progress bar is shown on stderr.
     """
 
     name: str = "training"
-    label: str = "training"
     on_start: Callable[[dict[str, Any]], None] = lambda _: None
     on_epoch: loop.OnEpoch | None = None
     progress: bool = False
+
+
+def networks_decided_by(
+    setting: str,
+    weights: str,
+    faces: Sequence[Faces],
+    trained_on: pd.DataFrame,
+) -> dict[str, Any]:
+    """Name all that decides a network.
+
+    Args:
+        setting: The key of the values that it is trained with.
+        weights: SHA-256 of the file that it starts from, or its name in `Recipe`.
+        faces: Of each source, as mapped from their files.
+        trained_on: The samples that train, in their order: `sample_id, identity, age` at least.
+    """
+    return {
+        "setting": setting,
+        "weights": weights,
+        "faces": [faces_digest(array) for array in faces],
+        "samples trained on": table_digest(trained_on[["sample_id", "identity", "age"]]),
+        "code of training": code_of(parts, build_index, train_or_keep),
+    }
+
+
+def require_network(model: Mapping[str, Tensor], wanted: Mapping[str, Any], what: str) -> None:
+    """Make sure that a network is the one that would be trained now.
+
+    Args:
+        model: Its state dict, which states what made it.
+        wanted: As `networks_decided_by` gives it.
+        what: The network, for the message, such as `fgnet_se ternary-1234abcd, fold 2`.
+
+    Raises:
+        DataError: It is another; the message says in what.
+    """
+    Record.read(about(model).get("record")).require(
+        wanted,
+        f"The network of {what}, is another than would be trained now",
+        "run its triplets and its training again",
+    )
+
+
+def stated_by(history: pd.DataFrame) -> dict[str, Any]:
+    """What a network's file states of its training: its record, and how it was computed."""
+    return {name: history.attrs[name] for name in ("record", "computed")}
+
+
+def refuse_tested(start: Weights | None, tested: pd.DataFrame, most_bits: int) -> None:
+    """Refuse to test on photos that the initial weights were trained on, in any generation.
+
+    Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.
+
+    Args:
+        start: What a network starts from; None for random weights.
+        tested: Of the samples that will be tested, what `Photos.of_table` reads.
+        most_bits: See `copies.find_known`.
+
+    Raises:
+        DataError: There are such photos; the message names the first.
+    """
+    if len(tested) and start is not None and start.seen is not None:
+        names = tested["sample_id"].tolist()
+        refuse_known(start.seen, Photos.of_table(tested), names, most_bits, start.name)
 
 
 def train_or_keep(
@@ -150,12 +216,12 @@ def train_or_keep(
         fingerprint=record.fingerprint,
         on_epoch=watcher.on_epoch,
         progress=watcher.progress,
-        label=watcher.label,
+        label=watcher.name,
         device=device,
         plan=plan,
     )
     state = OrderedDict(
-        (name, own.cpu().contiguous()) for name, own in network.state_dict().items()
+        (name, tensor.cpu().contiguous()) for name, tensor in network.state_dict().items()
     )
     history.attrs |= {
         "record": record.document,

@@ -1,7 +1,5 @@
 """Photos to landmarks to aligned faces."""
 
-import functools
-import json
 import logging
 import os
 from pathlib import Path
@@ -15,19 +13,16 @@ from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.landmarks import (
     TABLE_COLUMNS,
     audit_landmarks,
-    decided_by,
     detect_landmarks,
+    table_decided_by,
 )
 from contrastive_age.faces.search import default_workers
 from contrastive_age.io import packed
 from contrastive_age.parameters.setting import Alignment, Computing, Detection, Source, siblings
 from contrastive_age.provenance import Record, made_with
-from contrastive_age.sources import fgnet, layouts
+from contrastive_age.sources import layouts
 
 logger = logging.getLogger(__name__)
-
-WRITTEN = ("landmarks.parquet", "audit.json", "faces.npy")
-"""The files of the alignment folder that later stages read."""
 
 
 def detect(
@@ -54,44 +49,38 @@ def detect(
     Raises:
         DataError: Photos are missing, or what was packed is of other samples or damaged.
     """
-    wanted = landmarks_decided_by(samples, detection)
+    wanted = table_decided_by(samples, detection.min_face)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        table, audit = map(kept.checked, WRITTEN[:2])
-        landmarks = pd.read_parquet(table)
-        record = Record.read(landmarks.attrs.get("record"))
-        kept.require(record.differences(wanted))
+        landmarks, report = kept.read("landmarks.parquet", "audit.json")
+        record = Record.of(landmarks)
+        kept.require(record, wanted)
         record.say_where(f"the landmarks of {source.name}", made_with(*store.LIBRARIES))
-        return landmarks, json.loads(audit.read_text(encoding="utf-8"))
-    found = detect_landmarks(
+        return landmarks, report
+
+    def load_detector() -> Detector:
+        # torch is imported only where there is something to find.
+        from contrastive_age.faces.mtcnn import load_mtcnn
+        from contrastive_age.training.loop import choose_device
+
+        return load_mtcnn(str(choose_device(computing.device)))
+
+    findings = detect_landmarks(
         layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
-        _with_digests(samples, files),
+        store.photos_of(samples, files),
         # By the photos' bytes, for all manifests that list them.
         work_folder=alignment_folder.parent / source.name,
-        load_detector=functools.partial(_load_detector, computing.device),
+        load_detector=load_detector,
         min_face=detection.min_face,
-        annotated=fgnet.read_points(source.folder, samples) if source.layout == "fgnet" else None,
+        annotated=layouts.read_points(source.layout, source.folder, samples),
         workers=detection.workers or default_workers(),
     )
-    landmarks, report = found[TABLE_COLUMNS].copy(), audit_landmarks(found)
+    landmarks, report = findings[TABLE_COLUMNS].copy(), audit_landmarks(findings)
     landmarks.attrs["record"] = Record(wanted, made_with(*store.LIBRARIES)).document
-    kinds = {name: own["count"] for name, own in report["anomalies"].items() if own["count"]}
+    kinds = {name: kind["count"] for name, kind in report["anomalies"].items() if kind["count"]}
     counts = [f"{n} {name.replace('_', ' ')}" for name, n in (report["status"] | kinds).items()]
     logger.info("%s: %s", source.name, ", ".join(counts))
     return landmarks, report
-
-
-def landmarks_decided_by(samples: pd.DataFrame, detection: Detection) -> dict[str, Any]:
-    """All that decides the landmarks of some samples, by name."""
-    return decided_by(detection.min_face) | {"photos": samples.attrs.get("photos")}
-
-
-def _load_detector(device: str) -> Detector:
-    # torch is imported only where there is something to find.
-    from contrastive_age.faces.mtcnn import load_mtcnn
-    from contrastive_age.training.loop import choose_device
-
-    return load_mtcnn(str(choose_device(device)))
 
 
 def align(
@@ -121,20 +110,18 @@ def align(
         DataError: The landmarks are those of other samples or made otherwise, or the disk is too
             small. Or what was packed is not what is asked for, or damaged.
     """
-    differences = Record.read(landmarks.attrs.get("record")).differences(
-        landmarks_decided_by(samples, detection)
-    )
+    differences = Record.of(landmarks).differences(table_decided_by(samples, detection.min_face))
     if differences or not landmarks["sample_id"].equals(samples["sample_id"]):
         raise DataError(
             f"The landmarks of {source.name} are those of other samples, or found otherwise "
             f"({'; '.join(differences)}); detect again (--tags=detection)"
         )
-    table = _to_align(samples, files, landmarks)
+    table = store.photos_of(samples, files).merge(landmarks, on="sample_id", validate="1:1")
     wanted = store.Wanted(alignment.coverage, detection.min_face)
     kept = packed.read(alignment_folder)
     if kept is not None:
-        path = kept.checked(WRITTEN[2])
-        kept.require(store.differences_of(path, wanted))
+        path = kept.checked("faces.npy")
+        kept.require(store.record_of(path), wanted.decided_by)
         store.open_faces(path, samples, wanted)
         return path, store.looks_of(path, table)
     report = store.build_faces(
@@ -143,30 +130,8 @@ def align(
         alignment_folder,
         wanted,
         # Other manifests list most of the same photos.
-        others=[own / WRITTEN[2] for own in siblings(alignment_folder, source.name)],
+        others=[folder / "faces.npy" for folder in siblings(alignment_folder, source.name)],
         workers=os.cpu_count() or 1,
     )
     logger.info("%s: %d faces aligned, %d kept", source.name, report.processed, report.reused)
     return report.path, store.looks_of(report.path, table)
-
-
-def are_aligned(
-    samples: pd.DataFrame,
-    files: pd.DataFrame,
-    landmarks: pd.DataFrame,
-    alignment_folder: Path,
-    wanted: store.Wanted,
-) -> bool:
-    """Whether all faces of the samples are on disk, as `align` would write them."""
-    return store.are_built(_to_align(samples, files, landmarks), alignment_folder, wanted)
-
-
-def _to_align(samples: pd.DataFrame, files: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
-    return _with_digests(samples, files).merge(landmarks, on="sample_id", validate="1:1")
-
-
-def _with_digests(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    """`sample_id`, `path` and `digest` of every sample."""
-    return samples[["sample_id", "path"]].merge(
-        files[["path", "digest"]], on="path", validate="1:1"
-    )

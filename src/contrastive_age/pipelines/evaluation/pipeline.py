@@ -1,35 +1,19 @@
 """The part of the fold template that predicts, and the node that puts all folds together."""
 
-from pathlib import Path
-from typing import Any
+from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import Computing, Explanation, Setting
 from contrastive_age.pipelines.evaluation import nodes
+from contrastive_age.protocols.namespaces import namespace_of
 
 
 def create_pipeline(fold: int) -> Pipeline:
     """Model and the fold's test part -> predictions, the network's outputs and Grad-CAM maps."""
-
-    def evaluate(
-        samples: Any,
-        faces: Any,
-        folds: Any,
-        model: Any,
-        setting: Setting,
-        computing: Computing,
-        explanation: Explanation,
-        training_folder: Path,
-    ) -> Any:
-        return nodes.evaluate(
-            samples, faces, folds, model, setting, computing, explanation, training_folder, fold
-        )
-
     return Pipeline(
         [
             Node(
-                evaluate,
+                update_wrapper(partial(nodes.evaluate, fold=fold), nodes.evaluate),
                 inputs=[
                     "samples",
                     "faces",
@@ -58,7 +42,7 @@ def create_collection(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{source}.samples",
                     f"{protocol}.folds",
                     f"params:effective.protocols.{protocol}",
-                    *(f"{protocol}.fold_{fold}.predictions" for fold in range(folds)),
+                    *(f"{namespace_of(protocol, fold)}.predictions" for fold in range(folds)),
                 ],
                 outputs=f"{protocol}.predictions",
                 name=f"{protocol}.collect",

@@ -4,18 +4,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
-from contrastive_age.parameters.origins import (
-    networks_decided_by,
-    require_network,
-    tables_decided_by,
-    training_facts,
-)
+from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.provenance import Record, table_digest
 
@@ -31,7 +24,7 @@ def assemble(
     setting: Setting,
     explanation: Explanation,
     samples: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     folds: pd.DataFrame,
     metrics: dict[str, Any],
     predictions: pd.DataFrame,
@@ -62,39 +55,36 @@ def assemble(
         DataError: The metrics are those of other values or predictions, or were taken on inner
             validation parts; or metrics or network were made otherwise than they would be now.
     """
-    from contrastive_age.inference.cards import model_card
-    from contrastive_age.inference.model_file import AgeModel, Alignment
-    from contrastive_age.model.network import AgeClasses
-    from contrastive_age.model.seen import from_arrays
-    from contrastive_age.training import checkpoint
+    from contrastive_age.inference import cards, model_file
+    from contrastive_age.model import network, seen
+    from contrastive_age.parameters.origins import networks_of, tables_of, training_facts
+    from contrastive_age.training import checkpoint, fold
 
     _check(setting, metrics, predictions)
-    what = f"of {setting.protocol} {setting.key}, for all samples"
-    require_network(model, networks_decided_by(setting, faces, folds), what)
-    now = tables_decided_by(setting, explanation, samples, faces, folds)
-    differences = Record.read(metrics["made_from"]).differences(now)
-    if differences:
-        raise DataError(
-            f"metrics.json of {setting.protocol} {setting.key} is another than would be made now: "
-            f"{'; '.join(differences)}; run --pipeline=final_model as a whole"
-        )
+    name = f"{setting.protocol} {setting.key}"
+    fold.require_network(model, networks_of(setting, folds, faces), f"{name}, for all samples")
+    Record.read(metrics["made_from"]).require(
+        tables_of(setting, explanation, samples, faces, folds),
+        f"metrics.json of {name} is another than would be made now",
+        "run --pipeline=final_model as a whole",
+    )
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
-    facts = _facts(setting, samples, metrics, history)
-    facts["licence"] = from_arrays(photos).licence
+    facts = _facts(setting, samples, metrics) | training_facts(setting, history)
+    facts["licence"] = seen.from_arrays(photos).licence
     # JSON has no infinity.
     facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
-    card = model_card(facts)
+    card = cards.model_card(facts)
     return (
-        AgeModel(
+        model_file.AgeModel(
             state=model,
-            classes=AgeClasses(setting.age_min, setting.age_max),
+            classes=network.AgeClasses(setting.age_min, setting.age_max),
             image_size=setting.training.image_size,
             radii=radii,
             card=card,
             facts=facts,
-            alignment=Alignment(coverage=setting.alignment.coverage),
+            alignment=model_file.Alignment(coverage=setting.alignment.coverage),
         ),
         card,
     )
@@ -113,9 +103,7 @@ def _check(setting: Setting, metrics: dict[str, Any], predictions: pd.DataFrame)
         )
 
 
-def _facts(
-    setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any], history: pd.DataFrame
-) -> dict[str, Any]:
+def _facts(setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"{setting.protocol} {setting.key}",
         "protocol": setting.protocol,
@@ -128,7 +116,6 @@ def _facts(
             "manifest_hash": metrics["manifest_hash"],
         },
         "pretrained_on": metrics["external"],
-        **training_facts(setting, history),
         "cross_validation": {name: metrics[name] for name in MEASURES}
         | {"folds": metrics["folds"], "age_bins": metrics["age_bins"]}
         | {"conformal": metrics["conformal"], "run_id": metrics["run_id"]},

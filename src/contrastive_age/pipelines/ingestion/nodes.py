@@ -1,6 +1,5 @@
 """Raw folders to the table of samples."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,10 @@ from contrastive_age.files import fingerprint
 from contrastive_age.io import packed
 from contrastive_age.parameters.loader import unchanged
 from contrastive_age.parameters.setting import Source, siblings
-from contrastive_age.provenance import Record, code_of, made_with
-from contrastive_age.sources import layouts, reading
+from contrastive_age.provenance import Record, made_with
+from contrastive_age.sources import layouts
 
 logger = logging.getLogger(__name__)
-
-WRITTEN = ("samples.parquet", "files.parquet", "audit.json")
-"""The files of the ingestion folder."""
 
 LIBRARIES = ("numpy", "pandas", "pillow")
 """What photos and tables are read with."""
@@ -53,14 +49,12 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
     if source.manifest is not None:
         unchanged(source.manifest, source.manifest_digest)
+    # Most manifests of a source list the same photos but for a label.
+    folders = [ingestion_folder, *siblings(ingestion_folder, source.name)]
+    known = [files for folder in folders if (files := layouts.known_files(folder)) is not None]
     samples, files, report = layouts.read_source(
-        source.layout,
-        source.folder,
-        source.manifest,
-        source.outside,
-        _known_of_all(ingestion_folder, source.name),
+        *_place(source), known=pd.concat(known) if known else None
     )
-    files.attrs["code"] = ingestion_code()
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
     samples.attrs |= {
         "record": Record(decided_by(source), made_with(*LIBRARIES)).document,
@@ -84,60 +78,26 @@ def decided_by(source: Source) -> dict[str, Any]:
         "synthetic": source.synthetic and source.synthetic.model_dump(),
         "manifest": source.manifest_digest,
         "allow_outside_raw_root": source.manifest is not None and source.outside,
-        "code of ingestion": ingestion_code(),
+        "code of ingestion": layouts.code(),
     }
 
 
-def ingestion_code() -> str:
-    """Name the code that makes samples of photos."""
-    return code_of(layouts.read_source)
+def _place(source: Source) -> tuple[str, Path, Path | None, bool]:
+    return source.layout, source.folder, source.manifest, source.outside
 
 
 def _keep(source: Source, kept: packed.Packed) -> layouts.Ingested:
-    if _has_photos(source):
+    if layouts.has_photos(*_place(source)):
         raise DataError(
             f"The samples of {source.name} came in a pack, but there are photos below "
             f"{source.folder}, too. To keep what was packed, give a raw_root without them; to read "
             f"the photos, remove {kept.folder / packed.NAME} and that of the faces"
         )
-    table, files, report = map(kept.checked, WRITTEN)
-    samples = pd.read_parquet(table)
-    record = Record.read(samples.attrs.get("record"))
-    kept.require(record.differences(decided_by(source)))
+    ingested = layouts.Ingested(*kept.read("samples.parquet", "files.parquet", "audit.json"))
+    record = Record.of(ingested.samples)
+    kept.require(record, decided_by(source))
     record.say_where(f"the samples of {source.name}", made_with(*LIBRARIES))
     logger.info(
         "%s came in a pack of %s; its photos are not looked for", source.name, kept.contents.date
     )
-    document = json.loads(report.read_text(encoding="utf-8"))
-    return layouts.Ingested(samples, pd.read_parquet(files), document)
-
-
-def _has_photos(source: Source) -> bool:
-    try:
-        base = layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside)
-        paths = layouts.list_images(source.layout, base, source.manifest, source.outside)
-        return any((base / path).is_file() for path in paths)
-    except DataError:
-        return False
-
-
-def _known_of_all(ingestion_folder: Path, name: str) -> pd.DataFrame | None:
-    """The files of earlier ingestions; most manifests of a source list the same but for a label."""
-    folders = [ingestion_folder, *siblings(ingestion_folder, name)]
-    found = [files for folder in folders if (files := _known(folder)) is not None]
-    return pd.concat(found) if found else None
-
-
-def _known(ingestion_folder: Path) -> pd.DataFrame | None:
-    """The files of an earlier ingestion by the same code; None where there are none to be read."""
-    path = ingestion_folder / "files.parquet"
-    try:
-        files = pd.read_parquet(path)
-        if files.attrs.get("code") != ingestion_code():
-            return None
-        return files[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # a damaged or foreign file can fail in any way
-        logger.warning("%s cannot be read (%s); all files are read again", path, error)
-        return None
+    return ingested

@@ -14,7 +14,6 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
 from contrastive_age.parameters.loader import environment
-from contrastive_age.parameters.origins import tables_made_with
 from contrastive_age.parameters.setting import Report, source_key
 from contrastive_age.provenance import Record, table_digest
 
@@ -38,6 +37,7 @@ def make_report(
     Returns:
         The page as HTML, and its tables by name.
     """
+    from contrastive_age.evaluation.summary import tables_made_with
     from contrastive_age.reporting import page
     from contrastive_age.reporting.results import group_seeds
 

@@ -1,88 +1,47 @@
 """Training on all of one source or several, and the card of the weights."""
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.faces.store import rows_of
-from contrastive_age.files import fingerprint
-from contrastive_age.parameters.origins import (
-    networks_decided_by,
-    require_network,
-    seen_by,
-    stated_by,
-    terms_of,
-)
+from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.parameters.setting import Computing, Pretraining
-from contrastive_age.pipelines.training.nodes import Trained, learn
+from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
-
-if TYPE_CHECKING:
-    import torch
-
-    from contrastive_age.model.seen import Seen
-
-logger = logging.getLogger(__name__)
+from contrastive_age.triplets.part import index_of
 
 TABLES = ("samples", "looks", "audit", "faces")
 """What is needed of each source."""
 
-Faces = npt.NDArray[np.uint8]
 
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """The faces of several sources, those that are trained on.
-
-    Attributes:
-        samples: `source, sample_id, identity, age`, by what its photo is known again (`digest,
-            look, mirrored`) and `row` (in the faces of the source),
-            one row an image, in the order of the sources; the names of samples and identities
-            begin with their source's.
-        faces: Of each source, uint8 (N, 256, 256, 3).
-        audits: Of each source.
-    """
-
-    samples: pd.DataFrame
-    faces: dict[str, Faces]
-    audits: dict[str, dict[str, Any]]
-
-    def prepared(self, image_size: int) -> "torch.Tensor":
-        """Downscale the faces for the network, uint8 (n, 3, S, S), in the order of the samples."""
-        import torch
-
-        from contrastive_age.training.augmentation import prepare
-
-        return torch.cat(
-            [
-                prepare(self.faces[str(source)], own["row"].to_numpy(), image_size)
-                for source, own in self.samples.groupby("source", sort=False)
-            ]
-        )
-
-
-def gather(setting: Pretraining, *tables: Any) -> Gathered:
+def gather(
+    setting: Pretraining, *tables: Any
+) -> tuple[pd.DataFrame, dict[str, Faces], dict[str, Any]]:
     """Put the sources together.
 
     Args:
         setting: The values of the pretraining.
         tables: `TABLES` of each source, in the order of `setting.sources`.
+
+    Returns:
+        The samples that are trained on: `source, sample_id, identity, age`, by what its photo is
+        known again (`digest, look, mirrored`) and `row` (in the faces of the source), one row an
+        image, in the order of the sources; and of each source all faces, uint8 (N, 256, 256, 3),
+        and the audit.
     """
-    parts, faces, audits = [], {}, {}
-    for place, source in enumerate(setting.sources):
-        samples, looks, audits[source], faces[source] = tables[4 * place : 4 * place + 4]
-        own = samples[["sample_id", "identity", "age"]].merge(looks, on="sample_id", validate="1:1")
-        rows = rows_of(samples, faces[source], own, setting.faces)
-        names = {name: f"{source}/" + own[name] for name in ("sample_id", "identity")}
-        parts.append(own.assign(source=source, row=rows, **names))
-    together = pd.concat(parts, ignore_index=True)
-    chosen = cap_samples(together, setting.max_samples, setting.seed, keep_identities=False)
-    return Gathered(chosen, faces, audits)
+    samples, looks, audits, faces = (
+        dict(zip(setting.sources, tables[kind :: len(TABLES)], strict=True))
+        for kind in range(len(TABLES))
+    )
+    parts = {
+        name: table[["sample_id", "identity", "age"]]
+        .assign(row=rows_of(table, faces[name], table, setting.faces))
+        .merge(looks[name], on="sample_id", validate="1:1")
+        for name, table in samples.items()
+    }
+    chosen = cap_samples(together(parts), setting.max_samples, setting.seed, keep_identities=False)
+    return chosen, faces, audits
 
 
 def train(
@@ -90,8 +49,8 @@ def train(
     sources: dict[str, Any],
     computing: Computing,
     training_folder: Path,
-    gathered: Gathered,
-) -> Trained:
+    *tables: Any,
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train on all faces, or give back the network that was trained by the very same things.
 
     Args:
@@ -99,7 +58,7 @@ def train(
         sources: All sources as the parameters give them.
         computing: Where and how to compute.
         training_folder: Where checkpoints, the model and the history lie.
-        gathered: The faces.
+        tables: `TABLES` of each source.
 
     Returns:
         The network's state dict, which states what it has seen, and the history.
@@ -108,45 +67,62 @@ def train(
         DataError: An age has no class.
         TrainingError: A loss is not finite.
     """
-    from contrastive_age.model.weights import with_seen
-    from contrastive_age.triplets.index import build_index
+    import torch
 
-    samples = gathered.samples
-    ages = samples["age"].to_numpy()
-    decided_by = networks_decided_by(setting, list(gathered.faces.values()), samples)
-    triplets = build_index(
-        ages, samples["identity"].to_numpy(), fingerprint=fingerprint(decided_by)
+    from contrastive_age.model.weights import with_seen
+    from contrastive_age.parameters.origins import (
+        computer_of,
+        networks_of,
+        recipe_of,
+        seen_by,
+        terms_of,
     )
-    model, history = learn(
-        lambda: gathered.prepared(setting.training.image_size),
-        ages,
-        triplets,
-        setting,
-        computing,
-        training_folder,
-        decided_by,
-        f"on {' and '.join(setting.sources)}",
+    from contrastive_age.tracking.watching import watcher
+    from contrastive_age.training import augmentation, fold
+
+    samples, faces, audits = gather(setting, *tables)
+    of_source = {str(name): part for name, part in samples.groupby("source", sort=False)}
+    size = setting.training.image_size
+    model, history = fold.train_or_keep(
+        lambda: torch.cat(
+            [
+                augmentation.prepare(faces[name], part["row"].to_numpy(), size)
+                for name, part in of_source.items()
+            ]
+        ),
+        samples["age"].to_numpy(),
+        index_of(samples),
+        recipe_of(setting),
+        folder=training_folder,
+        decided_by=networks_of(setting, samples, *faces.values()),
+        computer=computer_of(computing),
+        watcher=watcher(setting, f"on {' and '.join(setting.sources)}"),
     )
-    return with_seen(model, stated_by(history), _seen(setting, sources, history, gathered)), history
+    terms = {name: terms_of(sources[name]) for name in of_source}
+    data = [
+        {
+            "source": name,
+            "n": len(part),
+            "identities": int(part["identity"].nunique()),
+            "terms": terms[name],
+            "manifest_hash": audits[name]["manifest_hash"],
+        }
+        for name, part in of_source.items()
+    ]
+    seen = seen_by(setting, terms, samples, history, data=data)
+    return with_seen(model, fold.stated_by(history), seen), history
 
 
 def write_weights(
-    setting: Pretraining,
-    sources: dict[str, Any],
-    model: dict[str, Any],
-    history: pd.DataFrame,
-    training_folder: Path,
-    gathered: Gathered,
+    setting: Pretraining, model: dict[str, Any], training_folder: Path, *tables: Any
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Write the card, and the weights that carry it.
+    """Give the trained network out as weights, with the card that it carries.
 
     Args:
         setting: The values of the pretraining.
-        sources: All sources as the parameters give them.
-        model: State dict of the trained network.
-        history: Of the training.
+        model: State dict of the trained network, which states what it has seen.
         training_folder: Where the checkpoint lies: the model is stored by now, so it goes.
-        gathered: The faces.
+        tables: `TABLES` of each source.
 
     Returns:
         The state dict with its cards, the latest card, and the cards as Markdown.
@@ -155,33 +131,13 @@ def write_weights(
         DataError: The network is another than would be trained now.
     """
     from contrastive_age.inference.cards import weights_card
-    from contrastive_age.model.weights import with_seen
-    from contrastive_age.training import checkpoint
+    from contrastive_age.model.weights import seen_of
+    from contrastive_age.parameters.origins import networks_of
+    from contrastive_age.training import checkpoint, fold
 
-    require_network(
-        model,
-        networks_decided_by(setting, list(gathered.faces.values()), gathered.samples),
-        f"of {setting.protocol} {setting.key}",
-    )
+    samples, faces, _ = gather(setting, *tables)
+    wanted = networks_of(setting, samples, *faces.values())
+    fold.require_network(model, wanted, f"{setting.protocol} {setting.key}")
     checkpoint.discard(training_folder)
-    seen = _seen(setting, sources, history, gathered)
-    weights = with_seen(model, stated_by(history), seen)
-    return weights, dict(seen.cards[0]), weights_card(seen)
-
-
-def _seen(
-    setting: Pretraining, sources: dict[str, Any], history: pd.DataFrame, gathered: Gathered
-) -> "Seen":
-    """What the network has seen, with the card of this training."""
-    data = [
-        {
-            "source": source,
-            "n": len(own),
-            "identities": int(own["identity"].nunique()),
-            "terms": terms_of(sources[str(source)]),
-            "manifest_hash": gathered.audits[str(source)]["manifest_hash"],
-        }
-        for source, own in gathered.samples.groupby("source", sort=False)
-    ]
-    terms = [(own["source"], own["terms"]) for own in data]
-    return seen_by(setting, terms, gathered.samples, history, data=data)
+    seen = seen_of(model)
+    return model, dict(seen.cards[0]), weights_card(seen)

@@ -1,12 +1,10 @@
 """The graph of the pretraining."""
 
-from pathlib import Path
-from typing import Any
-
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import PRETRAIN, Computing, Pretraining
+from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.pipelines.pretraining import nodes
+from contrastive_age.protocols.namespaces import namespace_of
 
 
 def create_pipeline(sources: list[str]) -> Pipeline:
@@ -16,33 +14,11 @@ def create_pipeline(sources: list[str]) -> Pipeline:
     fold has them.
     """
     tables = [f"{source}.{name}" for source in sources for name in nodes.TABLES]
-    setting, final = "params:effective.pretraining", f"{PRETRAIN}.final"
-
-    def train(
-        setting: Pretraining,
-        sources: dict[str, Any],
-        computing: Computing,
-        folder: Path,
-        *tables: Any,
-    ) -> Any:
-        gathered = nodes.gather(setting, *tables)
-        return nodes.train(setting, sources, computing, folder, gathered)
-
-    def write(
-        setting: Pretraining,
-        sources: dict[str, Any],
-        model: Any,
-        history: Any,
-        folder: Path,
-        *tables: Any,
-    ) -> Any:
-        gathered = nodes.gather(setting, *tables)
-        return nodes.write_weights(setting, sources, model, history, folder, gathered)
-
+    setting, final = "params:effective.pretraining", namespace_of(PRETRAIN, None)
     return Pipeline(
         [
             Node(
-                train,
+                nodes.train,
                 inputs=[
                     setting,
                     "params:effective.sources",
@@ -56,15 +32,8 @@ def create_pipeline(sources: list[str]) -> Pipeline:
                 tags=["training"],
             ),
             Node(
-                write,
-                inputs=[
-                    setting,
-                    "params:effective.sources",
-                    f"{final}.model",
-                    f"{final}.history",
-                    f"{final}.training_folder",
-                    *tables,
-                ],
+                nodes.write_weights,
+                inputs=[setting, f"{final}.model", f"{final}.training_folder", *tables],
                 outputs=[f"{PRETRAIN}.weights", f"{PRETRAIN}.card", f"{PRETRAIN}.card_text"],
                 name=f"{PRETRAIN}.write_weights",
                 tags=["reporting"],

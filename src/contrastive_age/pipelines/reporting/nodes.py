@@ -3,19 +3,15 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.errors import DataError
-from contrastive_age.faces.store import rows_of
-from contrastive_age.parameters.origins import result_record, start_of, tables_made_with
+from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Explanation, Setting
-from contrastive_age.pipelines.splitting.nodes import check_leakage, fold_parts
+from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.tracking.hook import active_run_id
-
-Faces = npt.NDArray[np.uint8]
 
 
 def summarise(
@@ -43,30 +39,31 @@ def summarise(
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
-    from contrastive_age.evaluation.bootstrap import without_leaks
-    from contrastive_age.evaluation.summary import measure
+    from contrastive_age.evaluation.summary import measure, tables_made_with
     from contrastive_age.model.weights import external_faces
+    from contrastive_age.parameters.origins import start_of, tables_of
     from contrastive_age.reporting.tables import preview_table
 
-    record = _checked(
-        predictions, setting, result_record(setting, explanation, samples, faces, folds)
+    record, name = Record.of(predictions), f"{setting.protocol} {setting.key}"
+    record.require(
+        tables_of(setting, explanation, samples, faces, folds),
+        f"The predictions of {name} are others than would be made now",
+        f"run all of {setting.protocol}",
     )
-    tested = setting.part == "test"
+    record.say_where(f"the predictions of {name}", tables_made_with())
     check_leakage(folds, leakage)
-    constant = leakage["mae_constant"] if tested else _constant(folds, samples, setting)
-    # Where copies are trained on and tested, errors say nothing of other photos.
-    calibrate = tested and not leakage["leaked_copies"]
-    found, intervals = measure(predictions, samples, constant, calibrate=calibrate)
-    leaking = leakage.get("leaking_samples") if tested else None
-    found |= {
+    if setting.part == "test":
+        known, constant = leakage, leakage["mae_constant"]
+    else:
+        plan = setting.plan
+        parts = (plan.parts(folds, samples, fold) for fold in range(setting.folds))
+        known, constant = None, constant_mae(parts)
+    metrics, intervals = measure(predictions, samples, constant, known)
+    metrics |= {
         "protocol": setting.protocol,
         "setting": setting.setting,
         "key": setting.key,
         "part": setting.part,
-        "mae_lookup": leakage["mae_lookup"] if tested else None,
-        "leaked_share": leakage["leaked_share"] if tested else 0.0,
-        "leaked_copies_share": leakage["leaked_copies_share"] if tested else 0.0,
-        "without_leaks": without_leaks(predictions, leaking) if leaking else None,
         "manifest_hash": audit["manifest_hash"],
         "parameters": setting.model_dump(mode="json"),
         "made_from": record.document,
@@ -75,32 +72,10 @@ def summarise(
         "predictions": table_digest(predictions),
         "run_id": active_run_id(),
     }
-    return found, preview_table(found, leakage if tested else None), intervals
+    return metrics, preview_table(metrics, known), intervals
 
 
-def _checked(predictions: pd.DataFrame, setting: Setting, now: Record) -> Record:
-    """The record of predictions, after making sure that they are those that would be made now."""
-    record = Record.read(predictions.attrs.get("record"))
-    differences = record.differences(now.decided_by)
-    if differences:
-        raise DataError(
-            f"The predictions of {setting.protocol} {setting.key} are others than would be made "
-            f"now: {'; '.join(differences)}; run all of {setting.protocol}"
-        )
-    record.say_where(f"the predictions of {setting.key}", tables_made_with())
-    return record
-
-
-def _constant(folds: pd.DataFrame, samples: pd.DataFrame, setting: Setting) -> float:
-    """The error of each fold's training median on its validation part."""
-    return constant_mae(
-        [fold_parts(folds, samples, setting, fold) for fold in range(setting.folds)]
-    )
-
-
-def identify(
-    predictions: pd.DataFrame, setting: Setting, *outputs: dict[str, npt.NDArray[Any]]
-) -> dict[str, Any]:
+def identify(predictions: pd.DataFrame, setting: Setting, *outputs: Arrays) -> dict[str, Any]:
     """Measure how much of the identity is left in what the networks give.
 
     Args:
@@ -114,8 +89,8 @@ def identify(
     from contrastive_age.evaluation.summary import measure_identity
 
     ages = np.arange(setting.age_min, setting.age_max + 1)
-    found = measure_identity(predictions, outputs, ages, setting.seed)
-    return found | {"made_from": predictions.attrs["record"]}
+    measured = measure_identity(predictions, outputs, ages, setting.seed)
+    return measured | {"made_from": predictions.attrs["record"]}
 
 
 def explain(
@@ -123,7 +98,7 @@ def explain(
     faces: Faces,
     predictions: pd.DataFrame,
     setting: Setting,
-    *maps: dict[str, npt.NDArray[Any]],
+    *maps: Arrays,
 ) -> tuple[dict[str, Any], Any]:
     """Say and draw where on the face the networks look, by age.
 
@@ -137,25 +112,24 @@ def explain(
     Returns:
         gradcam.json, and the figure of the mean maps.
     """
-    from contrastive_age.evaluation import gradcam
-    from contrastive_age.evaluation.summary import of_outputs
+    from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.reporting.heatmaps import mean_maps
 
-    parts = [of_outputs(predictions, fold, own) for fold, own in enumerate(maps)]
+    parts = [summary.of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(maps)]
     explained = pd.concat(parts, ignore_index=True)
-    all_maps = np.concatenate([own["maps"] for own in maps])
+    all_maps = np.concatenate([arrays["maps"] for arrays in maps])
     ages = explained["age"].to_numpy()
     rows = rows_of(samples, faces, explained, setting.faces)
-    found = gradcam.summarise(all_maps, ages, setting.alignment.coverage)
+    attention = gradcam.summarise(all_maps, ages, setting.alignment.coverage)
     return (
-        found | {"made_from": predictions.attrs["record"]},
+        attention | {"made_from": predictions.attrs["record"]},
         mean_maps(all_maps, ages, faces[rows], setting.alignment.coverage),
     )
 
 
 def draw(
     samples: pd.DataFrame,
-    faces: npt.NDArray[np.uint8],
+    faces: Faces,
     predictions: pd.DataFrame,
     metrics: dict[str, Any],
     setting: Setting,

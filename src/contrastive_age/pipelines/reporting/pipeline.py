@@ -3,10 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from contrastive_age.pipelines.reporting import nodes
+from contrastive_age.protocols.namespaces import namespace_of
 
 
 def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
     """Predictions -> metrics, summary and figures."""
+    of_folds = [namespace_of(protocol, fold) for fold in range(folds)]
     return Pipeline(
         [
             Node(
@@ -30,7 +32,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                 inputs=[
                     f"{protocol}.predictions",
                     f"params:effective.protocols.{protocol}",
-                    *(f"{protocol}.fold_{fold}.outputs" for fold in range(folds)),
+                    *(f"{fold}.outputs" for fold in of_folds),
                 ],
                 outputs=f"{protocol}.identity",
                 name=f"{protocol}.identify",
@@ -43,7 +45,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{source}.faces",
                     f"{protocol}.predictions",
                     f"params:effective.protocols.{protocol}",
-                    *(f"{protocol}.fold_{fold}.gradcam_maps" for fold in range(folds)),
+                    *(f"{fold}.gradcam_maps" for fold in of_folds),
                 ],
                 outputs=[f"{protocol}.gradcam", f"{protocol}.attention"],
                 name=f"{protocol}.explain",
@@ -57,7 +59,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{protocol}.predictions",
                     f"{protocol}.metrics",
                     f"params:effective.protocols.{protocol}",
-                    *(f"{protocol}.fold_{fold}.history" for fold in range(folds)),
+                    *(f"{fold}.history" for fold in of_folds),
                 ],
                 outputs={
                     name: f"{protocol}.{name}"

@@ -10,7 +10,7 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                nodes.split_unless_packed,
+                nodes.split,
                 inputs=[
                     f"{source}.samples",
                     f"{source}.looks",

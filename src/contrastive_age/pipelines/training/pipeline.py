@@ -1,45 +1,18 @@
 """The part of the fold template that trains."""
 
-from pathlib import Path
-from typing import Any
+from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import Computing, Setting
 from contrastive_age.pipelines.training import nodes
 
 
 def create_pipeline(fold: int | None) -> Pipeline:
     """Samples, looks, faces, folds, triplets -> model, history, photos, by way of checkpoints."""
-
-    def train(
-        samples: Any,
-        looks: Any,
-        faces: Any,
-        folds: Any,
-        triplets: Any,
-        setting: Setting,
-        computing: Computing,
-        sources: Any,
-        training_folder: Path,
-    ) -> Any:
-        return nodes.train(
-            samples,
-            looks,
-            faces,
-            folds,
-            triplets,
-            setting,
-            computing,
-            sources,
-            training_folder,
-            fold,
-        )
-
     return Pipeline(
         [
             Node(
-                train,
+                update_wrapper(partial(nodes.train, fold=fold), nodes.train),
                 inputs=[
                     "samples",
                     "looks",

@@ -1,23 +1,20 @@
 """Folds to a triplet index."""
 
 import logging
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from contrastive_age.parameters.origins import triplets_fingerprint
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.pipelines.splitting.nodes import training_part
-
-if TYPE_CHECKING:
-    from contrastive_age.triplets.index import TripletIndex
+from contrastive_age.protocols.namespaces import in_words
+from contrastive_age.triplets.index import TripletIndex
+from contrastive_age.triplets.part import index_of
 
 logger = logging.getLogger(__name__)
 
 
 def index(
     samples: pd.DataFrame, folds: pd.DataFrame, setting: Setting, fold: int | None
-) -> "TripletIndex":
+) -> TripletIndex:
     """Index positives and negatives of a fold's training part.
 
     Args:
@@ -29,20 +26,12 @@ def index(
     Raises:
         DataError: The folds are of other samples or parameters.
     """
-    from contrastive_age.triplets.index import build_index
-
-    part = training_part(folds, samples, setting, fold)
-    built = build_index(
-        part["age"].to_numpy(),
-        part["identity"].to_numpy(),
-        fingerprint=triplets_fingerprint(part),
-    )
-    counts = built.counts
+    built = index_of(setting.plan.parts(folds, samples, fold).training)
     logger.info(
         "%s, %s: %d anchors, %d without a positive",
         setting.protocol,
-        "all samples" if fold is None else f"fold {fold}",
-        counts["anchors"],
-        counts["without_positive"],
+        in_words(fold),
+        built.counts["anchors"],
+        built.counts["without_positive"],
     )
     return built

@@ -1,0 +1,278 @@
+"""A protocol's folds: making them of samples and copies, and knowing them again."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from contrastive_age.errors import DataError
+from contrastive_age.files import fingerprint
+from contrastive_age.protocols import copies, leakage, splits
+from contrastive_age.protocols.parts import COPIES, Ints, Parts, keep_apart, parts
+from contrastive_age.provenance import Record, code_of, made_with, table_digest
+
+logger = logging.getLogger(__name__)
+
+Folds = tuple[pd.DataFrame, dict[str, Any]]
+"""The folds table and what `leakage.json` holds."""
+
+LIBRARIES = ("numpy", "pandas", "scikit-learn")
+"""What folds are made with."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a protocol divides a source's samples.
+
+    Attributes:
+        protocol: Its name.
+        split: `rs` (random), `se` (subject-exclusive) or `lopo` (leave one person out).
+        folds: Their number.
+        max_samples: How many samples are taken at most; None for all.
+        seed: Of the folds, of the samples taken, and of the validation parts.
+        folds_file_digest: SHA-256 of the published list that is used in place of `split`.
+        group_copies: Whether copies of a photo are tested in one fold.
+        allow_leaks: Whether a published list is taken with all that leaks in it.
+        most_bits: Up to how many differing bits of 256 two faces are one photo.
+        ages: The youngest and the oldest class in years.
+        validation: Share of the subjects of a training part that is predicted in place of the
+            tested part; None to predict that.
+    """
+
+    protocol: str
+    split: Literal["rs", "se", "lopo"]
+    folds: int
+    max_samples: int | None
+    seed: int
+    folds_file_digest: str | None
+    group_copies: bool
+    allow_leaks: bool
+    most_bits: int
+    ages: tuple[int, int]
+    validation: float | None = None
+
+    @property
+    def as_listed(self) -> bool:
+        """Whether the folds are those of a published list, with all that leaks in it."""
+        return self.folds_file_digest is not None and self.allow_leaks
+
+    @property
+    def apart(self) -> bool:
+        """Whether copies of a photo may not be on both sides of a fold.
+
+        Where folds are given (LOPO, a list) what promises to be subject-exclusive keeps that
+        promise.
+        """
+        given = self.split == "lopo" or self.folds_file_digest is not None
+        promised = given and self.split != "rs"
+        return not self.as_listed and (self.group_copies or promised)
+
+    def make(self, samples: pd.DataFrame, looks: pd.DataFrame, listed: Path | None = None) -> Folds:
+        """Make the folds and audit them.
+
+        Args:
+            samples: The source's table of samples; its `attrs` name it (`fingerprint`).
+            looks: By what each photo is known again, see `copies.Photos.of_table`.
+            listed: A published list (`splits.from_file`) in place of `split`.
+
+        Returns:
+            The folds, whose `attrs` hold their record, what names them and the leakage report
+            (`fingerprint`, `leakage`) and the copies that are kept apart; and that report.
+
+        Raises:
+            DataError: Too few samples, subjects or ages, an age without a class, a split list that
+                does not fit, more copies of one photo than can be, or a leak in a protocol that
+                promises none.
+        """
+        chosen = splits.cap_samples(
+            samples, self.max_samples, self.seed, keep_identities=self.split == "lopo"
+        )
+        _check_ages(chosen, self)
+        pairs = copies.find_copies(_photos(looks, chosen), self.most_bits)
+        group = copies.group(pairs, len(chosen))
+        if self.apart:
+            splits.refuse_large_groups(chosen, group)
+        folds = _divide(samples, chosen, self, listed, group if self.apart else None)
+        _check_number(folds, self, listed)
+        if self.apart:
+            folds = keep_apart(folds, group)
+        report = leakage.audit_leakage(folds, chosen, pairs, group, apart=self.apart)
+        if self.as_listed:
+            report["leaking_samples"] = folds["sample_id"][leakage.leaking(folds, group)].tolist()
+        elif self.split != "rs":
+            leakage.refuse_leaks(report, self.protocol)
+        folds.attrs |= {
+            "leakage": fingerprint(report),
+            "fingerprint": fingerprint(
+                samples.attrs.get("fingerprint"),
+                folds[["sample_id", "fold"]].to_dict("list"),
+                folds.attrs.get(COPIES),
+                report,
+            ),
+            "record": Record(self.decided_by(samples, looks), made_with(*LIBRARIES)).document,
+        }
+        _log(folds, report, self)
+        return folds, report
+
+    def decided_by(self, samples: pd.DataFrame, looks: pd.DataFrame) -> dict[str, Any]:
+        """What decides the folds: samples, copies, parameters and code; by name."""
+        return self._parameters(samples) | {"looks": table_digest(looks)}
+
+    def _parameters(self, samples: pd.DataFrame) -> dict[str, Any]:
+        values = asdict(self)
+        # Classes refuse samples and move none; a validation part is taken out of a fold.
+        del values["ages"], values["validation"]
+        return values | {
+            "samples": samples.attrs.get("fingerprint"),
+            "code of splitting": code_of(Plan),
+        }
+
+    def require(self, folds: pd.DataFrame, samples: pd.DataFrame) -> None:
+        """Refuse folds of other samples or parameters, as when only later stages are run.
+
+        Args:
+            folds: The protocol's folds on disk.
+            samples: The source's samples.
+
+        Raises:
+            DataError: The folds are not those that would be made now.
+        """
+        wanted, record = self._parameters(samples), Record.of(folds)
+        # The photos' looks are compared where folds are made.
+        known = {name: record.decided_by.get(name) for name in wanted}
+        Record(known).require(
+            wanted,
+            f"The folds of {self.protocol} on disk were made otherwise",
+            f"run --tags=splitting with these parameters first, or all of {self.protocol}",
+        )
+
+    def parts(self, folds: pd.DataFrame, samples: pd.DataFrame, fold: int | None) -> Parts:
+        """Give the rows that train and those that are predicted in a fold, see `parts.parts`.
+
+        Args:
+            folds: The protocol's folds.
+            samples: The source's samples.
+            fold: The fold; None where all train and none are tested.
+
+        Raises:
+            DataError: The folds are of other samples or parameters, or leave too few subjects to
+                validate.
+        """
+        self.require(folds, samples)
+        if fold is None:
+            return Parts(folds, folds.iloc[:0])
+        return parts(folds, fold, self.validation, self.seed)
+
+
+def check_leakage(folds: pd.DataFrame, report: dict[str, Any]) -> None:
+    """Refuse a leakage report that is of other folds.
+
+    Raises:
+        DataError: It is.
+    """
+    if folds.attrs.get("leakage") != fingerprint(report):
+        raise DataError("leakage.json is of other folds than folds.parquet; run --tags=splitting")
+
+
+def _photos(looks: pd.DataFrame, chosen: pd.DataFrame) -> copies.Photos:
+    """Take the chosen samples' photos, in their order."""
+    rows = pd.Index(looks["sample_id"]).get_indexer(pd.Index(chosen["sample_id"]))
+    missing = chosen["sample_id"][rows < 0]
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} samples have no aligned face, the first is {missing.iloc[0]}: run the "
+            "alignment again"
+        )
+    return copies.Photos.of_table(looks.iloc[rows])
+
+
+def _divide(
+    samples: pd.DataFrame,
+    chosen: pd.DataFrame,
+    plan: Plan,
+    listed: Path | None,
+    group: Ints | None,
+) -> pd.DataFrame:
+    """Divide the chosen samples by a published list, or as the protocol says."""
+    if listed is not None:
+        # The list names all samples; only then are those taken out that were not chosen.
+        table = splits.from_file(samples, listed)
+        return table[table["sample_id"].isin(chosen["sample_id"])].reset_index(drop=True)
+    if plan.split == "lopo":
+        return splits.leave_one_person_out(chosen)
+    divide = splits.random_split if plan.split == "rs" else splits.subject_exclusive
+    return divide(chosen, plan.folds, plan.seed, group)
+
+
+def _check_ages(chosen: pd.DataFrame, plan: Plan) -> None:
+    """Refuse ages that no network of the protocol can learn, before hours are spent on others."""
+    ages, (youngest, oldest) = chosen["age"], plan.ages
+    strangers = chosen[~ages.between(youngest, oldest)]
+    if len(strangers):
+        first = strangers.iloc[0]
+        raise DataError(
+            f"{len(strangers)} samples of {plan.protocol} have ages outside {youngest} to "
+            f"{oldest}, its classes; the first is {first['sample_id']}, age {first['age']}. Take "
+            f"them out, or give other classes as protocols.{plan.protocol}.ages in "
+            "conf/local/parameters.yml"
+        )
+    if ages.nunique() < 2:
+        raise DataError(
+            f"All {len(ages)} samples of {plan.protocol} have age {ages.iloc[0]}: there is "
+            "nothing to learn; add photos at other ages, or raise max_samples"
+        )
+
+
+def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
+    """Refuse a number of folds other than that of the registered pipeline."""
+    number = folds["fold"].nunique()
+    if number != plan.folds:
+        raise DataError(
+            f"{listed or 'the samples'} give {number} folds, but {plan.protocol} has {plan.folds}; "
+            f"set protocols.{plan.protocol}.folds={number} (--params or conf/local/parameters.yml)"
+        )
+
+
+def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
+    copied = report["copies"]
+    logger.info(
+        "%s: %d images in %d folds; constant MAE %.2f years; %.1f%% of test images have their "
+        "subject in training, %.1f%% a copy (%d images are copies in %d groups)",
+        plan.protocol,
+        len(folds),
+        plan.folds,
+        report["mae_constant"],
+        100 * report["leaked_share"],
+        100 * report["leaked_copies_share"],
+        copied["images"],
+        copied["groups"],
+    )
+    if copied["contradicting"]:
+        first = copied["contradicting"][0]
+        logger.warning(
+            "%s: of the groups of copies %d are of several people and %d of several ages; at most "
+            "one label of each is right. The first: %s. leakage.json names more",
+            plan.protocol,
+            copied["across_identities"],
+            copied["across_ages"],
+            ", ".join(f"{one['sample_id']} ({one['identity']}, {one['age']})" for one in first),
+        )
+    if report.get("leaking_samples"):
+        logger.warning(
+            "%s: %d of %d test images have their subject or a copy in training: "
+            "splitting.allow_leaks takes the list as it is; leakage.json names them",
+            plan.protocol,
+            len(report["leaking_samples"]),
+            len(folds),
+        )
+    largest = max(entry["n_test"] for entry in report["folds"])
+    if plan.split != "lopo" and largest > 2 * len(folds) / plan.folds:
+        logger.warning(
+            "%s: one fold holds %d of %d images, as one subject does, or several whom copies link "
+            "(copies in leakage.json)",
+            plan.protocol,
+            largest,
+            len(folds),
+        )
