@@ -251,7 +251,7 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch,
         calls.append(1)
         if len(calls) != 5:
             return terms
-        return terms._replace(total=terms.total * math.nan, mean=terms.mean * math.inf)
+        return terms | {"total": terms["total"] * math.nan, "mean": terms["mean"] * math.inf}
 
     class SeldomLooking(loop._EpochLosses):
         def __init__(self, *arguments):
@@ -277,7 +277,7 @@ def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
 
     def recorded(outputs, age_index, triplets, *rest):
         terms = real(outputs, age_index, triplets, *rest)
-        steps.append((len(triplets.anchor), [x.item() for x in terms]))
+        steps.append((len(triplets.anchor), [x.item() for x in terms.values()]))
         return terms
 
     monkeypatch.setattr(loop, "total_loss", recorded)
@@ -409,7 +409,7 @@ def test_gradients_of_shared_partners_are_the_same_bits_with_many_threads():
         gradients = []
         for _ in range(20):
             terms = loop.total_loss(Outputs(features, logits), rows % 70, triplets, weights, "all")
-            gradients += torch.autograd.grad(terms.total, features)
+            gradients += torch.autograd.grad(terms["total"], features)
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 
