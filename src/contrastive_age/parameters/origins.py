@@ -32,7 +32,7 @@ Faces = npt.NDArray[np.uint8]
 DRAWN = "drawn faces, no terms"
 _STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
 
-LIBRARIES = ("captum", "fairlearn", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+LIBRARIES = ("captum", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 """What tables are made with."""
 
 
