@@ -301,7 +301,7 @@ def _stated(saved: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     if "photos" in document:
         place, seen = _listed(path, document["photos"])
         return about | {"seen": seen, "files": (path, place)}
-    arrays = {name: own.numpy() for name, own in stated.items() if name != "about"}
+    arrays = {name: tensor.numpy() for name, tensor in stated.items() if name != "about"}
     return about | {"seen": from_arrays(arrays)}
 
 
