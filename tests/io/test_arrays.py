@@ -68,4 +68,4 @@ def test_a_triplet_index_keeps_its_fingerprint(tmp_path: Path) -> None:
     dataset.save(index)
     loaded = dataset.load()
     assert loaded.fingerprint == "abc"
-    np.testing.assert_array_equal(loaded.positives_count(), [1, 1, 0])
+    np.testing.assert_array_equal(loaded.by_row(loaded.positives), [1, 1, 0])

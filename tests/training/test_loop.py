@@ -128,7 +128,7 @@ def test_learns_and_reports_every_term_every_epoch(fold, triplets):
         + history["triplet"]
     )
     np.testing.assert_allclose(history["total"], weighted, rtol=1e-5)
-    alone = int((fold.index.positives_count() == 0).sum())
+    alone = int((fold.index.positives == 0).sum())
     assert alone >= 1
     assert history["anchors_without_positive"].tolist() == [alone] * 12
 
@@ -295,8 +295,8 @@ def test_each_step_is_one_forward_pass_of_all_its_images(fold):
     assert sum(sizes) == 22
     sizes.clear()
     run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="explicit"))
-    positives = int((fold.index.positives_count() > 0).sum())
-    negatives = int((fold.index.negatives_count() > 0).sum())
+    positives = int((fold.index.positives > 0).sum())
+    negatives = int((fold.index.negatives > 0).sum())
     assert len(sizes) == 3
     assert sum(sizes) == 22 + positives + negatives
 
