@@ -127,7 +127,7 @@ def _import_all() -> None:
     names += ["mlflow.store.tracking.sqlalchemy_store", "kedro_datasets.pandas", "sklearn.svm"]
     names += ["kedro_datasets.json", "kedro_datasets.matplotlib", "torchvision", "skimage"]
     names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks", "captum.attr"]
-    names += ["pandera.pandas", "fairlearn.metrics", "git", "opentelemetry.sdk.trace"]
+    names += ["pandera.pandas", "git", "opentelemetry.sdk.trace"]
     names += ["mpl_toolkits.axes_grid1", "mlflow.tracking"]
     names += [
         own.name for own in pkgutil.walk_packages(contrastive_age.__path__, "contrastive_age.")

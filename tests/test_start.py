@@ -15,7 +15,7 @@ from contrastive_age import start
 from contrastive_age.inference.model_file import save_model
 from inference.models import untrained_model
 
-SLOW = {"captum", "fairlearn", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
+SLOW = {"captum", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
 SLOW |= {"skimage", "tensorflow", "torchvision"}
 
 CALL = f"""

@@ -3,6 +3,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,12 @@ import pytest
 from PIL import Image
 
 from contrastive_age.drawn import synthetic
-from contrastive_age.drawn.synthetic import (
-    MARKER,
-    MORPH_COLUMNS,
-    MORPH_TABLE,
-    write_fgnet,
-    write_morph2,
-)
+from contrastive_age.drawn.synthetic import MARKER, MORPH_COLUMNS, draw
 from contrastive_age.errors import DataError
+from contrastive_age.sources.morph2 import TABLE_NAME
 
 SMALL = {"identities": 3, "images": 9, "seed": 0}
+write_fgnet, write_morph2 = partial(draw, "fgnet"), partial(draw, "morph2")
 WRITERS = [write_fgnet, write_morph2]
 
 
@@ -75,7 +72,7 @@ def test_fgnet_points_file(fgnet: Path) -> None:
 def test_morph2_layout_and_table(morph2: Path) -> None:
     names = {f"Album2/{path.name}" for path in (morph2 / "Album2").iterdir()}
     assert len(names) == 9
-    with (morph2 / MORPH_TABLE).open(newline="") as lines:
+    with (morph2 / TABLE_NAME).open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert tuple(rows[0]) == MORPH_COLUMNS
     assert {row["photo"] for row in rows} == names
@@ -164,7 +161,7 @@ def test_another_layout_replaces_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize(
-    "name", ["images/001A02.JPG", "photo.png", "Album2/000001_0M30.jpg", MORPH_TABLE]
+    "name", ["images/001A02.JPG", "photo.png", "Album2/000001_0M30.jpg", TABLE_NAME]
 )
 def test_real_data_is_never_touched(write: Callable[..., None], name: str, tmp_path: Path) -> None:
     path = tmp_path / name

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import cs_by_years, summarise
+from contrastive_age.model.losses import titles
 from contrastive_age.reporting import figures
 
 
@@ -37,7 +38,7 @@ def make_predictions(n: int, seed: int = 0) -> pd.DataFrame:
 def make_history(folds: int, epochs: int = 4) -> pd.DataFrame:
     rows = [(fold, epoch) for fold in range(folds) for epoch in range(1, epochs + 1)]
     history = pd.DataFrame(rows, columns=["fold", "epoch"])
-    for place, term in enumerate(figures.LOSS_TERMS):
+    for place, term in enumerate(titles()):
         history[term] = (place + 1.0) / history["epoch"] + history["fold"]
     return history
 
@@ -186,7 +187,7 @@ def test_age_histogram_counts_ages_and_bins(predictions: pd.DataFrame) -> None:
 def test_history_has_a_panel_a_term_and_a_line_a_fold(folds: int) -> None:
     figure = figures.history_curves(make_history(folds))
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
-    assert [axes.get_title(loc="left") for axes in panels] == list(figures.LOSS_TERMS.values())
+    assert [axes.get_title(loc="left") for axes in panels] == list(titles().values())
     mean = 1 if folds > 1 else 0
     for axes in panels:
         assert len(axes.lines) == folds + mean

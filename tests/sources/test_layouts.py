@@ -1,11 +1,11 @@
 """The registry of layouts: every one is read by the same few steps, and a new one is a line."""
 
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
@@ -25,7 +25,7 @@ def make_source(folder: Path, layout: str) -> Path | None:
     for shade, name in enumerate(NAMES[layout]):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (shade, 0, 0)).save(folder / name)
-    if layout != layouts.MANIFEST:
+    if not layouts.LAYOUTS[layout].of_table:
         return None
     rows = [
         f"{name},{person},30" for name, person in zip(NAMES[layout], ("Anna", "anna"), strict=True)
@@ -34,8 +34,13 @@ def make_source(folder: Path, layout: str) -> Path | None:
     return folder / "m.csv"
 
 
-def test_the_parameters_know_the_layouts_of_the_registry() -> None:
-    assert set(get_args(params.Layout)) == {*layouts.LAYOUTS, layouts.MANIFEST}
+def test_the_parameters_know_the_layouts_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = TypeAdapter(params.Layout)
+    assert [known.validate_python(name) for name in layouts.LAYOUTS] == list(layouts.LAYOUTS)
+    with pytest.raises(ValidationError, match="fgnet, morph2, utkface, manifest"):
+        known.validate_python("toy")
+    monkeypatch.setitem(layouts.LAYOUTS, "toy", layouts.LAYOUTS["fgnet"])
+    assert known.validate_python("toy") == "toy"
 
 
 @pytest.mark.parametrize("layout", NAMES)
@@ -118,6 +123,10 @@ def test_faces_are_drawn_in_a_layout_and_read_from_it(tmp_path: Path, layout: st
     synthetic.draw(layout, tmp_path, identities=2, images=3, seed=0)
     audit = layouts.read_source(layout, tmp_path, None, outside=False, known=None).audit
     assert (audit["n"], audit["identities"]) == (3, 2)
+
+
+def test_layouts_that_are_drawn_are_in_the_registry() -> None:
+    assert synthetic.LAYOUTS.keys() <= layouts.LAYOUTS.keys()
 
 
 def test_no_faces_are_drawn_in_another_layout(tmp_path: Path) -> None:

@@ -360,7 +360,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
                 plan=plan,
                 views=torch.Generator(),
             )
-    assert {term.device.type for term in terms} == {"cuda"}
+    assert {term.device.type for term in terms.values()} == {"cuda"}
     # rows, the triplets' five arrays, the views' geometry and, from the host, the faces
     assert copies.sent == [True] * (7 if residence == "device" else 8)
     assert copies.pinned == len(copies.sent)

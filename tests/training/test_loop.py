@@ -128,7 +128,7 @@ def test_learns_and_reports_every_term_every_epoch(fold, triplets):
         + history["triplet"]
     )
     np.testing.assert_allclose(history["total"], weighted, rtol=1e-5)
-    alone = int((fold.index.positives_count() == 0).sum())
+    alone = int((fold.index.positives == 0).sum())
     assert alone >= 1
     assert history["anchors_without_positive"].tolist() == [alone] * 12
 
@@ -251,7 +251,7 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch,
         calls.append(1)
         if len(calls) != 5:
             return terms
-        return terms._replace(total=terms.total * math.nan, mean=terms.mean * math.inf)
+        return terms | {"total": terms["total"] * math.nan, "mean": terms["mean"] * math.inf}
 
     class SeldomLooking(loop._EpochLosses):
         def __init__(self, *arguments):
@@ -277,7 +277,7 @@ def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
 
     def recorded(outputs, age_index, triplets, *rest):
         terms = real(outputs, age_index, triplets, *rest)
-        steps.append((len(triplets.anchor), [x.item() for x in terms]))
+        steps.append((len(triplets.anchor), [x.item() for x in terms.values()]))
         return terms
 
     monkeypatch.setattr(loop, "total_loss", recorded)
@@ -295,8 +295,8 @@ def test_each_step_is_one_forward_pass_of_all_its_images(fold):
     assert sum(sizes) == 22
     sizes.clear()
     run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="explicit"))
-    positives = int((fold.index.positives_count() > 0).sum())
-    negatives = int((fold.index.negatives_count() > 0).sum())
+    positives = int((fold.index.positives > 0).sum())
+    negatives = int((fold.index.negatives > 0).sum())
     assert len(sizes) == 3
     assert sum(sizes) == 22 + positives + negatives
 
@@ -409,7 +409,7 @@ def test_gradients_of_shared_partners_are_the_same_bits_with_many_threads():
         gradients = []
         for _ in range(20):
             terms = loop.total_loss(Outputs(features, logits), rows % 70, triplets, weights, "all")
-            gradients += torch.autograd.grad(terms.total, features)
+            gradients += torch.autograd.grad(terms["total"], features)
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 

@@ -28,8 +28,8 @@ def test_sizes_equal_the_definition(drawn: list[tuple[int, int, int]], by_batch:
         others = [row for row in drawn if row[1] != identity and (row[2] == number or not by_batch)]
         positives.append(sum(other[0] == age for other in others))
         negatives.append(sum(other[0] != age for other in others))
-    assert index.positives_count().tolist() == positives
-    assert index.negatives_count().tolist() == negatives
+    assert index.by_row(index.positives).tolist() == positives
+    assert index.by_row(index.negatives).tolist() == negatives
     assert index.counts == {
         "anchors": len(drawn),
         "without_positive": positives.count(0),
@@ -40,14 +40,14 @@ def test_sizes_equal_the_definition(drawn: list[tuple[int, int, int]], by_batch:
 
 def test_identities_may_be_strings() -> None:
     named = build_index([3, 3, 4], np.array(["b", "a", "b"], dtype=object))
-    assert named.positives_count().tolist() == [1, 1, 0]
-    assert named.negatives_count().tolist() == [0, 1, 1]
+    assert named.by_row(named.positives).tolist() == [1, 1, 0]
+    assert named.by_row(named.negatives).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
 def test_ages_may_be_of_any_whole_type(dtype) -> None:
     index = build_index(np.array([0, 116, 116], dtype), [0, 1, 2])
-    assert index.positives_count().tolist() == [0, 1, 1]
+    assert index.by_row(index.positives).tolist() == [0, 1, 1]
 
 
 def test_bad_arrays_are_refused() -> None:

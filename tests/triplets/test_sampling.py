@@ -1,5 +1,6 @@
 """Draws and batches against the definitions of P(x) and N(x), member by member."""
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -40,51 +41,107 @@ def index_of(drawn):
     return build_index(ages, identities, batch=batch)
 
 
+class Ranks:
+    """Stands in for the generator: gives the ranks it was made with, and notes what it may give."""
+
+    def __init__(self, ranks):
+        self.ranks = ranks
+
+    def integers(self, low, high):
+        self.high = np.array(high)
+        return low + np.minimum(self.ranks, self.high - 1)
+
+
 @settings(deadline=None, max_examples=60)
 @given(people)
-def test_ranks_reach_every_member_once(drawn) -> None:
+def test_every_rank_is_another_positive(drawn) -> None:
     """With ranks drawn uniformly, draws are exactly uniform if each rank is another member."""
     index = index_of(drawn)
-    for x in range(len(drawn)):
-        for element_at, same_age in ((sampling.positive_at, True), (sampling.negative_at, False)):
-            expected = members(drawn, x, same_age=same_age)
-            ranks = np.arange(len(expected))
-            found = element_at(index, np.full(len(expected), x), ranks)
-            assert found.dtype == np.int64
-            assert sorted(found.tolist()) == expected
+    for place, x in enumerate(index.order):
+        expected = members(drawn, x, same_age=True)
+        rng = Ranks(np.arange(max(len(expected), 1)))
+        found = sampling.sample_positives(index, np.full(len(rng.ranks), place), rng)
+        assert found.dtype == np.int64
+        assert sorted(found.tolist()) == (expected or [-1])
+        assert set(rng.high.tolist()) == {len(rng.ranks)}
 
 
 @settings(deadline=None, max_examples=60)
 @given(people)
-def test_every_rank_is_asked_for_and_empty_sets_give_minus_one(drawn) -> None:
+def test_every_rank_that_is_not_refused_is_another_negative(drawn) -> None:
+    """What is drawn of the rows of another age is drawn again, or is each member for one rank."""
     index = index_of(drawn)
-
-    class Recording:
-        """Stands in for the generator: gives the highest value it may, and notes it."""
-
-        def integers(self, low, high):
-            self.high = np.array(high)
-            return self.high - 1
-
-    anchors = np.arange(len(drawn))
-    for draw, same_age in ((sampling.sample_positives, True), (sampling.sample_negatives, False)):
-        rng = Recording()
-        found = draw(index, anchors, rng)
-        for x in anchors:
-            expected = members(drawn, x, same_age=same_age)
-            assert rng.high[x] == max(len(expected), 1)
-            assert found[x] in expected if expected else found[x] == -1
+    for place, x in enumerate(index.order):
+        expected = members(drawn, x, same_age=False)
+        others = int(index.batch_rows[place] - index.age_rows[place])
+        first = []
+        for rank in range(others if expected else 1):
+            rng = Ranks(np.array([rank]))
+            (found,) = sampling.sample_negatives(index, np.array([place]), rng).tolist()
+            if not expected:
+                assert found == -1
+            elif rng.high.tolist() == [others]:  # accepted, not drawn from a list in the end
+                first.append(found)
+        assert sorted(first) == expected
 
 
-def test_draws_are_uniform() -> None:
+@settings(deadline=None, max_examples=60)
+@given(people | lopsided)
+def test_every_rank_of_a_list_is_another_negative(drawn) -> None:
+    index = index_of(drawn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_ROUNDS", 0)
+        for place, x in enumerate(index.order):
+            expected = members(drawn, x, same_age=False)
+            rng = Ranks(np.arange(max(len(expected), 1)))
+            places = np.full(len(rng.ranks), place)
+            found = sampling.sample_negatives(index, places, rng).tolist()
+            assert sorted(found) == (expected or [-1])
+            assert not expected or set(rng.high.tolist()) == {len(expected)}
+        everyone = np.arange(len(drawn))
+        found = sampling.sample_negatives(index, everyone, np.random.default_rng(0))
+    for x, row in zip(index.order, found.tolist(), strict=True):
+        expected = members(drawn, x, same_age=False)
+        assert row in expected if expected else row == -1
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 30])
+def test_draws_are_uniform(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_ROUNDS", rounds)
     drawn = [(0, 0, 0)] * 3 + [(0, 1, 0)] * 2 + [(0, 2, 0), (1, 0, 0), (1, 1, 0), (2, 1, 0)]
+    drawn += [(3, 2, 0)] * 6
     index, rng = index_of(drawn), np.random.default_rng(0)
+    places = np.repeat(np.flatnonzero(index.order == 5), 30_000)
     for draw, same_age in ((sampling.sample_positives, True), (sampling.sample_negatives, False)):
         expected = members(drawn, 5, same_age=same_age)
-        found = Counter(draw(index, np.full(30_000, 5), rng).tolist())
+        found = Counter(draw(index, places, rng).tolist())
         assert sorted(found) == expected
         mean = 30_000 / len(expected)
         assert sum((count - mean) ** 2 / mean for count in found.values()) < 25
+
+
+@pytest.mark.parametrize("shape", ["a person with most rows", "an age with most rows", "crossed"])
+@pytest.mark.parametrize("mode", ["explicit", "shared"])
+def test_labels_with_few_negatives_come_to_an_end(shape: str, mode) -> None:
+    n, rng = 20_000, np.random.default_rng(0)
+    few, half = np.arange(n) % 100 == 0, np.arange(n) % 2 == 0
+    ages, identities = rng.integers(0, 60, n), rng.integers(1, n // 4, n)
+    if shape == "a person with most rows":
+        identities = np.where(few, identities, 0)
+    elif shape == "an age with most rows":
+        ages = np.where(few, ages, 30)
+    else:  # who is 0 at 1 meets almost only people 0 at other ages, and other people at 1
+        ages = np.where(half & ~few, 1, ages)
+        identities = np.where(~half, 0, identities)
+    started = time.perf_counter()
+    for batch in batches(build_index(ages, identities), mode, 64, rng):
+        for name in ("positive", "negative"):
+            partner = batch.rows[getattr(batch, name)]
+            has, x = getattr(batch, f"has_{name}"), batch.rows[batch.anchor]
+            same = ages[partner] == ages[x]
+            assert (same[has] == (name == "positive")).all()
+            assert (identities[partner] != identities[x])[has].all()
+    assert time.perf_counter() - started < 10
 
 
 def check_batch(batch: Batch, drawn) -> None:
@@ -162,11 +219,9 @@ def test_shared_batches(drawn, size: int, seed: int) -> None:
 @given(people | lopsided, seeds)
 def test_groups_are_small_and_hold_two_identities(drawn, seed: int) -> None:
     drawn = [(age, identity, 0) for age, identity, _ in drawn]
-    rows, group, member = sampling._groups(index_of(drawn), np.random.default_rng(seed))
+    rows, group = sampling._groups(index_of(drawn), np.random.default_rng(seed))
     assert sorted(rows.tolist()) == list(range(len(drawn)))
     assert sorted(set(group.tolist())) == list(range(group.max() + 1))
-    places = set(zip(group.tolist(), member.tolist(), strict=True))
-    assert places == {(g, m) for g, size in enumerate(np.bincount(group)) for m in range(size)}
     for number in range(group.max() + 1):
         together = [drawn[row] for row in rows[group == number]]
         (age,) = {member[0] for member in together}
@@ -200,7 +255,7 @@ def test_every_image_of_a_repeated_identity_meets_every_other() -> None:
     index, rng = index_of(drawn), np.random.default_rng(0)
     met: Counter[tuple[int, int]] = Counter()
     for _ in range(900):
-        rows, group, _member = sampling._groups(index, rng)
+        rows, group = sampling._groups(index, rng)
         for number in range(3):
             met[tuple(sorted(rows[group == number].tolist()))] += 1
     assert set(met) == {(a, b) for a in range(3) for b in range(3, 6)}
@@ -208,8 +263,8 @@ def test_every_image_of_a_repeated_identity_meets_every_other() -> None:
 
 
 @pytest.mark.parametrize("mode", ["explicit", "shared"])
-def test_chunks_leave_no_seam(mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_CHUNK", 20)
+def test_batches_drawn_in_one_go_leave_no_seam(mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_AT_ONCE", 3)
     source = np.random.default_rng(1)
     drawn = [(int(a), int(i), 0) for a, i in source.integers(0, [6, 30], (300, 2))]
     epoch = list(batches(index_of(drawn), mode, 8, np.random.default_rng(0)))

@@ -29,6 +29,7 @@ from contrastive_age.commands.wheels import Machine, download
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.faces.landmarks import table_decided_by
+from contrastive_age.faces.store import Wanted
 from contrastive_age.files import replacing_folder
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray

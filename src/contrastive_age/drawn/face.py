@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from contrastive_age.drawn.portrait.anatomy import Sitter, anatomy, landmarks
-from contrastive_age.drawn.portrait.canvas import Canvas, Pose, blend
+from contrastive_age.drawn.portrait.canvas import Canvas, Pose
 from contrastive_age.drawn.portrait.curves import Points
 from contrastive_age.drawn.portrait.features import (
     draw_brows,
@@ -21,7 +21,7 @@ from contrastive_age.drawn.portrait.features import (
     draw_nose,
 )
 from contrastive_age.drawn.portrait.hair import draw_beard, draw_hair, draw_hair_behind, hairdo
-from contrastive_age.drawn.portrait.people import Moment, Stage, moment, stage, traits
+from contrastive_age.drawn.portrait.people import Moment, Stage, blend, moment, stage, traits
 from contrastive_age.drawn.portrait.skin import draw_ears, draw_face_skin
 from contrastive_age.drawn.portrait.surroundings import draw_backdrop, draw_body
 

@@ -54,14 +54,14 @@ def _spread_holders(ages: list[list[int]], holders: int) -> None:
         holders: Identities that shall hold every age left; nothing is moved when no age has them.
     """
     while True:
-        held = Counter(age for own in ages for age in set(own))
+        held = Counter(age for life in ages for age in set(life))
         enough = [age for age, count in held.items() if count >= holders]
         rare = sorted(age for age, count in held.items() if count < holders)
         if not enough or not rare:
             return
         nearest = min(enough, key=lambda age: (abs(age - rare[0]), age))
-        for own in ages:
-            own[:] = [nearest if age == rare[0] else age for age in own]
+        for life in ages:
+            life[:] = [nearest if age == rare[0] else age for age in life]
 
 
 def fgnet_population(identities: int, images: int, seed: int) -> list[Shot]:
@@ -97,7 +97,7 @@ def fgnet_population(identities: int, images: int, seed: int) -> list[Shot]:
         drawn = np.searchsorted(edges, _stratified(int(count), rng), side="right")
         ages.append(np.minimum(drawn, high).tolist())
     _spread_holders(ages, min(_HOLDERS, identities))
-    return [shot for who, own in enumerate(ages, start=1) for shot in _fgnet_shots(who, own)]
+    return [shot for who, life in enumerate(ages, start=1) for shot in _fgnet_shots(who, life)]
 
 
 def _fgnet_shots(identity: int, ages: list[int]) -> list[Shot]:
@@ -135,14 +135,14 @@ def _arrests(
     born = first - datetime.timedelta(days=int(365.25 * first_age + rng.integers(2, 360)))
     gaps = rng.exponential(300, count - 1) + 5
     gaps *= min(1.0, 5 * 365 / max(1.0, float(gaps.sum())))
-    found: list[Arrest] = []
+    arrests: list[Arrest] = []
     taken = first
     for picture, gap in enumerate([0, *np.maximum(gaps.astype(np.int64), 1).tolist()]):
         taken += datetime.timedelta(days=gap)
         age = _age_on(born, taken)
         name = f"Album2/{identity:06d}_{picture}{sex}{age:02d}.JPG"
-        found.append(Arrest(Shot(identity, age, picture, name), sex, born, taken, gap))
-    return found
+        arrests.append(Arrest(Shot(identity, age, picture, name), sex, born, taken, gap))
+    return arrests
 
 
 def morph2_population(identities: int, images: int, seed: int) -> list[Arrest]:

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contrastive_age.drawn.face import draw_face, portrait
+from contrastive_age.drawn.face import portrait
 from contrastive_age.drawn.population import Arrest, Shot, fgnet_population, morph2_population
 from contrastive_age.drawn.portrait.curves import Points
 from contrastive_age.drawn.portrait.people import traits
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
 from contrastive_age.provenance import code_of
+from contrastive_age.sources.morph2 import TABLE_NAME
 
 MARKER = "synthetic.json"
-MORPH_TABLE = "morph_2008_nonCommercial.csv"
 MORPH_COLUMNS = (
     "id_num",
     "picture_num",
@@ -45,34 +45,22 @@ _DATA_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".pts", ".csv"}
 _log = logging.getLogger(__name__)
 
 
-def _points_text(points: Points) -> str:
-    rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
-    return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
+@dataclass(frozen=True)
+class _Job:
+    """Files below a folder, and the function that writes all of them into it."""
+
+    files: tuple[str, ...]
+    write: Callable[[Path], None]
 
 
 def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
-    """Write synthetic faces in a layout, as `write_fgnet` and `write_morph2` do.
+    """Write synthetic faces in one of `LAYOUTS`.
 
-    Raises:
-        DataError: The folder holds files that this generator did not write.
-        ValueError: The numbers do not fit each other or the layout's names, or no faces can be
-            drawn in that layout.
-    """
-    writers = {"fgnet": write_fgnet, "morph2": write_morph2}
-    if layout not in writers:
-        raise ValueError(f"faces are drawn in the layouts {' and '.join(writers)}, not {layout}")
-    writers[layout](folder, identities=identities, images=images, seed=seed)
-
-
-def write_fgnet(folder: Path, *, identities: int, images: int, seed: int) -> None:
-    """Write synthetic faces in the layout of FG-NET.
-
-    `images/001A02.JPG` is identity 001 at age 2 (a letter follows where an age repeats), and
-    `points/001a02.pts` holds its 68 landmarks. Nothing is done where the folder already holds this
-    population; what is missing from it is completed; another population of this generator is
-    replaced.
+    Nothing is done where the folder already holds this population; what is missing from it is
+    completed; another population of this generator is replaced.
 
     Args:
+        layout: A name in `LAYOUTS`.
         folder: Folder to write into; made when missing.
         identities: Number of identities.
         images: Number of pictures in all.
@@ -80,25 +68,72 @@ def write_fgnet(folder: Path, *, identities: int, images: int, seed: int) -> Non
 
     Raises:
         DataError: The folder holds files that this generator did not write.
-        ValueError: The numbers do not fit each other or the layout's names.
+        ValueError: The numbers do not fit each other or the layout's names, or no faces can be
+            drawn in that layout.
     """
+    if layout not in LAYOUTS:
+        raise ValueError(f"faces are drawn in the layouts {' and '.join(LAYOUTS)}, not {layout}")
+    population = {
+        "generator": code_of(draw),
+        "layout": layout,
+        "identities": identities,
+        "images": images,
+        "seed": seed,
+    }
+    _fill(folder, population, LAYOUTS[layout](identities, images, seed))
 
-    def job(shot: Shot) -> _Job:
-        points_name = f"points/{Path(shot.name).stem.lower()}.pts"
 
-        def write() -> None:
-            face, points = portrait(
-                shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE
-            )
-            with replacing(folder / points_name) as path:
-                path.write_text(_points_text(points), newline="")
-            with replacing(folder / shot.name) as path:
-                face.save(path, format="JPEG", quality=_QUALITY)
+def _fgnet(identities: int, images: int, seed: int) -> list[_Job]:
+    """Plan files in the layout of FG-NET.
 
-        return _Job((shot.name, points_name), write)
+    `images/001A02.JPG` is identity 001 at age 2 (a letter follows where an age repeats), and
+    `points/001a02.pts` holds its 68 landmarks.
+    """
+    return [
+        _picture(shot, seed, points=f"points/{Path(shot.name).stem.lower()}.pts")
+        for shot in fgnet_population(identities, images, seed)
+    ]
 
-    jobs = [job(shot) for shot in fgnet_population(identities, images, seed)]
-    _fill(folder, _description("fgnet", identities, images, seed), jobs)
+
+def _morph2(identities: int, images: int, seed: int) -> list[_Job]:
+    """Plan files in the layout of MORPH II, where a quarter as many identities as images is usual.
+
+    `Album2/000123_0M34.JPG` is picture 0 of identity 000123, a man of 34, and
+    `morph_2008_nonCommercial.csv` holds dates, race and gender.
+    """
+    arrests = morph2_population(identities, images, seed)
+
+    def write_table(folder: Path) -> None:
+        with replacing(folder / TABLE_NAME) as path:
+            path.write_text(_morph2_table(arrests, seed), newline="")
+
+    pictures = [_picture(arrest.shot, seed) for arrest in arrests]
+    return [*pictures, _Job((TABLE_NAME,), write_table)]
+
+
+LAYOUTS: dict[str, Callable[[int, int, int], list[_Job]]] = {"fgnet": _fgnet, "morph2": _morph2}
+"""How each layout is drawn, from numbers of identities and images and a seed."""
+
+
+def _picture(shot: Shot, seed: int, points: str | None = None) -> _Job:
+    """Plan a picture and, where they are given a name, its landmarks."""
+
+    def write(folder: Path) -> None:
+        face, landmarks = portrait(
+            shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE
+        )
+        if points is not None:
+            with replacing(folder / points) as path:
+                path.write_text(_points_text(landmarks), newline="")
+        with replacing(folder / shot.name) as path:
+            face.save(path, format="JPEG", quality=_QUALITY)
+
+    return _Job((shot.name,) if points is None else (shot.name, points), write)
+
+
+def _points_text(points: Points) -> str:
+    rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
+    return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
 
 
 def _morph2_table(arrests: list[Arrest], seed: int) -> str:
@@ -124,60 +159,6 @@ def _morph2_table(arrests: list[Arrest], seed: int) -> str:
             ]
         )
     return text.getvalue()
-
-
-def write_morph2(folder: Path, *, identities: int, images: int, seed: int) -> None:
-    """Write synthetic faces in the layout of MORPH II.
-
-    `Album2/000123_0M34.JPG` is picture 0 of identity 000123, a man of 34, and
-    `morph_2008_nonCommercial.csv` holds dates, race and gender. For what is already in the folder,
-    see `write_fgnet`.
-
-    Args:
-        folder: Folder to write into; made when missing.
-        identities: Number of identities; about a quarter of `images` is like MORPH II.
-        images: Number of pictures in all.
-        seed: Seed of the population; identities of different seeds are different people.
-
-    Raises:
-        DataError: The folder holds files that this generator did not write.
-        ValueError: The numbers do not fit each other.
-    """
-    arrests = morph2_population(identities, images, seed)
-
-    def write_table() -> None:
-        with replacing(folder / MORPH_TABLE) as path:
-            path.write_text(_morph2_table(arrests, seed), newline="")
-
-    def job(shot: Shot) -> _Job:
-        def write() -> None:
-            face = draw_face(shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE)
-            with replacing(folder / shot.name) as path:
-                face.save(path, format="JPEG", quality=_QUALITY)
-
-        return _Job((shot.name,), write)
-
-    jobs = [job(arrest.shot) for arrest in arrests]
-    jobs.append(_Job((MORPH_TABLE,), write_table))
-    _fill(folder, _description("morph2", identities, images, seed), jobs)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Files below the folder, and the function that writes all of them."""
-
-    files: tuple[str, ...]
-    write: Callable[[], None]
-
-
-def _description(layout: str, identities: int, images: int, seed: int) -> dict[str, Any]:
-    return {
-        "generator": code_of(draw),
-        "layout": layout,
-        "identities": identities,
-        "images": images,
-        "seed": seed,
-    }
 
 
 def _marked(folder: Path) -> dict[str, Any]:
@@ -228,7 +209,7 @@ def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
     _log.info("Drawing %d synthetic faces into %s", population["images"], folder)
     for job in jobs:
         if not present.issuperset(job.files):
-            job.write()
+            job.write(folder)
     _mark(folder, population, wanted, complete=True)
 
 

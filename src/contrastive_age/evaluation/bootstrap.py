@@ -190,7 +190,7 @@ def mean_interval(
         return None
     counts = np.bincount(subject)
     sums = np.bincount(subject, weights=values.to_numpy(np.float64))
-    found = bootstrap(
+    ends = bootstrap(
         (sums, counts),
         _ratio,
         paired=True,
@@ -201,7 +201,7 @@ def mean_interval(
         batch=max(1, _DRAWN_AT_ONCE // len(names)),
         rng=seed,
     ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    return Interval(float(ends.low), float(ends.high))
 
 
 def average_over_seeds(tables: Tables) -> pd.DataFrame:

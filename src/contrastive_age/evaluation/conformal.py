@@ -117,7 +117,7 @@ def conformal_radii(
     stranger = np.append(subject, len(names))
     fold = np.append(np.zeros(len(sizes), np.int64), 1)
     radii = _radii(np.append(sizes, np.inf), stranger, fold, np.array(levels, np.float64))[1]
-    return {level_name(level): float(own) for level, own in zip(levels, radii, strict=True)}
+    return {level_name(level): float(radius) for level, radius in zip(levels, radii, strict=True)}
 
 
 def coverage(
@@ -153,14 +153,14 @@ def coverage(
     images = np.bincount(subject)
     bins = age_bin(age)
     parts = {name: np.asarray(bins == name) for name in AGE_BINS}
-    found = {}
+    measured = {}
     for level in levels:
         name = level_name(level)
         low = intervals[f"low_{name}"].to_numpy(np.float64)[rows]
         high = intervals[f"high_{name}"].to_numpy(np.float64)[rows]
         held = (low <= age) & (age <= high)
         by_subject = np.bincount(subject, weights=held) / images
-        found[name] = _summary(held, high - low) | {
+        measured[name] = _summary(held, high - low) | {
             "coverage_by_subject": float(100.0 * by_subject.mean()),
             "infinite": int(np.isinf(high).sum()),
             "by_age_bin": {
@@ -168,7 +168,7 @@ def coverage(
                 for border, part in parts.items()
             },
         }
-    return found
+    return measured
 
 
 def level_name(level: float) -> str:

@@ -133,14 +133,14 @@ def region_masks(coverage: float, size: int = _MASK_SIZE) -> dict[str, npt.NDArr
     brow, lid, nostrils = -0.42, 0.2, (nose_tip + lips) / 2
     face = (x / 1.15) ** 2 + ((y - 0.37) / 1.47) ** 2 <= 1
     wing = 0.2 + 0.25 * (y - lid) / (nostrils - lid)
-    found = {
+    parts = {
         "forehead": face & (y < brow),
         "eyes": face & (y >= brow) & (y < lid) & (x < 1.05),
         "nose": face & (y >= lid) & (y < nostrils) & (x < wing),
         "mouth": face & (y >= nostrils) & (y < lips + 0.32) & (x < 1.4 * corner),
     }
-    found["cheeks"] = face & ~np.any(list(found.values()), axis=0)
-    return found | {"background": ~face}
+    parts["cheeks"] = face & ~np.any(list(parts.values()), axis=0)
+    return parts | {"background": ~face}
 
 
 def region_mass(maps: Maps, masks: Masks) -> npt.NDArray[np.float64]:

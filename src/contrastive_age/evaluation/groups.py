@@ -30,8 +30,6 @@ AGE_THRESHOLDS = (18, 21, 25)
 
 _NAMED = 5
 
-Floats = npt.NDArray[np.float64]
-
 
 def by_group(
     predictions: Tables,
@@ -40,9 +38,7 @@ def by_group(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Measure the error of each group of images, with fairlearn's `MetricFrame`.
-
-    Its own bootstrap draws images; the intervals here draw subjects within the group.
+    """Measure the error of each group of images, with intervals over the group's subjects.
 
     Args:
         predictions: `sample_id, identity, fold, age, predicted_age`, a row an image, n rows.
@@ -61,14 +57,12 @@ def by_group(
         DataError: There are no predictions, or the seeds hold other samples.
         ValueError: There is not one group a row, or a prediction or an age is not finite.
     """
-    tables = align_seeds(predictions)
-    errors = average_over_seeds(tables)
+    errors = average_over_seeds(predictions)
     labels, names = _labels(groups)
     if len(labels) != len(errors):
         raise ValueError(f"{len(labels)} groups for {len(errors)} predictions")
-    means = np.mean([_means(table, labels, names) for table in tables], axis=0)
     rows = []
-    for name, (mae, bias) in zip(names, means.tolist(), strict=True):
+    for name in names:
         part = errors[labels == name]
         interval = mean_interval(part["identity"], part["absolute_error"], level, resamples, seed)
         rows.append(
@@ -76,10 +70,10 @@ def by_group(
                 "group": name,
                 "n": len(part),
                 "subjects": int(part["identity"].nunique()),
-                "mae": mae if len(part) else None,
+                "mae": _mean(part["absolute_error"]),
                 "mae_low": interval.low if interval else None,
                 "mae_high": interval.high if interval else None,
-                "bias": bias if len(part) else None,
+                "bias": _mean(part["error"]),
             }
         )
     return rows
@@ -163,25 +157,8 @@ def age_thresholds(
     return rows
 
 
-def _means(predictions: pd.DataFrame, labels: npt.NDArray[np.object_], names: list[str]) -> Floats:
-    """MAE and bias of each named group, (groups, 2) years; NaN where a group has no image."""
-    # fairlearn and what it brings take seconds to import
-    from fairlearn.metrics import MetricFrame
-    from sklearn.metrics import mean_absolute_error
-
-    frame = MetricFrame(
-        metrics={"mae": mean_absolute_error, "bias": _bias},
-        y_true=predictions["age"].to_numpy(np.float64),
-        y_pred=predictions["predicted_age"].to_numpy(np.float64),
-        # a series: fairlearn makes a scalar of an array of one label, and refuses it
-        sensitive_features=pd.Series(labels),
-    )
-    means: Floats = frame.by_group.reindex(names)[["mae", "bias"]].to_numpy(np.float64)
-    return means
-
-
-def _bias(true: Floats, predicted: Floats) -> float:
-    return float(np.mean(predicted - true))
+def _mean(values: pd.Series) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _labels(
@@ -190,12 +167,12 @@ def _labels(
     """Groups as text, and their names in the order of the report."""
     values = pd.Series(groups).reset_index(drop=True)
     labels = values.astype(object).where(values.notna(), UNKNOWN).map(str).to_numpy(object)
-    found = set(labels)
+    present = set(labels)
     if isinstance(values.dtype, pd.CategoricalDtype):
         names = [str(name) for name in values.cat.categories]
     else:
-        names = sorted(found - {UNKNOWN})
-    return labels, names + ([UNKNOWN] if UNKNOWN in found - set(names) else [])
+        names = sorted(present - {UNKNOWN})
+    return labels, names + ([UNKNOWN] if UNKNOWN in present - set(names) else [])
 
 
 def _labels_of(predictions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
@@ -207,8 +184,8 @@ def _labels_of(predictions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame
             f"{len(missing)} predicted samples are not in the samples table "
             f"({', '.join(missing.iloc[:_NAMED])}): both must come from the same source"
         )
-    found: pd.DataFrame = samples.iloc[rows].reset_index(drop=True)
-    return found
+    labels: pd.DataFrame = samples.iloc[rows].reset_index(drop=True)
+    return labels
 
 
 def _percent(hits: npt.NDArray[np.bool_]) -> float | None:

@@ -24,11 +24,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Measures = dict[str, Any]
 
 DDOF = 1
@@ -50,7 +52,6 @@ parts of these."""
 
 # Part of the variance of all ages that is added to that of each identity's few.
 _SMOOTHING = 0.01
-_SCORING = "neg_mean_squared_error"
 _QUERIES_AT_A_TIME = 512
 _WEIGHTS = {
     "variance": "identities",
@@ -94,11 +95,13 @@ def measure_fold(
     Raises:
         ValueError: The shapes do not go together, there is no image, or a value is not finite.
     """
-    codes = np.unique(np.asarray(identity), return_inverse=True)[1].ravel()
+    from scipy.special import softmax
+
+    codes = _renumbered(np.asarray(identity))
     years = np.asarray(age, dtype=np.float64)
     feats, scores, values = (np.asarray(x, np.float64) for x in (features, logits, age_values))
     _check(codes, years, feats, scores, values)
-    probabilities = _softmax(scores)
+    probabilities = softmax(scores, axis=1)
     outputs = {
         "features": feats,
         "logits": scores,
@@ -158,17 +161,15 @@ def variance_within(codes: Ints, outputs: Mapping[str, Floats]) -> Measures:
         `identities` (of two images or more; the others have no variance), `images` of these, `ddof`
         and for each of the outputs its variance.
     """
-    images = np.bincount(codes)[codes] >= 2
+    images, group = _with_another(codes)
     if not images.any():
         return _not_measured(list(outputs), "no identity has two images", ddof=DDOF)
-    group = _renumbered(codes[images])
-    counts = np.bincount(group)
-    found: Measures = {"identities": len(counts), "images": int(images.sum()), "ddof": DDOF}
-    for name, values in outputs.items():
-        squares = _centred(group, values[images].reshape(len(group), -1)) ** 2
-        sums = _group_sums(group, squares.mean(axis=1))
-        found[name] = float((sums / (counts - DDOF)).mean())
-    return found
+    counts = {"identities": int(group.max()) + 1, "images": len(group), "ddof": DDOF}
+    parts = {
+        name: pd.DataFrame(values[images].reshape(len(group), -1)).groupby(group)
+        for name, values in outputs.items()
+    }
+    return counts | {name: float(part.var(DDOF).to_numpy().mean()) for name, part in parts.items()}
 
 
 def variance_ratio(codes: Ints, age: Floats, features: Floats) -> Measures:
@@ -190,12 +191,13 @@ def variance_ratio(codes: Ints, age: Floats, features: Floats) -> Measures:
         `images`, `identities`, `features` (the ratio) and `true_age`, the same of the age itself:
         what features of age alone may come to, since an identity spans few of the ages.
     """
+    from sklearn.preprocessing import normalize
+
     names = ["features", "true_age"]
-    images = np.bincount(codes)[codes] >= 2
-    group = _renumbered(codes[images])
+    images, group = _with_another(codes)
     if not images.any() or group.max() == 0:
         return _not_measured(names, "fewer than two identities have two images")
-    ratios = [_ratio(group, x) for x in (_unit(features[images]), age[images, None])]
+    ratios = [_ratio(group, x) for x in (normalize(features[images]), age[images, None])]
     if any(math.isnan(ratio) for ratio in ratios[:1]):
         return _not_measured(names, "the features of all images are equal")
     true_age = None if math.isnan(ratios[1]) else ratios[1]
@@ -227,8 +229,10 @@ def retrieval(
         `queries`, `similar_age`, `accuracy` (share of queries, 0 to 1) and `chance`: the mean over
         queries of the share of the same identity among the faces compared.
     """
+    from sklearn.preprocessing import normalize
+
     order = np.argsort(age, kind="stable")
-    codes, age, unit = codes[order], age[order], _unit(features[order]).astype(np.float32)
+    codes, age, unit = codes[order], age[order], normalize(features[order]).astype(np.float32)
     first = np.searchsorted(age, age - similar_age, side="left")
     last = np.searchsorted(age, age + similar_age, side="right")
     hits, shares = [], []
@@ -327,8 +331,7 @@ def age_without_identity(codes: Ints, age: Floats, features: Floats) -> Measures
         apart from identity; below 0 it was predicted worse than by 0.
     """
     names = ["mae", "mae_zero", "mse", "mse_zero", "r2"]
-    images = np.bincount(codes)[codes] >= 2
-    group = _renumbered(codes[images])
+    images, group = _with_another(codes)
     if not images.any() or group.max() < 2:
         return _not_measured(names, "fewer than three identities have two images")
     target = _centred(group, age[images, None])[:, 0]
@@ -350,14 +353,13 @@ def age_without_identity(codes: Ints, age: Floats, features: Floats) -> Measures
 
 def _check(codes: Ints, age: Floats, features: Floats, logits: Floats, values: Floats) -> None:
     n = len(codes)
-    fits = (
+    if not (
         n > 0
         and age.shape == (n,)
         and features.ndim == logits.ndim == 2
         and len(features) == len(logits) == n
         and values.shape == logits.shape[1:]
-    )
-    if not fits:
+    ):
         raise ValueError(
             f"identity of {n} images, age {age.shape}, features {features.shape}, logits "
             f"{logits.shape} and age_values {values.shape} do not go together"
@@ -366,33 +368,21 @@ def _check(codes: Ints, age: Floats, features: Floats, logits: Floats, values: F
         raise ValueError("an age, a feature or a logit is NaN or infinite")
 
 
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _unit(features: Floats) -> Floats:
-    """Scale each row to length 1; a row of zeros stays as it is."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(length > 0, length, 1.0)
-
-
-def _renumbered(codes: Ints) -> Ints:
+def _renumbered(codes: Array) -> Ints:
     """Number the groups that occur 0, 1, ..., without gaps."""
     return np.unique(codes, return_inverse=True)[1].ravel()
 
 
-def _group_sums(group: Ints, values: Floats) -> Floats:
-    """Sum the rows of each group; all numbers up to the largest must occur."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
-    return np.asarray(np.add.reduceat(values[order], starts, axis=0), dtype=np.float64)
+def _with_another(codes: Ints) -> tuple[Mask, Ints]:
+    """Tell which images are of an identity that has two at least, (n,), and number theirs anew."""
+    images = np.bincount(codes)[codes] >= 2
+    return images, _renumbered(codes[images])
 
 
 def _centred(group: Ints, values: Floats) -> Floats:
     """Take from each row, (n, d), the mean row of its group."""
-    means = _group_sums(group, values) / np.bincount(group)[:, None]
-    return np.asarray(values - means[group], dtype=np.float64)
+    means = pd.DataFrame(values).groupby(group).transform("mean")
+    return np.asarray(values - means.to_numpy(), dtype=np.float64)
 
 
 def _ratio(group: Ints, values: Floats) -> float:
@@ -429,7 +419,7 @@ def _ridge_predictions(features: Floats, target: Floats, group: Ints) -> Floats:
         # Rows of one identity sum to 0 and so give one another away: they stay together here too.
         # With mean 0 in each identity, no intercept is needed.
         inner = parts(group[fitted], PENALTY_PARTS)
-        ridge = RidgeCV(PENALTIES, fit_intercept=False, cv=inner, scoring=_SCORING)
+        ridge = RidgeCV(PENALTIES, fit_intercept=False, cv=inner, scoring="neg_mean_squared_error")
         model = make_pipeline(StandardScaler(), ridge).fit(features[fitted], target[fitted])
         predicted[measured] = model.predict(features[measured])
     return predicted
@@ -451,14 +441,10 @@ def _pool_measure(folds: Sequence[Measures], weight: str) -> Measures:
         elif name in _SETTINGS:
             pooled[name] = taken[0][name]
         else:
-            pooled[name] = _weighted_mean([(fold[name], fold[weight]) for fold in taken])
+            known = [fold for fold in taken if fold[name] is not None]
+            weights = [fold[weight] for fold in known]
+            values = [fold[name] for fold in known]
+            pooled[name] = float(np.average(values, weights=weights)) if known else None
     if "r2" in pooled:
         pooled["r2"] = 1 - pooled["mse"] / pooled["mse_zero"]
     return pooled
-
-
-def _weighted_mean(values: Sequence[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in values if value is not None]
-    if not known:
-        return None
-    return math.fsum(value * weight for value, weight in known) / sum(w for _, w in known)

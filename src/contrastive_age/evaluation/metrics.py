@@ -150,24 +150,24 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
     wanted = folds["sample_id"]
     row = pd.Index(wanted).get_indexer(pd.Index(ids))
     known = row >= 0
-    own, listed = predictions[known], folds.iloc[row[known]]
+    assigned, listed = predictions[known], folds.iloc[row[known]]
     values = predictions[["predicted_age", "predicted_std"]].to_numpy(dtype=np.float64)
     finite = np.isfinite(values).all(axis=1)
-    found = {
+    faults = {
         "without a prediction": wanted[np.bincount(row[known], minlength=len(folds)) == 0],
         "predicted but in no fold": ids[~known],
         "predicted more than once": ids[ids.duplicated()],
         "predicted in another fold than their own": ids[known][
-            own["fold"].to_numpy() != listed["fold"].to_numpy()
+            assigned["fold"].to_numpy() != listed["fold"].to_numpy()
         ],
         "with another age than in the folds": ids[known][
-            own["age"].to_numpy() != listed["age"].to_numpy()
+            assigned["age"].to_numpy() != listed["age"].to_numpy()
         ],
         "with a prediction that is not finite": ids[~finite],
     }
     complaints = [
         f"{names.nunique()} {what} ({_first(names.unique().tolist())})"
-        for what, names in found.items()
+        for what, names in faults.items()
         if len(names)
     ]
     if complaints:

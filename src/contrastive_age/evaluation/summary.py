@@ -19,7 +19,7 @@ from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-LIBRARIES = ("captum", "fairlearn", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+LIBRARIES = ("captum", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 """What tables are made with."""
 
 

@@ -7,7 +7,6 @@ and normalisation; and what the ages are worth: intervals, cross-validated error
 
 import json
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.model.weights import AGE_MODEL
+from contrastive_age.model.weights import AGE_MODEL, read_saved
 from contrastive_age.training.augmentation import CROP_SIZE, IMAGENET_MEAN, IMAGENET_STD
 
 VERSION = 1
@@ -160,19 +159,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}: no such model; `kedro run --pipeline=final_model` makes one and says where"
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise DataError(
-            f"{path} cannot be read as a model ({type(error).__name__}); make or copy it again"
-        ) from error
+    content = read_saved(path, "a model")
     if not isinstance(content, dict) or content.get("format") != AGE_MODEL:
         raise DataError(
             f"{path} is no model for use: weights alone do not say how faces are aligned or ages "

@@ -114,7 +114,7 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
 
 
 def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
-    photos = [folder / name for name in sorted(filter(is_image, scan(folder).files))]
+    photos = [folder / name for name in sorted(filter(is_image, scan(folder)[0]))]
     if passed_over is None:
         return photos
     around, left_out = folder.resolve(), passed_over.resolve()

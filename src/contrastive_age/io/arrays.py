@@ -41,15 +41,15 @@ class TripletIndexFile(OneFile):
 
 
 class StateDict(OneFile):
-    """A torch state dict, loaded onto the CPU with `weights_only`.
+    """A torch state dict, loaded onto the CPU without running code.
 
     An `OrderedDict` keeps its attributes, in which `model.weights` states what it has seen.
     """
 
     def _read(self, path: Path) -> "dict[str, torch.Tensor]":
-        import torch
+        from contrastive_age.model.weights import read_saved
 
-        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, torch.Tensor] = read_saved(path, "a state dict")
         return state
 
     def _write(self, data: "dict[str, torch.Tensor]", path: Path) -> None:

@@ -71,7 +71,7 @@ def load_initial_weights(
     if weights is None:
         logger.info("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
-    state = {_own_name(name): tensor for name, tensor in weights.state.items()}
+    state = {_our_name(name): tensor for name, tensor in weights.state.items()}
     _refuse_others(state, network.state_dict(), weights.name)
     report = _copy(state, network, classes, weights)
     logger.info(
@@ -128,19 +128,19 @@ def _copy(
     state: Mapping[str, Tensor], network: AgeNetwork, classes: AgeClasses, weights: Weights
 ) -> InitialWeights:
     """Load what fits, and report on all."""
-    own, known = network.state_dict(), weights.classes
+    ours, known = network.state_dict(), weights.classes
     resized = tuple(
         name
         for name in _LINEAR
         if name in state
-        and (state[name].shape != own[name].shape if known is None else known != classes)
+        and (state[name].shape != ours[name].shape if known is None else known != classes)
     )
     fitting = {name: tensor for name, tensor in state.items() if name not in resized}
     network.load_state_dict(fitting, strict=False)
     return InitialWeights(
         weights.name,
         loaded=tuple(fitting),
-        missing=tuple(name for name in own if name not in state),
+        missing=tuple(name for name in ours if name not in state),
         resized=resized,
         ages=(
             keep_known_ages(network, classes, state, known)
@@ -150,25 +150,25 @@ def _copy(
     )
 
 
-def _own_name(name: str) -> str:
+def _our_name(name: str) -> str:
     """Translate torchvision's name of a tensor into ours; our own names stay."""
     return name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}"
 
 
-def _refuse_others(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str) -> None:
     """Refuse what is no part of a ResNet-18: it may lack tensors, and have another linear layer."""
-    if not state.keys() & own.keys():
+    if not state.keys() & ours.keys():
         raise DataError(
             f"{source}: none of its {len(state)} tensors fits a ResNet-18 (its first name is "
             f"{next(iter(state), 'missing').removeprefix('backbone.')!r}); give a state dict with "
             f"torchvision's names"
         )
     # The linear layer may be over any number of classes.
-    start = {name: 1 if name in _LINEAR else 0 for name in own}
+    start = {name: 1 if name in _LINEAR else 0 for name in ours}
     faults = [
         f"{name.removeprefix('backbone.')} {tuple(tensor.shape)}"
         for name, tensor in state.items()
-        if name not in own or tensor.shape[start[name] :] != own[name].shape[start[name] :]
+        if name not in ours or tensor.shape[start[name] :] != ours[name].shape[start[name] :]
     ]
     if faults:
         more = ", ..." if len(faults) > _NAMED else ""

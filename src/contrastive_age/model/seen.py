@@ -60,7 +60,7 @@ class Seen:
     @property
     def licence(self) -> str:
         """The terms of all trainings, each once."""
-        terms = (own for card in self.cards for own in card["licence"].split("; "))
+        terms = (term for card in self.cards for term in card["licence"].split("; "))
         return "; ".join(dict.fromkeys(terms))
 
     @property

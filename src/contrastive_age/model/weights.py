@@ -45,6 +45,11 @@ AGE_MODEL = "contrastive-age model"
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 """Of torchvision's `ResNet18_Weights.IMAGENET1K_V1`; the name holds the SHA-256's first digits."""
 
+_UNREADABLE = (
+    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError
+)  # fmt: skip
+"""What a damaged file makes torch raise."""
+
 _TERMS = {
     "imagenet": "initial weights: ImageNet's, for non-commercial research",
     "unknown": "initial weights: not stated",
@@ -131,6 +136,28 @@ def require_digest(weights: Weights | None, digest: str | None) -> None:
             f"{weights.name} was changed or made after this command began; start it again, so that "
             "results are named by the weights that they start from"
         )
+
+
+def read_saved(path: Path, what: str) -> Any:
+    """Read what torch saved, onto the CPU and without running any code that it may hold.
+
+    Args:
+        path: The file.
+        what: What it should hold, for the message, such as "weights".
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is damaged, holds code, or torch did not save it.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path}: cannot be read as {what}, it is damaged or not saved by torch as tensors and "
+            f"plain values; replace it, or make it again ({type(error).__name__})"
+        ) from error
 
 
 def read_weights(path: Path) -> Weights:
@@ -260,21 +287,7 @@ def _load(path: Path) -> Mapping[str, Tensor]:
         raise DataError(
             f"{path}: no such file of weights; correct model.weights (imagenet, none or a path)"
         )
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise DataError(
-            f"{path}: cannot be read as weights, it is damaged or not a state dict saved by torch; "
-            f"replace it ({type(error).__name__})"
-        ) from error
+    saved = read_saved(path, "weights")
     if isinstance(saved, Mapping) and saved.get("format") == AGE_MODEL:
         raise DataError(
             f"{path}: is a final model for use, without the list of photos that it was trained on; "

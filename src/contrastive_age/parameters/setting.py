@@ -9,17 +9,35 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import TINIEST
 from contrastive_age.faces.store import Wanted
 from contrastive_age.protocols.folds import Plan
 from contrastive_age.provenance import file_digest
+from contrastive_age.sources.layouts import LAYOUTS
 
-Layout = Literal["fgnet", "morph2", "utkface", "manifest"]
+
+def _known(layout: str) -> str:
+    if layout not in LAYOUTS:
+        raise ValueError(f"it must be one of {', '.join(LAYOUTS)}")
+    return layout
+
+
+Layout = Annotated[str, AfterValidator(_known)]
+"""A name in the registry of layouts."""
+
 Split = Literal["rs", "se", "lopo"]
 
 

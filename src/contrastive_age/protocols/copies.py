@@ -21,6 +21,7 @@ photos give the same pairs.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +136,7 @@ class Photos:
             np.concatenate([part.compared for part in parts]),
         )
         named = np.column_stack([every.digests, every.looks, every.compared])
-        return every.take(_firsts(named) == np.arange(len(every)))
+        return every.take(_same(named) == np.arange(len(every)))
 
 
 def find_known(known: Photos, tested: Photos, most_bits: int = MOST_BITS) -> pd.DataFrame:
@@ -152,11 +153,11 @@ def find_known(known: Photos, tested: Photos, most_bits: int = MOST_BITS) -> pd.
         `how` (`bytes`, else `look` or `mirror`, whichever is nearer) and `bits` (in how many the
         hashes differ, 0 for the same bytes).
     """
-    same = _firsts(np.concatenate([known.digests, tested.digests]))[len(known) :]
+    same = _same(np.concatenate([known.digests, tested.digests]))[len(known) :]
     by_bytes = np.flatnonzero(same < len(known))
 
     shown, seen = np.flatnonzero(known.compared), np.flatnonzero(tested.compared)
-    shown = shown[_firsts(known.looks[shown]) == np.arange(len(shown))]
+    shown = shown[_same(known.looks[shown]) == np.arange(len(shown))]
     hashes = np.concatenate([known.looks[shown], tested.looks[seen], tested.mirrored[seen]])
     first, second, bits = _near(hashes, len(shown), len(shown), most_bits)
     place = second - len(shown)
@@ -191,7 +192,7 @@ def find_copies(photos: Photos, most_bits: int = MOST_BITS) -> pd.DataFrame:
     """
     seen = np.flatnonzero(photos.compared)
     both = np.column_stack([photos.looks, photos.mirrored])
-    alike = seen[_firsts(both[seen])]
+    alike = seen[_same(both[seen])]
     distinct = seen[alike == seen]
     hashes = np.concatenate([photos.looks[distinct], photos.mirrored[distinct]])
     one, place, bits = _near(hashes, len(distinct), 0, most_bits)
@@ -206,7 +207,7 @@ def find_copies(photos: Photos, most_bits: int = MOST_BITS) -> pd.DataFrame:
     )
     # A face may look like its own mirror image.
     near = near[near["first"] != near["second"]]
-    by_bytes = _firsts(photos.digests)
+    by_bytes = _same(photos.digests)
     equal = _linked(np.arange(len(photos)), by_bytes, "bytes")
     pairs = pd.concat([equal, _linked(seen, alike, "look"), near], ignore_index=True)
     same = by_bytes[pairs["first"]] == by_bytes[pairs["second"]]
@@ -224,14 +225,35 @@ def group(pairs: pd.DataFrame, n: int) -> Rows:
     Returns:
         int64 (n,): the smallest row number of each photo's group, its own where it has no copy.
     """
+    return _connected(pairs["first"].to_numpy(), pairs["second"].to_numpy(), n)
+
+
+def linked(identity: pd.Series, group: Rows) -> Rows:
+    """Number people, with identities that share a photo as one.
+
+    Two names for one photo are most likely two names for one person. Links go through however many
+    identities.
+
+    Args:
+        identity: Of each image, (n,).
+        group: The smallest row of each image's group of copies, as `group` gives it, (n,).
+
+    Returns:
+        int64 (n,): the place of each image's identity among the sorted names; of linked identities
+        all have the place of the first.
+    """
+    codes, names = pd.factorize(identity, sort=True)
+    # A group is connected where each of its images is linked with the first.
+    return _connected(codes, codes[group], len(names))[codes]
+
+
+def _connected(one: Rows, other: Rows, n: int) -> Rows:
+    """Give the smallest number that each of 0..n-1 is connected with, by links of one to other."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ends = pairs["first"].to_numpy(), pairs["second"].to_numpy()
-    links = coo_array((np.ones(len(pairs), bool), ends), shape=(n, n))
-    _, label = connected_components(links, directed=False)
-    _, first, place = np.unique(label, return_index=True, return_inverse=True)
-    return first[place]
+    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(n, n))
+    return _firsts(connected_components(links, directed=False)[1])
 
 
 def _from_hex(column: pd.Series) -> Bytes:
@@ -247,9 +269,9 @@ def _linked(rows: Rows, firsts: Rows, how: str) -> pd.DataFrame:
     return pd.DataFrame({"first": firsts[later], "second": rows[later], "how": how, "bits": 0})
 
 
-def _nearest(found: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+def _nearest(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Keep the nearest of each: the same bytes, then fewest bits, looks before mirror images."""
-    nearest_first = found.sort_values(["bits", "how", *found.columns[:2]])
+    nearest_first = pairs.sort_values(["bits", "how", *pairs.columns[:2]])
     return nearest_first.drop_duplicates(key).sort_values(key, ignore_index=True)
 
 
@@ -279,14 +301,14 @@ def _compare_all(words: Words, known: int, tested: int, most_bits: int) -> Rows:
     count = len(words)
     size = max(1, BLOCK // max(1, count - tested))
     columns = words.T.copy()
-    found = [np.empty(0, np.int64)]
+    pairs = [np.empty(0, np.int64)]
     for start in range(0, known, size):
         begin = max(tested, start + 1)
         some = columns[:, start : min(start + size, known), None]
         near = np.flatnonzero(_distances(some, columns[:, None, begin:]) <= most_bits)
         first, second = np.divmod(near, max(1, count - begin)) + np.array([[start], [begin]])
-        found.append((first * count + second)[first < second])
-    return np.concatenate(found)
+        pairs.append((first * count + second)[first < second])
+    return np.concatenate(pairs)
 
 
 def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> Rows:
@@ -294,7 +316,7 @@ def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> R
     sampled, tables = _plan(len(words), most_bits)
     rng = np.random.default_rng(0)
     columns = words.T.copy()
-    found, fresh = np.empty(0, np.int64), []
+    pairs, fresh = np.empty(0, np.int64), []
     for _ in range(tables):
         for first, second in _agreeing(_keys(columns, sampled, rng), known, tested):
             # `take` is three times as fast as an index.
@@ -302,9 +324,9 @@ def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> R
             near = _distances(some.T, others.T) <= most_bits
             fresh.append(first[near] * len(words) + second[near])
         # Most pairs are found by many tables; they are sorted out when they have doubled.
-        if sum(map(len, fresh)) > len(found):
-            found, fresh = np.unique(np.concatenate([found, *fresh])), []
-    return np.unique(np.concatenate([found, *fresh]))
+        if sum(map(len, fresh)) > len(pairs):
+            pairs, fresh = np.unique(np.concatenate([pairs, *fresh])), []
+    return np.unique(np.concatenate([pairs, *fresh]))
 
 
 def _plan(count: int, most_bits: int) -> tuple[int, int]:
@@ -363,8 +385,12 @@ def _distances(some: Words, others: Words) -> npt.NDArray[np.uint16]:
     return bits
 
 
-def _firsts(rows: Bytes) -> Rows:
+def _same(rows: Bytes) -> Rows:
     """Give the number of the first row that equals each."""
-    names = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
-    _, first, place = np.unique(names, return_index=True, return_inverse=True)
+    return _firsts(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel())
+
+
+def _firsts(labels: npt.NDArray[Any]) -> Rows:
+    """Give the place of the first label that equals each."""
+    _, first, place = np.unique(labels, return_index=True, return_inverse=True)
     return first[place]

@@ -68,12 +68,8 @@ def audit_leakage(
         median = _medians_outside(age, identity, fold)
         looked_up = ~np.isnan(median)
         lookup = np.where(looked_up, median, constant)
-    by_subject = _leaks_by_fold(identity, fold, looked_up, names.to_numpy(), numbers.to_numpy())
-    by_copy = _copies_by_fold(fold, group, len(numbers), apart)
-    by_fold = [
-        one | other | {"n_train": one["n_train"] - other["left_out"]}
-        for one, other in zip(by_subject, by_copy, strict=True)
-    ]
+    numbered = folds["fold"].to_numpy()
+    by_fold = _by_fold(numbered, identity, names, group, looked_up, apart=apart)
     leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
     return {
         "n": len(folds),
@@ -132,32 +128,44 @@ def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
     )
 
 
-def _leaks_by_fold(
-    identity: Ints, fold: Ints, leaked: Mask, names: npt.NDArray[Any], numbers: npt.NDArray[Any]
+def _by_fold(
+    fold: Ints, identity: Ints, names: pd.Index, group: Ints, leaked: Mask, *, apart: bool
 ) -> list[dict[str, Any]]:
-    k = len(numbers)
-    n_test = np.bincount(fold, minlength=k)
-    leaked_images = np.bincount(fold[leaked], minlength=k)
-    # one entry a subject of a fold, sorted by fold and then by identity
-    subjects, first = np.unique(fold * len(names) + identity, return_index=True)
-    test_subjects = np.bincount(subjects // len(names), minlength=k)
-    leaked_fold, leaked_identity = np.divmod(subjects[leaked[first]], len(names))
-    bounds = np.searchsorted(leaked_fold, np.arange(k + 1))
-    return [
-        {
-            "fold": int(numbers[f]),
-            "n_test": int(n_test[f]),
-            "n_train": int(len(fold) - n_test[f]),
-            "test_subjects": int(test_subjects[f]),
-            "leaked_images": int(leaked_images[f]),
-            "leaked_subjects": int(bounds[f + 1] - bounds[f]),
-            "share": float(leaked_images[f] / n_test[f]),
-            "leaked_identities": [
-                str(names[i]) for i in leaked_identity[bounds[f] : bounds[f + 1]][:_NAMED]
-            ],
-        }
-        for f in range(k)
-    ]
+    """Count each fold's images, subjects and copies, with what of them is in other folds."""
+    copies = _elsewhere(group, fold)
+    rows = pd.DataFrame({"fold": fold, "identity": identity, "leaked": leaked})
+    rows["copies"] = copies > 0
+    # Of a group in a fold, the copies outside are counted once.
+    rows["outside"] = np.where(rows[["fold"]].assign(group=group).duplicated(), 0, copies)
+    known = rows.loc[leaked, ["fold", "identity"]].drop_duplicates().sort_values("identity")
+    subjects = known.groupby("fold")["identity"].agg(list)
+    counts = rows.groupby("fold", sort=True).agg(
+        n_test=("leaked", "size"),
+        test_subjects=("identity", "nunique"),
+        leaked_images=("leaked", "sum"),
+        copies=("copies", "sum"),
+        outside=("outside", "sum"),
+    )
+    by_fold = []
+    for count in counts.reset_index().to_dict("records"):
+        left_out = count["outside"] if apart else 0
+        known_subjects = subjects.get(count["fold"], [])
+        by_fold.append(
+            {
+                "fold": count["fold"],
+                "n_test": count["n_test"],
+                "n_train": len(fold) - count["n_test"] - left_out,
+                "test_subjects": count["test_subjects"],
+                "leaked_images": count["leaked_images"],
+                "leaked_subjects": len(known_subjects),
+                "share": count["leaked_images"] / count["n_test"],
+                "leaked_identities": names[known_subjects[:_NAMED]].tolist(),
+                "copies": count["copies"],
+                "leaked_copies": 0 if apart else count["copies"],
+                "left_out": left_out,
+            }
+        )
+    return by_fold
 
 
 def _elsewhere(label: Ints, fold: Ints) -> Ints:
@@ -167,23 +175,6 @@ def _elsewhere(label: Ints, fold: Ints) -> Ints:
     )
     others: Ints = np.bincount(label)[label] - size[place]
     return others
-
-
-def _copies_by_fold(fold: Ints, group: Ints, k: int, apart: bool) -> list[dict[str, int]]:
-    """Count each fold's images with copies in other folds, and those copies, each once."""
-    others = _elsewhere(group, fold)
-    copies = np.bincount(fold[others > 0], minlength=k)
-    _, first = np.unique(group * k + fold, return_index=True)  # one row a group in a fold
-    outside = np.zeros(k, np.int64)
-    np.add.at(outside, fold[first], others[first])
-    return [
-        {
-            "copies": int(copies[f]),
-            "leaked_copies": 0 if apart else int(copies[f]),
-            "left_out": int(outside[f]) if apart else 0,
-        }
-        for f in range(k)
-    ]
 
 
 def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> dict[str, Any]:
@@ -204,11 +195,12 @@ def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> d
         "across_identities": int(labels["identity"].sum()),
         "across_ages": int(labels["age"].sum()),
         "examples": [
-            own["sample_id"].iloc[:_GROUPS_SHOWN].tolist() for own in _first_groups(copies, several)
+            each["sample_id"].iloc[:_GROUPS_SHOWN].tolist()
+            for each in _first_groups(copies, several)
         ],
         "contradicting": [
-            own[["sample_id", "identity", "age"]].iloc[:_GROUPS_SHOWN].to_dict("records")
-            for own in _first_groups(copies, contradicting.to_numpy())
+            each[["sample_id", "identity", "age"]].iloc[:_GROUPS_SHOWN].to_dict("records")
+            for each in _first_groups(copies, contradicting.to_numpy())
         ],
     }
 
@@ -216,7 +208,7 @@ def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> d
 def _first_groups(copies: pd.DataFrame, groups: npt.NDArray[Any]) -> list[pd.DataFrame]:
     """The rows of the first few of some groups."""
     shown = copies[copies["group"].isin(groups[:_GROUPS_SHOWN])]
-    return [own for _, own in shown.groupby("group", sort=True)]
+    return [rows for _, rows in shown.groupby("group", sort=True)]
 
 
 def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:
@@ -274,8 +266,7 @@ def _medians_outside(age: Ints, group: Ints, fold: Ints) -> Floats:
     def at(rank: Ints) -> Ints:
         place = start_of[head] + rank
         skipped = np.searchsorted(keys, np.arange(len(head)) * (n + 1) + place, side="right")
-        found: Ints = age[np.minimum(place + skipped - pair_start, n - 1)]
-        return found
+        return np.asarray(age[np.minimum(place + skipped - pair_start, n - 1)])
 
     median = np.where(outside > 0, (at((outside - 1) // 2) + at(outside // 2)) / 2, np.nan)
     result = np.empty(n)
@@ -313,13 +304,13 @@ def _nearest_capture(identity: Ints, fold: Ints, capture: Ints) -> Ints:
         return np.where(same, np.abs(capture[inside] - capture), none)
 
     gap_before, gap_after = distance(before), distance(after)
-    found = np.minimum(gap_before, gap_after) < none
-    nearest = np.where(gap_before <= gap_after, before, after)[found]
+    somewhere = np.minimum(gap_before, gap_after) < none
+    nearest = np.where(gap_before <= gap_after, before, after)[somewhere]
     # several pictures may bear the same number: the first of them that is in another fold
     number_start = _run_starts(identity, capture)
     first_of = np.repeat(number_start, np.diff(np.append(number_start, n)))
     first = first_of[nearest]
-    nearest = np.where(fold[first] != fold[found], first, after[first])
+    nearest = np.where(fold[first] != fold[somewhere], first, after[first])
     result = np.full(n, -1)
-    result[order[found]] = order[nearest]
+    result[order[somewhere]] = order[nearest]
     return result

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.subjects import linked
+from contrastive_age.protocols.copies import linked
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.subjects import linked
+from contrastive_age.protocols.copies import linked
 from contrastive_age.sources import delimited
 
 Ints = npt.NDArray[np.int64]
@@ -285,10 +285,10 @@ def _match(names: list[str], sample_ids: list[str], path: Path) -> Ints:
     for name in names:
         written = name.strip().replace("\\", "/").removeprefix("./")
         spellings = (written, _EXTENSION.sub("", written))
-        found = [ends[spelling] for spelling in spellings if spelling in ends]
-        if not found:
-            found = [ids[tail] for s in spellings for tail in _tails(s) if tail in ids]
-        match found:
+        matches = [ends[spelling] for spelling in spellings if spelling in ends]
+        if not matches:
+            matches = [ids[tail] for s in spellings for tail in _tails(s) if tail in ids]
+        match matches:
             case []:
                 unknown.append(name)
             case [None, *_]:

@@ -32,17 +32,6 @@ TEXT = 11.0
 SMALL = 9.0
 DPI = 120
 
-LOSS_TERMS = {
-    "total": "Total, weighted",
-    "softmax": "Softmax",
-    "mean": "Mean",
-    "variance": "Variance",
-    "cosine": "Cosine similarity",
-    "triplet": "Triplet margin",
-    "kl": "KL divergence",
-}
-"""Columns of a training history and the names they are drawn under, in this order."""
-
 _DOTS_AT_MOST = 3000
 _FEW_IMAGES = 10
 # Inches on a face sheet: a face with the gap beside it, the numbers and headings, and the width
@@ -265,14 +254,19 @@ def history_curves(history: pd.DataFrame) -> Figure:
     """Draw every loss term over the epochs, one panel a term and one line a fold.
 
     Args:
-        history: `epoch, fold` and columns of `LOSS_TERMS`, as trained (before weighting by lambda,
-            but for the total). A term that is absent or nowhere a number is left out.
+        history: `epoch, fold` and the columns of the losses (`model.losses.titles`), as trained
+            (before weighting by lambda, but for the total). A term that is absent or nowhere a
+            number is left out.
 
     Returns:
         A figure with a panel for each term; over several folds their mean stands out.
     """
+    # torch takes a second to import
+    from contrastive_age.model.losses import titles
+
     refuse_empty(history, "training epochs")
-    terms = [term for term in LOSS_TERMS if term in history and history[term].notna().any()]
+    named = titles()
+    terms = [term for term in named if term in history and history[term].notna().any()]
     columns = min(4, len(terms))
     rows = math.ceil(len(terms) / columns)
     figure = new_figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)
@@ -293,7 +287,7 @@ def history_curves(history: pd.DataFrame) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         tidy(
             panel,
-            title=LOSS_TERMS[term],
+            title=named[term],
             x="Epoch",
             y="Loss" if panel in panels[::columns] else "",
             grid="y",

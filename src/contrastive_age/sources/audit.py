@@ -12,7 +12,7 @@ AGE_BINS = {"0-19": (0, 19), "20-39": (20, 39), "40-59": (40, 59), "60+": (60, r
 
 
 def audit(
-    found: reading.Reading,
+    source: reading.Reading,
     files: pd.DataFrame,
     *,
     max_span: int | None = None,
@@ -21,7 +21,7 @@ def audit(
     """Count and list everything remarkable about a source. Nothing is changed or left out.
 
     Args:
-        found: What was read: at least one sample, what was rejected, joined and found otherwise.
+        source: What was read: at least one sample, what was rejected, joined and found otherwise.
         files: As `reading.inspect_files` gives it.
         max_span: Years between an identity's youngest and oldest picture above which it is listed;
             None leaves that check out.
@@ -33,7 +33,7 @@ def audit(
         age of all samples), `rejected` (path and reason) and `anomalies`: for each check that the
         source's columns allow its `count`, an `explanation` and the `items` found.
     """
-    samples = found.samples.merge(files[["path", "digest"]], on="path", how="left")
+    samples = source.samples.merge(files[["path", "digest"]], on="path", how="left")
     ages = samples["age"]
     return {
         "n": len(samples),
@@ -48,9 +48,9 @@ def audit(
             name: int(ages.between(first, last).sum()) for name, (first, last) in AGE_BINS.items()
         },
         "manifest_hash": manifest_hash(samples),
-        "rejected": found.rejected.to_dict("records"),
-        "anomalies": _rejections(found.rejected)
-        | _spellings(found)
+        "rejected": source.rejected.to_dict("records"),
+        "anomalies": _rejections(source.rejected)
+        | _spellings(source)
         | _duplicates(samples)
         | _identities(samples)
         | _ages_held_by_one_identity(samples)
@@ -79,7 +79,7 @@ def manifest_hash(samples: pd.DataFrame) -> str:
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
-def _found(explanation: str, items: pd.DataFrame, count: int | None = None) -> dict[str, Any]:
+def _anomaly(explanation: str, items: pd.DataFrame, count: int | None = None) -> dict[str, Any]:
     """Describe one anomaly; the items are the rows, counted unless a count is given."""
     return {
         "count": len(items) if count is None else count,
@@ -92,35 +92,35 @@ def _rejections(rejected: pd.DataFrame) -> dict[str, Any]:
     unreadable = rejected["reason"].str.startswith(reading.UNREADABLE)
     unparsed = rejected["reason"].str.startswith(reading.UNPARSED)
     return {
-        "unreadable_files": _found(
+        "unreadable_files": _anomaly(
             "Files that are missing, empty or damaged; they are left out.", rejected[unreadable]
         ),
-        "unparsed_names": _found(
+        "unparsed_names": _anomaly(
             "Files whose names do not hold the labels in the expected form; they are left out.",
             rejected[unparsed],
         ),
-        "other_rejections": _found(
+        "other_rejections": _anomaly(
             "Files and entries that are left out for another reason.",
             rejected[~unreadable & ~unparsed],
         ),
     }
 
 
-def _spellings(found: reading.Reading) -> dict[str, Any]:
+def _spellings(source: reading.Reading) -> dict[str, Any]:
     return {
-        "identities_joined": _found(
+        "identities_joined": _anomaly(
             "People whose identity is written in several ways that differ in case, blanks, Unicode "
             "form, or as 1 and 1.0; each is one person, under the identity named.",
-            found.joined,
+            source.joined,
         ),
-        "identities_differing_by_zeros": _found(
+        "identities_differing_by_zeros": _anomaly(
             "Identities that differ by leading zeros alone. Each is a person; where they are one, "
             "write them alike.",
-            identities.differing_by_zeros(found.samples["identity"]),
+            identities.differing_by_zeros(source.samples["identity"]),
         ),
-        "paths_found_otherwise": _found(
+        "paths_found_otherwise": _anomaly(
             "Paths that lead to a file in another case or Unicode form alone; that file is used.",
-            found.found_otherwise,
+            source.found_otherwise,
         ),
     }
 
@@ -138,12 +138,12 @@ def _duplicates(samples: pd.DataFrame) -> dict[str, Any]:
         .reset_index()
     )
     return {
-        "duplicate_bytes": _found("Groups of images with the same bytes; all are kept.", groups),
-        "duplicate_bytes_across_identities": _found(
+        "duplicate_bytes": _anomaly("Groups of images with the same bytes; all are kept.", groups),
+        "duplicate_bytes_across_identities": _anomaly(
             "Groups of images with the same bytes under several identities: at most one is right.",
             groups[groups["identities"].map(len) > 1],
         ),
-        "duplicate_bytes_across_ages": _found(
+        "duplicate_bytes_across_ages": _anomaly(
             "Groups of images with the same bytes under several ages: at most one is right.",
             groups[groups["ages"].map(len) > 1],
         ),
@@ -157,14 +157,14 @@ def _distinct(values: pd.Series) -> list[Any]:
 def _identities(samples: pd.DataFrame) -> dict[str, Any]:
     single = samples.loc[~samples["identity"].duplicated(keep=False), ["identity", "sample_id"]]
     if (samples["identity"] == samples["sample_id"]).all():
-        found = _found(
+        listed = _anomaly(
             "The source knows no identities, so every image is its own; they are not listed.",
             single.head(0),
             count=len(single),
         )
     else:
-        found = _found("Identities with one image only.", single)
-    return {"single_image_identities": found}
+        listed = _anomaly("Identities with one image only.", single)
+    return {"single_image_identities": listed}
 
 
 def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
         .reset_index()
     )
     return {
-        "ages_held_by_one_identity": _found(
+        "ages_held_by_one_identity": _anomaly(
             f"Ages that one identity alone has, on {len(alone)} images: as anchors these find no "
             "positive.",
             items,
@@ -194,7 +194,7 @@ def _both_sexes(samples: pd.DataFrame) -> dict[str, Any]:
     }
     items = pd.DataFrame(images).reset_index(names="identity")
     return {
-        "identities_with_both_sexes": _found(
+        "identities_with_both_sexes": _anomaly(
             "Identities with images of both sexes, by sex: some label is wrong.", items
         )
     }
@@ -213,7 +213,7 @@ def _falling_ages(samples: pd.DataFrame) -> dict[str, Any]:
         .reset_index()
     )
     return {
-        "ages_falling_along_capture": _found(
+        "ages_falling_along_capture": _anomaly(
             "Identities that are younger in a later picture than in an earlier one.", items
         )
     }
@@ -223,7 +223,7 @@ def _long_spans(samples: pd.DataFrame, max_span: int) -> dict[str, Any]:
     spans = samples.groupby("identity")["age"].agg(age_min="min", age_max="max").reset_index()
     spans["span"] = spans["age_max"] - spans["age_min"]
     return {
-        "spans_over_limit": _found(
+        "spans_over_limit": _anomaly(
             f"Identities whose ages span more than {max_span} years.",
             spans[spans["span"] > max_span],
         )
@@ -246,7 +246,7 @@ def _missing_labels(samples: pd.DataFrame) -> dict[str, Any]:
         }
     )
     return {
-        "missing_race_or_sex": _found(
+        "missing_race_or_sex": _anomaly(
             "Images whose race or sex the source does not give; they are kept.", items
         )
     }
@@ -263,12 +263,12 @@ def _dates(samples: pd.DataFrame, dates: pd.DataFrame) -> dict[str, Any]:
     )
     differing = written[complete & (table["age"] != table["age_from_dates"])]
     return {
-        "date_mismatch": _found(
+        "date_mismatch": _anomaly(
             "Images whose age is not the completed years from the date of birth (dob) to the date "
             "of the picture (doa).",
             differing.astype({"age_from_dates": "int64"}),
         ),
-        "unreadable_dates": _found(
+        "unreadable_dates": _anomaly(
             "Images with a date of birth or of the picture that is missing or cannot be read.",
             written.loc[~complete, ["sample_id", "dob", "doa"]],
         ),

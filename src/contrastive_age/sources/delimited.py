@@ -31,7 +31,7 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         DataError: The file is missing, is no UTF-8 text, lacks rows or columns, or has two columns
             that could be one of those needed.
     """
-    choices = [(own,) if isinstance(own, str) else own for own in needed]
+    choices = [(names,) if isinstance(names, str) else names for names in needed]
     columns = f"It needs a header line with the columns {', '.join(map(_in_words, choices))}"
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -68,10 +68,10 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
     ]
     unclear = any(len(names) != 1 for names in fitting) or len(set(named)) < len(named)
     if unclear or len(records) < 2:
-        found = ", ".join(named) or "none"
+        present = ", ".join(named) or "none"
         raise DataError(
             f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
-            f"{found}. {columns}, each once, and at least one row below it."
+            f"{present}. {columns}, each once, and at least one row below it."
         )
     chosen = {name: names[0] for (name,), names in zip(fitting, choices, strict=True)}
     return _table([chosen.get(name, name) for name in header], records[1:])

@@ -85,21 +85,21 @@ def read_points(folder: Path, samples: pd.DataFrame) -> pd.DataFrame:
         for path in points.iterdir()
         if path.suffix.lower() == ".pts" and path.is_file()
     }
-    found: dict[str, npt.NDArray[np.float64]] = {}
+    points_of: dict[str, npt.NDArray[np.float64]] = {}
     for sample_id, image in zip(samples["sample_id"], samples["path"], strict=True):
         name = Path(image).stem.lower()
         if name not in annotated:
             logger.warning("%s has no annotated landmarks: no %s.pts in %s.", image, name, points)
             continue
         try:
-            found[sample_id] = _five_points(annotated[name])
+            points_of[sample_id] = _five_points(annotated[name])
         except (OSError, ValueError) as error:
             logger.warning("%s cannot be used: %s.", annotated[name], error)
     table = pd.DataFrame(
-        np.array(list(found.values()), dtype=np.float64).reshape(len(found), 10),
+        np.array(list(points_of.values()), dtype=np.float64).reshape(len(points_of), 10),
         columns=LANDMARK_COLUMNS,
     )
-    table.insert(0, "sample_id", pd.Series(list(found), dtype="str"))
+    table.insert(0, "sample_id", pd.Series(list(points_of), dtype="str"))
     return table
 
 

@@ -36,15 +36,15 @@ def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:
 
     @functools.cache
     def names(folder: str) -> dict[str, list[str]]:
-        found = defaultdict(list)
+        listed = defaultdict(list)
         try:
             place = os.path.realpath(posixpath.join(root, folder))
             if outside or is_inside(place, root):
                 for name in sorted(os.listdir(place)):  # noqa: PTH208 - names, no paths, of millions
-                    found[key(name)].append(name)
+                    listed[key(name)].append(name)
         except (OSError, ValueError):  # no folder, a closed one, or a zero byte
             pass
-        return found
+        return listed
 
     def below(places: list[str], part: str) -> list[str]:
         return [
@@ -59,8 +59,8 @@ def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:
 
     def find(path: str) -> list[str]:
         parent, name = posixpath.split(path)
-        found = below(folders(parent), name)
-        return [path] if path in found else found
+        fits = below(folders(parent), name)
+        return [path] if path in fits else fits
 
     return find
 

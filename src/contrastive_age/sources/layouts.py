@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,6 @@ from contrastive_age.sources import manifest as manifests
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest"
-"""The layout whose photos a table lists; each table makes another, so it is not in `LAYOUTS`."""
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -28,15 +25,18 @@ class Layout:
         list_images: Lists the images below a folder.
         read: Makes the samples from the folder and the inspected files.
         base_folder: Finds the folder that paths are relative to, from where the source lies.
+        of_table: Whether a table lists the photos. The three functions above then take it first,
+            and whether its paths may leave the folder as `outside`.
         read_dates: Reads the dates of birth and of the picture, where the layout has any.
         read_points: Reads the landmarks that somebody has annotated, where the layout has any.
         max_span: Years between a person's youngest and oldest picture above which the audit lists
             the person.
     """
 
-    list_images: Callable[[Path], list[str]]
-    read: Callable[[Path, pd.DataFrame], reading.Reading]
-    base_folder: Callable[[Path], Path] = lambda folder: folder
+    list_images: Callable[..., list[str]]
+    read: Callable[..., reading.Reading]
+    base_folder: Callable[..., Path] = lambda folder: folder
+    of_table: bool = False
     read_dates: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     read_points: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     max_span: int | None = None
@@ -48,6 +48,7 @@ LAYOUTS = {
         morph2.list_images, morph2.read, read_dates=morph2.read_dates, max_span=morph2.MAX_SPAN
     ),
     "utkface": Layout(utkface.list_images, utkface.read),
+    "manifest": Layout(manifests.list_images, manifests.read, manifests.base_folder, of_table=True),
 }
 
 
@@ -63,10 +64,10 @@ def photo_folder(layout: str, folder: Path, manifest: Path | None, outside: bool
     """Find the folder that a source's paths are relative to.
 
     Args:
-        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        layout: A name in `LAYOUTS`.
         folder: Where the source lies.
-        manifest: The table that only that layout has.
-        outside: Whether the manifest's paths may leave the folder.
+        manifest: The table, where the layout has one.
+        outside: Whether the table's paths may leave the folder.
 
     Raises:
         DataError: The manifest is not given, or cannot be read.
@@ -78,10 +79,10 @@ def list_images(layout: str, base: Path, manifest: Path | None, outside: bool) -
     """List the images of a source.
 
     Args:
-        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        layout: A name in `LAYOUTS`.
         base: As `photo_folder` gives it.
-        manifest: The table that only that layout has.
-        outside: Whether the manifest's paths may leave the folder.
+        manifest: The table, where the layout has one.
+        outside: Whether the table's paths may leave the folder.
 
     Returns:
         Posix paths relative to `base`, sorted.
@@ -149,10 +150,10 @@ def read_source(
     """Read a source: inspect its images, make the samples and audit them.
 
     Args:
-        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        layout: A name in `LAYOUTS`.
         folder: Where the source lies.
-        manifest: The table that only that layout has.
-        outside: Whether the manifest's paths may leave the folder.
+        manifest: The table, where the layout has one.
+        outside: Whether the table's paths may leave the folder.
         known: An earlier table of files, whose unchanged files are not read again.
 
     Raises:
@@ -163,22 +164,25 @@ def read_source(
     base = chosen.base_folder(folder)
     files = reading.inspect_files(base, chosen.list_images(base), known)
     files.attrs["code"] = code()
-    found = chosen.read(base, files)
-    dates = chosen.read_dates(base, found.samples)
-    report = audit.audit(found, files, max_span=chosen.max_span, dates=dates)
-    return Ingested(found.samples, files, report)
+    source = chosen.read(base, files)
+    dates = chosen.read_dates(base, source.samples)
+    report = audit.audit(source, files, max_span=chosen.max_span, dates=dates)
+    return Ingested(source.samples, files, report)
 
 
-def _layout(layout: str, manifest: Path | None, outside: bool) -> Layout:
-    if layout != MANIFEST:
-        return LAYOUTS[layout]
+def _layout(name: str, manifest: Path | None, outside: bool) -> Layout:
+    """Give the layout, its functions bound to the table where it has one."""
+    layout = LAYOUTS[name]
+    if not layout.of_table:
+        return layout
     if manifest is None:
         raise DataError(
             "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
             "the columns path,identity,age and optionally sex,race"
         )
-    return Layout(
-        partial(manifests.list_images, manifest, outside=outside),
-        partial(manifests.read, manifest, outside=outside),
-        partial(manifests.base_folder, manifest, outside=outside),
+    return replace(
+        layout,
+        list_images=partial(layout.list_images, manifest, outside=outside),
+        read=partial(layout.read, manifest, outside=outside),
+        base_folder=partial(layout.base_folder, manifest, outside=outside),
     )

@@ -119,8 +119,8 @@ def read(
         }
     )
     place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
-    found = reading.finish(rows.join(_optional(good)), [rejected], place)
-    return replace(found, found_otherwise=_found_otherwise(table, place))
+    source = reading.finish(rows.join(_optional(good)), [rejected], place)
+    return replace(source, found_otherwise=_found_otherwise(table, place))
 
 
 def _found_otherwise(table: pd.DataFrame, place: str) -> pd.DataFrame:

@@ -140,15 +140,15 @@ def _match_key(paths: pd.Series) -> pd.Series:
 
 def _read_table(folder: Path) -> pd.DataFrame | None:
     """Read the table, indexed by the match key of `photo`; None where there is none."""
-    found = sorted(path for path in folder.iterdir() if path.name.lower() == TABLE_NAME.lower())
-    if not found:
+    tables = sorted(path for path in folder.iterdir() if path.name.lower() == TABLE_NAME.lower())
+    if not tables:
         return None
-    table = delimited.read(found[0], needed=("photo",))
+    table = delimited.read(tables[0], needed=("photo",))
     broken = table["surplus"] | (table["photo"] == "")
     if broken.any():
         logger.warning(
             "%s: no photo, or more values than columns, in line %s; these entries do not count.",
-            found[0],
+            tables[0],
             ", ".join(table.loc[broken, "row"].astype("str")),
         )
     table = table[~broken]
@@ -156,6 +156,6 @@ def _read_table(folder: Path) -> pd.DataFrame | None:
     repeated = table.index.duplicated()
     if repeated.any():
         logger.warning(
-            "%s lists %d photos more than once; the first entry counts.", found[0], repeated.sum()
+            "%s lists %d photos more than once; the first entry counts.", tables[0], repeated.sum()
         )
     return table[~repeated]

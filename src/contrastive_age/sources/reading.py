@@ -148,22 +148,7 @@ def _schema() -> "pa.DataFrameSchema":
     )
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What lies in a folder and its subfolders.
-
-    Attributes:
-        files: Posix paths relative to the source's folder, in no particular order. A name that is
-            not valid Unicode is given with its stray bytes escaped, so that it is later listed as a
-            file that cannot be opened.
-        passed_over: `path` and `reason` of the folders that were not entered.
-    """
-
-    files: list[str]
-    passed_over: pd.DataFrame
-
-
-def scan(folder: Path, below: str = "") -> Listing:
+def scan(folder: Path, below: str = "") -> tuple[list[str], pd.DataFrame]:
     """Find all files in `folder/below` and its subfolders.
 
     Hidden files and the litter of file managers are left out. Links to folders are followed, after
@@ -173,6 +158,11 @@ def scan(folder: Path, below: str = "") -> Listing:
     Args:
         folder: The source's folder.
         below: A subfolder of it, or "" for all of it.
+
+    Returns:
+        Posix paths relative to `folder`, in no particular order; a name that is not valid Unicode
+        has its stray bytes escaped, so that it is later listed as a file that cannot be opened. And
+        the folders that were not entered, as rejections.
     """
     start = folder / below
     files: list[str] = []
@@ -190,7 +180,7 @@ def scan(folder: Path, below: str = "") -> Listing:
             seen.add(inode)
             paths = sorted(place.iterdir())
         except OSError as error:
-            passed_over[_name(place, folder)] = f"{UNREADABLE}: {_said(error)}"
+            passed_over[_name(place, folder)] = f"{UNREADABLE}: {cause(error)}"
             continue
         for path in paths:
             if path.name.startswith(".") or path.name.lower() in _NEVER_DATA:
@@ -201,7 +191,7 @@ def scan(folder: Path, below: str = "") -> Listing:
                 links.append(path)
             else:
                 folders.append(path)
-    return Listing(files, rejections(passed_over.keys(), passed_over.values()))
+    return files, rejections(passed_over.keys(), passed_over.values())
 
 
 def _inode(path: Path) -> tuple[int, int]:
@@ -212,10 +202,6 @@ def _inode(path: Path) -> tuple[int, int]:
 def _name(path: Path, folder: Path) -> str:
     relative = path.relative_to(folder).as_posix()
     return os.fsencode(relative).decode("utf-8", "backslashreplace")
-
-
-def _said(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def is_image(path: str) -> bool:
@@ -237,7 +223,7 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
     Raises:
         DataError: There is no such folder, or no image in it.
     """
-    images = sorted(filter(is_image, scan(folder, below).files))
+    images = sorted(filter(is_image, scan(folder, below)[0]))
     if not images:
         place = folder.absolute() / below
         raise DataError(f"The folder {place} {_why_without_images(place)}. {missing}")
@@ -245,10 +231,8 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
 
 
 def _why_without_images(place: Path) -> str:
-    if not place.exists():
-        return "does not exist"
     if not place.is_dir():
-        return "is a file and no folder"
+        return "is a file and no folder" if place.exists() else "does not exist"
     return "holds no image files" if os.access(place, os.R_OK | os.X_OK) else "cannot be read"
 
 
@@ -278,22 +262,22 @@ def inspect_files(
         `inode` (all -1 where the file cannot be found), `digest` (SHA-256 of the bytes,
         hexadecimal; "" where they cannot be read) and `problem` ("" where the image decodes).
     """
-    found = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
+    files = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
         {column: FILE_TYPES[column] for column in _STATE}
     )
     if known is None or not FILE_TYPES.keys() <= set(known):
-        found["digest"] = pd.Series(pd.NA, index=found.index, dtype="str")
+        files["digest"] = pd.Series(pd.NA, index=files.index, dtype="str")
     else:
         sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
-        found = found.merge(sound.drop_duplicates(_STATE), on=_STATE, how="left")
-    found["problem"] = ""
-    new = found["digest"].isna()
+        files = files.merge(sound.drop_duplicates(_STATE), on=_STATE, how="left")
+    files["problem"] = ""
+    new = files["digest"].isna()
     if new.any():
-        found.loc[new, ["digest", "problem"]] = _inspect_all(
-            folder, found.loc[new, "path"].to_list(), progress
+        files.loc[new, ["digest", "problem"]] = _inspect_all(
+            folder, files.loc[new, "path"].to_list(), progress
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
-    return found[list(FILE_TYPES)].astype(FILE_TYPES)
+    return files[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
 def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[str, str]]:
@@ -331,7 +315,7 @@ def _inspect(path: Path) -> tuple[str, str]:
             return "", f"{state.st_size} bytes are more than {MOST_BYTES}"
         content = path.read_bytes()
     except OSError as error:
-        return "", _said(error)
+        return "", cause(error)
     except ValueError:  # of Python itself, before the system is asked
         return "", "no such file: a name holds no zero byte"
     return hashlib.sha256(content).hexdigest(), _problem(content)
@@ -367,10 +351,10 @@ def not_images(folder: Path, below: str) -> pd.DataFrame:
 
     These are the files that have no image suffix, and the folders that were not entered.
     """
-    found = scan(folder, below)
-    others = (path for path in found.files if not is_image(path))
+    files, passed_over = scan(folder, below)
+    others = (path for path in files if not is_image(path))
     return pd.concat(
-        [rejections(others, "not an image file, going by its suffix"), found.passed_over],
+        [rejections(others, "not an image file, going by its suffix"), passed_over],
         ignore_index=True,
     )
 

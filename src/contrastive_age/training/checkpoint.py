@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from contrastive_age.files import replacing
+from contrastive_age.model.weights import read_saved
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ def load(folder: Path, fingerprint: str) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        made_by = found.pop("fingerprint")
-        checkpoint = Checkpoint(**found)
+        saved = read_saved(path, "a checkpoint")
+        made_by = saved.pop("fingerprint")
+        checkpoint = Checkpoint(**saved)
     except (
         Exception
     ) as error:  # a damaged file can fail in any way, and none of them may stop a run

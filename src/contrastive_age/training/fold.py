@@ -19,7 +19,13 @@ from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
 from contrastive_age.model.seen import refuse_known
-from contrastive_age.model.weights import Weights, about, initial_weights, require_digest
+from contrastive_age.model.weights import (
+    Weights,
+    about,
+    initial_weights,
+    read_saved,
+    require_digest,
+)
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.protocols.parts import parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
@@ -251,7 +257,7 @@ def _finished(
         if differences:
             logger.warning("%s is trained anew: %s", name, "; ".join(differences))
             return None
-        state: State = torch.load(folder / "model.pth", map_location="cpu", weights_only=True)
+        state: State = read_saved(folder / "model.pth", "weights")
         if history.attrs["model"] != state_digest(state):
             logger.warning("%s holds the model of another training", folder)
             return None

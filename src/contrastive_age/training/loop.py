@@ -7,7 +7,7 @@ resumed after a kill ends like one that was never interrupted.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from tqdm import tqdm
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
 from contrastive_age.model.losses import (
-    LossTerms,
+    LOSSES,
+    TOTAL,
     LossWeights,
     Supervise,
     TripletPositions,
@@ -154,9 +155,9 @@ def train(
             arithmetic is not used.
 
     Returns:
-        History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total`, `softmax`,
-        `mean`, `variance`, `cosine`, `triplet`, `kl` (means over the steps by their anchors,
-        unweighted but for `total`), `anchors_without_positive` and `seconds`.
+        History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total` and each of
+        `losses.LOSSES` (means over the steps by their anchors, unweighted but for `total`),
+        `anchors_without_positive` and `seconds`.
 
     Raises:
         DataError: Ages outside the classes, fewer than two images, or lengths that differ.
@@ -264,7 +265,7 @@ def train_one_epoch(
             network, data, batch, settings=settings, weights=weights, plan=plan, views=views
         )
         optimiser.zero_grad()
-        terms.total.backward()  # type: ignore[no-untyped-call]
+        terms[TOTAL].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.add(terms, len(batch.anchor))
         seen += len(batch.anchor)
@@ -287,7 +288,7 @@ def _forward(
     weights: LossWeights,
     plan: Plan,
     views: torch.Generator,
-) -> LossTerms:
+) -> dict[str, Tensor]:
     """Give the losses of a batch; a GPU is never waited for."""
     device = data.age_index.device
     rows, positions = _to_device(batch, device)
@@ -363,13 +364,14 @@ class _EpochLosses:
         self._epoch = epoch
         self._between = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
         self._bar = bar
+        self._names = (TOTAL, *LOSSES)
         self._waiting: list[Tensor] = []
         self._terms: list[npt.NDArray[np.float64]] = []
         self._anchors: list[int] = []
 
-    def add(self, terms: LossTerms, anchors: int) -> None:
+    def add(self, terms: Mapping[str, Tensor], anchors: int) -> None:
         """Keep a step's terms, averages over so many anchors."""
-        self._waiting.append(torch.stack(terms).detach())
+        self._waiting.append(torch.stack(list(terms.values())).detach())
         self._anchors.append(anchors)
         if len(self._waiting) == self._between:
             self._look()
@@ -379,7 +381,7 @@ class _EpochLosses:
         if self._waiting:
             self._look()
         means = np.average(self._terms, axis=0, weights=self._anchors)
-        return dict(zip(LossTerms._fields, means.tolist(), strict=True))
+        return dict(zip(self._names, means.tolist(), strict=True))
 
     def _look(self) -> None:
         """Fetch the terms that wait, stop if a total is not finite, and move the bar on."""
@@ -387,7 +389,7 @@ class _EpochLosses:
             self._terms.append(terms)
             if not np.isfinite(terms[0]):
                 step = len(self._terms)
-                values = zip(LossTerms._fields, terms, strict=True)
+                values = zip(self._names, terms, strict=True)
                 raise TrainingError(
                     f"The loss is not finite in epoch {self._epoch}, step {step}: "
                     + ", ".join(f"{name} {value:.4g}" for name, value in values)

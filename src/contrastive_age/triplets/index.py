@@ -1,18 +1,18 @@
-"""The triplet index of a training part: sorted arrays that hold P(x) and N(x) of every row.
+"""The triplet index of a training part: its rows in an order in which P(x) is nearly one run.
 
 For an anchor x with age y and identity i (Eq. 1 and 5 of the paper)
 
     P(x) = {x_p | y_p = y and i_p != i},    N(x) = {x_n | y_n != y and i_n != i}.
 
-No set is ever written out. Sorted by age and identity, P(x) is one run of rows with a smaller run
-cut out, and N(x) is all rows without one run and without the few runs of an identity. So a set's
-size is a subtraction, and its r-th element is found by bisection.
+No set is ever written out. Sorted by age, then identity, P(x) is one run of rows without a smaller
+run inside it, and rows of another age are all rows without one run.
 """
 
 import dataclasses
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,51 +23,41 @@ from contrastive_age.files import replacing
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
+Number = TypeVar("Number", np.int32, np.int64)
 
-_WIDEST = 1_000  # years: more is no age, and blocks are sorted by two-byte layers of age
+_WIDEST = 1_000  # years: more is no age
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TripletIndex:
-    """The sorted arrays over n rows; built by `build_index`.
+    """The sorted rows of a training part, n of them; built by `build_index`.
 
-    Rows of the same batch, identity and age form a block (m of them, numbered by batch, then
-    identity, then age). A whole training part is one batch; see `build_index`. A "place" is a
-    position in `order`, where the same blocks stand by batch, then age, then identity.
+    A whole training part is one batch; see `build_index`. A "place" is a position in `order`.
 
     Attributes:
-        ages: (n,) years.
-        identities: (n,) identity codes.
-        order: (n,) rows by place.
-        by_block: (n,) rows by block.
-        block: (n,) block of each row.
-        rows_before: (m + 1,) number of rows in the blocks before each block; n at the end.
-        place: (m,) first place of each block.
-        age_place: (m,) first place of the block's age, in its batch.
-        batch_place: (m,) first place of the block's batch.
-        run: (m,) which run of blocks of the same batch and identity the block is in.
-        run_rows: (m,) number of rows in the runs before.
-        outside_before: (m,) places before the block's age that the block's run does not hold.
-        keys: (m,) int64, increasing; `run * (n + 1)` + places before the block that its run does
-            not hold.
-        positives: (m,) size of P(x) of the block's rows.
-        negatives: (m,) size of N(x) of the block's rows.
+        ages: Years of each row, (n,).
+        identities: Identity code of each row, (n,).
+        order: Rows by batch, then age, then identity, (n,).
+        batch_first: Of each place, the first place of its batch, (n,).
+        batch_rows: And how many rows are in it, (n,).
+        age_first: The first place of its age in the batch, (n,).
+        age_rows: And how many rows, (n,).
+        person_first: The first place of its identity in that age, (n,).
+        person_rows: And how many rows, (n,).
+        positives: Size of P(x) of the row at each place, (n,).
+        negatives: Size of N(x), likewise.
         fingerprint: Names what the index was made from.
     """
 
     ages: Rows
     identities: Rows
     order: Rows
-    by_block: Rows
-    block: Rows
-    rows_before: Rows
-    place: Rows
-    age_place: Rows
-    batch_place: Rows
-    run: Rows
-    run_rows: Rows
-    outside_before: Rows
-    keys: Ints
+    batch_first: Rows
+    batch_rows: Rows
+    age_first: Rows
+    age_rows: Rows
+    person_first: Rows
+    person_rows: Rows
     positives: Rows
     negatives: Rows
     fingerprint: str
@@ -76,22 +66,19 @@ class TripletIndex:
         """Number of rows n."""
         return len(self.ages)
 
-    def positives_count(self) -> Rows:
-        """Sizes of P(x), (n,)."""
-        return self.positives[self.block]
-
-    def negatives_count(self) -> Rows:
-        """Sizes of N(x), (n,)."""
-        return self.negatives[self.block]
+    def by_row(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Put values of places, (n,), into the order of the rows."""
+        result = np.empty_like(values)
+        result[self.order] = values
+        return result
 
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of anchors, and of those whose P(x) or N(x) is empty."""
-        sizes = np.diff(self.rows_before)
         return {
             "anchors": len(self),
-            "without_positive": int(sizes[self.positives == 0].sum()),
-            "without_negative": int(sizes[self.negatives == 0].sum()),
+            "without_positive": int(np.count_nonzero(self.positives == 0)),
+            "without_negative": int(np.count_nonzero(self.negatives == 0)),
         }
 
     def save(self, path: Path) -> None:
@@ -100,9 +87,8 @@ class TripletIndex:
         Args:
             path: The file.
         """
-        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         with replacing(path) as beside, beside.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays, **self.counts)
+            np.savez(stream, allow_pickle=False, **vars(self), **self.counts)
 
     @classmethod
     def load(cls, path: Path) -> "TripletIndex":
@@ -124,8 +110,7 @@ class TripletIndex:
             raise DataError(
                 f"{path}: not a triplet index ({error}); delete it and run the stage `triplets`"
             ) from error
-        arrays["fingerprint"] = str(arrays["fingerprint"])
-        return cls(**arrays)
+        return cls(**arrays | {"fingerprint": str(arrays["fingerprint"])})
 
 
 def build_index(
@@ -152,94 +137,44 @@ def build_index(
     """
     ages = np.asarray(ages)
     codes, names = pd.factorize(np.asarray(identities))
-    batches = np.zeros(1, np.int64) if batch is None else np.asarray(batch, np.int64)
-    n = len(ages)
-    if n == 0 or len(codes) != n or (batch is not None and len(batches) != n):
+    batches = np.zeros(len(ages), np.int64) if batch is None else np.asarray(batch, np.int64)
+    if not len(ages) == len(codes) == len(batches) > 0:
         raise ValueError(
-            f"the triplet index needs one age and one identity a row, and a row at least; got {n} "
-            f"ages and {len(codes)} identities"
+            "the triplet index needs one age and one identity a row, and a row at least; got "
+            f"{len(ages)} ages and {len(codes)} identities"
         )
     if not np.issubdtype(ages.dtype, np.integer):
         raise ValueError(f"ages must be whole numbers, not {ages.dtype}")
-    width = len(names)
-    span = int(ages.max()) - int(ages.min()) + 1
+    years, width = ages.astype(np.int64), len(names)
+    span = int(years.max() - years.min()) + 1
     if span > _WIDEST:
         raise ValueError(f"ages go from {ages.min()} to {ages.max()}; they must be years")
-    key = (batches * width + codes) * span + (ages - ages.min())
-    # int32 from here on wherever it is safe: the peak of memory lies here
-    by_block, key = _sort(key)
-    start = _run_starts(key)
-    key = key[start]
-    rows_before = np.append(start, np.int32(n))
-    size = np.diff(rows_before)
-    block = np.empty(n, np.int32)
-    block[by_block] = np.repeat(np.arange(len(start), dtype=np.int32), size)
-    batch_place, batch_size = _runs(key // (width * span), start, n)
-    run_rows, run_size = _runs(key // span, start, n)
-    run = np.cumsum(np.diff(key // span, prepend=key[0] // span) != 0, dtype=np.int32)
-    earlier = start - run_rows
-
-    # the same blocks by batch and age, and in their order, which is by identity
-    by_age, key = _sort(key // (width * span) * span + key % span)
-    sorted_size = size[by_age]
-    sorted_place = np.cumsum(sorted_size, dtype=np.int32) - sorted_size
-    sorted_age_place, sorted_age_size = _runs(key, sorted_place, n)
-    shift = np.repeat(start[by_age] - sorted_place, sorted_size)
-    order = by_block[shift + np.arange(n, dtype=np.int32)]
-    place, age_place, age_size = (np.empty_like(size) for _ in range(3))
-    place[by_age] = sorted_place
-    age_place[by_age] = sorted_age_place
-    age_size[by_age] = sorted_age_size
-
+    key = (batches * span + years - years.min()) * width + codes
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    batch_first, batch_rows = _runs(key // (width * span))
+    age_first, age_rows = _runs(key // width)
+    person_first, person_rows = _runs(key)
+    person, _ = pd.factorize(batches * width + codes)
+    rows_of_person = np.bincount(person)[person][order].astype(np.int32)
     return TripletIndex(
         ages=ages.astype(np.int32),
         identities=codes.astype(np.int32),
-        order=order,
-        by_block=by_block,
-        block=block,
-        rows_before=rows_before,
-        place=place,
-        age_place=age_place,
-        batch_place=batch_place,
-        run=run,
-        run_rows=run_rows,
-        outside_before=age_place - earlier,
-        keys=run * np.int64(n + 1) + (place - earlier),
-        positives=age_size - size,
-        negatives=batch_size - age_size - run_size + size,
+        order=order.astype(np.int32),
+        batch_first=batch_first,
+        batch_rows=batch_rows,
+        age_first=age_first,
+        age_rows=age_rows,
+        person_first=person_first,
+        person_rows=person_rows,
+        positives=age_rows - person_rows,
+        negatives=batch_rows - age_rows - rows_of_person + person_rows,
         fingerprint=fingerprint,
     )
 
 
-def _sort(key: Ints) -> tuple[Rows, Ints]:
-    """Sort stably: the order and the sorted keys.
-
-    Keys and row numbers packed into one integer are sorted as values, several times faster than a
-    stable argsort. With k the greatest key, (k + 1) n must stay below 2^63: a training part of
-    2 * 10^8 rows of as many identities still fits.
-    """
-    packed = key * len(key)
-    packed += np.arange(len(key))
-    packed.sort()
-    key, order = np.divmod(packed, len(packed))
-    return order.astype(np.int32), key
-
-
-def _run_starts(values: Ints) -> Rows:
-    """Places where sorted values change; the first is 0."""
-    changes = np.concatenate(([True], values[1:] != values[:-1]))
-    return np.flatnonzero(changes).astype(np.int32)
-
-
-def _runs(key: Ints, start: Rows, n: int) -> tuple[Rows, Rows]:
-    """Give each block the first place and the number of rows of its run of equal keys.
-
-    Args:
-        key: (m,) sorted.
-        start: (m,) first place of each block.
-        n: Number of rows.
-    """
-    head = _run_starts(key)
-    blocks = np.diff(head, append=np.int32(len(key)))
-    size = np.diff(start[head], append=np.int32(n))
-    return np.repeat(start[head], blocks), np.repeat(size, blocks)
+def _runs(key: Ints) -> tuple[Rows, Rows]:
+    """Give each place the first place of its run of equal sorted keys, and the run's rows."""
+    first = np.flatnonzero(np.diff(key, prepend=key[0] - 1)).astype(np.int32)
+    rows = np.diff(first, append=np.int32(len(key)))
+    return np.repeat(first, rows), np.repeat(rows, rows)

@@ -25,14 +25,18 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from contrastive_age.triplets.index import Ints, Rows, TripletIndex, build_index
 
 Mask = npt.NDArray[np.bool_]
 Mode = Literal["explicit", "shared"]
 
-# Anchors whose partners are drawn in one go: enough to hide the cost of a call, little to hold.
-_CHUNK = 65_536
+# Each round accepts more than half of what is left, but of people who have most rows of other ages.
+_ROUNDS = 30
+
+# Shared batches whose partners are drawn in one go: enough to hide a call's cost, little to hold.
+_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -78,88 +82,75 @@ def batches(
     return compose(index, batch_size, rng)
 
 
-def sample_positives(index: TripletIndex, anchors: Ints | Rows, rng: np.random.Generator) -> Ints:
+def sample_positives(index: TripletIndex, places: Ints, rng: np.random.Generator) -> Ints:
     """Draw a positive for each anchor, uniformly over P(x).
-
-    Args:
-        index: The training part.
-        anchors: (b,) row numbers.
-        rng: Source of randomness.
-
-    Returns:
-        (b,) row numbers, -1 where P(x) is empty.
-    """
-    count = index.positives[index.block[anchors]]
-    ranks = rng.integers(0, np.maximum(count, 1))
-    some = count > 0
-    drawn = np.full(len(anchors), -1)
-    drawn[some] = positive_at(index, anchors[some], ranks[some])
-    return drawn
-
-
-def sample_negatives(index: TripletIndex, anchors: Ints | Rows, rng: np.random.Generator) -> Ints:
-    """Draw a negative for each anchor, uniformly over N(x).
-
-    Args:
-        index: The training part.
-        anchors: (b,) row numbers.
-        rng: Source of randomness.
-
-    Returns:
-        (b,) row numbers, -1 where N(x) is empty.
-    """
-    count = index.negatives[index.block[anchors]]
-    ranks = rng.integers(0, np.maximum(count, 1))
-    some = count > 0
-    drawn = np.full(len(anchors), -1)
-    drawn[some] = negative_at(index, anchors[some], ranks[some])
-    return drawn
-
-
-def positive_at(index: TripletIndex, anchors: Ints | Rows, ranks: Ints) -> Ints:
-    """Give the element of each anchor's P(x) that has the rank asked for.
 
     P(x) is the run of the anchor's age without the run of its own identity in it.
 
     Args:
         index: The training part.
-        anchors: (b,) row numbers.
-        ranks: (b,) from 0 to the size of P(x) - 1.
+        places: (b,) places of the anchors, see `TripletIndex`.
+        rng: Source of randomness.
 
     Returns:
-        (b,) row numbers.
+        (b,) row numbers, -1 where P(x) is empty.
     """
-    block = index.block[anchors]
-    place = index.age_place[block] + ranks
-    own = index.rows_before[block + 1] - index.rows_before[block]
-    place += np.where(place >= index.place[block], own, 0)
-    rows: Ints = index.order[place].astype(np.int64)
-    return rows
+    number = index.positives[places]
+    drawn = index.age_first[places] + rng.integers(0, np.maximum(number, 1))
+    drawn = _past(drawn, index.person_first[places], index.person_rows[places])
+    return np.where(number > 0, index.order.take(drawn, mode="clip"), np.int64(-1))
 
 
-def negative_at(index: TripletIndex, anchors: Ints | Rows, ranks: Ints) -> Ints:
-    """Give the element of each anchor's N(x) that has the rank asked for.
+def sample_negatives(index: TripletIndex, places: Ints, rng: np.random.Generator) -> Ints:
+    """Draw a negative for each anchor, uniformly over N(x).
 
-    Leave out the anchor's identity: what is left of its age is still one run, so a rank in N(x) is
-    moved past it. That gives a rank among all rows of other identities; its place lies further by
-    the identity's rows before it, whose number bisection finds.
+    A row of another age is drawn, which is all rows without one run, and drawn again while it is of
+    the anchor's identity. An identity with most rows of other ages would be drawn again and again:
+    what is left after some rounds is drawn from a list of all rows of others. There are few lists:
+    no more than two identities of a batch can each have most rows of other ages than some age.
 
     Args:
         index: The training part.
-        anchors: (b,) row numbers.
-        ranks: (b,) from 0 to the size of N(x) - 1.
+        places: (b,) places of the anchors, see `TripletIndex`.
+        rng: Source of randomness.
 
     Returns:
-        (b,) row numbers.
+        (b,) row numbers, -1 where N(x) is empty.
     """
-    block = index.block[anchors]
-    place = index.batch_place[block] + ranks
-    place += np.where(place >= index.outside_before[block], index.positives[block], 0)
-    sought = index.run[block] * np.int64(len(index) + 1) + place
-    passed = np.searchsorted(index.keys, sought, side="right")
-    place += index.rows_before[passed] - index.run_rows[block]
-    rows: Ints = index.order[place].astype(np.int64)
-    return rows
+    drawn = np.full(len(places), -1)
+    left = np.flatnonzero(index.negatives[places])
+    for _ in range(_ROUNDS):
+        asking = places[left]
+        first, rows = index.age_first[asking], index.age_rows[asking]
+        others = index.batch_first[asking] + rng.integers(0, index.batch_rows[asking] - rows)
+        drawn[left] = index.order[_past(others, first, rows)]
+        of_anchor = index.identities[index.order[asking]]
+        left = left[index.identities[drawn[left]] == of_anchor]
+        if not len(left):
+            return drawn
+    return _listed(index, places, left, drawn, rng)
+
+
+def _listed(
+    index: TripletIndex, places: Ints, left: Ints, drawn: Ints, rng: np.random.Generator
+) -> Ints:
+    """Draw the negatives of the anchors `left` from lists of the rows of other identities."""
+    place = places[left]
+    batch, who = index.batch_first[place], index.identities[index.order[place]]
+    for _, (k, *_) in pd.Series(range(len(left))).groupby([batch, who]):
+        rows = index.order[batch[k] : batch[k] + index.batch_rows[batch[k]]]
+        others = rows[index.identities[rows] != who[k]]  # still by age
+        same = (batch == batch[k]) & (who == who[k])
+        age = index.ages[index.order[place[same]]]
+        first, last = (np.searchsorted(index.ages[others], age, side) for side in ("left", "right"))
+        ranks = rng.integers(0, len(others) - (last - first))
+        drawn[left[same]] = others[_past(ranks, first, last - first)]
+    return drawn
+
+
+def _past(places: Ints, first: Rows | Ints, rows: Rows | Ints) -> Ints:
+    """Number places anew where a run of rows is left out of them."""
+    return places + np.where(places >= first, rows, 0)
 
 
 def explicit_batches(
@@ -181,19 +172,14 @@ def explicit_batches(
         Batches of `batch_size` anchors, the last one smaller, or larger by one.
     """
     n = len(index)
-    # drawn block by block and dealt to random steps, since the blocks' arrays are then read in
-    # order: anchors in random order would wait for memory several times as long
-    step = rng.permutation(np.arange(n, dtype=np.int32))
-    epoch, positives, negatives = (np.empty(n, np.int32) for _ in range(3))
-    for first in range(0, n, _CHUNK):
-        anchors = index.by_block[first : first + _CHUNK]
-        at = step[first : first + _CHUNK]
-        epoch[at] = anchors
-        positives[at] = sample_positives(index, anchors, rng)
-        negatives[at] = sample_negatives(index, anchors, rng)
+    # Drawn by place and shuffled later: the index's arrays are then read in order.
+    places, turn = np.arange(n), rng.permutation(n)
+    anchors = index.order[turn]
+    positives = sample_positives(index, places, rng)[turn]
+    negatives = sample_negatives(index, places, rng)[turn]
     starts = _without_singles(np.arange(0, n, batch_size), n)
     for start, stop in itertools.pairwise([*starts.tolist(), n]):
-        yield _explicit_batch(epoch[start:stop], positives[start:stop], negatives[start:stop])
+        yield _explicit_batch(anchors[start:stop], positives[start:stop], negatives[start:stop])
 
 
 def shared_batches(
@@ -219,27 +205,19 @@ def shared_batches(
         much larger batch.
     """
     epoch, starts = _compose(index, batch_size, rng)
-    for bounds in _chunks(_without_singles(starts, len(epoch)), len(epoch)):
-        anchors = epoch[bounds[0] : bounds[-1]]
-        inside = np.arange(len(anchors))
-        local = build_index(
-            index.ages[anchors],
-            index.identities[anchors],
-            batch=np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)),
-        )
-        positives = sample_positives(local, inside, rng)
-        negatives = sample_negatives(local, inside, rng)
-        for start, stop in _spans(bounds):
-            own = np.arange(stop - start)
-            has_positive = positives[start:stop] >= 0
-            has_negative = negatives[start:stop] >= 0
-            yield Batch(
-                rows=anchors[start:stop],
-                anchor=own,
-                positive=np.where(has_positive, positives[start:stop] - start, own),
-                negative=np.where(has_negative, negatives[start:stop] - start, own),
-                has_positive=has_positive,
-                has_negative=has_negative,
+    every = np.append(_without_singles(starts, len(epoch)), len(epoch))
+    for first in range(0, len(every) - 1, _AT_ONCE):
+        bounds = every[first : first + _AT_ONCE + 1] - every[first]
+        rows = epoch[every[first] :][: bounds[-1]]
+        number = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        local = build_index(index.ages[rows], index.identities[rows], batch=number)
+        places = np.arange(len(rows))
+        positives = local.by_row(sample_positives(local, places, rng))
+        negatives = local.by_row(sample_negatives(local, places, rng))
+        for start, stop in itertools.pairwise(bounds.tolist()):
+            positive, negative = positives[start:stop], negatives[start:stop]
+            yield _batch(
+                rows[start:stop], positive - start, negative - start, positive >= 0, negative >= 0
             )
 
 
@@ -250,34 +228,26 @@ def _without_singles(starts: Ints, n: int) -> Ints:
     return np.compress(kept, starts)
 
 
-def _chunks(starts: Ints, n: int) -> Iterator[Ints]:
-    """Give the bounds of a number of whole batches at a time, about `_CHUNK` rows."""
-    bounds = np.append(starts, n)
-    chunk = np.flatnonzero(np.diff(starts // _CHUNK, prepend=-1))
-    for first, last in zip(chunk, np.append(chunk[1:], len(starts)), strict=True):
-        yield bounds[first : last + 1]
-
-
-def _spans(bounds: Ints) -> Iterator[tuple[int, int]]:
-    """Give start and stop of each batch within its chunk."""
-    inside = (bounds - bounds[0]).tolist()
-    return itertools.pairwise(inside)
-
-
-def _explicit_batch(anchors: Rows, positives: Rows, negatives: Rows) -> Batch:
-    has_positive = positives >= 0
-    has_negative = negatives >= 0
+def _explicit_batch(anchors: Rows, positives: Ints, negatives: Ints) -> Batch:
+    has_positive, has_negative = positives >= 0, negatives >= 0
     drawn = (anchors, positives[has_positive], negatives[has_negative])
-    rows = np.concatenate(drawn, dtype=np.int64)
-    own = np.arange(len(anchors))
     # the k-th anchor that has a positive finds it k places into the second part of rows
     positive = len(anchors) - 1 + np.cumsum(has_positive)
     negative = positive[-1] + np.cumsum(has_negative)
+    rows = np.concatenate(drawn, dtype=np.int64)
+    return _batch(rows, positive, negative, has_positive, has_negative)
+
+
+def _batch(
+    rows: Ints, positive: Ints, negative: Ints, has_positive: Mask, has_negative: Mask
+) -> Batch:
+    """Have anchors without a partner be their own."""
+    anchor = np.arange(len(has_positive))
     return Batch(
         rows=rows,
-        anchor=own,
-        positive=np.where(has_positive, positive, own),
-        negative=np.where(has_negative, negative, own),
+        anchor=anchor,
+        positive=np.where(has_positive, positive, anchor),
+        negative=np.where(has_negative, negative, anchor),
         has_positive=has_positive,
         has_negative=has_negative,
     )
@@ -289,19 +259,15 @@ def _compose(index: TripletIndex, batch_size: int, rng: np.random.Generator) -> 
     Returns:
         The rows (n,) in their order, and where each batch starts in it.
     """
-    rows, group, member = _groups(index, rng)
-    size = np.bincount(group)
-    shuffled = rng.permutation(len(size))
-    in_order = np.cumsum(size[shuffled]) - size[shuffled]
-    start = np.empty_like(size)
-    start[shuffled] = in_order
-    epoch = np.empty(len(rows), np.int64)
-    epoch[start[group] + member] = rows
-    crosses = np.diff(in_order // batch_size, prepend=-1) > 0
-    return epoch, in_order[crosses]
+    rows, group = _groups(index, rng)
+    turn = rng.permutation(group.max() + 1)[group]
+    in_turn = np.argsort(turn, kind="stable")
+    starts = np.flatnonzero(np.diff(turn[in_turn], prepend=-1))
+    crosses = np.diff(starts // batch_size, prepend=-1) > 0
+    return rows[in_turn], starts[crosses]
 
 
-def _groups(index: TripletIndex, rng: np.random.Generator) -> tuple[Rows, Rows, Rows]:
+def _groups(index: TripletIndex, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Match the images of each age into small groups of at least two identities.
 
     Let an age have s images, c of them by its commonest identity. Lay them in a row, identity by
@@ -312,36 +278,22 @@ def _groups(index: TripletIndex, rng: np.random.Generator) -> tuple[Rows, Rows, 
     age has one identity, and every image stays alone.
 
     Returns:
-        The rows (n,) by age, the group of each (n,), and its number in the group (n,).
+        The rows by age, (n,), and the group of each, (n,).
     """
-    size = np.diff(index.rows_before)
-    age = index.ages[index.order[index.place]]
-    age -= age.min()
-    images = np.bincount(age, weights=size).astype(np.int32)
+    size = index.person_rows[index.person_first == np.arange(len(index))]
+    person = np.repeat(np.arange(len(size)), size)
+    age = index.ages[index.order].astype(np.int64) - index.ages.min()
+    images = np.bincount(age)
     commonest = np.zeros_like(images)
-    np.maximum.at(commonest, age, size)
+    np.maximum.at(commonest, age, index.person_rows)
 
-    # two bytes are sorted in linear time; a stable sort leaves ties in their random order
-    shuffled = rng.permutation(np.arange(len(size), dtype=np.int32))
-    layer = (2 * age + (size < commonest[age])).astype(np.uint16)
-    laid = shuffled[np.argsort(layer[shuffled], kind="stable")]
-    rows = index.by_block[_turned(index.rows_before[:-1][laid], size[laid], rng)]
+    layer = 2 * age + (index.person_rows < commonest[age])
+    key = layer * len(size) + rng.permutation(len(size))[person]
+    shuffled = rng.permutation(len(index))
+    laid = shuffled[np.argsort(key[shuffled], kind="stable")]
 
     groups = np.minimum(images // 2, images - commonest)
     groups = np.where(groups > 0, groups, images)
-    first_group = np.cumsum(groups, dtype=np.int32) - groups
-    first_image = np.cumsum(images, dtype=np.int32) - images
-    place = np.arange(len(index), dtype=np.int32) - np.repeat(first_image, images)
-    member, group = np.divmod(place, np.repeat(groups, images))
-    group += np.repeat(first_group, images)
-    return rows, group, member
-
-
-def _turned(start: Rows, size: Rows, rng: np.random.Generator) -> Rows:
-    """Concatenate the ranges from `start`, `size` long, each begun at random and wrapped around."""
-    within = np.arange(size.sum(), dtype=np.int32)
-    within -= np.repeat(np.cumsum(size, dtype=np.int32) - size, size)
-    within += np.repeat(rng.integers(0, size, dtype=np.int32), size)
-    within %= np.repeat(size, size)
-    within += np.repeat(start, size)
-    return within
+    place = np.arange(len(index)) - np.repeat(np.cumsum(images) - images, images)
+    group = place % np.repeat(groups, images) + np.repeat(np.cumsum(groups) - groups, images)
+    return index.order[laid].astype(np.int64), group

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from contrastive_age.drawn.portrait.canvas import Canvas, Pose, blend, coloured, tone
+from contrastive_age.drawn.portrait.canvas import Canvas, Pose, coloured, tone
 from contrastive_age.drawn.portrait.curves import ellipse
-from contrastive_age.drawn.portrait.people import moment
+from contrastive_age.drawn.portrait.people import blend, moment
 
 STRAIGHT = Pose(origin=(100.0, 90.0), unit=40.0, angle=0.0, turn=(0.0, 0.0))
 TURNED = Pose(origin=(100.0, 90.0), unit=40.0, angle=0.2, turn=(0.1, -0.05))

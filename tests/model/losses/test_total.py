@@ -1,15 +1,20 @@
 """Tests of the weighted sum of the loss terms."""
 
+from dataclasses import dataclass, fields
+
 import pytest
 import torch
 
 from contrastive_age.model.losses import (
+    LOSSES,
     LossWeights,
+    Term,
     TripletPositions,
     cosine_loss,
     kl_loss,
     mean_loss,
     softmax_loss,
+    titles,
     total_loss,
     triplet_loss,
     variance_loss,
@@ -68,7 +73,7 @@ def by_loop(outputs, triplets, weights, supervise):
 @pytest.mark.parametrize("weights", [ALL, LossWeights()], ids=["all", "cross entropy"])
 def test_equals_a_loop_over_images_and_triplets(normal, dtype, supervise, weights):
     out = outputs(normal, dtype)
-    found = total_loss(out, AGES, positions(), weights, supervise)._asdict()
+    found = total_loss(out, AGES, positions(), weights, supervise)
     expected = by_loop(out, positions(), weights, supervise)
     assert {name: x.item() for name, x in found.items()} == pytest.approx(expected, rel=1e-4)
     assert found["total"].dtype == dtype
@@ -77,7 +82,7 @@ def test_equals_a_loop_over_images_and_triplets(normal, dtype, supervise, weight
 @pytest.mark.parametrize("supervise", ["anchor", "all"])
 def test_gradient(normal, supervise):
     def loss(features, logits):
-        return total_loss(Outputs(features, logits), AGES, positions(), ALL, supervise).total
+        return total_loss(Outputs(features, logits), AGES, positions(), ALL, supervise)["total"]
 
     assert torch.autograd.gradcheck(loss, tuple(outputs(normal)))
 
@@ -86,8 +91,8 @@ def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):
     out = outputs(normal)
     none = positions(has_positive=(False,) * 4, has_negative=(False,) * 4)
     terms = total_loss(out, AGES, none, ALL, "anchor")
-    assert (terms.cosine.item(), terms.triplet.item(), terms.kl.item()) == (0, 0, 0)
-    features, logits = torch.autograd.grad(terms.total, out)
+    assert [terms[name].item() for name in ("cosine", "triplet", "kl")] == [0, 0, 0]
+    features, logits = torch.autograd.grad(terms["total"], out)
     assert features.abs().sum().item() == 0
     assert torch.isfinite(logits).all()
     assert logits.abs().sum().item() > 0
@@ -95,15 +100,42 @@ def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):
 
 def test_terms_of_weight_zero_are_reported_without_gradient(normal):
     terms = total_loss(outputs(normal), AGES, positions(), LossWeights(lambda_t=1), "anchor")
-    assert terms.softmax.requires_grad
-    assert terms.triplet.requires_grad
-    for term in (terms.mean, terms.variance, terms.cosine, terms.kl):
-        assert not term.requires_grad
-        assert term.item() > 0
+    assert terms["softmax"].requires_grad
+    assert terms["triplet"].requires_grad
+    for name in ("mean", "variance", "cosine", "kl"):
+        assert not terms[name].requires_grad
+        assert terms[name].item() > 0
 
 
 def test_an_empty_batch_costs_nothing():
     empty = Outputs(torch.zeros(0, 8, requires_grad=True), torch.zeros(0, 5, requires_grad=True))
     rows, flags = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
     triplets = TripletPositions(rows, rows, rows, flags, flags)
-    assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all")] == [0] * 7
+    assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all").values()] == [0] * 7
+
+
+def test_a_loss_is_its_function_and_a_line_of_the_registry(normal, monkeypatch):
+    @dataclass(frozen=True)
+    class Weights(LossWeights):
+        lambda_toy: float = 0.5
+
+    toy = Term("Toy", "lambda_toy", lambda x, _: x.pairs(x.features)[0].square().sum(1), "pairs")
+    monkeypatch.setitem(LOSSES, "toy", toy)
+    out = outputs(normal)
+    terms = total_loss(out, AGES, positions(), Weights(), "anchor")
+    assert list(terms) == list(titles()) == [*by_history(), "toy"]
+    assert titles()["toy"] == "Toy"
+    expected = out.features[[0, 2, 3]].square().sum(1).mean()
+    torch.testing.assert_close(terms["toy"], expected)
+    torch.testing.assert_close(terms["total"], terms["softmax"] + 0.5 * expected)
+
+
+def by_history():
+    return ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
+
+
+def test_each_term_has_its_weight_and_each_weight_its_term():
+    weights = [term.weight for term in LOSSES.values()]
+    assert weights[0] is None
+    assert {*weights[1:], "margin"} == {field.name for field in fields(LossWeights)}
+    assert list(titles()) == by_history()

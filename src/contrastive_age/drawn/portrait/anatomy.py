@@ -89,10 +89,20 @@ def _eye(person: Traits, now: Stage, picture: Moment, side: float) -> Eye:
         height *= 0.88
     rise = person.eye_tilt * (1 - 0.6 * now.growth * now.ageing)
     inner, outer = (-half, 0.02 + rise * 0.3), (half, -rise + droop)
-    upper = [inner, (-0.45 * half, -0.78 * height), (0.1 * half, -height)]
-    upper += [(0.62 * half, -0.66 * height + droop), outer]
-    lower = [inner, (-0.4 * half, 0.42 * height + 0.01), (0.15 * half, 0.62 * height)]
-    lower += [(0.66 * half, 0.40 * height + 0.5 * droop), outer]
+    upper = [
+        inner,
+        (-0.45 * half, -0.78 * height),
+        (0.1 * half, -height),
+        (0.62 * half, -0.66 * height + droop),
+        outer,
+    ]
+    lower = [
+        inner,
+        (-0.4 * half, 0.42 * height + 0.01),
+        (0.15 * half, 0.62 * height),
+        (0.66 * half, 0.40 * height + 0.5 * droop),
+        outer,
+    ]
     scale = np.array([side, 1.0])
     offset = np.array([centre, 0.0])
     ordered = slice(None) if side > 0 else slice(None, None, -1)
@@ -128,8 +138,12 @@ def _mouth(person: Traits, now: Stage, smile: float, centre: float) -> Mouth:
     seam = [(0.0, 0.008), (0.08, -0.002), (0.22, -0.3 * lift), corner]
     above = [(u, v - gap * (u < half)) for u, v in seam]
     below = [(u, v + gap * (u < half)) for u, v in seam]
-    lower = [(0.0, 0.145 * lips + gap), (0.12, 0.128 * lips + gap)]
-    lower += [(0.25, 0.055 * lips + 0.6 * gap - 0.2 * lift), corner]
+    lower = [
+        (0.0, 0.145 * lips + gap),
+        (0.12, 0.128 * lips + gap),
+        (0.25, 0.055 * lips + 0.6 * gap - 0.2 * lift),
+        corner,
+    ]
 
     def curve(half_curve: list[tuple[float, float]]) -> Points:
         return moved(spline(both_sides(half_curve), 5), v=centre)
@@ -186,8 +200,7 @@ class Sitter:
 
 def _along(curve: Points, count: int) -> Points:
     """Pick `count` points evenly by index from one end of a curve to the other."""
-    picked: Points = curve[np.linspace(0, len(curve) - 1, count).round().astype(int)]
-    return picked
+    return np.asarray(curve[np.linspace(0, len(curve) - 1, count).round().astype(int)])
 
 
 def _brow_points(brow: Brow) -> Points:
@@ -216,8 +229,13 @@ def landmarks(face: Anatomy) -> Points:
         corners = [eye.upper[outer], eye.upper[middle], eye.upper[inner], eye.lower[middle]]
         eyes.append(np.vstack([*corners, eye.pupil]))
     spread, base = face.nose_half_width, face.nose_base
-    half_nose = [(0.0, base), (0.55 * spread, base - 0.02), (spread, base - 0.07)]
-    half_nose += [(0.55 * spread, 0.55 * base), (0.5 * spread, 0.02)]
+    half_nose = [
+        (0.0, base),
+        (0.55 * spread, base - 0.02),
+        (spread, base - 0.07),
+        (0.55 * spread, 0.55 * base),
+        (0.5 * spread, 0.02),
+    ]
     nostrils = [(-0.45 * spread, base - 0.03), (0.45 * spread, base - 0.03)]
     mouth = face.mouth
     lower = _along(mouth.lower, 7)[-2:0:-1]

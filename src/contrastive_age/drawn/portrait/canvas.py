@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from contrastive_age.drawn.portrait.curves import Points
-from contrastive_age.drawn.portrait.people import Colour, Moment
+from contrastive_age.drawn.portrait.people import Colour, Moment, blend
 
 Grid = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -22,12 +22,6 @@ Box = tuple[int, int, int, int]
 COARSE = 4
 GREY: Colour = (206, 205, 203)
 """Hair that has lost its colour."""
-
-
-def blend(first: Colour, second: Colour, share: float) -> Colour:
-    """Mix two colours; `share` 0 gives the first, 1 the second."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
 
 
 def tone(colour: Colour, factor: float) -> Colour:
@@ -75,15 +69,13 @@ class Pose:
     def pixels(self, points: Points) -> Points:
         """Map (..., 2) face coordinates to canvas pixels (x, y)."""
         turned = points + self._depth(points) * np.array(self.turn)
-        mapped: Points = turned @ (self.unit * self._axes()) + self.origin
-        return mapped
+        return np.asarray(turned @ (self.unit * self._axes()) + self.origin)
 
     def face(self, pixels: Grid) -> Grid:
         """Map (..., 2) canvas pixels to face coordinates; the turn is undone to first order."""
         back = (self._axes().T / self.unit).astype(np.float32)
         points = (pixels - np.array(self.origin, np.float32)) @ back
-        face: Grid = points - self._depth(points) * np.array(self.turn, np.float32)
-        return face
+        return np.asarray(points - self._depth(points) * np.array(self.turn, np.float32))
 
 
 @dataclass(frozen=True)
@@ -176,8 +168,7 @@ class Canvas:
     def bump(self, u: float, v: float, half_u: float, half_v: float) -> Grid:
         """A Gaussian hill of height 1 at (u, v) on the coarse grid."""
         across, down = (self.u - u) * (1 / half_u), (self.v - v) * (1 / half_v)
-        hill: Grid = np.exp(-across * across - down * down)
-        return hill
+        return np.asarray(np.exp(-across * across - down * down))
 
     def bumps(self, u: float, v: float, half_u: float, half_v: float) -> Grid:
         """Two such hills, mirrored at the midline."""

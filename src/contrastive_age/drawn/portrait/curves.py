@@ -15,8 +15,7 @@ Points = npt.NDArray[np.float64]
 
 def moved(points: Points, u: float = 0.0, v: float = 0.0) -> Points:
     """Shift points by (u, v)."""
-    shifted: Points = points + np.array((u, v))
-    return shifted
+    return np.asarray(points + np.array((u, v)))
 
 
 @cache

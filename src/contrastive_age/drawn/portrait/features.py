@@ -4,9 +4,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from contrastive_age.drawn.portrait.anatomy import Eye, Sitter
-from contrastive_age.drawn.portrait.canvas import GREY, Canvas, blend, tone
+from contrastive_age.drawn.portrait.canvas import GREY, Canvas, tone
 from contrastive_age.drawn.portrait.curves import ellipse, moved, spline
-from contrastive_age.drawn.portrait.people import Colour
+from contrastive_age.drawn.portrait.people import Colour, blend
 
 
 def _eyeball(canvas: Canvas, eye: Eye, iris: Colour, white: Colour) -> None:

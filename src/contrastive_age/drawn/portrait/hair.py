@@ -7,9 +7,9 @@ import numpy.typing as npt
 from PIL import ImageDraw
 
 from contrastive_age.drawn.portrait.anatomy import Sitter
-from contrastive_age.drawn.portrait.canvas import GREY, Canvas, Patch, blend, coloured, tone
+from contrastive_age.drawn.portrait.canvas import GREY, Canvas, Patch, coloured, tone
 from contrastive_age.drawn.portrait.curves import Points, both_sides, ellipse, moved, spline
-from contrastive_age.drawn.portrait.people import Traits
+from contrastive_age.drawn.portrait.people import Traits, blend
 
 _VOLUME = {"buzz": 0.035, "crop": 0.10, "side": 0.14, "bun": 0.09, "curls": 0.24}
 _LONG = ("long", "wavy", "bob")
@@ -56,16 +56,27 @@ def hairdo(sitter: Sitter) -> Hair:
     length = min(1.0, max(0.0, (now.years - 1.5) / 5))
     volume = _VOLUME.get(style, 0.15) * now.hair**2 * (1 - 0.3 * min(1.0, now.ageing))
     gone = now.recession
-    outer = [(0.0, top - volume), (0.55 * w, 0.93 * top - 0.9 * volume)]
-    outer += [(0.93 * w, 0.64 * top - 0.6 * volume), (1.01 * w + 0.55 * volume, -0.28)]
-    inner = [(0.0, line - 0.5 * max(0.0, gone - 0.35)), (0.36 * w, line - 0.34 * gone + 0.02)]
-    inner += [(0.68 * w, line + 0.16 - 0.42 * gone), (0.88 * w, -0.5 - 0.12 * gone)]
+    outer = [
+        (0.0, top - volume),
+        (0.55 * w, 0.93 * top - 0.9 * volume),
+        (0.93 * w, 0.64 * top - 0.6 * volume),
+        (1.01 * w + 0.55 * volume, -0.28),
+    ]
+    inner = [
+        (0.0, line - 0.5 * max(0.0, gone - 0.35)),
+        (0.36 * w, line - 0.34 * gone + 0.02),
+        (0.68 * w, line + 0.16 - 0.42 * gone),
+        (0.88 * w, -0.5 - 0.12 * gone),
+    ]
     flows_down = length > 0 and (style in _LONG or (style == "curls" and person.sex == "F"))
     if flows_down:
         end = {"bob": 0.9 * face.chin, "curls": 0.85 * face.chin}.get(style, 2.6) * length + 0.2
         flare = 0.12 if style in ("bob", "curls") else 0.18
-        outer += [(w * 1.07 + volume, 0.35 * end), (w * 1.05 + volume + flare, 0.7 * end)]
-        outer += [(w * (0.98 if style == "bob" else 1.1) + flare, end)]
+        outer += [
+            (w * 1.07 + volume, 0.35 * end),
+            (w * 1.05 + volume + flare, 0.7 * end),
+            (w * (0.98 if style == "bob" else 1.1) + flare, end),
+        ]
         inner += [(0.96 * w, 0.35 * end), (0.95 * w, 0.7 * end), ((0.96 - 0.2 * length) * w, end)]
     else:
         outer += [(1.01 * w + 0.3 * volume, 0.0), (0.99 * w, 0.14), (0.98 * w, 0.22)]
@@ -89,8 +100,7 @@ def _between(hair: Hair, along: npt.NDArray[np.float64], depth: npt.NDArray[np.f
     place = np.clip(along, 0, 1) * index[-1]
     outer = np.stack([np.interp(place, index, hair.outer[:, k]) for k in (0, 1)], -1)
     inner = np.stack([np.interp(place, index, hair.inner[:, k]) for k in (0, 1)], -1)
-    points: Points = outer + (inner - outer) * depth[..., None]
-    return points
+    return np.asarray(outer + (inner - outer) * depth[..., None])
 
 
 def _strands(hair: Hair, count: int, rng: np.random.Generator) -> Points:
@@ -104,8 +114,7 @@ def _strands(hair: Hair, count: int, rng: np.random.Generator) -> Points:
         centre = _between(hair, each(0, 1), each(0, 1) ** 0.8)
         turn = each(0, 6.3) + 3.8 * steps
         rings = each(0.03, 0.06)[..., None] * np.stack([np.cos(turn), np.sin(turn)], -1)
-        courses: Points = centre + rings
-        return courses
+        return np.asarray(centre + rings)
     side = np.where(each(0, 1) < 0.5, -1.0, 1.0)
     if hair.flows_down:
         start = each(0, 0.75)
@@ -180,8 +189,13 @@ def draw_beard(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None
     right = edge[edge[:, 0] >= 0]
     right = right[np.argsort(-right[:, 1])]
     lip_u, lip_v = face.mouth.upper[-1].tolist()
-    line = [(0.0, face.nose_base + 0.1), (0.3, face.nose_base + 0.13), (lip_u + 0.2, lip_v)]
-    line += [(0.78 * face.width, 0.75), (0.92 * face.width, 0.3)]
+    line = [
+        (0.0, face.nose_base + 0.1),
+        (0.3, face.nose_base + 0.13),
+        (lip_u + 0.2, lip_v),
+        (0.78 * face.width, 0.75),
+        (0.92 * face.width, 0.3),
+    ]
     inner = spline(both_sides(line), 5)
     outer = both_sides(moved(right, v=0.03))
     outer = outer[np.linspace(0, len(outer) - 1, len(inner)).round().astype(int)]

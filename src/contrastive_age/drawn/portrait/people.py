@@ -123,8 +123,9 @@ class Stage:
     wear: float
 
 
-def _between(low: Colour, high: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
+def blend(first: Colour, second: Colour, share: float) -> Colour:
+    """Mix two colours; `share` 0 gives the first, 1 the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
@@ -145,7 +146,7 @@ def traits(identity: int, seed: int) -> Traits:
     return Traits(
         sex=sex,
         race=race,
-        skin=_between(light, dark, float(rng.random())),
+        skin=blend(light, dark, float(rng.random())),
         hair=hairs[int(rng.integers(len(hairs)))],
         iris=eyes[int(rng.integers(len(eyes)))],
         style=styles[int(rng.integers(len(styles)))],

@@ -32,20 +32,24 @@ def _relief(canvas: Canvas, sitter: Sitter) -> Grid:
     mouth = float(face.mouth.seam_upper[len(face.mouth.seam_upper) // 2, 1])
     half_height, middle = (chin - face.top) * 0.54, (chin + face.top) / 2
     z = 0.9 * np.sqrt(np.maximum(1 - (u / 1.18) ** 2 - ((v - middle) / half_height) ** 2, 0.05))
-    z += (0.02 + 0.03 * masculine) * canvas.bumps(0.4, -0.27, 0.3, 0.12)
-    z -= (0.09 + 0.05 * old) * canvas.bumps(eye * 0.94, -0.02, 0.27, 0.17)
-    z += 0.05 * canvas.bumps(eye, 0.0, 0.2, 0.12)
-    z += _nose_height(canvas, face, now)
-    z += (0.06 + 0.08 * young) * canvas.bumps(0.55, chin * (0.33 + 0.07 * young), 0.27, 0.25)
-    z -= 0.06 * old * canvas.bumps(0.68, 0.62 * chin, 0.17, 0.24)
-    z += 0.06 * canvas.bump(0, mouth, 0.36, 0.18)
-    z -= 0.045 * canvas.bump(0, mouth + 0.42 * (chin - mouth), 0.24, 0.07)
-    z += (0.05 + 0.03 * masculine) * canvas.bump(0, chin - 0.2, 0.24, 0.17)
-    z += 0.06 * young * canvas.bump(0, -0.7, 0.6, 0.35)
-    # bags under the eyes and jowls
-    z += 0.04 * old * canvas.bumps(eye, 0.2, 0.18, 0.06)
-    z -= 0.03 * old * canvas.bumps(eye * 1.05, 0.3, 0.2, 0.05)
-    z += 0.06 * old * canvas.bumps(0.6, 0.85 * chin, 0.16, 0.17)
+    hills = [
+        (0.02 + 0.03 * masculine, canvas.bumps(0.4, -0.27, 0.3, 0.12)),
+        (-(0.09 + 0.05 * old), canvas.bumps(eye * 0.94, -0.02, 0.27, 0.17)),
+        (0.05, canvas.bumps(eye, 0.0, 0.2, 0.12)),
+        (1.0, _nose_height(canvas, face, now)),
+        (0.06 + 0.08 * young, canvas.bumps(0.55, chin * (0.33 + 0.07 * young), 0.27, 0.25)),
+        (-0.06 * old, canvas.bumps(0.68, 0.62 * chin, 0.17, 0.24)),
+        (0.06, canvas.bump(0, mouth, 0.36, 0.18)),
+        (-0.045, canvas.bump(0, mouth + 0.42 * (chin - mouth), 0.24, 0.07)),
+        (0.05 + 0.03 * masculine, canvas.bump(0, chin - 0.2, 0.24, 0.17)),
+        (0.06 * young, canvas.bump(0, -0.7, 0.6, 0.35)),
+        # bags under the eyes and jowls
+        (0.04 * old, canvas.bumps(eye, 0.2, 0.18, 0.06)),
+        (-0.03 * old, canvas.bumps(eye * 1.05, 0.3, 0.2, 0.05)),
+        (0.06 * old, canvas.bumps(0.6, 0.85 * chin, 0.16, 0.17)),
+    ]
+    for height, hill in hills:
+        z += height * hill
     return z.astype(np.float32)
 
 
@@ -69,18 +73,19 @@ def _complexion(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> Gri
 
 def _curves(now: Stage, face: Anatomy, rng: np.random.Generator) -> list[tuple[Points, float]]:
     """Wrinkles as (curve, depth). Each has an onset of its own and deepens with age."""
-    found: list[tuple[Points, float]] = []
+    wrinkles: list[tuple[Points, float]] = []
 
     def add(points: list[tuple[float, float]], onset: float, depth: float) -> None:
         shaky = np.array(points) + rng.normal(0, 0.01, (len(points), 2))
         strength = depth * min(1.0, max(0.0, now.wear - onset) / 0.45)
         if strength > 0.03:
-            found.append((spline(shaky, 4), strength))
+            wrinkles.append((spline(shaky, 4), strength))
 
     def add_both(points: list[tuple[float, float]], onset: float, depth: float) -> None:
-        before = len(found)
+        before = len(wrinkles)
         add(points, onset, depth)
-        found.extend((curve * (-1.0, 1.0), strength) for curve, strength in found[before:])
+        mirrored = [(curve * (-1.0, 1.0), strength) for curve, strength in wrinkles[before:]]
+        wrinkles.extend(mirrored)
 
     for row in range(5):
         v, (left, right) = -0.54 - 0.1 * row, rng.uniform(0.28, 0.62, 2)
@@ -108,22 +113,20 @@ def _curves(now: Stage, face: Anatomy, rng: np.random.Generator) -> list[tuple[P
     for crease in range(4):
         u = 0.05 + 0.08 * crease
         add_both([(u, top - 0.11), (u * 0.95, top - 0.02)], 0.45, 0.45)
-    return found
+    return wrinkles
 
 
 def _spots(person: Traits, now: Stage, rng: np.random.Generator) -> list[tuple[Points, float]]:
     """Freckles from three years on and age spots from the forties on, as (outline, depth)."""
-    found: list[tuple[Points, float]] = []
-    for u, v in rng.normal((0, 0.36), (0.42, 0.13), (40, 2))[: round(40 * person.freckles)]:
-        if now.years > 3:
-            found.append((ellipse((u, v), (0.014, 0.012), 6), 0.28))
+    freckles = rng.normal((0, 0.36), (0.42, 0.13), (40, 2))[: round(40 * person.freckles)]
+    shown = [(ellipse((u, v), (0.014, 0.012), 6), 0.28) for u, v in freckles if now.years > 3]
     places = rng.uniform((-0.85, -1.1), (0.85, 1.0), (24, 2))
-    for (u, v), size, onset in zip(
-        places, rng.uniform(0.01, 0.032, 24), rng.uniform(0.35, 1.3, 24), strict=True
-    ):
-        if now.ageing > onset and abs(u) + abs(v) > 0.55:
-            found.append((ellipse((u, v), (size, 0.8 * size), 8), 0.26))
-    return found
+    sizes, onsets = rng.uniform(0.01, 0.032, 24), rng.uniform(0.35, 1.3, 24)
+    return shown + [
+        (ellipse((u, v), (size, 0.8 * size), 8), 0.26)
+        for (u, v), size, onset in zip(places, sizes, onsets, strict=True)
+        if now.ageing > onset and abs(u) + abs(v) > 0.55
+    ]
 
 
 def draw_face_skin(

@@ -35,19 +35,29 @@ def draw_body(canvas: Canvas, sitter: Sitter) -> None:
     shade = 0.9 - 0.28 * (canvas.u / (neck + 0.25)) ** 2 + 0.3 * side_light
     creases = 1 - 0.04 * min(1.0, now.wear) * (np.sin(canvas.v * 30) > 0.5)
     shade = np.clip(shade, 0.45, 1.05) * (1 - 0.42 * under_chin) * creases
-    half = [(0.0, 0.7), (neck, 0.75), (neck * 0.97, base - 0.1), (neck * 1.35, base + 0.16)]
-    half += [(shoulder * 0.8, base + 0.4), (0.0, base + 2)]
+    half = [
+        (0.0, 0.7),
+        (neck, 0.75),
+        (neck * 0.97, base - 0.1),
+        (neck * 1.35, base + 0.16),
+        (shoulder * 0.8, base + 0.4),
+        (0.0, base + 2),
+    ]
     patch = canvas.patch(both_sides(half))
     canvas.paste(canvas.enlarge(coloured(sitter.skin, shade), patch), patch)
 
     drop = (0.34, 0.72, 0.5)[picture.collar]
     spread = neck * (1.28, 1.2, 1.32)[picture.collar]
-    bend = (0.5 * spread, base + 0.78 * drop)
-    if picture.collar == 1:
-        bend = (0.45 * spread, base + 0.55 * drop)
+    bend_u, bend_v = ((0.5, 0.78), (0.45, 0.55), (0.5, 0.78))[picture.collar]
+    bend = (bend_u * spread, base + bend_v * drop)
     neckline = spline([(0.0, base + drop), bend, (spread, base + 0.06)], 4)
-    sleeve = [(shoulder * 0.55, base + 0.2), (shoulder * 0.85, base + 0.34)]
-    sleeve += [(shoulder + 0.08, base + 0.62), (shoulder + 0.4, base + 2.2), (0.0, base + 2.2)]
+    sleeve = [
+        (shoulder * 0.55, base + 0.2),
+        (shoulder * 0.85, base + 0.34),
+        (shoulder + 0.08, base + 0.62),
+        (shoulder + 0.4, base + 2.2),
+        (0.0, base + 2.2),
+    ]
     folds = 0.05 * np.sin(5 * canvas.u + 3 * canvas.v) + 0.22 * side_light
     shade = np.clip(0.9 + folds - 0.12 * (canvas.v - base), 0.4, 1.15) * (1 - 0.35 * under_chin)
     patch = canvas.patch(both_sides(np.vstack([neckline, sleeve])))

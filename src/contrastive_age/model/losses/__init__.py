@@ -5,24 +5,32 @@ from contrastive_age.model.losses.kl import kl_loss
 from contrastive_age.model.losses.mean import mean_loss
 from contrastive_age.model.losses.softmax import softmax_loss
 from contrastive_age.model.losses.total import (
-    LossTerms,
+    LOSSES,
+    TOTAL,
+    Forwarded,
     LossWeights,
     Supervise,
+    Term,
     TripletPositions,
+    titles,
     total_loss,
 )
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
 
 __all__ = [
-    "LossTerms",
+    "LOSSES",
+    "TOTAL",
+    "Forwarded",
     "LossWeights",
     "Supervise",
+    "Term",
     "TripletPositions",
     "cosine_loss",
     "kl_loss",
     "mean_loss",
     "softmax_loss",
+    "titles",
     "total_loss",
     "triplet_loss",
     "variance_loss",
