@@ -22,7 +22,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
-      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`.
+      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`,
+      and what the paper's results are compared with: `effective.papers.<protocol>.<setting>`, the
+      values of the base environment when nothing is given.
     - The folders of a source that a manifest lists are named by what the manifest holds, so two
       manifests are two sources.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
@@ -43,6 +45,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
             "artifact_location": lambda: _artifact_location(self.root),
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
+        # Before this loader: the last one that is made gives `globals` their values.
+        base = kwargs.get("base_env") or "base"
+        self._base = OmegaConfigLoader(conf_source, base_env=base, default_run_env=base)
         super().__init__(conf_source, *args, **kwargs)
         ProjectConfigLoader.latest = self
 
@@ -57,7 +62,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _parameters(self) -> dict[str, Any]:
         """All parameters; a run asks for them several times, and reading the files takes long."""
         config: dict[str, Any] = super().__getitem__("parameters")
-        return config | {"effective": in_effect(config, self.root)}
+        effective = in_effect(config, self.root)
+        effective["papers"] = {
+            protocol: {name: setting.model_dump(mode="json") for name, setting in settings.items()}
+            for protocol, settings in params.papers_settings(self._base["parameters"]).items()
+        }
+        return config | {"effective": effective}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         values = self._parameters

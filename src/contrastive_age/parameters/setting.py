@@ -575,6 +575,27 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     )
 
 
+def papers_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
+    """Give each protocol's named settings as they are when nothing is given: the paper's values.
+
+    Args:
+        params: The parameters of the base environment alone.
+
+    Returns:
+        By protocol, then by the setting's name, such as `ternary`.
+
+    Raises:
+        DataError: An unknown key, or a value out of its range.
+    """
+    return {
+        protocol: {
+            setting: effective({**params, "setting": setting}, protocol)
+            for setting in params["settings"][values["settings"]]
+        }
+        for protocol, values in params["protocols"].items()
+    }
+
+
 def pretraining(params: Mapping[str, Any], root: Path = Path()) -> Pretraining:
     """Merge the pretraining's own values with what is given.
 
