@@ -8,7 +8,8 @@ import torch
 from torchvision.models import resnet18
 
 from contrastive_age.errors import DataError
-from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork, expected_age
 
 
 def test_classes_are_every_year_between_the_bounds():
@@ -27,7 +28,7 @@ def test_an_age_without_a_class_is_named(age):
 
 @pytest.mark.parametrize(("age_min", "age_max"), [(5, 5), (6, 5)])
 def test_a_range_of_less_than_two_ages_is_refused(age_min, age_max):
-    with pytest.raises(DataError, match=f"{age_min}..{age_max}"):
+    with pytest.raises(DataError, match=f"{age_min} to {age_max} hold no two classes"):
         AgeClasses(age_min, age_max)
 
 

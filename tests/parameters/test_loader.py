@@ -41,3 +41,13 @@ def test_the_papers_values_leave_the_environments_globals_alone() -> None:
     asked = loader("demo")
     assert asked["parameters"]["effective"]["papers"]
     assert asked["catalog"]["report.page"]["filepath"].startswith("data/demo/")
+
+
+def test_the_papers_values_are_one_entry_of_the_catalog() -> None:
+    def names(value: Any, name: str) -> list[str]:
+        # As `KedroContext` does it.
+        inner = value.items() if isinstance(value, dict) else []
+        return [name, *(leaf for key, own in inner for leaf in names(own, f"{name}.{key}"))]
+
+    found = names(loader()["parameters"], "params")
+    assert [name for name in found if ".papers" in name] == ["params.effective.papers"]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import paper, published
 from contrastive_age.reporting.results import Group, Measured, group_seeds
 

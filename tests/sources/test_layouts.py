@@ -1,15 +1,15 @@
 """The registry of layouts: every one is read by the same few steps, and a new one is a line."""
 
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import given
 from contrastive_age.sources import layouts, morph2, reading
 
 NAMES = {
@@ -34,8 +34,14 @@ def make_source(folder: Path, layout: str) -> Path | None:
     return folder / "m.csv"
 
 
-def test_the_parameters_know_the_layouts_of_the_registry() -> None:
-    assert set(get_args(params.Layout)) == {*layouts.LAYOUTS, layouts.MANIFEST}
+def test_the_parameters_know_the_layouts_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = TypeAdapter(given.Layout)
+    names = [*layouts.LAYOUTS, layouts.MANIFEST]
+    assert [known.validate_python(name) for name in names] == names
+    with pytest.raises(ValidationError, match="fgnet, morph2, utkface, manifest"):
+        known.validate_python("toy")
+    monkeypatch.setitem(layouts.LAYOUTS, "toy", layouts.LAYOUTS["fgnet"])
+    assert known.validate_python("toy") == "toy"
 
 
 @pytest.mark.parametrize("layout", NAMES)

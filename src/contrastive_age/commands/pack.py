@@ -32,15 +32,10 @@ from contrastive_age.faces.store import Wanted
 from contrastive_age.files import unfinished
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
+from contrastive_age.parameters.effective import expanded
+from contrastive_age.parameters.given import Detection, Source
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import (
-    NAMED_WEIGHTS,
-    Alignment,
-    Detection,
-    Setting,
-    Source,
-    expanded,
-)
+from contrastive_age.parameters.setting import NAMED_WEIGHTS, Alignment, Setting
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.pipelines.splitting import nodes as splitting

@@ -20,9 +20,11 @@ from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.parameters.effective import preset_of
+from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
-from contrastive_age.parameters.setting import Explanation, Setting, preset_of
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running import console

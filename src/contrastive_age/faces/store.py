@@ -23,12 +23,14 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks
 from contrastive_age.faces.alignment import (
     FACE_SIZE,
+    Coverage,
     Points,
     align,
     landmark_array,
@@ -36,9 +38,11 @@ from contrastive_age.faces.alignment import (
     require_files,
     usable_landmarks,
 )
+from contrastive_age.faces.detection import SmallestFace
 from contrastive_age.faces.landmarks import decided_by as landmarks_decided_by
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record, code_of, made_with
+from contrastive_age.strict import STRICT
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ FACE_BYTES = FACE_SIZE * FACE_SIZE * 3
 CHUNK_SIZE = 64
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=STRICT)
 class Wanted:
     """Which faces of a source are meant.
 
@@ -69,8 +73,8 @@ class Wanted:
         min_face: Pixels from which faces were looked for, see `landmarks.detect_landmarks`.
     """
 
-    coverage: float
-    min_face: float | None = None
+    coverage: Coverage
+    min_face: SmallestFace | None = None
 
     @property
     def decided_by(self) -> dict[str, Any]:

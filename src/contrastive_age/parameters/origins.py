@@ -1,6 +1,7 @@
 """What a setting's networks and tables come from: their records, and what cards say of it."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,9 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.faces import store
 from contrastive_age.files import fingerprint
+from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import (
-    NAMED_WEIGHTS,
-    Explanation,
-    Learning,
-    Setting,
-    Source,
-)
+from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 if TYPE_CHECKING:
@@ -228,7 +224,7 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
         history: Of the training; None for what all networks of the setting have in common.
     """
     weights = setting.model.weights
-    losses = {name: value for name, value in setting.loss.model_dump().items() if value}
+    losses = {name: value for name, value in asdict(setting.loss).items() if value}
     return {
         "setting": setting.setting,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),

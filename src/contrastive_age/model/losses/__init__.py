@@ -6,13 +6,12 @@ from contrastive_age.model.losses.mean import mean_loss
 from contrastive_age.model.losses.softmax import softmax_loss
 from contrastive_age.model.losses.total import (
     LossTerms,
-    LossWeights,
-    Supervise,
     TripletPositions,
     total_loss,
 )
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
+from contrastive_age.model.weighting import LossWeights, Supervise
 
 __all__ = [
     "LossTerms",

@@ -10,15 +10,17 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import check_predictions
 from contrastive_age.faces.store import rows_of
+from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.origins import (
     networks_decided_by,
     require_network,
     result_record,
     tables_made_with,
 )
-from contrastive_age.parameters.setting import Computing, Explanation, Setting
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.splitting.nodes import fold_parts
 from contrastive_age.provenance import Record
+from contrastive_age.training.recipe import Computing
 
 Faces = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -57,7 +59,6 @@ def evaluate(
         DataError: The faces, the folds or the network are others than are asked for.
     """
     from contrastive_age.evaluation.fold import evaluate_fold
-    from contrastive_age.model.network import AgeClasses
     from contrastive_age.model.weights import about
     from contrastive_age.training import checkpoint
     from contrastive_age.training.augmentation import prepare
@@ -72,7 +73,7 @@ def evaluate(
         part,
         prepare(faces, rows_of(samples, faces, part, setting.faces), size),
         model,
-        AgeClasses(setting.age_min, setting.age_max),
+        setting.classes,
         fold=fold,
         explained=_explained(part, explanation, setting.seed),
         image_size=size,

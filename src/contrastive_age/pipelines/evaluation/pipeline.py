@@ -5,8 +5,10 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import Computing, Explanation, Setting
+from contrastive_age.parameters.given import Explanation
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.evaluation import nodes
+from contrastive_age.training.recipe import Computing
 
 
 def create_pipeline(fold: int) -> Pipeline:

@@ -10,13 +10,14 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
+from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.origins import (
     networks_decided_by,
     require_network,
     tables_decided_by,
     training_facts,
 )
-from contrastive_age.parameters.setting import Explanation, Setting
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record, table_digest
 
 MEASURES = (
@@ -64,7 +65,6 @@ def assemble(
     """
     from contrastive_age.inference.cards import model_card
     from contrastive_age.inference.model_file import AgeModel, Alignment
-    from contrastive_age.model.network import AgeClasses
     from contrastive_age.model.seen import from_arrays
     from contrastive_age.training import checkpoint
 
@@ -89,7 +89,7 @@ def assemble(
     return (
         AgeModel(
             state=model,
-            classes=AgeClasses(setting.age_min, setting.age_max),
+            classes=setting.classes,
             image_size=setting.training.image_size,
             radii=radii,
             card=card,

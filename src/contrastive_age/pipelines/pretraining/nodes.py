@@ -18,9 +18,10 @@ from contrastive_age.parameters.origins import (
     stated_by,
     terms_of,
 )
-from contrastive_age.parameters.setting import Computing, Pretraining
+from contrastive_age.parameters.setting import Pretraining
 from contrastive_age.pipelines.training.nodes import Trained, learn
 from contrastive_age.protocols.splits import cap_samples
+from contrastive_age.training.recipe import Computing
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,9 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import PRETRAIN, Computing, Pretraining
+from contrastive_age.parameters.setting import PRETRAIN, Pretraining
 from contrastive_age.pipelines.pretraining import nodes
+from contrastive_age.training.recipe import Computing
 
 
 def create_pipeline(sources: list[str]) -> Pipeline:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import rows_of
+from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.origins import result_record, start_of, tables_made_with
-from contrastive_age.parameters.setting import Explanation, Setting
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.splitting.nodes import check_leakage, fold_parts
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest

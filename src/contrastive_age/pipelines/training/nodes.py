@@ -1,6 +1,7 @@
 """Training one fold, or all samples."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,14 @@ from contrastive_age.parameters.origins import (
     terms_of,
     triplets_fingerprint,
 )
-from contrastive_age.parameters.setting import Computing, Learning, Setting
+from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.pipelines.splitting.nodes import fold_parts, training_part
 from contrastive_age.tracking.hook import Tracking, log_epoch, tag_run
+from contrastive_age.training.recipe import Computing
 
 if TYPE_CHECKING:
     import torch
 
-    from contrastive_age.training.fold import Recipe
     from contrastive_age.triplets.index import TripletIndex
 
 Trained = tuple["dict[str, torch.Tensor]", pd.DataFrame]
@@ -152,21 +153,17 @@ def learn(
         decided_by: All that decides the network.
         name: What it is called, besides its setting.
     """
-    from contrastive_age.training.acceleration import Acceleration
-    from contrastive_age.training.fold import Computer, Watcher, train_or_keep
+    from contrastive_age.training.fold import Watcher, train_or_keep
 
     return train_or_keep(
         images,
         ages,
         triplets,
-        recipe_of(setting),
+        setting.recipe,
+        replace(setting.model, weights=path_of_start(setting)),
         folder=training_folder,
         decided_by=decided_by,
-        computer=Computer(
-            computing.device,
-            Acceleration(**computing.acceleration.model_dump()),
-            share=1 / computing.folds_at_once,
-        ),
+        computing=computing,
         watcher=Watcher(
             f"{setting.key}, {name}",
             f"{setting.protocol} {name}",
@@ -175,26 +172,4 @@ def learn(
             # A terminal has room for the bar of one process.
             progress=Tracking.employer is None,
         ),
-    )
-
-
-def recipe_of(setting: Learning) -> "Recipe":
-    """Say how a setting trains."""
-    from contrastive_age.model.losses import LossWeights
-    from contrastive_age.model.network import AgeClasses
-    from contrastive_age.training.augmentation import Augmentation
-    from contrastive_age.training.fold import Recipe
-    from contrastive_age.training.loop import TrainingSettings
-
-    return Recipe(
-        AgeClasses(setting.age_min, setting.age_max),
-        path_of_start(setting),
-        setting.model.digest,
-        TrainingSettings(
-            **setting.training.model_dump(),
-            triplets=setting.triplets.mode,
-            augmentation=Augmentation(**setting.augmentation.model_dump()),
-        ),
-        LossWeights(**setting.loss.model_dump()),
-        setting.seed,
     )

@@ -5,8 +5,9 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.parameters.setting import Computing, Setting
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.training import nodes
+from contrastive_age.training.recipe import Computing
 
 
 def create_pipeline(fold: int | None) -> Pipeline:
