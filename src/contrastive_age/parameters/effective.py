@@ -43,20 +43,21 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     Raises:
         DataError: An unknown setting or key, or a value out of its range.
     """
-    own = dict(params["protocols"][protocol])
+    values = dict(params["protocols"][protocol])
+    source = values["source"]
     splitting = {
-        "group_copies": own.pop("group_copies", True),
+        "group_copies": values.pop("group_copies", True),
         **_given(params["splitting"]),
         "folds_file_digest": _digest(root, params["splitting"]["folds_file"]),
     }
     return validated(
         Setting,
-        own
-        | _learning(params, own, [own["source"]], root)
+        values
+        | _learning(params, values, [source], root)
         | {
             "protocol": protocol,
             "splitting": splitting,
-            "drawn": params["sources"][own["source"]].get("synthetic") is not None,
+            "drawn": params["sources"][source].get("synthetic") is not None,
             "validation": params["validation"],
             "overlap": params["overlap"],
         },
@@ -78,9 +79,9 @@ def papers_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
     return {
         protocol: {
             setting: effective({**params, "setting": setting}, protocol)
-            for setting in params["settings"][own["settings"]]
+            for setting in params["settings"][values["settings"]]
         }
-        for protocol, own in params["protocols"].items()
+        for protocol, values in params["protocols"].items()
     }
 
 
@@ -94,23 +95,24 @@ def pretraining(params: Mapping[str, Any], root: Path = Path()) -> Pretraining:
     Raises:
         DataError: An unknown setting or key, or a value out of its range.
     """
-    own = dict(params["pretrain"])
+    values = dict(params["pretrain"])
     # Twice the same source would be twice the same faces.
-    names = tuple(dict.fromkeys(PretrainingGiven.model_validate(own).names))
-    return validated(Pretraining, own | _learning(params, own, names, root) | {"sources": names})
+    names = tuple(dict.fromkeys(PretrainingGiven.model_validate(values).names))
+    learning = _learning(params, values, names, root)
+    return validated(Pretraining, values | learning | {"sources": names})
 
 
 def _learning(
-    params: Mapping[str, Any], own: dict[str, Any], sources: Iterable[str], root: Path
+    params: Mapping[str, Any], values: dict[str, Any], sources: Iterable[str], root: Path
 ) -> dict[str, Any]:
-    """What decides a training: taken out of a block's own values, and what is given."""
-    settings = params["settings"][own.pop("settings")]
+    """What decides a training: taken out of the own values of a protocol, and what is given."""
+    settings = params["settings"][values.pop("settings")]
     if params["setting"] not in settings:
         raise DataError(
             f"setting={params['setting']} is unknown; choose one of {', '.join(sorted(settings))}"
         )
-    age_min, age_max = own.pop("ages")
-    blocks: dict[str, Any] = {name: own.pop(name) | _given(params[name]) for name in BLOCKS}
+    age_min, age_max = values.pop("ages")
+    blocks: dict[str, Any] = {name: values.pop(name) | _given(params[name]) for name in BLOCKS}
     weights = blocks["model"].get("weights")
     blocks["model"]["digest"] = None if weights in NAMED_WEIGHTS else _digest(root, weights)
     listed = any(params["sources"][name]["layout"] == MANIFEST for name in sources)
@@ -158,14 +160,14 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
         name: A key of `params["sources"]`.
         root: The project's root, where relative paths start.
     """
-    own = params["sources"][name]
-    manifest = params["manifest"] if own["layout"] == MANIFEST else None
+    given = params["sources"][name]
+    manifest = params["manifest"] if given["layout"] == MANIFEST else None
     return validated(
         Source,
-        own
+        given
         | {
             "name": name,
-            "folder": root / expanded(params["raw_root"]) / own["folder"],
+            "folder": root / expanded(params["raw_root"]) / given["folder"],
             "manifest": root / expanded(manifest) if manifest else None,
             "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],

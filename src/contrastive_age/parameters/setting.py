@@ -143,7 +143,7 @@ class Common(Strict):
             **asdict(self.training),
             # What a file holds: where it lies may differ from run to run.
             "weights": self.model.digest or self.model.weights,
-            **{f"augmentation_{name}": own for name, own in asdict(self.augmentation).items()},
+            **{f"augmentation_{name}": value for name, value in asdict(self.augmentation).items()},
             "triplets": self.triplets.mode,
             "coverage": self.alignment.coverage,
             **self.detection,

@@ -285,18 +285,12 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
 
 def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, TripletPositions]:
     """Send a batch's rows and positions to the device."""
-
-    def sent(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Tensor:
-        return send(torch.from_numpy(values), device)
-
-    positions = TripletPositions(
-        sent(batch.anchor),
-        sent(batch.positive),
-        sent(batch.negative),
-        sent(batch.has_positive),
-        sent(batch.has_negative),
+    arrays = (
+        *(batch.rows, batch.anchor, batch.positive, batch.negative),
+        *(batch.has_positive, batch.has_negative),
     )
-    return sent(batch.rows), positions
+    rows, *positions = (send(torch.from_numpy(array), device) for array in arrays)
+    return rows, TripletPositions(*positions)
 
 
 class _EpochLosses:
@@ -348,13 +342,13 @@ def _resume(
     made_by: str,
 ) -> list[dict[str, float]]:
     """Bring network and optimiser to the checkpoint, if any, and give the history so far."""
-    found = checkpoint.load(work_folder, made_by) if work_folder else None
-    if found is None:
+    state = checkpoint.load(work_folder, made_by) if work_folder else None
+    if state is None:
         return []
-    network.load_state_dict(found.network)
-    optimiser.load_state_dict(found.optimiser)
-    logger.info("Training goes on after epoch %d, from %s", len(found.history), work_folder)
-    return found.history
+    network.load_state_dict(state.network)
+    optimiser.load_state_dict(state.optimiser)
+    logger.info("Training goes on after epoch %d, from %s", len(state.history), work_folder)
+    return state.history
 
 
 @contextmanager
