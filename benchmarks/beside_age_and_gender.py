@@ -59,7 +59,7 @@ def compare(predictions: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
         ends of its 95% interval (bootstrap over identities), in years of MAE.
     """
     from contrastive_age.evaluation import bootstrap
-    from contrastive_age.evaluation.metrics import AGE_BINS, age_bin
+    from contrastive_age.sources.ages import AGE_BINS, age_bin
 
     theirs = predictions.drop(columns="predicted_age").merge(
         others[["sample_id", "predicted_age"]], on="sample_id", validate="1:1"

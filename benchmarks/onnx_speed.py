@@ -25,7 +25,8 @@ from benchmarks.measuring import in_turn
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.inference.onnx import INPUT, drawn_faces, export_onnx, open_session
-from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.training.augmentation import prepare
 
 SIZES = (64, 224)

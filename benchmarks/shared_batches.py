@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import made_up
 from benchmarks.measuring import Comparison, Result, in_turn
-from benchmarks.training_loop import CLASSES, GPU_SIZE, WEIGHTS, Size
+from benchmarks.training_loop import CLASSES, GPU_SIZE, Size
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import frame_size
@@ -35,10 +35,7 @@ def run(size: Size | None = None, device: str = "cpu") -> Result:
             ages,
             index,
             networks[mode],
-            CLASSES,
-            settings=size.settings(mode, epochs=1),
-            weights=WEIGHTS,
-            seed=0,
+            size.recipe(mode, epochs=1),
             device=where,
         )
         return size.rows / (time.perf_counter() - started)

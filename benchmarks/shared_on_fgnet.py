@@ -103,11 +103,11 @@ def measure(run: Run, raw_root: Path, weights: Path) -> Outcome:
 def metrics_file(given: dict[str, Any]) -> Path:
     """Where the run with these parameters leaves its metrics."""
     from contrastive_age.parameters.loader import ProjectConfigLoader
-    from contrastive_age.parameters.setting import Effective
+    from contrastive_age.parameters.setting import Setting
     from contrastive_age.settings import CONFIG_LOADER_ARGS
 
     loader = ProjectConfigLoader(str(ROOT / "conf"), runtime_params=given, **CONFIG_LOADER_ARGS)
-    setting = Effective.model_validate(loader["parameters"]["effective"]["protocols"][PROTOCOL])
+    setting = Setting.model_validate(loader["parameters"]["effective"]["protocols"][PROTOCOL])
     data = ROOT / str(loader["globals"]["data_root"])
     return data / "08_reporting" / PROTOCOL / setting.key / "metrics.json"
 

@@ -24,18 +24,21 @@ from torchvision.models import resnet18
 
 from benchmarks import made_up
 from benchmarks.measuring import Comparison, Result
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.tracking.hook import log_epoch
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import prepare
+from contrastive_age.training.recipe import Augmentation, Recipe, TrainingSettings
 from contrastive_age.triplets.index import TripletIndex, build_index
 from contrastive_age.triplets.sampling import Mode
 
 TARGET = 0.93
 MODES: tuple[Mode, ...] = ("explicit", "shared")
 CLASSES = AgeClasses(16, 77)
-WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1)
+WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1, margin=0.2)
+VIEWS = Augmentation(degrees=10, translate=0.03, scale=0.05, flip="horizontal")
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,18 @@ class Size:
     image_size: int = 64
     rounds: int = 2
 
-    def settings(self, mode: Mode, epochs: int) -> loop.TrainingSettings:
-        """The settings of a training of this size."""
-        return loop.TrainingSettings(
+    def recipe(self, mode: Mode, epochs: int) -> Recipe:
+        """How a training of this size is done."""
+        training = TrainingSettings(
             epochs=epochs,
             batch_size=self.batch_size,
             image_size=self.image_size,
+            lr=0.001,
+            schedule="constant",
+            weight_decay=0,
             supervise="all",
-            triplets=mode,
         )
+        return Recipe(CLASSES, training, mode, VIEWS, WEIGHTS, seed=0)
 
 
 GPU_SIZE = Size(rows=4096, image_size=224)
@@ -133,10 +139,7 @@ def images_per_second(
                 ages,
                 index,
                 network,
-                CLASSES,
-                settings=size.settings(mode, epochs),
-                weights=WEIGHTS,
-                seed=0,
+                size.recipe(mode, epochs),
                 work_folder=Path(folder),
                 on_epoch=log_epoch,
                 device=device,

@@ -16,11 +16,13 @@ import torch
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.drawn.population import fgnet_population
 from contrastive_age.evaluation.outputs import predict
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights, TripletPositions, total_loss
-from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.protocols.splits import subject_exclusive
-from contrastive_age.training.augmentation import ALIGNED_SIZE, Augmentation, augment, prepare
+from contrastive_age.training.augmentation import ALIGNED_SIZE, augment, prepare
 from contrastive_age.training.loop import learning_rate
+from contrastive_age.training.recipe import Augmentation
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import batches
 
@@ -102,10 +104,10 @@ def train(
             # Anchors, positives and negatives go through the network as one batch.
             terms = total_loss(network(faces), classes[batch.rows], triplets, weights, "all")
             optimiser.zero_grad()
-            terms.total.backward()
+            terms["total"].backward()
             optimiser.step()
             seen += len(batch.anchor)
-            total += terms.total.item() * len(batch.anchor)
+            total += terms["total"].item() * len(batch.anchor)
         print(f"epoch {epoch + 1:2d} of {epochs}: loss {total / seen:.3f}")
     return network
 

@@ -8,16 +8,10 @@ from kedro.pipeline import Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
 from conftest import TINY, Project
-from contrastive_age.parameters.setting import (
-    Alignment,
-    Computing,
-    Detection,
-    Explanation,
-    Pretraining,
-    Setting,
-    Source,
-)
+from contrastive_age.parameters.given import Detection, Explanation, Source
+from contrastive_age.parameters.setting import Alignment, Pretraining, Setting
 from contrastive_age.pipeline_registry import fold_pipeline, pretrain_pipeline, protocol_pipeline
+from contrastive_age.training.recipe import Computing
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
 PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
 from contrastive_age.parameters.loader import ProjectConfigLoader, project_parameters
 from contrastive_age.tracking.hook import may_log_faces
 

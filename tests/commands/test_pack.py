@@ -17,7 +17,8 @@ from conftest import ROOT, Project
 from contrastive_age.commands.pack import Pack, pack
 from contrastive_age.errors import DataError
 from contrastive_age.io import packed
-from contrastive_age.parameters.setting import Alignment, Detection, Setting, Source, Synthetic
+from contrastive_age.parameters.given import Detection, Source, Synthetic
+from contrastive_age.parameters.setting import Alignment, Setting
 from contrastive_age.pipelines.alignment import nodes as alignment
 from contrastive_age.pipelines.ingestion.nodes import ingest
 from contrastive_age.pipelines.splitting import nodes as splitting

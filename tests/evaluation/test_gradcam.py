@@ -19,7 +19,8 @@ from contrastive_age.evaluation.gradcam import (
     summarise,
 )
 from contrastive_age.faces.alignment import five_point_template
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training.augmentation import centre_crop, frame_size
 
 SIZE = 64

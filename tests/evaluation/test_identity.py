@@ -20,7 +20,8 @@ from contrastive_age.evaluation.identity import (
     variance_within,
 )
 from contrastive_age.evaluation.outputs import predict
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training.augmentation import centre_crop
 
 VALUES = np.arange(10.0, 60.0)

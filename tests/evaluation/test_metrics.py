@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import (
-    AGE_BINS,
-    age_bin,
     check_predictions,
     cs_by_years,
     cumulative_score,
@@ -179,30 +177,6 @@ def test_cs_by_years_rises_from_1_to_10() -> None:
     scores = cs_by_years(np.linspace(-12, 12, 101))
     assert list(scores) == [str(years) for years in range(1, 11)]
     assert list(scores.values()) == sorted(scores.values())
-
-
-def test_age_bin_borders() -> None:
-    bins = age_bin([0, 19, 20, 39, 40, 59, 60, 116])
-    expected = ["0-19", "0-19", "20-39", "20-39", "40-59", "40-59", "60+", "60+"]
-    assert list(bins) == expected
-    assert bins.ordered
-    assert list(bins.categories) == list(AGE_BINS)
-
-
-def test_age_bin_keeps_empty_bins() -> None:
-    assert pd.Series(age_bin([3])).value_counts().to_dict() == {
-        "0-19": 1,
-        "20-39": 0,
-        "40-59": 0,
-        "60+": 0,
-    }
-    assert list(age_bin([]).categories) == list(AGE_BINS)
-
-
-@pytest.mark.parametrize("age", [-1, math.nan, math.inf])
-def test_impossible_ages_are_an_error(age: float) -> None:
-    with pytest.raises(DataError, match=r"1 of 2 ages"):
-        age_bin([20, age])
 
 
 def folds_of(predictions: pd.DataFrame) -> pd.DataFrame:

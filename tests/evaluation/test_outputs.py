@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from contrastive_age.evaluation.outputs import predict
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training.augmentation import centre_crop
 
 

@@ -3,7 +3,8 @@
 import torch
 
 from contrastive_age.inference.model_file import AgeModel
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 
 
 def untrained_model(seed: int = 0, image_size: int = 32) -> AgeModel:

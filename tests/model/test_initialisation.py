@@ -9,8 +9,9 @@ import torch
 from torchvision.models import resnet18, resnet34, resnet50, wide_resnet50_2
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.initialisation import load_initial_weights
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, initial_weights, read_weights
 from contrastive_age.protocols.copies import Photos

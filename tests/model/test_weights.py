@@ -17,7 +17,8 @@ from contrastive_age.faces.looks import look_of
 from contrastive_age.io.arrays import ArrayArchive
 from contrastive_age.model import weights as module
 from contrastive_age.model import weights as weights_module
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.seen import PHOTOS, Seen, read_photos, refuse_known, to_arrays
 from contrastive_age.model.weights import (
     IMAGENET_URL,

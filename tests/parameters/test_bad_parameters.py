@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters.given import Given
 from contrastive_age.parameters.loader import in_effect
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -117,7 +117,7 @@ def test_every_mistake_is_said_at_once() -> None:
 
 def test_what_the_files_hold_is_what_can_be_set() -> None:
     names = {str(name) for name in written() if not str(name).startswith("_")}
-    assert names == set(params.Given.model_fields)
+    assert names == set(Given.model_fields)
 
 
 def test_a_right_override_is_taken() -> None:

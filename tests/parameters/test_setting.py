@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
+from contrastive_age.sources.manifest import siblings
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "base" / "parameters"
 
@@ -168,7 +169,8 @@ def test_an_arithmetic_that_is_asked_for_is_part_of_the_key(
     given["acceleration"] |= asked
     after = effective(given)
     assert after.key != before.key
-    assert after.acceleration == params.computing(given).acceleration.model_dump(include=set(asked))
+    acceleration = params.computing(given).acceleration
+    assert after.acceleration == {name: getattr(acceleration, name) for name in asked}
     assert after.columns().items() >= after.acceleration.items()
 
 
@@ -248,7 +250,7 @@ def test_a_user_whom_nobody_knows_has_no_home() -> None:
 def test_siblings_are_the_folders_of_other_manifests(tmp_path: Path) -> None:
     for name in ("custom-0123abcd", "custom-ffffffff", "custom", "custom-b", "fgnet"):
         (tmp_path / name).mkdir()
-    found = params.siblings(tmp_path / "custom-0123abcd", "custom")
+    found = siblings(tmp_path / "custom-0123abcd", "custom")
     assert [path.name for path in found] == ["custom-0123abcd", "custom-ffffffff"]
 
 
@@ -296,7 +298,7 @@ def test_only_the_papers_random_split_parts_copies(given: dict[str, Any]) -> Non
 @pytest.mark.parametrize("share", [0.25, 1, 2])
 def test_a_fold_takes_a_part_of_a_gpu_or_whole_ones(given: dict[str, Any], share: float) -> None:
     given["ray"]["gpus_per_fold"] = share
-    assert params.ray_share(given).gpus_per_fold == share
+    assert params.check(given).ray.gpus_per_fold == share
 
 
 @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ def test_a_share_that_ray_cannot_give_is_refused(
 ) -> None:
     given["ray"][name] = value
     with pytest.raises(DataError, match=name):
-        params.ray_share(given)
+        params.check(given)
 
 
 def test_where_folds_run_is_no_part_of_the_key(given: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
 from contrastive_age.inference.model_file import load_model
 from contrastive_age.model.weights import read_weights
+from contrastive_age.parameters.effective import effective
 from contrastive_age.parameters.loader import ProjectConfigLoader, project_parameters
-from contrastive_age.parameters.setting import effective
 from contrastive_age.pipelines.final_model.nodes import _check
 from contrastive_age.provenance import table_digest
 

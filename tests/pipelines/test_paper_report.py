@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contrastive_age.parameters.setting import Report
+from contrastive_age.parameters.given import Report
 from contrastive_age.pipelines.paper_report import nodes
 from contrastive_age.provenance import table_digest
 from contrastive_age.reporting.elements import Picture

@@ -15,10 +15,10 @@ from conftest import ROOT, Project, make_project
 from contrastive_age.errors import DataError
 from contrastive_age.model.weights import read_weights, require_digest
 from contrastive_age.parameters.loader import ProjectConfigLoader
-from contrastive_age.parameters.setting import source_key
 from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import Job, run_fold
+from contrastive_age.sources.manifest import source_key
 from contrastive_age.tracking.hook import Tracking
 from forking import Ended
 

@@ -13,7 +13,7 @@ import yaml
 
 from conftest import ROOT
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.folds import Folds, check_leakage
 from contrastive_age.protocols.parts import parts

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from contrastive_age.evaluation.metrics import AGE_BINS, age_bin, summarise
+from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.reporting.results import PAPER, SETTINGS, Measured, papers_losses
+from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 MakeRun = Callable[..., Measured]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import paper, published
 from contrastive_age.reporting.results import Group, Measured, group_seeds
 
@@ -109,7 +109,7 @@ def assert_runs(call: str, losses: str, given: dict[str, Any]) -> None:
     assert effective.model.weights == "imagenet"
     from contrastive_age.reporting.results import papers_losses
 
-    assert effective.loss.model_dump() == papers_losses(losses, options["pipeline"])
+    assert effective.model_dump()["loss"] == papers_losses(losses, options["pipeline"])
 
 
 def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contrastive_age.evaluation.bootstrap import mae_interval
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import results
 from contrastive_age.reporting.results import Measured
 

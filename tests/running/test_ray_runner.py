@@ -17,7 +17,7 @@ import pytest
 
 from conftest import Project, make_project, run_tree
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.setting import RayShare
+from contrastive_age.parameters.given import RayShare
 from contrastive_age.running import ray_runner
 from contrastive_age.running.ray_runner import PassingError, run_tasks
 from servers import system_folder

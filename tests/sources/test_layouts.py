@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import given
 from contrastive_age.sources import layouts, morph2, reading
 
 NAMES = {
@@ -35,7 +35,7 @@ def make_source(folder: Path, layout: str) -> Path | None:
 
 
 def test_the_parameters_know_the_layouts_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = TypeAdapter(params.Layout)
+    known = TypeAdapter(given.Layout)
     assert [known.validate_python(name) for name in layouts.LAYOUTS] == list(layouts.LAYOUTS)
     with pytest.raises(ValidationError, match="fgnet, morph2, utkface, manifest"):
         known.validate_python("toy")

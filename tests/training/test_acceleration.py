@@ -11,18 +11,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from contrastive_age.model.initialisation import load_initial_weights
-from contrastive_age.model.losses import LossWeights
-from contrastive_age.model.network import AgeClasses, AgeNetwork, Outputs
+from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import acceleration, loop
-from contrastive_age.training.acceleration import Acceleration, Plan, gather, resolve, send
+from contrastive_age.training.acceleration import Plan, gather, resolve, send
 from contrastive_age.training.augmentation import frame_size
-from contrastive_age.training.loop import TrainingData, TrainingSettings, train
+from contrastive_age.training.loop import TrainingData, train
+from contrastive_age.training.recipe import Acceleration
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import batches
+from training.recipes import SMALL, varied
 
-CLASSES = AgeClasses(20, 24)
-WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1, lambda_k=0.5)
-SETTINGS = TrainingSettings(epochs=2, batch_size=8, image_size=32)
+RECIPE = varied(loss=dataclasses.replace(SMALL.loss, lambda_k=0.5))
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
 PLAIN = Plan()
@@ -61,7 +60,7 @@ class SmallNetwork(nn.Module):
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
         )
-        self.fc = nn.Linear(32, CLASSES.number)
+        self.fc = nn.Linear(32, RECIPE.classes.number)
 
     def forward(self, images):
         features = self.body(images).flatten(1)
@@ -75,12 +74,12 @@ def small():
 
 
 def resnet():
-    network = AgeNetwork(CLASSES)
-    load_initial_weights(network, CLASSES, None, seed=5)
+    network = AgeNetwork(RECIPE.classes)
+    load_initial_weights(network, RECIPE.classes, None, seed=5)
     return network
 
 
-def run(part, plan, *, network=None, settings=SETTINGS, **options):
+def run(part, plan, *, network=None, recipe=RECIPE, **options):
     images, ages, index = part
     network = network or small()
     history = train(
@@ -88,10 +87,7 @@ def run(part, plan, *, network=None, settings=SETTINGS, **options):
         ages,
         index,
         network,
-        CLASSES,
-        settings=settings,
-        weights=WEIGHTS,
-        seed=5,
+        recipe,
         device=CPU,
         plan=plan,
         **options,
@@ -120,7 +116,7 @@ class Trained:
         ).double()
 
 
-def watched(part, plan, network, settings):
+def watched(part, plan, network, recipe):
     outputs, real = [], loop.total_loss
 
     def observed(given, *rest):
@@ -131,7 +127,7 @@ def watched(part, plan, network, settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(acceleration, "COMPILER", "aot_eager")
         patch.setattr(loop, "total_loss", observed)
-        history, end = run(part, plan, network=network, settings=settings)
+        history, end = run(part, plan, network=network, recipe=recipe)
     return Trained(history[TERMS].to_numpy(), start, end, outputs)
 
 
@@ -177,9 +173,9 @@ def assert_paths_alike(found, expected, error):
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])
 def test_faces_on_the_host_change_not_a_bit(part, triplets):
-    settings = dataclasses.replace(SETTINGS, triplets=triplets)
-    expected, weights = run(part, PLAIN, settings=settings)
-    found, changed = run(part, Plan(residence="host"), settings=settings)
+    recipe = varied(RECIPE, triplets=triplets)
+    expected, weights = run(part, PLAIN, recipe=recipe)
+    found, changed = run(part, Plan(residence="host"), recipe=recipe)
     assert found.equals(expected)
     assert all(torch.equal(changed[name], tensor) for name, tensor in weights.items())
 
@@ -197,9 +193,9 @@ def test_faces_on_the_host_change_not_a_bit(part, triplets):
     ids=["compile", "fused", "channels_last", "bfloat16", "everything"],
 )
 def test_every_way_trains_like_the_plain_one(part, triplets, plan):
-    settings = dataclasses.replace(SETTINGS, triplets=triplets)
-    expected = watched(part, PLAIN, small(), settings)
-    found = watched(part, plan, small(), settings)
+    recipe = varied(RECIPE, triplets=triplets)
+    expected = watched(part, PLAIN, small(), recipe)
+    found = watched(part, plan, small(), recipe)
     error = rounding(plan, small())
     assert_outputs_alike(found, expected, error)
     assert_paths_alike(found, expected, error)
@@ -209,9 +205,9 @@ def test_every_way_trains_like_the_plain_one(part, triplets, plan):
     "plan", [Plan(channels_last=True, fused=True), EVERYTHING], ids=["float32", "everything"]
 )
 def test_the_first_step_of_a_resnet_is_alike(part, plan):
-    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=20, triplets="shared")
-    expected = watched(part, PLAIN, resnet(), settings)
-    found = watched(part, plan, resnet(), settings)
+    recipe = varied(RECIPE, epochs=1, batch_size=20, triplets="shared")
+    expected = watched(part, PLAIN, resnet(), recipe)
+    found = watched(part, plan, resnet(), recipe)
     assert_outputs_alike(found, expected, rounding(plan, resnet()))
 
 
@@ -346,7 +342,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
     plan = Plan(channels_last=True, residence=residence)
     with FakeTensorMode(allow_non_fake_inputs=True):
         with CUDA:
-            network = AgeNetwork(CLASSES)
+            network = AgeNetwork(RECIPE.classes)
             age_index = torch.zeros(len(ages), dtype=torch.int64)
             faces = torch.zeros(images.shape, dtype=torch.uint8)
         data = TrainingData(faces if residence == "device" else images, age_index, index)
@@ -355,8 +351,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
                 network,
                 data,
                 batch,
-                settings=SETTINGS,
-                weights=WEIGHTS,
+                RECIPE,
                 plan=plan,
                 views=torch.Generator(),
             )

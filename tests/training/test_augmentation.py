@@ -11,7 +11,6 @@ from torchvision.transforms import functional as reference
 
 from contrastive_age.errors import DataError
 from contrastive_age.training.augmentation import (
-    Augmentation,
     augment,
     centre_crop,
     draw,
@@ -19,7 +18,10 @@ from contrastive_age.training.augmentation import (
     prepare,
     sample,
 )
+from contrastive_age.training.recipe import Augmentation
+from training.recipes import SMALL
 
+VIEWS = SMALL.augmentation
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -66,8 +68,9 @@ def test_equals_torchvision_image_by_image(flip, frame, image_size):
 
 def test_a_view_without_variation_is_the_exact_cut():
     images = torch.randint(0, 256, (5, 3, 37, 37), dtype=torch.uint8, generator=generator())
-    still = Augmentation(degrees=0, translate=0, scale=0, flip="none", crop=False)
-    views = augment(images, 32, still, generator())
+    still = Augmentation(degrees=0, translate=0, scale=0, flip="none")
+    draws = draw(5, 37, 32, still, generator())._replace(corner=torch.full((5, 2), 2.0))
+    views = sample(images, 32, draws)
     torch.testing.assert_close(views, centre_crop(images, 32), atol=2e-3, rtol=0)
 
 
@@ -83,18 +86,18 @@ def test_centre_crop_is_a_slice(frame, image_size):
 def test_images_stay_as_they_were():
     images = random_images(2, 37)
     before = images.clone()
-    augment(images, 32, Augmentation(), generator())
+    augment(images, 32, VIEWS, generator())
     centre_crop(images, 37)
     assert torch.equal(images, before)
 
 
 def test_one_seed_one_view_and_each_image_its_own():
     images = random_images(1, 37).expand(3, -1, -1, -1)
-    once = augment(images, 32, Augmentation(), generator(3))
-    again = augment(images, 32, Augmentation(), generator(3))
+    once = augment(images, 32, VIEWS, generator(3))
+    again = augment(images, 32, VIEWS, generator(3))
     assert torch.equal(once, again)
     assert not torch.equal(once[0], once[1])
-    assert not torch.equal(once, augment(images, 32, Augmentation(), generator(4)))
+    assert not torch.equal(once, augment(images, 32, VIEWS, generator(4)))
 
 
 def test_draws_fill_their_ranges():
@@ -116,7 +119,7 @@ def test_draws_fill_their_ranges():
 
 
 def test_each_value_is_drawn_on_its_own():
-    draws = draw(4000, 40, 30, Augmentation(), generator())
+    draws = draw(4000, 40, 30, VIEWS, generator())
     values = [draws.angle, draws.scale, *draws.shift.T, draws.mirror[:, 0], *draws.corner.T]
     correlation = torch.corrcoef(torch.stack(values)) - torch.eye(len(values))
     assert correlation.abs().max() < 0.08
@@ -127,9 +130,9 @@ def test_the_network_sees_224_of_256(image_size, size):
     assert frame_size(image_size) == size
 
 
-@pytest.mark.parametrize("image_size", [0, 15, 225, 256])
+@pytest.mark.parametrize("image_size", [0, 31, 225, 256])
 def test_an_image_size_that_does_not_fit_is_refused(image_size):
-    with pytest.raises(DataError, match=rf"image_size={image_size} .* between 16 and 224"):
+    with pytest.raises(DataError, match=rf"image_size={image_size} .* between 32 and 224"):
         frame_size(image_size)
 
 

@@ -10,15 +10,12 @@ import pytest
 import torch
 
 from contrastive_age.errors import DataError
-from contrastive_age.model.losses import LossWeights
-from contrastive_age.model.network import AgeClasses
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, with_reference
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record
 from contrastive_age.training.fold import (
-    Computer,
-    Recipe,
     Watcher,
     networks_decided_by,
     refuse_tested,
@@ -26,20 +23,14 @@ from contrastive_age.training.fold import (
     state_digest,
     train_or_keep,
 )
-from contrastive_age.training.loop import TrainingSettings
+from contrastive_age.training.recipe import Computing, Start
 from contrastive_age.triplets.index import build_index
+from training.recipes import varied
 
 STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
 DECIDED = {"faces": "f", "weights": "none", "code of training": "c"}
 AGES = np.array([1, 2, 1, 2])
-RECIPE = Recipe(
-    AgeClasses(0, 3),
-    "none",
-    None,
-    TrainingSettings(epochs=1, batch_size=2, image_size=32),
-    LossWeights(),
-    seed=0,
-)
+RECIPE = varied(classes=AgeClasses(0, 3), epochs=1, batch_size=2, seed=0)
 
 
 class TrainsAnew(Exception):
@@ -57,9 +48,10 @@ def _get(folder: Path, decided_by: dict[str, str] = DECIDED, images=_refuse, **t
         AGES,
         index,
         RECIPE,
+        Start("none"),
         folder=folder,
         decided_by=decided_by,
-        computer=Computer("cpu"),
+        computing=Computing("cpu"),
         watcher=Watcher("fold 0", **told),
     )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,17 +14,14 @@ from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
-from contrastive_age.model.network import AgeClasses, AgeNetwork, Outputs
+from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import checkpoint, loop
-from contrastive_age.training.augmentation import Augmentation, frame_size
-from contrastive_age.training.loop import TrainingSettings, choose_device, learning_rate, train
+from contrastive_age.training.augmentation import frame_size
+from contrastive_age.training.loop import choose_device, learning_rate, train
 from contrastive_age.triplets.index import build_index
+from training.recipes import varied
 
-CLASSES = AgeClasses(20, 24)
-WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1)
-SETTINGS = TrainingSettings(
-    epochs=3, batch_size=8, image_size=16, schedule="cosine", triplets="explicit"
-)
+RECIPE = varied(epochs=3, schedule="cosine")
 CPU = torch.device("cpu")
 TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
 
@@ -47,7 +45,7 @@ def fold():
     ages = rng.integers(20, 24, size=22)
     ages[0] = 24  # an age that one identity alone has
     identities = np.arange(22) % 7
-    size = frame_size(16)
+    size = frame_size(32)
     images = rng.integers(0, 60, size=(22, 3, size, size)) + (ages - 20)[:, None, None, None] * 45
     return Fold(torch.from_numpy(images.astype(np.uint8)), ages, identities)
 
@@ -60,7 +58,7 @@ class SmallNetwork(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
         )
-        self.fc = nn.Linear(8, CLASSES.number)
+        self.fc = nn.Linear(8, RECIPE.classes.number)
 
     def forward(self, images):
         features = self.body(images).flatten(1)
@@ -83,21 +81,18 @@ def start():
 
 
 def start_resnet():
-    network = AgeNetwork(CLASSES)
-    load_initial_weights(network, CLASSES, None, seed=5)
+    network = AgeNetwork(RECIPE.classes)
+    load_initial_weights(network, RECIPE.classes, None, seed=5)
     return network
 
 
-def run(fold, network, settings=SETTINGS, weights=WEIGHTS, seed=5, **options):
+def run(fold, network, recipe=RECIPE, **options):
     return train(
         fold.images,
         fold.ages,
         fold.index,
         network,
-        CLASSES,
-        settings=settings,
-        weights=weights,
-        seed=seed,
+        recipe,
         device=CPU,
         **options,
     )
@@ -114,8 +109,8 @@ def without_seconds(history):
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])
 def test_learns_and_reports_every_term_every_epoch(fold, triplets):
-    settings = dataclasses.replace(SETTINGS, triplets=triplets, epochs=12, lr=0.02)
-    history = run(fold, start(), settings)
+    recipe = varied(RECIPE, triplets=triplets, epochs=12, lr=0.02)
+    history = run(fold, start(), recipe)
     assert list(history) == ["epoch", "lr", *TERMS, "anchors_without_positive", "seconds"]
     assert history["epoch"].tolist() == list(range(1, 13))
     assert np.isfinite(history.to_numpy()).all()
@@ -135,17 +130,17 @@ def test_learns_and_reports_every_term_every_epoch(fold, triplets):
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])
 def test_one_seed_gives_the_same_bits_twice(fold, triplets):
-    settings = dataclasses.replace(SETTINGS, triplets=triplets)
+    recipe = varied(RECIPE, triplets=triplets)
     networks = [start(), start()]
     torch.manual_seed(1)
-    first = run(fold, networks[0], settings)
+    first = run(fold, networks[0], recipe)
     torch.manual_seed(2)
     np.random.seed(3)  # noqa: NPY002 global state must not matter
-    second = run(fold, networks[1], settings)
+    second = run(fold, networks[1], recipe)
     assert same(*networks)
     assert without_seconds(first).equals(without_seconds(second))
     other = start()
-    run(fold, other, settings, seed=6)
+    run(fold, other, varied(recipe, seed=6))
     assert not same(networks[0], other)
 
 
@@ -166,9 +161,9 @@ class KilledError(Exception):
 def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     fold, tmp_path, monkeypatch, finished, epochs, triplets, start
 ):
-    settings = dataclasses.replace(SETTINGS, triplets=triplets, epochs=epochs)
+    recipe = varied(RECIPE, triplets=triplets, epochs=epochs)
     whole = start()
-    expected = run(fold, whole, settings)
+    expected = run(fold, whole, recipe)
     real, calls = loop.total_loss, []
 
     def killed_in_a_later_epoch(*arguments):
@@ -179,14 +174,14 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
 
     monkeypatch.setattr(loop, "total_loss", killed_in_a_later_epoch)
     with pytest.raises(KilledError):
-        run(fold, start(), settings, work_folder=tmp_path)
+        run(fold, start(), recipe, work_folder=tmp_path)
     monkeypatch.setattr(loop, "total_loss", real)
     seen = []
     resumed = start()
     history = run(
         fold,
         resumed,
-        settings,
+        recipe,
         work_folder=tmp_path,
         on_epoch=lambda epoch, values: seen.append((epoch, values["total"])),
     )
@@ -194,8 +189,8 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     assert without_seconds(history).equals(without_seconds(expected))
     totals = expected[["epoch", "total"]].itertuples(index=False, name=None)
     assert seen == list(totals)[finished:]
-    one = predict(whole, fold.images, 16, device=CPU)
-    other = predict(resumed, fold.images, 16, device=CPU)
+    one = predict(whole, fold.images, 32, device=CPU)
+    other = predict(resumed, fold.images, 32, device=CPU)
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -214,11 +209,11 @@ def test_killed_before_the_network_is_stored_nothing_is_trained_again(fold, tmp_
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 6},
+        {"recipe": varied(RECIPE, seed=6)},
         {"fingerprint": "other images"},
-        {"settings": dataclasses.replace(SETTINGS, lr=2e-3)},
-        {"settings": dataclasses.replace(SETTINGS, augmentation=Augmentation(degrees=5))},
-        {"weights": dataclasses.replace(WEIGHTS, lambda_c=2)},
+        {"recipe": varied(RECIPE, lr=2e-3)},
+        {"recipe": varied(RECIPE, augmentation=replace(RECIPE.augmentation, degrees=5))},
+        {"recipe": varied(RECIPE, loss=replace(RECIPE.loss, lambda_c=2))},
     ],
     ids=["seed", "data", "rate", "augmentation", "lambda"],
 )
@@ -267,9 +262,9 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch,
 
 
 def test_a_diverging_run_stops_by_itself(fold):
-    settings = dataclasses.replace(SETTINGS, lr=1e30, schedule="constant")
+    recipe = varied(RECIPE, lr=1e30, schedule="constant")
     with pytest.raises(TrainingError, match="not finite in epoch"):
-        run(fold, start(), settings)
+        run(fold, start(), recipe)
 
 
 def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
@@ -281,7 +276,7 @@ def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
         return terms
 
     monkeypatch.setattr(loop, "total_loss", recorded)
-    history = run(fold, start(), dataclasses.replace(SETTINGS, epochs=1))
+    history = run(fold, start(), varied(RECIPE, epochs=1))
     assert [anchors for anchors, _ in steps] == [8, 8, 6]
     expected = sum(np.array(terms) * anchors for anchors, terms in steps) / 22
     np.testing.assert_allclose(history[TERMS].to_numpy()[0], expected, rtol=1e-6)
@@ -291,10 +286,10 @@ def test_each_step_is_one_forward_pass_of_all_its_images(fold):
     sizes = []
     network = start()
     network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="shared"))
+    run(fold, network, varied(RECIPE, epochs=1, triplets="shared"))
     assert sum(sizes) == 22
     sizes.clear()
-    run(fold, network, dataclasses.replace(SETTINGS, epochs=1, triplets="explicit"))
+    run(fold, network, varied(RECIPE, epochs=1, triplets="explicit"))
     positives = int((fold.index.positives > 0).sum())
     negatives = int((fold.index.negatives > 0).sum())
     assert len(sizes) == 3
@@ -306,7 +301,7 @@ def test_which_images_are_supervised_is_a_setting(fold, supervise, monkeypatch):
     seen = []
     real = loop.total_loss
     monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[-1]) or real(*x))
-    run(fold, start(), dataclasses.replace(SETTINGS, supervise=supervise, epochs=1))
+    run(fold, start(), varied(RECIPE, supervise=supervise, epochs=1))
     assert set(seen) == {supervise}
 
 
@@ -367,10 +362,7 @@ def test_lengths_must_agree(fold):
             fold.ages,
             build_index(fold.ages[:3], fold.identities[:3]),
             start(),
-            CLASSES,
-            settings=SETTINGS,
-            weights=WEIGHTS,
-            seed=1,
+            RECIPE,
         )
 
 
@@ -404,7 +396,7 @@ def test_gradients_of_shared_partners_are_the_same_bits_with_many_threads():
     triplets = TripletPositions(rows, rows % 8, (rows + 1) % 8, flags, flags)
     features = torch.randn(256, 512, generator=generator, requires_grad=True)
     logits = torch.randn(256, 70, generator=generator)
-    weights = LossWeights(lambda_c=1)
+    weights = LossWeights(lambda_c=1, margin=0)
     with loop._deterministic():
         gradients = []
         for _ in range(20):

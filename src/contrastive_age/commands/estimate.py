@@ -1,6 +1,7 @@
 """How long settings will take, from a step that is measured."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,8 @@ def per_anchor() -> Callable[[Setting], float]:
     known: dict[tuple[object, ...], float] = {}
 
     def seconds(setting: Setting) -> float:
-        own = setting.training
-        kind = (own.image_size, own.batch_size, own.supervise, setting.triplets.mode)
+        training, mode = setting.training, setting.triplets.mode
+        kind = (training.image_size, training.batch_size, training.supervise, mode)
         if kind not in known:
             known[kind] = _measure(setting)
         return known[kind]
@@ -45,8 +46,7 @@ def per_anchor() -> Callable[[Setting], float]:
 def _measure(setting: Setting) -> float:
     """Train on a few made-up images, once to warm up and once for the clock."""
     from contrastive_age.faces.alignment import FACE_SIZE
-    from contrastive_age.model.losses import LossWeights
-    from contrastive_age.model.network import AgeClasses, AgeNetwork
+    from contrastive_age.model.network import AgeNetwork
     from contrastive_age.training import loop
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.triplets.index import build_index
@@ -57,16 +57,12 @@ def _measure(setting: Setting) -> float:
     faces = rng.integers(0, 256, shape, dtype=np.uint8)
     # Pairs of one age and two identities, so that every anchor has a positive and a negative.
     ages = setting.age_min + np.arange(number) // 2 % (setting.age_max - setting.age_min)
-    classes = AgeClasses(setting.age_min, setting.age_max)
-    budget = setting.training.model_dump() | {"epochs": 2}
+    recipe = replace(setting.recipe, training=replace(setting.training, epochs=2))
     history = loop.train(
         prepare(faces, np.arange(number), setting.training.image_size),
         ages,
         build_index(ages, np.arange(number).astype(str)),
-        AgeNetwork(classes),
-        classes,
-        settings=loop.TrainingSettings(**budget, triplets=setting.triplets.mode),
-        weights=LossWeights(**setting.loss.model_dump()),
-        seed=0,
+        AgeNetwork(recipe.classes),
+        recipe,
     )
     return float(history["seconds"].iloc[-1]) / number

@@ -33,13 +33,9 @@ from contrastive_age.faces.store import Wanted
 from contrastive_age.files import replacing_folder
 from contrastive_age.io import packed
 from contrastive_age.io.folders import FaceArray
+from contrastive_age.parameters.given import Detection, Source
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import (
-    Alignment,
-    Detection,
-    Setting,
-    Source,
-)
+from contrastive_age.parameters.setting import Alignment, Setting
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.inputs import input_files, learnings

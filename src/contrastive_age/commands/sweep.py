@@ -16,7 +16,9 @@ from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.setting import Explanation, Setting, preset_of
+from contrastive_age.parameters.effective import preset_of
+from contrastive_age.parameters.given import Explanation
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.console import print_line, print_table

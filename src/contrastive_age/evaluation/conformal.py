@@ -28,7 +28,8 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.bootstrap import match_samples
-from contrastive_age.evaluation.metrics import AGE_BINS, age_bin, signed_errors
+from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.outputs import predict
-from contrastive_age.model.network import AgeClasses, AgeNetwork, expected_age
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork, expected_age
 
 Arrays = dict[str, npt.NDArray[Any]]
 

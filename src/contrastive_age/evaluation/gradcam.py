@@ -23,7 +23,8 @@ from torch.nn.functional import interpolate
 
 from contrastive_age.faces.alignment import FACE_SIZE, five_point_template
 from contrastive_age.training.acceleration import send
-from contrastive_age.training.augmentation import CROP_SIZE, centre_crop
+from contrastive_age.training.augmentation import centre_crop
+from contrastive_age.training.recipe import CROP_SIZE
 
 Maps = npt.NDArray[np.float32]
 Masks = Mapping[str, npt.NDArray[np.bool_]]

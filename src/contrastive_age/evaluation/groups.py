@@ -20,7 +20,7 @@ from contrastive_age.evaluation.bootstrap import (
     average_over_seeds,
     mean_interval,
 )
-from contrastive_age.evaluation.metrics import age_bin
+from contrastive_age.sources.ages import age_bin
 
 UNKNOWN = "unknown"
 """The group of images of which the data set does not tell one."""

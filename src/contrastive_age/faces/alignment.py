@@ -8,11 +8,13 @@ in the upright image as `load_image` gives it. Detection and alignment both deco
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import ExifTags, Image
+from pydantic import Field
 
 from contrastive_age.errors import DataError
 from contrastive_age.sources.decoding import decode
@@ -27,6 +29,9 @@ VERSION = 1
 
 FACE_SIZE = 256
 DEFAULT_COVERAGE = 1.35
+
+Coverage = Annotated[float, Field(ge=0.8, le=2.5)]
+"""How much of the face's surroundings an aligned face shows, see `five_point_template`."""
 
 ARCFACE_SIZE = 112
 ARCFACE_POINTS = (

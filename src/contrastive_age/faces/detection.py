@@ -5,10 +5,12 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydantic import Field
 
 from contrastive_age.faces.alignment import Points
 
@@ -28,6 +30,8 @@ LEAST_FACE, LEAST_SHARE = 24, 60
 """Faces are looked for from so many pixels up, or from this part of the photo's longer side."""
 TINIEST = 12
 """Pixels below which none can be asked for: photos would have to be enlarged."""
+SmallestFace = Annotated[float, Field(ge=TINIEST)]
+"""Pixels from which faces are looked for where a photo shows no large one."""
 FINEST = 48
 """Pixels of a face beyond which MTCNN sees no more of it: a photo is shrunk until the smallest face
 looked for has as many."""

@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks
 from contrastive_age.faces.alignment import (
+    Coverage,
     Points,
     align,
     landmark_array,
@@ -40,9 +42,11 @@ from contrastive_age.faces.array_file import (
     map_file,
     map_if_sound,
 )
+from contrastive_age.faces.detection import SmallestFace
 from contrastive_age.faces.landmarks import decided_by as landmarks_decided_by
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record, code_of, made_with
+from contrastive_age.strict import STRICT
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ CHUNK_SIZE = 64
 NO_LOOK = np.zeros((2, looks.BYTES), np.uint8)
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=STRICT)
 class Wanted:
     """Which faces of a source are meant.
 
@@ -66,8 +70,8 @@ class Wanted:
         min_face: Pixels from which faces were looked for, see `landmarks.detect_landmarks`.
     """
 
-    coverage: float
-    min_face: float | None = None
+    coverage: Coverage
+    min_face: SmallestFace | None = None
 
     @property
     def decided_by(self) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import AGE_MODEL, read_saved
-from contrastive_age.training.augmentation import CROP_SIZE, IMAGENET_MEAN, IMAGENET_STD
+from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from contrastive_age.training.recipe import CROP_SIZE
 
 VERSION = 1
 """Raised when files are laid out otherwise, or mean something else."""

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint, replacing
-from contrastive_age.parameters.setting import Strict
 from contrastive_age.provenance import Record
+from contrastive_age.strict import Strict
 
 NAME = "packed.json"
 

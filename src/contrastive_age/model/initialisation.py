@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from contrastive_age.errors import DataError
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import Weights
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import COVERAGE
-from contrastive_age.model.network import AgeClasses
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.seen import (
     CARD,
     PHOTOS,

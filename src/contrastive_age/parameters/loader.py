@@ -2,6 +2,8 @@
 
 import copy
 import os
+from collections import UserDict
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters import setting as params
+from contrastive_age.parameters import effective as merged
+from contrastive_age.parameters.given import Source
+from contrastive_age.parameters.setting import PRETRAIN, Learning, Pretraining, Setting
 from contrastive_age.provenance import file_digest
 
 SETTING = "<setting>"
@@ -22,7 +26,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Adds validated values to the parameters and writes setting keys into the catalog.
 
     - `parameters` gains `effective.protocols.<protocol>`, `effective.sources.<source>` and
-      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`.
+      `effective.pretraining`, `effective.computing`, `effective.ray` and `effective.explanation`,
+      and what the paper's results are compared with: `effective.papers.<protocol>.<setting>`, the
+      values of the base environment when nothing is given.
     - The folders of a source that a manifest lists are named by what the manifest holds, so two
       manifests are two sources.
     - A catalog path that says `<setting>` becomes one entry per protocol with its setting's key, so
@@ -43,6 +49,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
             "artifact_location": lambda: _artifact_location(self.root),
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
+        # Before this loader: the last one that is made gives `globals` their values.
+        base = kwargs.get("base_env") or "base"
+        self._base = OmegaConfigLoader(conf_source, base_env=base, default_run_env=base)
         super().__init__(conf_source, *args, **kwargs)
         ProjectConfigLoader.latest = self
 
@@ -57,15 +66,19 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _parameters(self) -> dict[str, Any]:
         """All parameters; a run asks for them several times, and reading the files takes long."""
         config: dict[str, Any] = super().__getitem__("parameters")
-        return config | {"effective": in_effect(config, self.root)}
+        effective = in_effect(config, self.root)
+        # No `dict`: of such, Kedro makes a data set for each of its thousands of values.
+        effective["papers"] = UserDict(
+            {
+                protocol: {name: each.model_dump(mode="json") for name, each in settings.items()}
+                for protocol, settings in merged.papers_settings(self._base["parameters"]).items()
+            }
+        )
+        return config | {"effective": effective}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
-        values = self._parameters
-        own: dict[str, params.Learning] = {
-            name: params.effective(values, name, self.root) for name in values["protocols"]
-        }
-        own[params.PRETRAIN] = params.pretraining(values, self.root)
-        sources = [params.source(values, name, self.root) for name in values["sources"]]
+        settings = _settings(self._parameters)
+        sources = map(Source.model_validate, self._parameters["effective"]["sources"].values())
         listed = [source for source in sources if source.manifest_digest is not None]
         entries: dict[str, Any] = {}
         for entry, body in config.items():
@@ -75,7 +88,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             if not any(mark in str(body) for mark in (SETTING, PART)):
                 entries[entry] = body
                 continue
-            for protocol, setting in own.items():
+            for protocol, setting in settings.items():
                 path = body["filepath"].replace("{protocol}", protocol)
                 path = path.replace(SETTING, setting.key).replace(f"{PART}/", _folder(setting))
                 entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
@@ -92,24 +105,33 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
     Raises:
         DataError: A parameter does not exist, or its value cannot be right.
     """
-    params.check(config)
+    given = merged.check(config)
     return {
         "protocols": {
-            name: params.effective(config, name, root).model_dump() for name in config["protocols"]
+            name: merged.effective(config, name, root).model_dump() for name in given.protocols
         },
-        "pretraining": params.pretraining(config, root).model_dump(),
+        "pretraining": merged.pretraining(config, root).model_dump(),
         "sources": {
-            name: params.source(config, name, root).model_dump(mode="json")
-            for name in config["sources"]
+            name: merged.source(config, name, root).model_dump(mode="json")
+            for name in given.sources
         },
-        "computing": params.computing(config).model_dump(),
-        "ray": params.ray_share(config).model_dump(),
-        "explanation": params.explanation(config).model_dump(),
+        "computing": asdict(merged.computing(config)),
+        "ray": given.ray.model_dump(),
+        "explanation": given.gradcam.model_dump(),
     }
 
 
-def _folder(setting: params.Learning) -> str:
-    part = setting.validation if isinstance(setting, params.Setting) else None
+def _settings(parameters: dict[str, Any]) -> dict[str, Learning]:
+    """What each protocol and the pretraining are trained with, from all parameters."""
+    effective = parameters["effective"]
+    settings: dict[str, Learning] = {
+        name: Setting.model_validate(values) for name, values in effective["protocols"].items()
+    }
+    return settings | {PRETRAIN: Pretraining.model_validate(effective["pretraining"])}
+
+
+def _folder(setting: Learning) -> str:
+    part = setting.validation if isinstance(setting, Setting) else None
     return "" if part is None else f"validation-{part}/"
 
 
@@ -133,17 +155,13 @@ def environment() -> str:
 def project_path(path: str | Path) -> Path:
     """Resolve a path that a parameter gives: relative ones start at the project's root."""
     loader = ProjectConfigLoader.latest
-    expanded = params.expanded(path)
+    expanded = merged.expanded(path)
     return expanded if loader is None else loader.root / expanded
 
 
 def setting_keys(parameters: dict[str, Any]) -> dict[str, str]:
     """Give the key of each protocol's setting, and of the pretraining's, from all parameters."""
-    effective = parameters["effective"]
-    keys = {
-        name: params.Setting.model_validate(own).key for name, own in effective["protocols"].items()
-    }
-    return keys | {params.PRETRAIN: params.Pretraining.model_validate(effective["pretraining"]).key}
+    return {name: setting.key for name, setting in _settings(parameters).items()}
 
 
 def unchanged(path: str | Path, digest: str | None) -> Path:

@@ -1,6 +1,7 @@
 """What the ground floor takes of a setting: how to train, and what decides a result."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,50 +9,18 @@ import pandas as pd
 
 from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.store import Faces
-from contrastive_age.model.losses import LossWeights
-from contrastive_age.model.network import AgeClasses
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, grown, require_digest, statement
+from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import (
-    NAMED_WEIGHTS,
-    Computing,
-    Explanation,
-    Learning,
-    Setting,
-    Source,
-)
+from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.training.acceleration import Acceleration
-from contrastive_age.training.augmentation import Augmentation
-from contrastive_age.training.fold import Computer, Recipe, networks_decided_by
-from contrastive_age.training.loop import TrainingSettings
+from contrastive_age.training.fold import networks_decided_by
+from contrastive_age.training.recipe import Start
 
 DRAWN = "drawn faces, no terms"
 _STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
-
-
-def recipe_of(setting: Learning) -> Recipe:
-    """Say how a setting trains."""
-    return Recipe(
-        AgeClasses(setting.age_min, setting.age_max),
-        path_of_start(setting),
-        setting.model.digest,
-        TrainingSettings(
-            **setting.training.model_dump(),
-            triplets=setting.triplets.mode,
-            augmentation=Augmentation(**setting.augmentation.model_dump()),
-        ),
-        LossWeights(**setting.loss.model_dump()),
-        setting.seed,
-    )
-
-
-def computer_of(computing: Computing) -> Computer:
-    """Say where and how one of the folds that are trained at once is computed."""
-    acceleration = Acceleration(**computing.acceleration.model_dump())
-    return Computer(computing.device, acceleration, share=1 / computing.folds_at_once)
 
 
 def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> dict[str, Any]:
@@ -72,10 +41,12 @@ def tables_of(
     return tables_decided_by(networks, samples, folds, explanation.model_dump())
 
 
-def path_of_start(setting: Learning) -> str:
-    """Where initial weights are, or their name."""
-    weights = setting.model.weights
-    return weights if weights in NAMED_WEIGHTS else str(project_path(weights))
+def located_start(setting: Learning) -> Start:
+    """What networks start from, a file by its whole path."""
+    start = setting.model
+    if start.weights in NAMED_WEIGHTS:
+        return start
+    return replace(start, weights=str(project_path(start.weights)))
 
 
 def start_of(setting: Learning) -> Weights | None:
@@ -84,7 +55,7 @@ def start_of(setting: Learning) -> Weights | None:
     Raises:
         DataError: They cannot be read, or were changed since the command began.
     """
-    start = statement(path_of_start(setting))
+    start = statement(located_start(setting).weights)
     require_digest(start, setting.model.digest)
     return start
 
@@ -128,7 +99,7 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
         history: Of the training; None for what all networks of the setting have in common.
     """
     weights = setting.model.weights
-    losses = {name: value for name, value in setting.loss.model_dump().items() if value}
+    losses = {name: value for name, value in asdict(setting.loss).items() if value}
     facts = {
         "setting": setting.setting,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),

@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.metrics import AGE_BINS, age_bin, signed_errors
+from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 BLUE = "#0072B2"
 ORANGE = "#D55E00"

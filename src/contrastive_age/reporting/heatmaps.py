@@ -33,7 +33,7 @@ from contrastive_age.evaluation.gradcam import (
 )
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.reporting.figures import BLUE, DPI, GREY, INK, ORANGE, SMALL, TEXT
-from contrastive_age.training.augmentation import CROP_SIZE
+from contrastive_age.training.recipe import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.float64]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.evaluation.metrics import AGE_BINS
 from contrastive_age.reporting import published
 from contrastive_age.reporting.results import (
     SETTINGS,
@@ -27,6 +26,7 @@ from contrastive_age.reporting.results import (
     rows_of,
 )
 from contrastive_age.reporting.starts import SOURCES, Pretraining
+from contrastive_age.sources.ages import AGE_BINS
 
 MEASURED = (
     "status",

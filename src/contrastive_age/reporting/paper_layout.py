@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.evaluation.metrics import AGE_BINS
 from contrastive_age.reporting import wording
 from contrastive_age.reporting.elements import Cell, Column, Entry, Grid
 from contrastive_age.reporting.paper import TABLE_6_COLUMNS
 from contrastive_age.reporting.results import rows_of
+from contrastive_age.sources.ages import AGE_BINS
 
 IMAGENET_COLUMN = "Measured here, ImageNet start"
 FACES_COLUMN = "Measured here, {column}: faces"

@@ -19,7 +19,7 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from contrastive_age.errors import DataError, TrainingError, library
-from contrastive_age.parameters.setting import RayShare
+from contrastive_age.parameters.given import RayShare
 from contrastive_age.processes import command_line
 from contrastive_age.running.runners import Job, present_job, run_fold, split
 

@@ -6,9 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.sources import identities, reading
-
-AGE_BINS = {"0-19": (0, 19), "20-39": (20, 39), "40-59": (40, 59), "60+": (60, reading.AGE_MAX)}
-"""The paper's bins in years, both ends included; its '>60' is 60 and over."""
+from contrastive_age.sources.ages import age_bin
 
 
 def audit(
@@ -44,9 +42,7 @@ def audit(
             "max": int(ages.max()),
             "median": float(ages.median()),
         },
-        "age_bins": {
-            name: int(ages.between(first, last).sum()) for name, (first, last) in AGE_BINS.items()
-        },
+        "age_bins": {name: int(number) for name, number in age_bin(ages).value_counts().items()},
         "manifest_hash": manifest_hash(samples),
         "rejected": source.rejected.to_dict("records"),
         "anomalies": _rejections(source.rejected)

@@ -52,6 +52,11 @@ LAYOUTS = {
 }
 
 
+def of_table(layout: str) -> bool:
+    """Whether a table lists a layout's photos; False for a name that is unknown."""
+    return layout in LAYOUTS and LAYOUTS[layout].of_table
+
+
 class Ingested(NamedTuple):
     """What a source holds: its samples, its files as they were inspected, and the audit of both."""
 
@@ -107,7 +112,7 @@ def read_points(layout: str, folder: Path, samples: pd.DataFrame) -> pd.DataFram
     """Read the landmarks that somebody has annotated, for photos in which no face is found.
 
     Args:
-        layout: A name in `LAYOUTS`, or `MANIFEST`.
+        layout: A name in `LAYOUTS`.
         folder: Where the source lies.
         samples: The samples table.
 

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from contrastive_age.sources import delimited, file_names, identities, reading
+from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,22 @@ SEVERAL = "no file is called so, and in another case or Unicode form several are
 
 _NEEDED = ("path", "identity", "age")
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+
+
+def source_key(name: str, manifest_digest: str | None) -> str:
+    """Name a source's folders, such as `fgnet`, or `custom-1a2b3c4d` by its manifest's content."""
+    return name if manifest_digest is None else f"{name}-{manifest_digest[:8]}"
+
+
+def siblings(folder: Path, name: str) -> list[Path]:
+    """The folders of all manifests of a source, beside one of them.
+
+    Args:
+        folder: Of one of them, as `source_key` names it.
+        name: The source's.
+    """
+    keys = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}")
+    return sorted(path for path in folder.parent.iterdir() if keys.fullmatch(path.name))
 
 
 def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Path:
@@ -143,7 +161,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
     age = table["age"]
     # Programs that know no missing whole numbers write 25 as 25.0.
     whole = age.str.fullmatch(r"[0-9]{1,3}(\.0*)?")
-    in_range = age.where(whole, "-1").astype("float64").between(reading.AGE_MIN, reading.AGE_MAX)
+    in_range = age.where(whole, "-1").astype("float64").between(AGE_MIN, AGE_MAX)
     checks: list[tuple[pd.Series, pd.Series | str]] = [
         (table["surplus"], "the row has more values than the header has columns"),
         (table["path"] == "", "the path is empty"),
@@ -151,7 +169,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
         (nobody != "", nobody),
         (
             ~in_range,
-            "age '" + age + f"' is not a whole number from {reading.AGE_MIN} to {reading.AGE_MAX}",
+            "age '" + age + f"' is not a whole number from {AGE_MIN} to {AGE_MAX}",
         ),
         (problems != "", f"{reading.UNREADABLE}: " + problems),
     ]

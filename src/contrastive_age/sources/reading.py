@@ -19,16 +19,13 @@ from tqdm import tqdm
 
 from contrastive_age.errors import DataError
 from contrastive_age.sources import identities
+from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
 from contrastive_age.sources.decoding import cause, decode
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
 logger = logging.getLogger(__name__)
-
-AGE_MIN = 0
-AGE_MAX = 120
-"""The range of ages, in years, that a source may hold; the classes of a protocol are narrower."""
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

@@ -6,39 +6,18 @@ they move an error as much as another seed does.
 
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-Auto = Literal["auto"]
-Precision = Literal["float32", "bfloat16"]
-Residence = Literal["device", "host"]
+from contrastive_age.training.recipe import Acceleration, Precision, Residence
 
 COMPILER = "inductor"
 # Faces may take this part of the memory; the rest is for the network, its gradients and the step.
 PART_FOR_FACES = 0.5
-
-
-@dataclass(frozen=True)
-class Acceleration:
-    """How to compute; `auto` is left to `resolve`.
-
-    Attributes:
-        precision: Of the network's forward and backward pass; losses and weights stay float32.
-        channels_last: Whether images lie pixel by pixel in memory, which GPUs like.
-        fused: Whether Adam changes all weights in one kernel.
-        compile: Whether the network is compiled first; pays when an epoch takes minutes.
-        residence: Whether all faces lie on the device, or on the host and are sent step by step.
-    """
-
-    precision: Auto | Precision = "auto"
-    channels_last: Auto | bool = "auto"
-    fused: Auto | bool = "auto"
-    compile: bool = False
-    residence: Auto | Residence = "auto"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ together. At test the centre of the frame is cut out.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,33 +16,11 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
 from contrastive_age.training.acceleration import send
+from contrastive_age.training.recipe import CROP_SIZE, SMALLEST_IMAGE, Augmentation
 
 ALIGNED_SIZE = 256
-CROP_SIZE = 224
-SMALLEST_IMAGE = 16
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-Flip = Literal["horizontal", "vertical", "none"]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far the views of a face may vary; every value is drawn uniformly.
-
-    Attributes:
-        degrees: Rotation in +-degrees.
-        translate: Shift along each axis, +- this part of the frame's side.
-        scale: Size in 1 +- this.
-        flip: The mirroring applied to half of the views; `horizontal` swaps left and right.
-        crop: Whether the crop's place is random; else it is the centre.
-    """
-
-    degrees: float = 10.0
-    translate: float = 0.03
-    scale: float = 0.1
-    flip: Flip = "horizontal"
-    crop: bool = True
 
 
 class Draws(NamedTuple):
@@ -68,7 +45,7 @@ def frame_size(image_size: int) -> int:
     """Give the side of the frame whose 224/256 is `image_size` pixels.
 
     Raises:
-        DataError: `image_size` is not between 16 and 224.
+        DataError: `image_size` is not between 32 and 224.
     """
     if not SMALLEST_IMAGE <= image_size <= CROP_SIZE:
         raise DataError(
@@ -145,13 +122,12 @@ def draw(
     if augmentation.flip != "none":
         mirror[unit[:, 4] < 0.5, 0 if augmentation.flip == "horizontal" else 1] = -1
     spare = frame - image_size
-    corner = torch.floor(unit[:, 5:7] * (spare + 1)) if augmentation.crop else spare // 2
     return Draws(
         angle=symmetric[:, 0] * math.radians(augmentation.degrees),
         scale=1 + symmetric[:, 1] * augmentation.scale,
         shift=symmetric[:, 2:4] * augmentation.translate * frame,
         mirror=mirror,
-        corner=torch.as_tensor(corner, dtype=torch.float32).expand(number, 2),
+        corner=torch.floor(unit[:, 5:7] * (spare + 1)),
     )
 
 

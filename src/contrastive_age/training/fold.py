@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from torch import Tensor
 
 from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
-from contrastive_age.model.losses import LossWeights
-from contrastive_age.model.network import AgeClasses, AgeNetwork
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.seen import refuse_known
 from contrastive_age.model.weights import (
     Weights,
@@ -30,7 +29,8 @@ from contrastive_age.protocols.copies import Photos
 from contrastive_age.protocols.parts import parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
-from contrastive_age.training.acceleration import Acceleration, resolve
+from contrastive_age.training.acceleration import resolve
+from contrastive_age.training.recipe import Computing, Recipe, Start
 from contrastive_age.triplets.index import TripletIndex, build_index
 
 logger = logging.getLogger(__name__)
@@ -39,42 +39,6 @@ LIBRARIES = ("numpy", "torch", "torchvision")
 """What networks are trained with."""
 
 State = OrderedDict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained, and from which start.
-
-    Attributes:
-        classes: The ages it tells apart.
-        weights: Its start: `imagenet`, `none` or the path of a file.
-        digest: SHA-256 of that file; None for the others.
-        settings: Of the training.
-        losses: Weights of the loss terms.
-        seed: Of everything random.
-    """
-
-    classes: AgeClasses
-    weights: str
-    digest: str | None
-    settings: loop.TrainingSettings
-    losses: LossWeights
-    seed: int
-
-
-@dataclass(frozen=True)
-class Computer:
-    """Where and how to compute.
-
-    Attributes:
-        device: As torch names it, or `auto`.
-        acceleration: What is asked for; the rest is chosen for the device.
-        share: The part of the device's memory that this training may count on.
-    """
-
-    device: str = "auto"
-    acceleration: Acceleration = field(default_factory=Acceleration)
-    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,10 +127,11 @@ def train_or_keep(
     ages: npt.NDArray[np.int64],
     triplets: TripletIndex,
     recipe: Recipe,
+    start: Start,
     *,
     folder: Path,
     decided_by: Mapping[str, Any],
-    computer: Computer,
+    computing: Computing,
     watcher: Watcher,
 ) -> tuple[State, pd.DataFrame]:
     """Train a network, unless the folder holds the one that is wanted.
@@ -176,9 +141,10 @@ def train_or_keep(
         ages: In years, (n,).
         triplets: The index over the same rows.
         recipe: How to train.
+        start: From which weights.
         folder: Where checkpoints, the model and the history lie.
         decided_by: All that decides the network, by name, see `provenance.Record`.
-        computer: Where and how to compute.
+        computing: Where and how to compute.
         watcher: Who is told.
 
     Returns:
@@ -194,18 +160,19 @@ def train_or_keep(
         logger.info("%s is trained already", watcher.name)
         return done
     network = AgeNetwork(recipe.classes)
-    start = initial_weights(recipe.weights)
-    require_digest(start, recipe.digest)
-    if start is not None and start.seen is None and start.name != "imagenet":
+    initial = initial_weights(start.weights)
+    require_digest(initial, start.digest)
+    if initial is not None and initial.seen is None and initial.name != "imagenet":
         logger.warning(
             "%s: nothing is known of the photos that it was trained on, so that no test photo can "
             "be looked for among them",
-            start.name,
+            initial.name,
         )
-    load_initial_weights(network, recipe.classes, start, recipe.seed)
+    load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
-    device = loop.choose_device(computer.device)
-    plan = resolve(computer.acceleration, device, faces.nbytes, computer.share)
+    device = loop.choose_device(computing.device)
+    share = 1 / computing.folds_at_once
+    plan = resolve(computing.acceleration, device, faces.nbytes, share)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
     watcher.on_start(computed)
     record = Record(decided_by, made_with(*LIBRARIES))
@@ -214,10 +181,7 @@ def train_or_keep(
         ages,
         triplets,
         network,
-        recipe.classes,
-        settings=recipe.settings,
-        weights=recipe.losses,
-        seed=recipe.seed,
+        recipe,
         work_folder=folder,
         fingerprint=record.fingerprint,
         on_epoch=watcher.on_epoch,

@@ -9,9 +9,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +25,20 @@ from contrastive_age.files import fingerprint as fingerprint_of
 from contrastive_age.model.losses import (
     LOSSES,
     TOTAL,
-    LossWeights,
-    Supervise,
     TripletPositions,
     total_loss,
 )
-from contrastive_age.model.network import AgeClasses, Outputs
+from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
-from contrastive_age.training.acceleration import Acceleration, Plan, gather, resolve, send
-from contrastive_age.training.augmentation import Augmentation, augment
+from contrastive_age.training.acceleration import Plan, gather, resolve, send
+from contrastive_age.training.augmentation import augment
 from contrastive_age.training.checkpoint import Checkpoint
+from contrastive_age.training.recipe import Acceleration, Recipe, Schedule, TrainingSettings
 from contrastive_age.triplets.index import TripletIndex
-from contrastive_age.triplets.sampling import Batch, Mode, batches
+from contrastive_age.triplets.sampling import Batch, batches
 
 logger = logging.getLogger(__name__)
 
-Schedule = Literal["constant", "cosine", "onecycle"]
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 # One-cycle: the rate climbs from peak / 25 over the first part of training, then falls to nearly
@@ -51,34 +49,6 @@ LAST_RATE = FIRST_RATE / 1e4
 
 # Looking at a loss on a GPU waits for all work queued before it: there it is done now and then.
 STEPS_BETWEEN_CHECKS = 50
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults are the paper's values where it gives them.
-
-    Attributes:
-        epochs: Passes over all anchors.
-        batch_size: Anchors a step.
-        image_size: Side in pixels of what the network sees.
-        lr: Adam's learning rate; with a schedule, its peak.
-        schedule: `constant`, `cosine` (down to 0) or `onecycle` (up, then down).
-        weight_decay: Of Adam.
-        supervise: Whether the anchors or all forwarded images carry the supervised terms.
-        triplets: `explicit` (each anchor brings its own images) or `shared` (formed within the
-            batch).
-        augmentation: The ranges of the random views.
-    """
-
-    epochs: int = 100
-    batch_size: int = 64
-    image_size: int = 224
-    lr: float = 1e-3
-    schedule: Schedule = "constant"
-    weight_decay: float = 0.0
-    supervise: Supervise = "anchor"
-    triplets: Mode = "explicit"
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 @dataclass(frozen=True)
@@ -118,11 +88,8 @@ def train(
     ages: npt.NDArray[np.int64],
     index: TripletIndex,
     network: nn.Module,
-    classes: AgeClasses,
+    recipe: Recipe,
     *,
-    settings: TrainingSettings,
-    weights: LossWeights,
-    seed: int,
     work_folder: Path | None = None,
     fingerprint: str = "",
     on_epoch: OnEpoch | None = None,
@@ -139,10 +106,7 @@ def train(
         index: The triplet index over the same rows.
         network: An `AgeNetwork` (or another module that gives `Outputs`) with its initial weights;
             trained in place and left on `device`.
-        classes: The network's age classes.
-        settings: How to train.
-        weights: Of the loss terms.
-        seed: Of everything random.
+        recipe: How to train.
         work_folder: Where a checkpoint is kept after each epoch; None keeps none. It stays when
             training is done, until the caller has stored the network and calls
             `checkpoint.discard`.
@@ -174,29 +138,22 @@ def train(
         )
     device = device or choose_device()
     plan = plan or resolve(Acceleration(), device, images.nbytes)
-    age_index = torch.from_numpy(classes.index(ages)).to(device)
+    age_index = torch.from_numpy(recipe.classes.index(ages)).to(device)
     data = TrainingData(
         images.to(device) if plan.residence == "device" else images, age_index, index
     )
     forward = plan.prepared(network.to(device).train())
     optimiser = torch.optim.Adam(
         network.parameters(),
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
+        lr=recipe.training.lr,
+        weight_decay=recipe.training.weight_decay,
         fused=plan.fused,
     )
-    made_by = fingerprint_of(
-        fingerprint,
-        asdict(settings),
-        asdict(weights),
-        asdict(classes),
-        seed,
-        len(ages),
-        plan.arithmetic,
-    )
+    made_by = fingerprint_of(fingerprint, asdict(recipe), len(ages), plan.arithmetic)
     history = _resume(network, optimiser, work_folder, made_by)
+    epochs = recipe.training.epochs
     bar = tqdm(
-        total=settings.epochs * len(index),
+        total=epochs * len(index),
         initial=len(history) * len(index),
         desc=label,
         unit="anchor",
@@ -204,18 +161,10 @@ def train(
         leave=False,
     )
     with bar, _deterministic():
-        for epoch in range(len(history) + 1, settings.epochs + 1):
-            bar.set_description(f"{label}, epoch {epoch}/{settings.epochs}")
+        for epoch in range(len(history) + 1, epochs + 1):
+            bar.set_description(f"{label}, epoch {epoch}/{epochs}")
             entry = train_one_epoch(
-                forward,
-                optimiser,
-                data,
-                settings=settings,
-                weights=weights,
-                plan=plan,
-                epoch=epoch,
-                seed=seed,
-                bar=bar,
+                forward, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar
             )
             history.append(entry)
             if on_epoch:
@@ -230,12 +179,10 @@ def train_one_epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     data: TrainingData,
+    recipe: Recipe,
     *,
-    settings: TrainingSettings,
-    weights: LossWeights,
     plan: Plan,
     epoch: int,
-    seed: int,
     bar: "tqdm[Never]",
 ) -> dict[str, float]:
     """Make each row an anchor once, and give the epoch's entry of the history.
@@ -244,26 +191,22 @@ def train_one_epoch(
         network: In training mode, on the device of `data`, as the plan prepared it.
         optimiser: Over its parameters.
         data: The training part.
-        settings: How to train.
-        weights: Of the loss terms.
+        recipe: How to train; its seed determines with `epoch` everything random.
         plan: How to compute.
         epoch: From 1.
-        seed: With `epoch`, determines everything random.
         bar: Moved on by the anchors seen.
 
     Raises:
         TrainingError: A loss is not finite; names epoch, step and terms.
     """
     started = time.perf_counter()
-    order, views = _generators(seed, epoch)
+    order, views = _generators(recipe.seed, epoch)
     losses = _EpochLosses(epoch, data.age_index.device, bar)
     seen = without_positive = 0
-    lr = settings.lr
-    for batch in batches(data.index, settings.triplets, settings.batch_size, order):
-        lr = _set_rate(optimiser, settings, epoch - 1 + seen / len(data.index))
-        terms = _forward(
-            network, data, batch, settings=settings, weights=weights, plan=plan, views=views
-        )
+    lr = recipe.training.lr
+    for batch in batches(data.index, recipe.triplets, recipe.training.batch_size, order):
+        lr = _set_rate(optimiser, recipe.training, epoch - 1 + seen / len(data.index))
+        terms = _forward(network, data, batch, recipe, plan=plan, views=views)
         optimiser.zero_grad()
         terms[TOTAL].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -283,9 +226,8 @@ def _forward(
     network: nn.Module,
     data: TrainingData,
     batch: Batch,
+    recipe: Recipe,
     *,
-    settings: TrainingSettings,
-    weights: LossWeights,
     plan: Plan,
     views: torch.Generator,
 ) -> dict[str, Tensor]:
@@ -294,11 +236,12 @@ def _forward(
     rows, positions = _to_device(batch, device)
     resident = plan.residence == "device"
     faces = data.images[rows] if resident else gather(data.images, batch.rows, device)
-    inputs = augment(faces, settings.image_size, settings.augmentation, views)
+    inputs = augment(faces, recipe.training.image_size, recipe.augmentation, views)
     with plan.autocast(device):
         outputs: Outputs = network(plan.laid_out(inputs))
     exact = Outputs(outputs.features.float(), outputs.logits.float())
-    return total_loss(exact, data.age_index[rows], positions, weights, settings.supervise)
+    ages, supervise = data.age_index[rows], recipe.training.supervise
+    return total_loss(exact, ages, positions, recipe.loss, supervise)
 
 
 def learning_rate(schedule: Schedule, progress: float, peak: float) -> float:
@@ -343,18 +286,12 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
 
 def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, TripletPositions]:
     """Send a batch's rows and positions to the device."""
-
-    def sent(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Tensor:
-        return send(torch.from_numpy(values), device)
-
-    positions = TripletPositions(
-        sent(batch.anchor),
-        sent(batch.positive),
-        sent(batch.negative),
-        sent(batch.has_positive),
-        sent(batch.has_negative),
+    arrays = (
+        *(batch.rows, batch.anchor, batch.positive, batch.negative),
+        *(batch.has_positive, batch.has_negative),
     )
-    return sent(batch.rows), positions
+    rows, *positions = (send(torch.from_numpy(array), device) for array in arrays)
+    return rows, TripletPositions(*positions)
 
 
 class _EpochLosses:
@@ -407,13 +344,13 @@ def _resume(
     made_by: str,
 ) -> list[dict[str, float]]:
     """Bring network and optimiser to the checkpoint, if any, and give the history so far."""
-    found = checkpoint.load(work_folder, made_by) if work_folder else None
-    if found is None:
+    state = checkpoint.load(work_folder, made_by) if work_folder else None
+    if state is None:
         return []
-    network.load_state_dict(found.network)
-    optimiser.load_state_dict(found.optimiser)
-    logger.info("Training goes on after epoch %d, from %s", len(found.history), work_folder)
-    return found.history
+    network.load_state_dict(state.network)
+    optimiser.load_state_dict(state.optimiser)
+    logger.info("Training goes on after epoch %d, from %s", len(state.history), work_folder)
+    return state.history
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def by_loop(outputs, triplets, weights, supervise):
 
 
 @pytest.mark.parametrize("supervise", ["anchor", "all"])
-@pytest.mark.parametrize("weights", [ALL, LossWeights()], ids=["all", "cross entropy"])
+@pytest.mark.parametrize("weights", [ALL, LossWeights(margin=0.2)], ids=["all", "cross entropy"])
 def test_equals_a_loop_over_images_and_triplets(normal, dtype, supervise, weights):
     out = outputs(normal, dtype)
     found = total_loss(out, AGES, positions(), weights, supervise)
@@ -99,7 +99,8 @@ def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):
 
 
 def test_terms_of_weight_zero_are_reported_without_gradient(normal):
-    terms = total_loss(outputs(normal), AGES, positions(), LossWeights(lambda_t=1), "anchor")
+    weights = LossWeights(lambda_t=1, margin=0.2)
+    terms = total_loss(outputs(normal), AGES, positions(), weights, "anchor")
     assert terms["softmax"].requires_grad
     assert terms["triplet"].requires_grad
     for name in ("mean", "variance", "cosine", "kl"):

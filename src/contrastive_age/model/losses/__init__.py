@@ -8,8 +8,6 @@ from contrastive_age.model.losses.total import (
     LOSSES,
     TOTAL,
     Forwarded,
-    LossWeights,
-    Supervise,
     Term,
     TripletPositions,
     titles,
@@ -17,6 +15,7 @@ from contrastive_age.model.losses.total import (
 )
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
+from contrastive_age.model.weighting import LossWeights, Supervise
 
 __all__ = [
     "LOSSES",

@@ -15,23 +15,7 @@ from contrastive_age.model.losses.softmax import softmax_loss
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
 from contrastive_age.model.network import Outputs
-
-Supervise = Literal["anchor", "all"]
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """The weights of Eq. 7 beside the softmax loss, whose weight is 1, and the margin of Eq. 6.
-
-    Without arguments the total is plain cross entropy.
-    """
-
-    lambda_m: float = 0.0
-    lambda_v: float = 0.0
-    lambda_c: float = 0.0
-    lambda_t: float = 0.0
-    lambda_k: float = 0.0
-    margin: float = 0.2
+from contrastive_age.model.weighting import LossWeights, Supervise
 
 
 class TripletPositions(NamedTuple):

@@ -18,9 +18,12 @@ from contrastive_age.faces.landmarks import (
 )
 from contrastive_age.faces.search import default_workers
 from contrastive_age.io import packed
-from contrastive_age.parameters.setting import Alignment, Computing, Detection, Source, siblings
+from contrastive_age.parameters.given import Detection, Source
+from contrastive_age.parameters.setting import Alignment
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import layouts
+from contrastive_age.sources.manifest import siblings
+from contrastive_age.training.recipe import Computing
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,10 @@ import pandas as pd
 
 from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.io.arrays import Arrays
-from contrastive_age.parameters.setting import Computing, Explanation, Setting
+from contrastive_age.parameters.given import Explanation
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record
+from contrastive_age.training.recipe import Computing
 
 
 def evaluate(
@@ -45,7 +47,7 @@ def evaluate(
     """
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.evaluation.fold import evaluate_fold
-    from contrastive_age.model import network, weights
+    from contrastive_age.model import weights
     from contrastive_age.parameters.origins import networks_of, tables_of
     from contrastive_age.training import augmentation, checkpoint, loop
     from contrastive_age.training.fold import require_network
@@ -59,7 +61,7 @@ def evaluate(
         part,
         augmentation.prepare(faces, rows_of(samples, faces, part, setting.faces), size),
         model,
-        network.AgeClasses(setting.age_min, setting.age_max),
+        setting.classes,
         fold=fold,
         explained=gradcam.choose_samples(
             part["sample_id"],

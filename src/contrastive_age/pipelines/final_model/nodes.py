@@ -9,7 +9,11 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
 from contrastive_age.faces.store import Faces
-from contrastive_age.parameters.setting import Explanation, Setting
+from contrastive_age.parameters.given import Explanation
+from contrastive_age.parameters.origins import (
+    training_facts,
+)
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record, table_digest
 
 MEASURES = (
@@ -56,8 +60,8 @@ def assemble(
             validation parts; or metrics or network were made otherwise than they would be now.
     """
     from contrastive_age.inference import cards, model_file
-    from contrastive_age.model import network, seen
-    from contrastive_age.parameters.origins import networks_of, tables_of, training_facts
+    from contrastive_age.model import seen
+    from contrastive_age.parameters.origins import networks_of, tables_of
     from contrastive_age.training import checkpoint, fold
 
     _check(setting, metrics, predictions)
@@ -79,7 +83,7 @@ def assemble(
     return (
         model_file.AgeModel(
             state=model,
-            classes=network.AgeClasses(setting.age_min, setting.age_max),
+            classes=setting.classes,
             image_size=setting.training.image_size,
             radii=radii,
             card=card,

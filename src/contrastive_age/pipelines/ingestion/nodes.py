@@ -11,10 +11,11 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
 from contrastive_age.io import packed
+from contrastive_age.parameters.given import Source
 from contrastive_age.parameters.loader import unchanged
-from contrastive_age.parameters.setting import Source, siblings
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import layouts
+from contrastive_age.sources.manifest import siblings
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
+from contrastive_age.parameters.given import Report
 from contrastive_age.parameters.loader import environment
-from contrastive_age.parameters.setting import Report, source_key
 from contrastive_age.provenance import Record, table_digest
+from contrastive_age.sources.manifest import source_key
 
 if TYPE_CHECKING:
     from contrastive_age.reporting.elements import Picture

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.faces.store import Faces, rows_of
-from contrastive_age.parameters.setting import Computing, Pretraining
+from contrastive_age.parameters.setting import Pretraining
 from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
+from contrastive_age.training.recipe import Computing
 from contrastive_age.triplets.part import index_of
 
 TABLES = ("samples", "looks", "audit", "faces")
@@ -70,13 +71,7 @@ def train(
     import torch
 
     from contrastive_age.model.weights import with_seen
-    from contrastive_age.parameters.origins import (
-        computer_of,
-        networks_of,
-        recipe_of,
-        seen_by,
-        terms_of,
-    )
+    from contrastive_age.parameters.origins import located_start, networks_of, seen_by, terms_of
     from contrastive_age.tracking.watching import watcher
     from contrastive_age.training import augmentation, fold
 
@@ -92,10 +87,11 @@ def train(
         ),
         samples["age"].to_numpy(),
         index_of(samples),
-        recipe_of(setting),
+        setting.recipe,
+        located_start(setting),
         folder=training_folder,
         decided_by=networks_of(setting, samples, *faces.values()),
-        computer=computer_of(computing),
+        computing=computing,
         watcher=watcher(setting, f"on {' and '.join(setting.sources)}"),
     )
     terms = {name: terms_of(sources[name]) for name in of_source}

@@ -8,8 +8,9 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.io.arrays import Arrays
-from contrastive_age.parameters.setting import Computing, Setting
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import in_words
+from contrastive_age.training.recipe import Computing
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
 
@@ -52,9 +53,8 @@ def train(
     from contrastive_age.model.seen import to_arrays
     from contrastive_age.model.weights import with_reference
     from contrastive_age.parameters.origins import (
-        computer_of,
+        located_start,
         networks_of,
-        recipe_of,
         seen_by,
         start_of,
         terms_of,
@@ -78,10 +78,11 @@ def train(
         lambda: prepare(faces, rows, setting.training.image_size),
         part["age"].to_numpy(),
         triplets,
-        recipe_of(setting),
+        setting.recipe,
+        located_start(setting),
         folder=training_folder,
         decided_by=networks_of(setting, part, faces),
-        computer=computer_of(computing),
+        computing=computing,
         watcher=watcher(setting, in_words(fold)),
     )
     seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)

@@ -1,0 +1,255 @@
+"""What there is to set: all parameters as Kedro has merged them, before any takes effect.
+
+What cannot be right is said in one line (`validated`), with what was perhaps meant.
+"""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from contrastive_age.errors import DataError
+from contrastive_age.faces.detection import SmallestFace
+from contrastive_age.parameters.setting import Alignment, Overlap, Setting, Split
+from contrastive_age.sources.layouts import LAYOUTS
+from contrastive_age.sources.manifest import source_key
+from contrastive_age.strict import Strict
+from contrastive_age.training.recipe import Acceleration
+
+
+def _known(layout: str) -> str:
+    if layout not in LAYOUTS:
+        raise ValueError(f"it must be one of {', '.join(LAYOUTS)}")
+    return layout
+
+
+Layout = Annotated[str, AfterValidator(_known)]
+"""A name in the registry of layouts."""
+
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""What Pydantic calls a name that a model, or a dataclass, does not have."""
+
+Values = TypeVar("Values")
+Block = dict[str, Any]
+"""Values that are validated where they take effect: `null` is the protocol's own."""
+
+
+class Synthetic(Strict):
+    """How many faces are drawn into a source's folder before it is read."""
+
+    identities: Annotated[int, Field(gt=1)]
+    images: Annotated[int, Field(gt=1)]
+    seed: int = 0
+
+
+class SourceGiven(Strict):
+    """A source as the parameters name it: its folder is below `raw_root`."""
+
+    layout: Layout
+    folder: Path
+    synthetic: Synthetic | None = None
+    terms: str | None = None
+
+
+class Source(SourceGiven):
+    """A source of photos with its folder resolved."""
+
+    name: str
+    manifest: Path | None = None
+    manifest_digest: str | None = None
+    outside: bool = False
+
+    @property
+    def key(self) -> str:
+        """What names its folders: a manifest is a source of its own."""
+        return source_key(self.name, self.manifest_digest)
+
+
+class Detection(Strict):
+    """From how many pixels faces are looked for, and on how many threads."""
+
+    min_face: SmallestFace | None = None
+    workers: PositiveInt | None = None
+
+
+class Explanation(Strict):
+    """Which tested faces of each fold are explained by Grad-CAM: these, or some of every age."""
+
+    at_most: NonNegativeInt
+    samples: list[str] | None = None
+
+
+class Report(Strict):
+    """What the report's figures show: settings laid side by side, and the number of faces."""
+
+    settings: list[str] = Field(min_length=1)
+    faces: PositiveInt
+
+
+class RayShare(Strict):
+    """A fold's share of a Ray cluster, how often it is tried again, and where the cluster is."""
+
+    address: str | None = None
+    cpus_per_fold: PositiveFloat
+    gpus_per_fold: NonNegativeFloat
+    retries: NonNegativeInt
+
+    @field_validator("cpus_per_fold", "gpus_per_fold")
+    @classmethod
+    def _whole_above_one(cls, share: float) -> float:
+        if share > 1 and not share.is_integer():
+            raise ValueError("a share above 1 has to be a whole number")
+        return share
+
+
+class Preset(Strict):
+    """A grid with a name: the protocols it is for, and the values of each parameter."""
+
+    pipelines: list[str]
+    set: dict[str, list[Any]]
+
+
+class OwnValues(Strict):
+    """What a protocol, or the pretraining, has of its own."""
+
+    ages: tuple[int, int]
+    settings: str
+    training: Block
+    triplets: Block
+    model: Block
+    augmentation: Block
+
+
+class ProtocolGiven(OwnValues):
+    """A protocol as the parameters name it."""
+
+    source: str
+    split: Split
+    group_copies: bool = True
+    folds: int
+
+
+class PretrainingGiven(OwnValues):
+    """What the weights of `kedro run --pipeline=pretrain` are made of."""
+
+    sources: str | list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The sources; on a command line, which parts lists at commas, `+` joins them."""
+        return self.sources.split("+") if isinstance(self.sources, str) else self.sources
+
+
+class FinalModelGiven(Strict):
+    """The protocol whose source the final model is trained on."""
+
+    protocol: str
+
+
+class Given(Strict):
+    """All parameters."""
+
+    raw_root: str
+    manifest: str | None
+    allow_outside_raw_root: bool
+    sources: dict[str, SourceGiven]
+    detection: Detection
+    alignment: Alignment
+    splitting: Block
+    protocols: dict[str, ProtocolGiven]
+    pretrain: PretrainingGiven
+    final_model: FinalModelGiven
+    settings: dict[str, dict[str, Block]]
+    setting: str
+    seed: Any
+    max_samples: Any
+    validation: Any
+    training: Block
+    triplets: Block
+    model: Block
+    loss: Block
+    augmentation: Block
+    device: str
+    folds_at_once: Any
+    acceleration: Acceleration
+    ray: RayShare
+    gradcam: Explanation
+    overlap: Overlap
+    report: Report
+    log_faces: bool | None
+    sweeps: dict[str, Preset]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Given":
+        chosen: list[tuple[str, str, Collection[str]]] = [
+            *(("pretrain.sources", name, self.sources) for name in self.pretrain.names),
+            ("pretrain.settings", self.pretrain.settings, self.settings),
+            ("final_model.protocol", self.final_model.protocol, self.protocols),
+        ]
+        for name, protocol in self.protocols.items():
+            chosen += [
+                (f"protocols.{name}.source", protocol.source, self.sources),
+                (f"protocols.{name}.settings", protocol.settings, self.settings),
+            ]
+        for what, value, known in chosen:
+            if value not in known:
+                raise ValueError(f"{what}={value} is none of {', '.join(known)}")
+        return self
+
+
+def validated(model: type[Values], values: Mapping[str, Any]) -> Values:
+    """Make a model, or a dataclass that checks itself, of values.
+
+    Raises:
+        DataError: Some do not fit; the message names all, and for an unknown name a known one.
+    """
+    try:
+        return TypeAdapter(model).validate_python(values)
+    except ValidationError as error:
+        mistakes = "; ".join(_mistake(model, details) for details in error.errors())
+        raise DataError(f"These parameters do not fit: {mistakes}") from error
+
+
+def _mistake(model: type[Any], error: ErrorDetails) -> str:
+    name = ".".join(map(str, error["loc"]))
+    said = error["msg"].removeprefix("Value error, ")
+    if not name:
+        return said
+    if error["type"] == "missing":
+        return f"{name} has no value; give one, or correct the name"
+    if error["type"] not in UNKNOWN:
+        return f"{name}={error['input']!r}: {said}"
+    near = _near(name, sorted({*_names(model), *_names(Setting)}))
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{name}={error['input']!r}: there is no such parameter{hint}"
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    # A typing error in a name is mostly one in its last part, or its block is left out.
+    by_leaf = {path.rpartition(".")[2]: path for path in reversed(known)}
+    leaves = difflib.get_close_matches(name.rpartition(".")[2], by_leaf, 1, 0.7)
+    return difflib.get_close_matches(name, known, 1, 0.8) or [by_leaf[leaf] for leaf in leaves]
+
+
+def _names(model: type[Any], before: str = "") -> Iterator[str]:
+    """The dotted names of a model's values."""
+    for name, field in model.__pydantic_fields__.items():
+        kind = field.annotation
+        if hasattr(kind, "__pydantic_fields__"):
+            yield from _names(kind, f"{before}{name}.")
+        else:
+            yield before + name

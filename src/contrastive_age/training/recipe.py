@@ -1,0 +1,141 @@
+"""What is asked of a training: how to train (`Recipe`) and how to compute (`Acceleration`).
+
+These are the parameters, with their bounds; they need no torch, so that commands start quickly.
+What the paper's values are is said in `conf/base/parameters` alone.
+"""
+
+import dataclasses
+from dataclasses import asdict, fields
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.weighting import LossWeights, Supervise
+from contrastive_age.strict import STRICT
+from contrastive_age.triplets.sampling import Mode
+
+Schedule = Literal["constant", "cosine", "onecycle"]
+Flip = Literal["horizontal", "vertical", "none"]
+Precision = Literal["float32", "bfloat16"]
+Residence = Literal["device", "host"]
+
+SMALLEST_IMAGE, CROP_SIZE = 32, 224
+"""Pixels of what the network sees. An aligned face of 256 gives no more than 224."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingSettings:
+    """The budget and the optimiser's values.
+
+    Attributes:
+        epochs: Passes over all anchors.
+        batch_size: Anchors a step.
+        image_size: Side in pixels of what the network sees.
+        lr: Adam's learning rate; with a schedule, its peak.
+        schedule: `constant`, `cosine` (down to 0) or `onecycle` (up, then down).
+        weight_decay: Of Adam.
+        supervise: Whether the anchors or all forwarded images carry the supervised terms.
+    """
+
+    epochs: PositiveInt
+    batch_size: Annotated[int, Field(gt=1)]
+    image_size: Annotated[int, Field(ge=SMALLEST_IMAGE, le=CROP_SIZE)]
+    lr: PositiveFloat
+    schedule: Schedule
+    weight_decay: NonNegativeFloat
+    supervise: Supervise
+
+
+@dataclass(frozen=True, config=STRICT)
+class Augmentation:
+    """How far the views of a face may vary; every value is drawn uniformly.
+
+    Attributes:
+        degrees: Rotation in +-degrees.
+        translate: Shift along each axis, +- this part of the frame's side.
+        scale: Size in 1 +- this.
+        flip: The mirroring applied to half of the views; `horizontal` swaps left and right.
+    """
+
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    translate: Annotated[float, Field(ge=0, lt=1)]
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    flip: Flip
+
+
+@dataclass(frozen=True, config=STRICT)
+class Start:
+    """What a network starts from.
+
+    Attributes:
+        weights: `imagenet`, `none` or the path of a state dict.
+        digest: SHA-256 of that file; None for the others, and where it is not there: who needs it
+            says so.
+    """
+
+    weights: str
+    digest: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All values that decide a training, but for its start.
+
+    Attributes:
+        classes: The ages that the network tells apart.
+        training: The budget and the optimiser's values.
+        triplets: `explicit` (each anchor brings its own images) or `shared` (formed within the
+            batch).
+        augmentation: The ranges of the random views.
+        loss: The weights of the loss terms.
+        seed: Of everything random.
+    """
+
+    classes: AgeClasses
+    training: TrainingSettings
+    triplets: Mode
+    augmentation: Augmentation
+    loss: LossWeights
+    seed: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Acceleration:
+    """How to compute; `auto` is left to `acceleration.resolve`.
+
+    Attributes:
+        precision: Of the network's forward and backward pass; losses and weights stay float32.
+        channels_last: Whether images lie pixel by pixel in memory, which GPUs like.
+        fused: Whether Adam changes all weights in one kernel.
+        compile: Whether the network is compiled first; pays when an epoch takes minutes.
+        residence: Whether all faces lie on the device, or on the host and are sent step by step.
+    """
+
+    precision: Literal["auto", Precision] = "auto"
+    channels_last: Literal["auto"] | bool = "auto"
+    fused: Literal["auto"] | bool = "auto"
+    compile: bool = False
+    residence: Literal["auto", Residence] = "auto"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not left to the device. It moves a result as much as a seed does."""
+        left = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != left[name]}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Computing:
+    """Where and how folds are computed.
+
+    Attributes:
+        device: As torch names it, or `auto`.
+        folds_at_once: So many share the device and its memory.
+        acceleration: What is asked for; the rest is chosen for the device.
+    """
+
+    device: str = "auto"
+    folds_at_once: PositiveInt = 1
+    acceleration: Acceleration = Acceleration()
