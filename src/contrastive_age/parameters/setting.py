@@ -17,6 +17,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import TINIEST
 from contrastive_age.faces.store import Wanted
 from contrastive_age.provenance import file_digest
+from contrastive_age.sources.manifest import source_key
 
 Layout = Literal["fgnet", "morph2", "utkface", "manifest"]
 Split = Literal["rs", "se", "lopo"]
@@ -74,11 +75,6 @@ def siblings(folder: Path, name: str) -> list[Path]:
     """
     wanted = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}")
     return sorted(own for own in folder.parent.iterdir() if wanted.fullmatch(own.name))
-
-
-def source_key(name: str, manifest_digest: str | None) -> str:
-    """Name a source's folders, such as `fgnet`, or `custom-1a2b3c4d` by its manifest's content."""
-    return name if manifest_digest is None else f"{name}-{manifest_digest[:8]}"
 
 
 class Detection(Strict):

@@ -30,6 +30,11 @@ _NEEDED = ("path", "identity", "age")
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 
+def source_key(name: str, manifest_digest: str | None) -> str:
+    """Name a source's folders, such as `fgnet`, or `custom-1a2b3c4d` by its manifest's content."""
+    return name if manifest_digest is None else f"{name}-{manifest_digest[:8]}"
+
+
 def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Path:
     """Find the folder that the manifest's paths are relative to.
 
