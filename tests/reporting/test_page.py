@@ -363,6 +363,15 @@ def test_text_from_outside_is_escaped(full: str) -> None:
     assert "Six &#34;faces&#34;" in full
 
 
+def test_names_from_data_are_shown_as_they_are(make_run: MakeRun) -> None:
+    name = "{{ 7 * 7 }} <i>"
+    numbers = {"n": 60, "subjects": 12, "mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": 0.0}
+    run = make_run(groups={"race": [{"group": name, **numbers}]})
+    html = page.render(page.tables(evidence([run])), PAPERS)
+    assert Reader(html).text.count(name) == 1
+    assert "{{ 7 * 7 }} &lt;i&gt;" in html
+
+
 def test_the_tables_have_names_and_can_be_written(full_tables: Tables) -> None:
     assert [f"table_{number}" for number in range(1, 7)] == list(full_tables)[:6]
     for name, table in full_tables.items():

@@ -350,14 +350,14 @@ def _draw_counts(
     top = math.ceil(max(age.max(), predicted.max())) + 1
     bottom = min(0, math.floor(predicted.min()))
     borders = np.arange(bottom, top + 1) - 0.5
-    counts, _, _ = np.histogram2d(age, predicted, bins=[borders, borders])
-    cells = axes.pcolormesh(
-        borders,
-        borders,
-        np.ma.masked_equal(counts.T, 0),
+    counts, *_, cells = axes.hist2d(
+        age,
+        predicted,
+        bins=[borders, borders],
+        cmin=1,
         cmap=ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256))),
-        norm=LogNorm(1, max(2, counts.max())),
     )
+    cells.set_norm(LogNorm(1, max(2, np.nanmax(counts))))
     bar = figure.colorbar(cells, ax=axes, shrink=0.7, pad=0.02)
     bar.ax.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
     bar.set_label("Images in a cell of one by one year", fontsize=SMALL, color=INK)

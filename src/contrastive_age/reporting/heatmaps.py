@@ -51,7 +51,7 @@ _PLAIN = 0.62
 def mean_maps(
     maps: Maps,
     ages: npt.ArrayLike,
-    faces: Faces | None = None,
+    faces: Faces,
     coverage: float = DEFAULT_COVERAGE,
 ) -> Figure:
     """Draw the average map of each age group over its mean face, and its mass by region.
@@ -60,8 +60,7 @@ def mean_maps(
         maps: From `evaluation.gradcam.grad_cam`, (n, h, w). Maps that are zero everywhere are left
             out.
         ages: True ages in years, (n,).
-        faces: The n aligned faces, uint8 (n, S, S, 3); without them the regions' outlines stand on
-            plain grey.
+        faces: The n aligned faces, uint8 (n, S, S, 3).
         coverage: Of the aligned faces, for the regions.
 
     Returns:
@@ -188,7 +187,7 @@ def _scale(sheet: Sheet, left: float, bottom: float, height: float, top: float) 
     """Draw the colour scale from 0 to `top`, on the grey that lies under the maps."""
     axes = sheet.axes(left, bottom, _SCALE_BAR, height)
     axes.set_facecolor(str(_PLAIN))
-    bar = sheet.figure.colorbar(ScalarMappable(_norm(top), _COLOURS), cax=axes)
+    bar = sheet.figure.colorbar(ScalarMappable(LogNorm(1, top), _COLOURS), cax=axes)
     bar.set_label("times a flat map", fontsize=SMALL, color=INK)
     doublings = [2**power for power in range(int(math.log2(top)) + 1)]
     bar.set_ticks(doublings, labels=[str(value) for value in doublings])
@@ -208,13 +207,9 @@ def _colours() -> Colormap:
 _COLOURS = _colours()
 
 
-def _norm(top: float) -> LogNorm:
-    return LogNorm(1, top)
-
-
 def _lay_over(axes: Axes, grey: Picture, large: Picture, top: float) -> None:
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    axes.imshow(large, cmap=_COLOURS, norm=_norm(top))
+    axes.imshow(large, cmap=_COLOURS, norm=LogNorm(1, top))
     axes.set_axis_off()
 
 
@@ -271,21 +266,16 @@ def _grey(face: npt.NDArray[Any]) -> Picture:
     return np.asarray(face @ np.array([0.299, 0.587, 0.114]) / 255, dtype=np.float64)
 
 
-def _mean_face(faces: Faces | None, rows: npt.NDArray[np.int64]) -> Picture:
-    if faces is None:
-        return np.full((CROP_SIZE, CROP_SIZE), _PLAIN)
+def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
     total = np.zeros(faces.shape[1:])
     for row in rows:
         total += faces[row]
     return _grey(_crop(total / len(rows)))
 
 
-def _check(maps: Maps, ages: tuple[int, ...], faces: Faces | None) -> None:
-    fits = maps.ndim == 3 and ages == maps.shape[:1]
-    if faces is not None:
-        fits = fits and faces.ndim == 4 and len(faces) == len(maps) and faces.shape[3] == 3
-    if not fits:
+def _check(maps: Maps, ages: tuple[int, ...], faces: Faces) -> None:
+    shapes = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
+    if not shapes or not len(maps) == len(faces) or ages != maps.shape[:1]:
         raise ValueError(
-            f"maps {maps.shape}, ages {ages} and faces {None if faces is None else faces.shape} "
-            "do not go together"
+            f"maps {maps.shape}, ages {ages} and faces {faces.shape} do not go together"
         )

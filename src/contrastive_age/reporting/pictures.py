@@ -17,11 +17,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import choose_samples
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
 from contrastive_age.reporting import figures, heatmaps
-from contrastive_age.reporting.groups import (
-    Evidence,
-    Group,
-    families,
-)
+from contrastive_age.reporting.groups import Evidence, Group, families
 from contrastive_age.reporting.papers import SETTINGS
 from contrastive_age.reporting.results import Measured, read_maps
 
@@ -166,15 +162,13 @@ def _with_papers_weights(
     evidence: Evidence, family: Sequence[Group], settings: Sequence[str]
 ) -> dict[str, Measured]:
     """The runs of these named settings whose losses weigh what the paper gives for the protocol."""
-    names = {setting: name for name, setting in SETTINGS.items()}
-    runs = {}
-    for setting in settings:
-        groups = (
-            evidence.find(family, family[0].protocol, names[setting]) if setting in names else []
-        )
-        if groups:
-            runs[setting] = groups[0].first
-    return runs
+    names = {setting: name for name, setting in SETTINGS.items() if setting in settings}
+    measured = {
+        setting: evidence.find(family, family[0].protocol, names[setting])
+        for setting in settings
+        if setting in names
+    }
+    return {setting: groups[0].first for setting, groups in measured.items() if groups}
 
 
 def _examples(shown: Shown, name: str, run: Measured) -> Picture:

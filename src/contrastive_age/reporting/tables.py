@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from contrastive_age.reporting.wording import percent
+
 _MISSING = "-"
 
 
@@ -55,7 +57,7 @@ def preview_table(
         *_headline(metrics, leakage),
         ("MAE, mean over folds", _years(folds["mean"])),
         ("MAE, standard deviation over folds", _years(folds["std"])),
-        *((f"CS@{n}", _percent(share)) for n, share in metrics["cs"].items() if n != "5"),
+        *((f"CS@{n}", percent(share)) for n, share in metrics["cs"].items() if n != "5"),
         *(
             (f"MAE at {name} years, {part['n']:,} images", _years(part["mae"]))
             for name, part in metrics["age_bins"].items()
@@ -74,10 +76,10 @@ def _headline(
     if leakage is not None and leakage["leaked_share"] > 0:
         lines += [
             ("MAE of the identity lookup (no pixels)", _years(leakage["mae_lookup"])),
-            ("Test images with their subject in training", _percent(100 * leakage["leaked_share"])),
+            ("Test images with their subject in training", percent(100 * leakage["leaked_share"])),
         ]
     if leakage is not None and leakage.get("leaked_copies_share"):
-        share = _percent(100 * leakage["leaked_copies_share"])
+        share = percent(100 * leakage["leaked_copies_share"])
         lines.append(("Test images with a copy in training", share))
     sound = metrics.get("without_leaks")
     if sound and sound["mae"] is not None:
@@ -88,7 +90,7 @@ def _headline(
         *lines,
         ("MAE, mean over subjects", _years(metrics["mae_by_subject"])),
         ("Bias (predicted minus true)", _years(metrics["bias"], sign="+")),
-        ("CS@5 (within 5 years)", _percent(metrics["cs5"])),
+        ("CS@5 (within 5 years)", percent(metrics["cs5"])),
         ("Images", f"{metrics['n']:,}"),
         ("Folds", f"{metrics['folds']:,}"),
         ("Subjects", f"{metrics['subjects']:,}"),
@@ -98,8 +100,3 @@ def _headline(
 def _years(value: float | None, sign: str = "") -> str:
     # The z turns a rounded -0.00 into 0.00.
     return _MISSING if value is None else f"{value:{sign}z.2f} years"
-
-
-def _percent(value: float) -> str:
-    # A small leak must not read as none.
-    return "<0.1%" if 0 < value < 0.05 else f"{value:.1f}%"

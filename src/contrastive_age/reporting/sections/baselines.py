@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from contrastive_age.reporting import wording
-from contrastive_age.reporting.groups import (
-    Evidence,
-    rows_of,
-)
+from contrastive_age.reporting.groups import Evidence, rows_of
 from contrastive_age.reporting.sections.section import MAE, Column, Grid, Section, by_family
 
+CAPTION = (
+    "Beside what needs no network. {{ leaked_share | percent if leaked_share else 'None' }} of the "
+    "test images have their subject in training."
+)
 COLUMNS = (
     Column("Predictor", "{{ losses }}{{ small(about) if about is defined }}", number=False),
     Column("MAE", MAE, "years; 95%, subjects"),
@@ -35,15 +35,12 @@ def make(evidence: Evidence) -> pd.DataFrame:
 def _lay_out(rows: pd.DataFrame) -> list[Grid]:
     lines = rows_of(rows)
     first = lines[0]
-    share = "None"
-    known = {"Constant: the training median": first["mae_constant"]}
+    blind = first | {"about": "looks at no pixel", "mae_low": None, "mae_high": None}
+    simple = {"Constant: the training median": first["mae_constant"]}
     if first["leaked_share"]:
-        share = wording.percent(first["leaked_share"])
-        known["Identity lookup: another picture of the subject"] = first["mae_lookup"]
-    blind = {"about": "looks at no pixel", "mae_low": None, "mae_high": None}
-    simple = [{"losses": name, "mae": mae} | blind for name, mae in known.items()]
-    leak = f"{share} of the test images have their subject in training."
-    return [Grid(f"Beside what needs no network. {leak}", COLUMNS, [*simple, *lines])]
+        simple["Identity lookup: another picture of the subject"] = first["mae_lookup"]
+    above = [blind | {"losses": name, "mae": mae} for name, mae in simple.items()]
+    return [Grid(CAPTION, COLUMNS, [*above, *lines])]
 
 
 SECTION = Section(

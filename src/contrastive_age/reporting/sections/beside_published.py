@@ -14,12 +14,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import (
-    MEASURED,
-    Evidence,
-    rows_of,
-    whole_numbers,
-)
+from contrastive_age.reporting.groups import MEASURED, Evidence, rows_of, whole_numbers
 from contrastive_age.reporting.papers import PROTOCOLS
 from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section, notes
 
@@ -151,19 +146,19 @@ def with_measured(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
 def _show(contents: Contents, number: int, protocol: str) -> list[Grid]:
     table = contents.tables[f"table_{number}"]
     printed = [str(name) for name in table if str(name).endswith(("(I)", "(F)"))]
-    places = table.apply(_place, axis="columns")
+    known = table[table["status"] != ""]
     ours = {
-        "ImageNet": "Measured here, ImageNet start",
-        "faces": f"Measured here, {printed[-1]}: faces",
-        "other": "Measured here, other start",
+        printed[0]: "Measured here, ImageNet start",
+        printed[-1]: f"Measured here, {printed[-1]}: faces",
+        "": "Measured here, other start",
     }
-    ours = {place: head for place, head in ours.items() if (places == place).any()}
+    ours = {column: head for column, head in ours.items() if (known["answers"] == column).any()}
     method = "{{ strong(method, is_paper) }}{{ small(losses) if is_paper }}"
     columns = [
         Column("Method", method, number=False),
         *(Column(name, _PRINTED, of=name) for name in printed),
         Column("Year", "{{ year if year is known }}"),
-        *(Column(head, ENTRIES, number=False, of=place) for place, head in ours.items()),
+        *(Column(head, ENTRIES, number=False, of=head) for head in ours.values()),
     ]
     lines = []
     for _, part in table.groupby("method", sort=False):
@@ -174,17 +169,38 @@ def _show(contents: Contents, number: int, protocol: str) -> list[Grid]:
             name: {"value": first[name], "mark": mark * (name == printed[-1])} | first
             for name in printed
         }
-        across |= {p: {"entries": rows_of(part[places[part.index] == p])} for p in ours}
+        measured = part[part["status"] != ""]
+        across |= {
+            head: {"entries": rows_of(measured[measured["answers"] == column])}
+            for column, head in ours.items()
+        }
         lines.append(first | {"across": across})
     starts = "(I) is pre-training on ImageNet, (F) on faces."
     caption = f"Table {number}. {protocol}: MAE in years. {starts}"
     return [Grid(caption, columns, lines, "beside", notes(table))]
 
 
-def _place(row: "pd.Series[Any]") -> str:
-    """Which of our columns a row stands in; empty for other people's methods."""
-    if row["status"] == "measured" and row["pretraining"]:
-        return "faces"
-    if row["status"] == "measured" and row["start"] != "ImageNet":
-        return "other"
-    return "ImageNet" if row["status"] else ""
+def lines_beside(table: pd.DataFrame, down: str, ranked: bool = False) -> list[dict[str, Any]]:
+    """Lay a table of published numbers and ours out, for columns of `BESIDE`.
+
+    Args:
+        table: A row a published number or measurement: `column`, `published` and `MEASURED`.
+        down: The column whose values have a line each.
+        ranked: Whether the best and the second of a column are marked.
+    """
+    ranks = table.groupby("column")["published"].rank(method="min")
+    marks = {1: "best", 2: "second"} if ranked else {}
+    return [
+        {
+            down: name,
+            "across": {
+                column: {
+                    "published": cell["published"].iloc[0],
+                    "mark": marks.get(ranks[cell.index[0]], ""),
+                    "entries": rows_of(cell[cell["status"] != ""]),
+                }
+                for column, cell in part.groupby("column")
+            },
+        }
+        for name, part in table.groupby(down, sort=False)
+    ]

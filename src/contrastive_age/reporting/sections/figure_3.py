@@ -6,13 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import curves, published, wording
-from contrastive_age.reporting.groups import (
-    FAMILY,
-    Evidence,
-    Group,
-    families,
-    rows_of,
-)
+from contrastive_age.reporting.groups import FAMILY, Evidence, Group, families, rows_of
 from contrastive_age.reporting.pictures import Picture
 from contrastive_age.reporting.sections.section import (
     Block,

@@ -2,12 +2,7 @@
 
 import pandas as pd
 
-from contrastive_age.reporting.groups import (
-    MEASURED,
-    Evidence,
-    mean,
-    whole_numbers,
-)
+from contrastive_age.reporting.groups import MEASURED, Evidence, mean, whole_numbers
 from contrastive_age.reporting.sections.section import MAE, SEEDS, Column, Layout, Section
 
 LAYOUT = Layout(

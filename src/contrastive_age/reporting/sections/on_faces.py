@@ -6,11 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.reporting.groups import (
-    Evidence,
-    rows_of,
-    whole_numbers,
-)
+from contrastive_age.reporting.groups import Evidence, rows_of, whole_numbers
 from contrastive_age.reporting.results import Measured
 from contrastive_age.reporting.sections.figure_3 import draw
 from contrastive_age.reporting.sections.section import (

@@ -11,11 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from contrastive_age.reporting import wording
-from contrastive_age.reporting.groups import (
-    FAMILY,
-    Evidence,
-    rows_of,
-)
+from contrastive_age.reporting.groups import FAMILY, Evidence, rows_of
 from contrastive_age.reporting.papers import Papers
 from contrastive_age.reporting.pictures import Picture
 

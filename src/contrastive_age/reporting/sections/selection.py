@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import wording
-from contrastive_age.reporting.groups import (
-    Evidence,
-    rows_of,
-)
+from contrastive_age.reporting.groups import Evidence, rows_of
 from contrastive_age.reporting.sections.section import Column, Contents, Grid, Part, Section
 
+CAPTION = (
+    "Chosen in each fold. MAE over all test parts with what was chosen: {{ mae | number }} years"
+    "{{ ' ' ~ (mae_low | interval(mae_high)) if mae_low is known }}."
+)
 COLUMNS = (
     Column("Fold", "{{ fold }}", number=False),
     Column("Chosen", "{{ chosen }}", number=False),
@@ -70,14 +71,11 @@ def show(contents: Contents) -> list[Part]:
     for _, rows in contents.tables["selections"].groupby(_CHOICE, sort=False, dropna=False):
         lines = rows_of(rows)
         first = lines[0]
-        ends = wording.interval(first["mae_low"], first["mae_high"])
-        mae = f"{wording.number(first['mae'])} years {ends}".strip()
-        caption = f"Chosen in each fold. MAE over all test parts with what was chosen: {mae}."
         title, about = wording.protocol_name(first["protocol"]), first["candidates"]
         if first["pretraining"]:
             title = f"{title}, {wording.ON_FACES}"
             about = f"{about}; {wording.ON_FACES}: {first['pretraining']}"
-        parts.append(Part(title, f"Candidates: {about}", [Grid(caption, COLUMNS, lines)]))
+        parts.append(Part(title, f"Candidates: {about}", [Grid(CAPTION, COLUMNS, lines)]))
     return parts
 
 

@@ -7,11 +7,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.metrics import AGE_BINS
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import (
-    Evidence,
-    rows_of,
-    whole_numbers,
-)
+from contrastive_age.reporting.groups import Evidence, rows_of, whole_numbers
 from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section
 from contrastive_age.reporting.starts import SOURCES
 

@@ -5,12 +5,13 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import (
-    Evidence,
-    Group,
-    rows_of,
+from contrastive_age.reporting.groups import Evidence, Group, rows_of
+from contrastive_age.reporting.sections.beside_published import (
+    BESIDE,
+    beside,
+    lines_beside,
+    with_measured,
 )
-from contrastive_age.reporting.sections.beside_published import BESIDE, beside, with_measured
 from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section, notes
 
 _PROTOCOLS = {"FG-NET": ("fgnet_lopo", "fgnet_se"), "MORPH II": ("morph_se", "morph_rs")}
@@ -63,15 +64,8 @@ def _variance(group: Group, output: str) -> float | None:
 def show(contents: Contents) -> list[Grid]:
     """A line an output, with the paper's number and ours in one cell."""
     table = contents.tables["table_5"]
-    lines = []
-    for name, part in table.groupby("row", sort=False):
-        across = {
-            column: {"published": cell["published"].iloc[0], "mark": "", "entries": rows_of(cell)}
-            for column, cell in part.groupby("column")
-        }
-        lines.append({"row": name, "across": across})
     caption = "Table 5. Mean variance within an identity of the features f and the softmax s."
-    return [Grid(caption, COLUMNS, lines, "cards", notes(table))]
+    return [Grid(caption, COLUMNS, lines_beside(table, "row"), "cards", notes(table))]
 
 
 SECTION = Section(

@@ -6,14 +6,12 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import (
-    Evidence,
-    rows_of,
-)
+from contrastive_age.reporting.groups import Evidence
 from contrastive_age.reporting.sections.beside_published import (
     BESIDE,
     RERUN,
     beside,
+    lines_beside,
     measured_cells,
     with_measured,
 )
@@ -75,21 +73,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
 def show(contents: Contents) -> list[Grid]:
     """A line a combination, with the paper's number and ours in one cell."""
     table = contents.tables["table_6"]
-    ranks = table.groupby("column")["published"].rank(method="min")
-    marks = ranks.map({1: "best", 2: "second"}).fillna("")
-    lines = []
-    for name, part in table.groupby("loss", sort=False):
-        across = {
-            column: {
-                "published": cell["published"].iloc[0],
-                "mark": marks[cell.index[0]],
-                "entries": rows_of(cell[cell["status"] != ""]),
-            }
-            for column, cell in part.groupby("column")
-        }
-        lines.append({"loss": name, "across": across})
     caption = "Table 6. Combinations of losses: MAE in years."
     best = "Published: the best of a column is bold, the second underlined, as in the paper."
+    lines = lines_beside(table, "loss", ranked=True)
     return [Grid(caption, COLUMNS, lines, "cards", [best, *notes(table)])]
 
 
