@@ -155,7 +155,9 @@ class Papers:
         known = protocol if protocol in PAPERS_PROTOCOLS else _FOR_OTHERS
         papers = given_values(self.settings[known]["mv"])
         values = given_values(parameters)
-        return {path: value for path, value in values.items() if value != papers.get(path)}
+        # In one order, whatever a document's is: words of equal budgets are equal.
+        known_first = [path for path in papers if path in values] + list(values)
+        return {path: values[path] for path in known_first if values[path] != papers.get(path)}
 
 
 def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
