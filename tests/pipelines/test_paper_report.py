@@ -11,8 +11,10 @@ import pytest
 from contrastive_age.parameters.given import Report
 from contrastive_age.pipelines.paper_report import nodes
 from contrastive_age.provenance import table_digest
-from contrastive_age.reporting.elements import Picture
-from contrastive_age.reporting.results import PAPER, Group, group_seeds
+from contrastive_age.reporting import pictures, results
+from contrastive_age.reporting.groups import Evidence, Group, group_seeds
+from contrastive_age.reporting.pictures import Picture, Shown
+from reporting.runs import PAPERS
 
 FACES = {
     "name": "pretrain ternary-1234abcd",
@@ -25,20 +27,17 @@ FACES = {
     "image_size": 48,
     "licence": "non-commercial research only",
 }
-LOSS = {
-    "lambda_m": 0.2,
-    "lambda_v": 0.05,
-    "lambda_c": 0.0,
-    "lambda_t": 0.0,
-    "lambda_k": 0.0,
-    "margin": 0.2,
-}
 
 
 @pytest.fixture
 def data_folder(tmp_path: Path) -> Path:
     """Three results of one setting and budget: an old document, another start, and from faces."""
-    parameters = {**PAPER, "source": "fgnet", "seed": 0, "loss": LOSS}
+    parameters = {
+        **PAPERS.settings["fgnet_lopo"]["mv"],
+        "protocol": "fgnet_se",
+        "source": "fgnet",
+        "seed": 0,
+    }
     parameters["model"] = {"weights": "weights/some.pt"}
     told: dict[str, dict[str, Any]] = {
         "old": {},
@@ -71,6 +70,8 @@ def data_folder(tmp_path: Path) -> Path:
             "run_id": None,
             "manifest_hash": "m",
             "mae": 1.0,
+            **{"n": 12, "subjects": 4, "folds": 2, "mae_constant": 9.7, "mae_lookup": 9.7},
+            "leaked_share": 0.0,
             "predictions": table_digest(written),
         }
         (reports / "metrics.json").write_text(json.dumps(document | external), encoding="utf-8")
@@ -78,7 +79,7 @@ def data_folder(tmp_path: Path) -> Path:
 
 
 def groups_of(data_folder: Path) -> list[Group]:
-    return group_seeds(nodes.read_results(data_folder, set()))
+    return group_seeds(results.read_results(data_folder, set()), PAPERS)
 
 
 def test_only_a_document_that_tells_of_faces_is_of_faces(data_folder: Path) -> None:
@@ -87,25 +88,39 @@ def test_only_a_document_that_tells_of_faces_is_of_faces(data_folder: Path) -> N
         ["old", "other"],
         ["faces"],
     ]
-    assert [group.on_faces for group in groups] == [False, True]
+    assert [group.pretraining is not None for group in groups] == [False, True]
     assert groups[0].start == "some.pt (not ImageNet)"
 
 
 def test_example_figures_of_networks_pretrained_on_faces_are_not_among_those_of_fig_2(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawn(_: Path, family: list[Group], *__: object) -> dict[str, list[Picture]]:
-        picture = Picture(b"", family[0].budget, "")
-        return {"figure_2": [picture], "attention": [picture]}
+    def shown(_: Path, group: Group, *__: object) -> Shown:
+        return Shown(pd.DataFrame(), np.empty(0, np.uint8), {}, group.budget, photos=False)
 
-    monkeypatch.setattr(nodes, "_family_pictures", drawn)
+    def drawn(family: Shown, *_: object) -> list[tuple[str, Picture]]:
+        picture = Picture(b"", family.about, "")
+        return [("figure_2", picture), ("attention", picture)]
+
+    monkeypatch.setattr(pictures, "_shown", shown)
+    monkeypatch.setattr(pictures, "draw_family", drawn)
     groups = groups_of(data_folder)
-    shown = Report(settings=["mv"], faces=2)
-    pictures = nodes._pictures(data_folder, groups, set(), shown)
-    captions = {name: [picture.caption for picture in own] for name, own in pictures.items()}
+    drawings = pictures.draw(data_folder, Evidence(groups, PAPERS), ["mv"], 2)
+    captions = {name: [picture.caption for picture in some] for name, some in drawings.items()}
     assert captions == {
         "figure_2": [groups[0].budget],
         "attention": [groups[0].budget],
         "on_faces": [groups[1].budget] * 2,
     }
     assert "pre-trained on faces (F)" in groups[1].budget
+
+
+def test_a_report_of_results_without_their_faces_has_no_examples(
+    data_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = {"fgnet": {"synthetic": None}}
+    shown = Report(settings=["mv"], faces=2)
+    html, tables = nodes.make_report(data_folder, sources, dict(PAPERS.settings), shown)
+    assert "No examples were drawn" in html
+    assert "fgnet_se: no example faces" in caplog.text
+    assert len(tables["measured"]) == 2

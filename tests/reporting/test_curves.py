@@ -1,6 +1,6 @@
 """What the λ curves show: points, intervals and labels."""
 
-from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from contrastive_age.errors import DataError
-from contrastive_age.reporting import analyses, curves
-from contrastive_age.reporting.results import Measured, group_seeds
+from contrastive_age.reporting import curves
+from contrastive_age.reporting.papers import PROTOCOLS
+from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.sections import figure_3
+from reporting.runs import evidence
 
 
 def points(weights: list[float], term: str, other: float = 8.0) -> pd.DataFrame:
@@ -28,7 +31,7 @@ def line_and_bars(axes: Axes, place: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_cosine_curve_draws_each_point_with_its_interval() -> None:
     table = points([10.0, 0.0, 4.0], "lambda_c")
-    (axes,) = curves.cosine_curve(table).axes
+    (axes,) = curves.draw(table, "c").axes
     line, bars = line_and_bars(axes)
     ordered = table.sort_values("lambda_c")
     np.testing.assert_allclose(line, ordered[["lambda_c", "mae"]])
@@ -41,7 +44,7 @@ def test_the_cosine_curve_draws_each_point_with_its_interval() -> None:
 
 def test_triplet_curves_draw_a_curve_a_cosine_weight() -> None:
     table = pd.concat([points([0.0, 1.0, 5.0], "lambda_t", other) for other in (8.0, 10.0)])
-    (axes,) = curves.triplet_curves(table).axes
+    (axes,) = curves.draw(table, "t").axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
@@ -56,7 +59,7 @@ def test_triplet_curves_draw_a_curve_a_cosine_weight() -> None:
 
 def test_curves_with_other_margins_are_told_apart() -> None:
     one = points([0.0, 1.0, 5.0], "lambda_t")
-    (axes,) = curves.triplet_curves(pd.concat([one, one.assign(margin=0.5)])).axes
+    (axes,) = curves.draw(pd.concat([one, one.assign(margin=0.5)]), "t").axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == [
@@ -67,20 +70,22 @@ def test_curves_with_other_margins_are_told_apart() -> None:
 
 def test_points_without_an_interval_have_no_bar() -> None:
     table = points([0.0, 1.0, 2.0], "lambda_c").assign(mae_low=np.nan, mae_high=np.nan)
-    (axes,) = curves.cosine_curve(table).axes
+    (axes,) = curves.draw(table, "c").axes
     line, bars = line_and_bars(axes)
     np.testing.assert_allclose(bars[:, 0, 1], line[:, 1])
     np.testing.assert_allclose(bars[:, 1, 1], line[:, 1])
 
 
-@pytest.mark.parametrize("draw", [curves.cosine_curve, curves.triplet_curves])
-def test_no_points_are_refused(draw: Callable[[pd.DataFrame], object]) -> None:
+@pytest.mark.parametrize("kind", ["c", "t"])
+def test_no_points_are_refused(kind: Literal["c", "t"]) -> None:
     with pytest.raises(DataError, match="points of a curve"):
-        draw(points([], "lambda_c"))
+        curves.draw(points([], "lambda_c"), kind)
 
 
 def test_each_family_has_figures_of_its_own(several: list[Measured]) -> None:
-    table = analyses.lambda_curves(group_seeds(several))
-    found = [(family["protocol"], kind) for family, kind, _ in curves.by_family(table)]
-    assert found == [("fgnet_se", "c"), ("morph_se", "t")]
-    assert list(curves.by_family(analyses.lambda_curves([]))) == []
+    parts = figure_3.draw(figure_3.make(evidence(several)))
+    assert [part.title for part in parts] == [PROTOCOLS["fgnet_se"], PROTOCOLS["morph_se"]]
+    captions = [picture.caption for part in parts for picture in part.blocks]
+    assert ["Fig. 3a" in caption for caption in captions] == [True, False]
+    assert ["Fig. 3b" in caption for caption in captions] == [False, True]
+    assert figure_3.draw(figure_3.make(evidence([]))) == []

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import UndefinedError
 
 from contrastive_age.reporting import figures, page, published, wording
-from contrastive_age.reporting.elements import Cell, Grid, Picture
-from contrastive_age.reporting.results import Measured, group_seeds
+from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.pictures import Picture
+from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.sections import SECTIONS
+from contrastive_age.reporting.sections.section import LOSSES, Column, Layout, Section
+from reporting.runs import PAPERS, evidence
 
 MakeRun = Callable[..., Measured]
 
@@ -82,12 +87,12 @@ Tables = dict[str, pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def full_tables(several: list[Measured]) -> Tables:
-    return page.tables(group_seeds(several), {"fgnet": AUDIT}, [SELECTION])
+    return page.tables(evidence(several, audits={"fgnet": AUDIT}, selections=[SELECTION]))
 
 
 @pytest.fixture(scope="module")
 def bare_tables() -> Tables:
-    return page.tables([], {})
+    return page.tables(evidence([]))
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +102,12 @@ def full(several: list[Measured], full_tables: Tables) -> str:
         np.zeros((6, 8, 8, 3), dtype=np.uint8), chosen["age"], chosen["predicted_age"], n_worst=2
     )
     pictures = {"figure_2": [Picture.of(sheet, "Examples <b>", 'Six "faces"', photos=True)]}
-    return page.render(full_tables, pictures, {"Made on": "2026-11-25"})
+    return page.render(full_tables, PAPERS, pictures, {"Made on": "2026-11-25"})
 
 
 @pytest.fixture(scope="module")
 def bare(bare_tables: Tables) -> str:
-    return page.render(bare_tables)
+    return page.render(bare_tables, PAPERS)
 
 
 @pytest.fixture(params=["full", "bare"])
@@ -168,7 +173,7 @@ def test_every_published_number_is_on_the_page(html: str) -> None:
 
 def test_every_measurement_is_shown_with_its_interval(full: str, several: list[Measured]) -> None:
     text = Reader(full).text
-    for group in group_seeds(several):
+    for group in evidence(several).groups:
         assert group.interval is not None
         ends = wording.interval(group.interval.low, group.interval.high)
         assert f"{group.mae:.2f} {ends}" in text or f"{group.mae:.2f}{ends}" in text
@@ -208,8 +213,8 @@ def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
 
 
 def test_a_stand_in_is_in_no_column_of_imagenet(make_run: MakeRun, small: dict[str, Any]) -> None:
-    tables = page.tables(group_seeds([make_run("morph_se", "binary", budget=small, off=1.25)]), {})
-    reader = Reader(page.render(tables))
+    tables = page.tables(evidence([make_run("morph_se", "binary", budget=small, off=1.25)]))
+    reader = Reader(page.render(tables, PAPERS))
     (table,) = [table for table in reader.tables if "SE(I)" in table[0]]
     heads = [" ".join(head.split()) for head in table[0]]
     (row,) = [row for row in table if "Ours (binary loss)" in row[0]]
@@ -227,7 +232,7 @@ def test_what_was_pretrained_on_faces_has_a_column_of_its_own(
         make_run("morph_se", "binary", off=1.5, budget=small),
         make_run("morph_se", "binary", off=1.75),
     ]
-    reader = Reader(page.render(page.tables(group_seeds(runs), {})))
+    reader = Reader(page.render(page.tables(evidence(runs)), PAPERS))
     (table,) = [table for table in reader.tables if "SE(I)" in table[0]]
     heads = [" ".join(head.split()) for head in table[0]]
     (row,) = [row for row in table if "Ours (binary loss)" in row[0]]
@@ -251,7 +256,7 @@ def test_what_was_pretrained_on_faces_is_apart_in_every_section(
 ) -> None:
     plain = [make_run("fgnet_se", setting, off=off, budget=small) for setting, off in MV_AND_CE]
     runs = [make_run("fgnet_se", s, off=off + 0.25, external=faces) for s, off in MV_AND_CE]
-    html = page.render(page.tables(group_seeds([*plain, *runs]), {}))
+    html = page.render(page.tables(evidence([*plain, *runs])), PAPERS)
     starts = {True: ["9.25", "7.25", runs[0].key], False: ["9.00", "7.00", plain[0].key]}
     found = []
     for section in sections(html):
@@ -283,13 +288,28 @@ def sections(html: str) -> list[str]:
     return html.split("<h2>")[1:]
 
 
+def summary(known: Evidence) -> tuple[list[str], list[list[str]]]:
+    """What stands on top of the page: the sentences, and the headline's rows without its heads."""
+    top = page.render(page.tables(known), PAPERS).partition('<section id="table-1">')[0]
+    top = top[top.index('<section id="summary">') :]
+    sentences = re.findall(r"<li>(.*?)</li>", top.replace("\n", " "))
+    reader = Reader(top)
+    rows = [row for table in reader.tables for row in table[1:]]
+    assert len(sentences) == len(reader.all("li"))
+    return [" ".join(text.split()) for text in sentences], rows
+
+
 def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     make_run: MakeRun, faces: dict[str, Any]
 ) -> None:
     runs = [make_run(setting="mv", off=2.0), make_run(setting="ce", off=3.0)]
     runs += [make_run(setting=s, off=off, external=faces) for s, off in (("mv", 2.0), ("ce", 1.0))]
-    sentences = page.summarise(page.tables(group_seeds(runs), {})).sentences
+    sentences, _ = summary(evidence(runs))
     assert sentences[0].startswith("Compared with MV, image by image: 0 better, 1 worse")
+    assert sentences[0].endswith(
+        "0 with no difference shown. 1 comparison was made; one interval in twenty leaves out zero "
+        "by chance."
+    )
     assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
     assert "1 better, 0 worse" in sentences[1]
 
@@ -298,11 +318,12 @@ def test_only_faces_leave_the_headline_and_table_6_empty(
     make_run: MakeRun, faces: dict[str, Any]
 ) -> None:
     runs = [make_run("morph_se", s, external=faces) for s in ("mv", "binary", "ternary", "kld")]
-    summary = page.summarise(page.tables(group_seeds(runs), {}))
-    assert summary.headline is None
-    answered = {label: value for value, label in summary.counts}
-    assert answered["cells of Table 6 measured from ImageNet weights"] == "0 of 21"
-    assert summary.sentences[0].startswith("No setting can be compared with MV yet")
+    known = evidence(runs)
+    sentences, headline = summary(known)
+    assert headline == []
+    html = page.render(page.tables(known), PAPERS)
+    assert "cells of Table 6 measured from ImageNet weights 0 of 21" in Reader(html).text
+    assert sentences[0].startswith("No setting can be compared with MV yet")
 
 
 def test_the_text_explains_what_f_is(html: str) -> None:
@@ -315,7 +336,7 @@ def test_examples_of_networks_pretrained_on_faces_are_in_their_section(
     full_tables: Tables,
 ) -> None:
     drawn = Picture(bytes(24), "Examples, marked", "Examples")
-    html = page.render(full_tables, {"on_faces": [drawn]})
+    html = page.render(full_tables, PAPERS, {"on_faces": [drawn]})
     by_title = {section.partition("</h2>")[0]: section for section in sections(html)}
     assert "Examples, marked" in by_title["Pre-trained on faces (F)"]
     assert "No examples were drawn" in by_title["Fig. 2: examples"]
@@ -342,6 +363,15 @@ def test_text_from_outside_is_escaped(full: str) -> None:
     assert "Six &#34;faces&#34;" in full
 
 
+def test_names_from_data_are_shown_as_they_are(make_run: MakeRun) -> None:
+    name = "{{ 7 * 7 }} <i>"
+    numbers = {"n": 60, "subjects": 12, "mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": 0.0}
+    run = make_run(groups={"race": [{"group": name, **numbers}]})
+    html = page.render(page.tables(evidence([run])), PAPERS)
+    assert Reader(html).text.count(name) == 1
+    assert "{{ 7 * 7 }} &lt;i&gt;" in html
+
+
 def test_the_tables_have_names_and_can_be_written(full_tables: Tables) -> None:
     assert [f"table_{number}" for number in range(1, 7)] == list(full_tables)[:6]
     for name, table in full_tables.items():
@@ -361,15 +391,58 @@ def test_with_nothing_run_tables_keep_their_columns(
 def test_the_headline_holds_each_family_with_its_verdict(make_run: MakeRun) -> None:
     runs = [make_run("morph_se", "mv", off=3.0), make_run("morph_se", "ternary", off=2.0)]
     runs.append(make_run("fgnet_lopo", "binary"))
-    headline = page.summarise(page.tables(group_seeds(runs), {})).headline
-    assert isinstance(headline, Grid)
-    fgnet, morph = headline.rows
-    assert fgnet[1] == Cell("not run")
-    assert [cell.text for cell in morph[1:]] == ["3.00", wording.MISSING, "−1.00"]
-    assert morph[3].mark == "better"
+    _, (fgnet, morph) = summary(evidence(runs))
+    assert fgnet[1] == "not run"
+    assert [cell.split("[")[0] for cell in morph[1:]] == ["3.00", wording.MISSING, "−1.00"]
+    assert morph[3].endswith("better")
+    assert '<span class="better">−1.00</span>' in page.render(page.tables(evidence(runs)), PAPERS)
+
+
+def test_a_section_is_its_words_its_table_and_a_line_of_the_list(
+    monkeypatch: pytest.MonkeyPatch, several: list[Measured]
+) -> None:
+    oldest = Section(
+        "oldest",
+        "The oldest <of all>",
+        ("Old faces are hard, whatever λ_c is.",),
+        "oldest",
+        lambda known: known.table(["age"], lambda run: [{"age": run.predictions["age"].max()}]),
+        (Layout("Years of {{ protocol }}.", (LOSSES, Column("Age", "{{ age | number }}"))),),
+    )
+    monkeypatch.setattr(page, "SECTIONS", (*SECTIONS, oldest))
+    tables = page.tables(evidence(several))
+    assert tables["oldest"]["age"].unique().tolist() == [63]
+    html = page.render(tables, PAPERS)
+    reader = Reader(html)
+    assert {"href": "#oldest"} in reader.all("a")
+    section = sections(html)[-1]
+    assert section.startswith("The oldest &lt;of all&gt;</h2>")
+    assert "<p>Old faces are hard, whatever λ<sub>c</sub> is.</p>" in section
+    assert reader.tables[-1][0] == ["Losses", "Age"]
+    assert {row[1] for row in reader.tables[-1][1:]} == {"63.00"}
+    assert (
+        page.render(page.tables(evidence([])), PAPERS).count("Nothing has been measured yet") == 9
+    )
+
+
+def test_a_cell_of_a_column_that_no_table_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, several: list[Measured]
+) -> None:
+    wrong = Section(
+        "wrong",
+        "Wrong",
+        (),
+        "wrong",
+        lambda known: known.table([], lambda _: [{}]),
+        (Layout("Wrong.", (LOSSES, Column("Age", "{{ aeg | number }}"))),),
+    )
+    monkeypatch.setattr(page, "SECTIONS", (*SECTIONS, wrong))
+    with pytest.raises(UndefinedError, match="'aeg' is undefined"):
+        page.render(page.tables(evidence(several)), PAPERS)
 
 
 def test_the_order_of_runs_changes_nothing(several: list[Measured], full_tables: Tables) -> None:
-    tables = page.tables(group_seeds(several[::-1]), {"fgnet": AUDIT}, [SELECTION])
+    known = evidence(several[::-1], audits={"fgnet": AUDIT}, selections=[SELECTION])
+    tables = page.tables(known)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, full_tables[name])

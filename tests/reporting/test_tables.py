@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from contrastive_age.reporting.tables import demo_table, preview_table, summary_markdown
+from contrastive_age.reporting.tables import demo_table, preview_table
 
 NO_LEAK = {"leaked_share": 0.0, "mae_lookup": 9.71, "mae_constant": 9.71}
 LEAK = {"leaked_share": 0.9617, "mae_lookup": 1.042, "mae_constant": 9.712}
@@ -31,23 +31,6 @@ def metrics() -> dict[str, Any]:
             "60+": {"n": 0, "mae": None, "bias": None},
         },
         "fold_mae": {"mean": 4.62, "std": 0.217, "values": {"0": 4.466, "1": 4.773}},
-    }
-
-
-@pytest.fixture
-def audit() -> dict[str, Any]:
-    return {
-        "n": 1002,
-        "identities": 82,
-        "images_found": 1003,
-        "ages": {"min": 0, "max": 69, "median": 13.0},
-        "age_bins": {"0-19": 710, "20-39": 223, "40-59": 61, "60+": 8},
-        "manifest_hash": "ab12",
-        "rejected": [{"path": "images/broken.jpg", "reason": "unreadable: the file is empty"}],
-        "anomalies": {
-            "unreadable_files": {"count": 1, "explanation": "Files | damaged.", "items": []},
-            "duplicate_bytes": {"count": 0, "explanation": "The same bytes.", "items": []},
-        },
     }
 
 
@@ -109,66 +92,3 @@ def test_preview_holds_one_text_a_quantity(metrics: dict[str, Any]) -> None:
     assert values["MAE at 0-19 years, 1,200 images"] == "3.12 years"
     assert values["MAE at 60+ years, 0 images"] == "-"
     assert values["MAE of the identity lookup (no pixels)"] == "1.04 years"
-
-
-def test_summary_has_all_sections_in_order(metrics: dict[str, Any], audit: dict[str, Any]) -> None:
-    text = summary_markdown(metrics, NO_LEAK, audit)
-    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    assert headings == [
-        "Result",
-        "Error by age",
-        "Error by fold",
-        "Subjects in both training and test",
-        "Data",
-    ]
-    assert text.endswith("|\n")
-    for line in (
-        "| MAE | 4.61 years |",
-        "| True age (years) | Images | MAE | Bias |",
-        "| --- | ---: | ---: | ---: |",
-        "| 20-39 | 30 | 5.00 years | -2.50 years |",
-        "| 60+ | 0 | - | - |",
-        "Mean over folds 4.62 years, standard deviation 0.22 years.",
-        "| 1 | 4.77 years |",
-        "None: no test image has its subject in training.",
-        "| Files or entries rejected | 1 |",
-        "| Ages | 0 to 69 years, median 13 |",
-        "| Manifest hash | `ab12` |",
-        r"| Unreadable files | 1 | Files \| damaged. |",
-    ):
-        assert line in text.splitlines()
-    assert "Duplicate bytes" not in text
-
-
-def test_summary_of_leaking_folds_names_both_baselines(
-    metrics: dict[str, Any], audit: dict[str, Any]
-) -> None:
-    text = summary_markdown(metrics, LEAK, audit)
-    leak = text[text.index("## Subjects in both") : text.index("## Data")]
-    for part in ("96.2%", "MAE of 1.04 years", "constant predictor has 9.71 years"):
-        assert part in leak
-
-
-def test_summary_without_findings_leaves_their_table_out(
-    metrics: dict[str, Any], audit: dict[str, Any]
-) -> None:
-    audit["anomalies"]["unreadable_files"]["count"] = 0
-    assert "Finding" not in summary_markdown(metrics, NO_LEAK, audit)
-
-
-def test_summary_of_one_fold_has_no_spread(metrics: dict[str, Any], audit: dict[str, Any]) -> None:
-    metrics["fold_mae"] = {"mean": 4.5, "std": None, "values": {"3": 4.5}}
-    text = summary_markdown(metrics, NO_LEAK, audit)
-    assert "Mean over folds 4.50 years." in text
-    assert "standard deviation" not in text
-
-
-def test_summary_of_many_folds_lists_the_extremes(
-    metrics: dict[str, Any], audit: dict[str, Any]
-) -> None:
-    values = {str(fold): float((fold * 37) % 82) for fold in range(82)}
-    metrics["fold_mae"] = {"mean": 40.5, "std": 23.8, "values": values}
-    text = summary_markdown(metrics, NO_LEAK, audit)
-    section = text[text.index("## Error by fold") : text.index("## Subjects in both")]
-    maes = [line.split("| ")[2] for line in section.splitlines() if line.endswith("years |")]
-    assert maes == [f"{mae:.2f} years |" for mae in (0, 1, 2, 79, 80, 81)]

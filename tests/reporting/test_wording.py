@@ -66,9 +66,14 @@ def test_what_must_not_be_overlooked(
     start: str, before: str, drawn: bool, tags: tuple[str, ...]
 ) -> None:
     row = {"start": start, "pretraining": before, "drawn_faces": drawn}
-    assert wording.tags(row) == tags
+    assert tuple(wording.tags(row)) == tags
 
 
 def test_the_papers_budget_is_named() -> None:
-    assert wording.budget_in_short(wording.PAPERS_BUDGET) == "the paper's budget"
-    assert wording.budget_in_short("48 px, 8 epochs, one-cycle") == "48 px, 8 epochs"
+    papers = "224 px, 100 epochs, constant rate"
+    assert wording.budget_in_short(papers, papers) == "the paper's budget"
+    assert wording.budget_in_short("48 px, 8 epochs, one-cycle", papers) == "48 px, 8 epochs"
+
+
+def test_symbols_are_set_with_their_index_below() -> None:
+    assert wording.symbols("λ_c 10 <b> λ_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; λ_tea"

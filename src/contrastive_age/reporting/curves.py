@@ -3,8 +3,7 @@
 Only what was measured here is drawn: the paper gives its curves as a picture, not as numbers.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
-from contrastive_age.reporting.analyses import FAMILY
-from contrastive_age.reporting.figures import (
+from contrastive_age.reporting.style import (
     BLUE,
     GREY,
     INK,
@@ -27,69 +25,46 @@ from contrastive_age.reporting.figures import (
 _LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 """Colour, marker and dashes of a curve, so that no curve is known by its colour alone."""
 
+_WEIGHTS = {
+    "c": r"Weight of the cosine loss $\lambda_c$ ($\lambda_t = 0$)",
+    "t": r"Weight of the triplet loss $\lambda_t$",
+}
 
-def cosine_curve(points: pd.DataFrame) -> Figure:
-    """Draw MAE over the weight of the cosine loss, without triplets (Fig. 3a).
+
+def draw(points: pd.DataFrame, kind: Literal["c", "t"]) -> Figure:
+    """Draw MAE over the weight of a loss.
 
     Args:
-        points: Rows of `analyses.lambda_curves` of one family with `curve` "c": `lambda_c`, and in
-            years `mae`, `mae_low`, `mae_high`.
+        points: Rows of `sections.figure_3.make` of one family and `curve`: `lambda_c`, `lambda_t`,
+            `margin`, and in years `mae`, `mae_low`, `mae_high`.
+        kind: "c", over the weight of the cosine loss without triplets (Fig. 3a): one curve; or "t",
+            over that of the triplet loss (Fig. 3b): a curve a cosine weight and margin.
 
     Returns:
-        A figure with one curve and the 95% intervals over subjects as bars.
+        A figure with the 95% intervals over subjects as bars.
 
     Raises:
         DataError: There is no point.
     """
     refuse_empty(points, "points of a curve")
-    figure, axes = _panel()
-    _draw_curve(axes, points, "lambda_c", 0, label="")
-    _finish(axes, points["lambda_c"], r"Weight of the cosine loss $\lambda_c$ ($\lambda_t = 0$)")
-    return figure
-
-
-def triplet_curves(points: pd.DataFrame) -> Figure:
-    """Draw MAE over the weight of the triplet loss, a curve a cosine weight (Fig. 3b).
-
-    Args:
-        points: Rows of `analyses.lambda_curves` of one family with `curve` "t": `lambda_c`,
-            `lambda_t`, `margin`, and in years `mae`, `mae_low`, `mae_high`.
-
-    Returns:
-        A figure with a curve for each cosine weight and margin, and intervals as bars.
-
-    Raises:
-        DataError: There is no point.
-    """
-    refuse_empty(points, "points of a curve")
-    figure, axes = _panel()
-    margins = points["margin"].nunique()
-    for place, ((cosine, margin), curve) in enumerate(points.groupby(["lambda_c", "margin"])):
-        more = f", margin {margin:g}" if margins > 1 else ""
-        _draw_curve(axes, curve, "lambda_t", place, label=rf"$\lambda_c$ = {cosine:g}{more}")
-    axes.legend(frameon=False, fontsize=SMALL)
-    _finish(axes, points["lambda_t"], r"Weight of the triplet loss $\lambda_t$")
-    return figure
-
-
-def by_family(curves: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, Figure]]:
-    """Draw all curves, one figure for each kind and family.
-
-    Args:
-        curves: As `analyses.lambda_curves` gives them; what was not run is passed over.
-
-    Yields:
-        The columns `FAMILY` of the points, their `curve` ("c" or "t") and the figure.
-    """
-    draw = {"c": cosine_curve, "t": triplet_curves}
-    measured = curves[curves["status"] == "measured"]
-    for key, points in measured.groupby([*FAMILY, "curve"], sort=False, dropna=False):
-        yield dict(zip(FAMILY, key, strict=False)), str(key[-1]), draw[str(key[-1])](points)
-
-
-def _panel() -> tuple[Figure, Axes]:
     figure = new_figure(5.2, 3.6)
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    if kind == "c":
+        _draw_curve(axes, points, "lambda_c", 0, label="")
+    else:
+        margins = points["margin"].nunique()
+        for place, ((cosine, margin), curve) in enumerate(points.groupby(["lambda_c", "margin"])):
+            more = f", margin {margin:g}" if margins > 1 else ""
+            _draw_curve(axes, curve, "lambda_t", place, label=rf"$\lambda_c$ = {cosine:g}{more}")
+        axes.legend(frameon=False, fontsize=SMALL)
+    values = sorted(points[f"lambda_{kind}"].unique())
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.margins(x=0.1, y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
+    tidy(axes, title="Sensitivity on test folds", x=_WEIGHTS[kind], y="MAE (years)")
+    axes.set_title("bars: 95% over subjects", loc="right", fontsize=SMALL, color=GREY)
+    return figure
 
 
 def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: str) -> None:
@@ -100,11 +75,10 @@ def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: 
     x = points[term].to_numpy(np.float64) + place * 0.012 * span
     mae = points["mae"].to_numpy(np.float64)
     ends = points[["mae_low", "mae_high"]].to_numpy(np.float64)
-    sizes = np.stack([mae - ends[:, 0], ends[:, 1] - mae])
     axes.errorbar(
         x,
         mae,
-        yerr=np.nan_to_num(sizes),
+        yerr=np.nan_to_num([mae - ends[:, 0], ends[:, 1] - mae]),
         color=color,
         marker=marker,
         markersize=5,
@@ -114,9 +88,8 @@ def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: 
         capsize=3,
         label=label,
     )
-    if place > 1:
-        return  # more numbers would lie on one another; the page's tables hold them all
-    for position, value in zip(x, mae, strict=True):
+    # More numbers would lie on one another; the page's tables hold them all.
+    for position, value in zip(x, mae, strict=True) if place < 2 else ():
         axes.annotate(
             f"{value:.2f}",
             (position, value),
@@ -125,22 +98,3 @@ def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: 
             fontsize=SMALL,
             color=INK if place == 0 else color,
         )
-
-
-def _finish(axes: Axes, weights: pd.Series, x: str) -> None:
-    values = sorted(weights.unique())
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.margins(x=0.1, y=0.12)
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
-    axes.text(
-        1.0,
-        1.02,
-        "bars: 95% over subjects",
-        transform=axes.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=SMALL,
-        color=GREY,
-    )
-    tidy(axes, title="Sensitivity on test folds", x=x, y="MAE (years)", grid="y")

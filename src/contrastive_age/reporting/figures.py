@@ -2,42 +2,39 @@
 
 Every function returns a `matplotlib.figure.Figure` with a canvas of its own. Nothing touches
 pyplot or the global settings, so figures can be made in threads and without a display.
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import signed_errors
-from contrastive_age.sources.ages import AGE_BINS, age_bin
-
-BLUE = "#0072B2"
-ORANGE = "#D55E00"
-INK = "#222222"
-GREY = "#767676"
-PALE = "#D9D9D9"
-
-TEXT = 11.0
-SMALL = 9.0
-DPI = 120
+from contrastive_age.reporting.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SMALL,
+    TEXT,
+    Sheet,
+    new_figure,
+    refuse_empty,
+    tidy,
+)
 
 _DOTS_AT_MOST = 3000
 _FEW_IMAGES = 10
-# Inches on a face sheet: a face with the gap beside it, the numbers and headings, and the width
-# that a heading needs.
-_CELL, _GAP, _CAPTION, _HEADING, _NARROWEST = 1.3, 0.1, 0.22, 0.45, 4.2
+# Inches on a face sheet: a face with the gap beside it, the numbers and headings.
+_CELL, _GAP, _CAPTION, _HEADING = 1.3, 0.1, 0.22, 0.45
 _YEARS_A_BAR = 5
 _THOUSANDS = "{x:,.0f}"
 
@@ -227,28 +224,21 @@ def face_sheet(
     groups = {heading: members for heading, members in groups.items() if members}
     columns = min(columns, max(map(len, groups.values())))
     rows = sum(math.ceil(len(members) / columns) for members in groups.values())
-    width = max(columns * _CELL + _GAP, _NARROWEST)
     height = rows * (_CELL + _CAPTION) + len(groups) * _HEADING + _GAP
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    top = height
+    sheet = Sheet(columns * _CELL + _GAP, height)
+    top, side = height, _CELL - _GAP
     for heading, members in groups.items():
-        figure.text(
-            _GAP / width,
-            (top - 0.6 * _HEADING) / height,
-            f"{heading}: predicted / true age in years",
-            va="center",
-            fontsize=TEXT,
-            color=INK,
-        )
+        title = f"{heading}: predicted / true age in years"
+        sheet.text(_GAP, top - 0.6 * _HEADING, title, TEXT)
         top -= _HEADING
         for place, face in enumerate(members):
             row, column = divmod(place, columns)
-            corner = _GAP + column * _CELL, top - row * (_CELL + _CAPTION) - _CELL
+            left, bottom = _GAP + column * _CELL, top - row * (_CELL + _CAPTION) - _CELL
+            sheet.picture(left, bottom, side, faces[face])
             text = f"{guess[face]:.1f} / {true[face]:.0f}"
-            _draw_face(figure, faces[face], corner, text)
+            sheet.text(left + side / 2, bottom - 0.12, text, TEXT, centred=True)
         top -= math.ceil(len(members) / columns) * (_CELL + _CAPTION)
-    return figure
+    return sheet.figure
 
 
 def history_curves(history: pd.DataFrame) -> Figure:
@@ -300,46 +290,6 @@ def history_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def age_histogram(samples: pd.DataFrame) -> Figure:
-    """Draw how many images there are of every age, with the totals of the paper's four bins.
-
-    Args:
-        samples: `age` in whole years, a row an image.
-
-    Returns:
-        A figure with one bar a year.
-    """
-    refuse_empty(samples, "samples")
-    counts = samples["age"].value_counts().sort_index()
-    totals = pd.Series(age_bin(samples["age"])).value_counts()
-    oldest = int(counts.index.max())
-    figure = new_figure(8.4, 4.4)
-    axes = figure.subplots()
-    axes.bar(counts.index, counts, width=0.85, color=BLUE)
-    axes.set_xlim(-1, max(oldest, 69) + 1)
-    axes.margins(y=0.02)
-    top = axes.get_xaxis_transform()
-    for name, (lower, upper) in AGE_BINS.items():
-        right = min(upper, axes.get_xlim()[1] + 0.5)
-        axes.text(
-            (lower + right - 1) / 2,
-            1.02,
-            f"{name}\n{totals[name]:,}",
-            transform=top,
-            ha="center",
-            va="bottom",
-            fontsize=SMALL,
-            color=INK,
-        )
-        if lower:
-            axes.axvline(lower - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
-    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    tidy(axes, x="Age (years)", y="Images", grid="y")
-    figure.suptitle(_images(len(samples)), fontsize=TEXT, color=INK, x=0.01, ha="left")
-    return figure
-
-
 def age_distribution(
     ages: npt.ArrayLike,
     probabilities: npt.ArrayLike,
@@ -372,7 +322,7 @@ def age_distribution(
     axes.axvline(mean, color=ORANGE, linewidth=1.6)
     # Room on top, in which the intervals lie with the wider one above.
     step = 0.17 * top
-    by_width = sorted(intervals.items(), key=lambda own: own[1][1] - own[1][0])
+    by_width = sorted(intervals.items(), key=lambda level: level[1][1] - level[1][0])
     for place, (level, (start, end)) in enumerate(by_width):
         height = top + step * (place + 0.55)
         _draw_interval(axes, start, end, height, high)
@@ -385,32 +335,6 @@ def age_distribution(
     return figure
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure of the given size in inches, with a canvas that needs no display."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def tidy(
-    axes: Axes,
-    title: str = "",
-    x: str = "",
-    y: str = "",
-    grid: Literal["both", "x", "y"] = "y",
-) -> None:
-    """Give axes the common quiet look."""
-    axes.set_title(title, loc="left", fontsize=TEXT, color=INK)
-    axes.set_xlabel(x, fontsize=TEXT, color=INK)
-    axes.set_ylabel(y, fontsize=TEXT, color=INK)
-    axes.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.grid(axis=grid, color=PALE, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def _draw_counts(
     figure: Figure,
     axes: Axes,
@@ -420,14 +344,14 @@ def _draw_counts(
     top = math.ceil(max(age.max(), predicted.max())) + 1
     bottom = min(0, math.floor(predicted.min()))
     borders = np.arange(bottom, top + 1) - 0.5
-    counts, _, _ = np.histogram2d(age, predicted, bins=[borders, borders])
-    cells = axes.pcolormesh(
-        borders,
-        borders,
-        np.ma.masked_equal(counts.T, 0),
+    counts, *_, cells = axes.hist2d(
+        age,
+        predicted,
+        bins=[borders, borders],
+        cmin=1,
         cmap=ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256))),
-        norm=LogNorm(1, max(2, counts.max())),
     )
+    cells.set_norm(LogNorm(1, max(2, np.nanmax(counts))))
     bar = figure.colorbar(cells, ax=axes, shrink=0.7, pad=0.02)
     bar.ax.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
     bar.set_label("Images in a cell of one by one year", fontsize=SMALL, color=INK)
@@ -459,27 +383,6 @@ def _draw_bars(axes: Axes, heights: pd.Series, counts: pd.Series, color: str) ->
     axes.bar(heights.index, heights, width=_YEARS_A_BAR * 0.86, align="edge", color=colors)
 
 
-def _draw_face(
-    figure: Figure, face: npt.NDArray[np.uint8], corner: tuple[float, float], text: str
-) -> None:
-    """Draw one face with its text below; `corner` is its lower left one, in inches."""
-    width, height = figure.get_size_inches()
-    side = _CELL - _GAP
-    axes = figure.add_axes((corner[0] / width, corner[1] / height, side / width, side / height))
-    axes.imshow(face)
-    axes.set_axis_off()
-    axes.text(
-        0.5,
-        -0.04,
-        text,
-        transform=axes.transAxes,
-        ha="center",
-        va="top",
-        fontsize=TEXT,
-        color=INK,
-    )
-
-
 def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
     """Choose `n` rows over equal stretches of age, in turns until there are enough.
 
@@ -507,9 +410,3 @@ def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
 
 def _images(n: int) -> str:
     return f"{n:,} image" if n == 1 else f"{n:,} images"
-
-
-def refuse_empty(table: pd.DataFrame, what: str) -> None:
-    """Refuse to draw a table without rows; `what` names them in the error."""
-    if table.empty:
-        raise DataError(f"there are no {what} to draw; run the stage that makes them first")

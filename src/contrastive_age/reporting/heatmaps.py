@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
@@ -32,7 +31,7 @@ from contrastive_age.evaluation.gradcam import (
     region_mass,
 )
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
-from contrastive_age.reporting.figures import BLUE, DPI, GREY, INK, ORANGE, SMALL, TEXT
+from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet
 from contrastive_age.training.recipe import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
@@ -44,8 +43,6 @@ _COLUMN, _PICTURE, _BARS, _NAMES, _HEAD, _BAND, _FOOT = 1.85, 1.7, 1.25, 0.95, 0
 _CELL, _GAP, _CAPTION, _HEADING = 1.3, 0.1, 0.22, 0.3
 # Inches of a colour scale with its numbers, and of the bar alone.
 _SCALE, _SCALE_BAR = 0.85, 0.14
-# The width that the longest line of text needs.
-_NARROWEST = 4.2
 # Where a colour scale ends at least.
 _LEAST_TOP = 4.0
 _PLAIN = 0.62
@@ -54,7 +51,7 @@ _PLAIN = 0.62
 def mean_maps(
     maps: Maps,
     ages: npt.ArrayLike,
-    faces: Faces | None = None,
+    faces: Faces,
     coverage: float = DEFAULT_COVERAGE,
 ) -> Figure:
     """Draw the average map of each age group over its mean face, and its mass by region.
@@ -63,8 +60,7 @@ def mean_maps(
         maps: From `evaluation.gradcam.grad_cam`, (n, h, w). Maps that are zero everywhere are left
             out.
         ages: True ages in years, (n,).
-        faces: The n aligned faces, uint8 (n, S, S, 3); without them the regions' outlines stand on
-            plain grey.
+        faces: The n aligned faces, uint8 (n, S, S, 3).
         coverage: Of the aligned faces, for the regions.
 
     Returns:
@@ -91,7 +87,7 @@ def mean_maps(
     top = max(_LEAST_TOP, *(float(mean.max()) for mean in means))
     furthest = max(area.max(), *(share.max() for share in mass))
 
-    sheet = _Sheet(_NAMES + len(shown) * _COLUMN + _SCALE, _HEAD + _PICTURE + _BAND + _BARS + _FOOT)
+    sheet = Sheet(_NAMES + len(shown) * _COLUMN + _SCALE, _HEAD + _PICTURE + _BAND + _BARS + _FOOT)
     sheet.text(_GAP, sheet.height - 0.2, "Mean Grad-CAM by age", TEXT + 1)
     for place, ((name, rows), mean, share) in enumerate(zip(shown, means, mass, strict=True)):
         left, bottom = _NAMES + place * _COLUMN, _FOOT + _BARS + _BAND
@@ -103,7 +99,7 @@ def mean_maps(
         bars = sheet.axes(left, _FOOT, _PICTURE, _BARS)
         _draw_mass(bars, share, area, furthest, named=place == 0)
     sheet.text(_GAP, 0.14, "Bars: mean share of a map. Ticks: share of a flat map.", SMALL)
-    sheet.scale(sheet.width - _SCALE, _FOOT + _BARS + _BAND, _PICTURE, top)
+    _scale(sheet, sheet.width - _SCALE, _FOOT + _BARS + _BAND, _PICTURE, top)
     return sheet.figure
 
 
@@ -145,13 +141,11 @@ def side_by_side(
 
     row = _CELL + _HEADING + _CAPTION
     height = _HEADING + _CELL + len(large) * row + _GAP
-    sheet = _Sheet(_GAP + len(faces) * _CELL + _SCALE, height)
+    sheet = Sheet(_GAP + len(faces) * _CELL + _SCALE, height)
     sheet.text(_GAP, height - 0.6 * _HEADING, "Face", TEXT)
     bottom = height - _HEADING - (_CELL - _GAP)
     for place, face in enumerate(faces):
-        axes = sheet.axes(_GAP + place * _CELL, bottom, _CELL - _GAP, _CELL - _GAP)
-        axes.imshow(_crop(face))
-        axes.set_axis_off()
+        sheet.picture(_GAP + place * _CELL, bottom, _CELL - _GAP, _crop(face))
     for name, enlarged in large.items():
         heading = f"{name}: predicted / true age in years"
         sheet.text(_GAP, bottom - _GAP - 0.6 * _HEADING, heading, TEXT)
@@ -163,7 +157,7 @@ def side_by_side(
             text = f"{guesses[name][place]:.1f} / {true[place]:.0f}"
             sheet.text(left + (_CELL - _GAP) / 2, bottom - 0.12, text, TEXT, centred=True)
         bottom -= _CAPTION
-    sheet.scale(sheet.width - _SCALE, bottom + _CAPTION, height - bottom - 2 * _HEADING, top)
+    _scale(sheet, sheet.width - _SCALE, bottom + _CAPTION, height - bottom - 2 * _HEADING, top)
     return sheet.figure
 
 
@@ -180,45 +174,26 @@ def single(face: npt.NDArray[np.uint8], one: Maps) -> Figure:
     """
     large = _enlarged(one)
     top = max(_LEAST_TOP, float(large.max()))
-    sheet = _Sheet(3 * _GAP + 2 * _PICTURE + _SCALE, _PICTURE + 2 * _GAP)
-    axes = sheet.axes(_GAP, _GAP, _PICTURE, _PICTURE)
-    axes.imshow(_crop(face))
-    axes.set_axis_off()
+    sheet = Sheet(3 * _GAP + 2 * _PICTURE + _SCALE, _PICTURE + 2 * _GAP)
+    sheet.picture(_GAP, _GAP, _PICTURE, _crop(face))
     left = 2 * _GAP + _PICTURE
     _lay_over(sheet.axes(left, _GAP, _PICTURE, _PICTURE), _grey(_crop(face)), large, top)
     if large.any():
-        sheet.scale(left + _PICTURE + _GAP, _GAP, _PICTURE, top)
+        _scale(sheet, left + _PICTURE + _GAP, _GAP, _PICTURE, top)
     return sheet.figure
 
 
-class _Sheet:
-    """A white figure on which everything has its place in inches from the lower left corner."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = max(width, _NARROWEST), height
-        self.figure = Figure(figsize=(self.width, height), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(self.figure)
-
-    def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
-        place = left / self.width, bottom / self.height, width / self.width, height / self.height
-        return self.figure.add_axes(place)
-
-    def text(self, x: float, y: float, text: str, size: float, *, centred: bool = False) -> None:
-        place = x / self.width, y / self.height
-        side: Any = "center" if centred else "left"
-        self.figure.text(*place, text, fontsize=size, color=INK, ha=side, va="center")
-
-    def scale(self, left: float, bottom: float, height: float, top: float) -> None:
-        """Draw the colour scale from 0 to `top`, on the grey that lies under the maps."""
-        axes = self.axes(left, bottom, _SCALE_BAR, height)
-        axes.set_facecolor(str(_PLAIN))
-        bar = self.figure.colorbar(ScalarMappable(_norm(top), _COLOURS), cax=axes)
-        bar.set_label("times a flat map", fontsize=SMALL, color=INK)
-        doublings = [2**power for power in range(int(math.log2(top)) + 1)]
-        bar.set_ticks(doublings, labels=[str(value) for value in doublings])
-        bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
-        bar.ax.minorticks_off()
-        bar.outline.set_visible(False)
+def _scale(sheet: Sheet, left: float, bottom: float, height: float, top: float) -> None:
+    """Draw the colour scale from 0 to `top`, on the grey that lies under the maps."""
+    axes = sheet.axes(left, bottom, _SCALE_BAR, height)
+    axes.set_facecolor(str(_PLAIN))
+    bar = sheet.figure.colorbar(ScalarMappable(LogNorm(1, top), _COLOURS), cax=axes)
+    bar.set_label("times a flat map", fontsize=SMALL, color=INK)
+    doublings = [2**power for power in range(int(math.log2(top)) + 1)]
+    bar.set_ticks(doublings, labels=[str(value) for value in doublings])
+    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
 
 
 def _colours() -> Colormap:
@@ -232,13 +207,9 @@ def _colours() -> Colormap:
 _COLOURS = _colours()
 
 
-def _norm(top: float) -> LogNorm:
-    return LogNorm(1, top)
-
-
 def _lay_over(axes: Axes, grey: Picture, large: Picture, top: float) -> None:
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    axes.imshow(large, cmap=_COLOURS, norm=_norm(top))
+    axes.imshow(large, cmap=_COLOURS, norm=LogNorm(1, top))
     axes.set_axis_off()
 
 
@@ -295,21 +266,16 @@ def _grey(face: npt.NDArray[Any]) -> Picture:
     return np.asarray(face @ np.array([0.299, 0.587, 0.114]) / 255, dtype=np.float64)
 
 
-def _mean_face(faces: Faces | None, rows: npt.NDArray[np.int64]) -> Picture:
-    if faces is None:
-        return np.full((CROP_SIZE, CROP_SIZE), _PLAIN)
+def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
     total = np.zeros(faces.shape[1:])
     for row in rows:
         total += faces[row]
     return _grey(_crop(total / len(rows)))
 
 
-def _check(maps: Maps, ages: tuple[int, ...], faces: Faces | None) -> None:
-    fits = maps.ndim == 3 and ages == maps.shape[:1]
-    if faces is not None:
-        fits = fits and faces.ndim == 4 and len(faces) == len(maps) and faces.shape[3] == 3
-    if not fits:
+def _check(maps: Maps, ages: tuple[int, ...], faces: Faces) -> None:
+    shapes = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
+    if not shapes or not len(maps) == len(faces) or ages != maps.shape[:1]:
         raise ValueError(
-            f"maps {maps.shape}, ages {ages} and faces {None if faces is None else faces.shape} "
-            "do not go together"
+            f"maps {maps.shape}, ages {ages} and faces {faces.shape} do not go together"
         )

@@ -30,10 +30,10 @@ def table(number: int) -> pd.DataFrame:
         ValueError: The paper has no such table.
     """
     numbers = _numbers()
-    found = numbers[numbers["table"] == number]
-    if found.empty:
+    printed = numbers[numbers["table"] == number]
+    if printed.empty:
         raise ValueError(f"the paper has Tables 1 to 6, not {number}")
-    return found.reset_index(drop=True)
+    return printed.reset_index(drop=True)
 
 
 @cache

@@ -1,25 +1,31 @@
 """Numbers, data and budgets in words, the same everywhere on the page.
 
-Errors in years have two decimals and shares in percent one. A missing value is an en dash.
+Errors in years have two decimals and shares in percent one. A missing value is an en dash. Cells of
+the page are set by `FILTERS`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
-from contrastive_age.reporting.results import PAPER, PROTOCOLS, describe_budget
+from contrastive_age.reporting.papers import PROTOCOLS
 from contrastive_age.reporting.starts import NOT_PRETRAINED
 
 MISSING = "–"
-PAPERS_BUDGET = describe_budget(PAPER)
 
 DRAWN = "drawn faces"
 NOT_IMAGENET = "not ImageNet"
 RANDOM_START = "not pre-trained"
 ON_FACES = "pre-trained on faces (F)"
 
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
+"""Verdicts: an interval below 0, above 0, or around it."""
+
 _HASH_DIGITS = 8
+_INDEX = re.compile(r"([λμV])_([a-z])\b( (?=[\d=]))?")
 
 
 def number(value: Any, decimals: int = 2) -> str:
@@ -74,20 +80,44 @@ def data(row: Mapping[str, Any]) -> str:
     return ", ".join([*words, *([DRAWN] if row["drawn_faces"] else [])])
 
 
-def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
+def tags(row: Mapping[str, Any]) -> list[str]:
     """What must not be overlooked about a measurement."""
-    found = [DRAWN] if row["drawn_faces"] else []
-    if row["pretraining"]:
-        found.append(ON_FACES)
-    elif row["start"] == NOT_PRETRAINED:
-        found.append(RANDOM_START)
-    elif row["start"] != "ImageNet":
-        found.append(NOT_IMAGENET)
-    return tuple(found)
+    start = ON_FACES if row["pretraining"] else NOT_IMAGENET
+    if row["start"] in {"ImageNet", NOT_PRETRAINED} and not row["pretraining"]:
+        start = RANDOM_START if row["start"] == NOT_PRETRAINED else ""
+    return [tag for tag in (DRAWN if row["drawn_faces"] else "", start) if tag]
 
 
-def budget_in_short(budget: str) -> str:
-    """Size and epochs, or that it is the paper's budget."""
-    if budget == PAPERS_BUDGET:
-        return "the paper's budget"
-    return ", ".join(budget.split(", ")[:2])
+def budget_in_short(budget: str, papers: str) -> str:
+    """Size and epochs, or that it is the paper's budget.
+
+    Args:
+        budget: In words, as `Papers.describe` gives it.
+        papers: The paper's, so.
+    """
+    return "the paper's budget" if budget == papers else ", ".join(budget.split(", ")[:2])
+
+
+def symbols(text: str) -> Markup:
+    """Set the indices of symbols such as λ_c below the line."""
+
+    def lowered(match: re.Match[str]) -> str:
+        symbol, index, space = match.groups()
+        return f"{symbol}<sub>{index}</sub>{'&nbsp;' if space else ''}"
+
+    return Markup(_INDEX.sub(lowered, str(escape(text))))  # noqa: S704
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "number": number,
+    "significant": significant,
+    "signed": signed,
+    "percent": percent,
+    "whole": whole,
+    "interval": interval,
+    "protocol": protocol_name,
+    "data": data,
+    "tags": tags,
+    "symbols": symbols,
+}
+"""By the names that templates call them."""

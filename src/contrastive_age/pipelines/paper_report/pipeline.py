@@ -11,7 +11,12 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.make_report,
-                inputs=["report.data_folder", "params:effective.sources", "params:report"],
+                inputs=[
+                    "report.data_folder",
+                    "params:effective.sources",
+                    "params:effective.papers",
+                    "params:report",
+                ],
                 outputs=["report.page", "report.tables"],
                 name="paper_report",
                 tags=["report"],

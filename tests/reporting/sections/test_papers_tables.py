@@ -8,12 +8,18 @@ import pandas as pd
 import pytest
 
 from contrastive_age.parameters import effective as params
-from contrastive_age.reporting import paper, published
-from contrastive_age.reporting.results import Group, Measured, group_seeds
+from contrastive_age.reporting import published, sections
+from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.results import Measured
+from reporting.runs import PAPERS, evidence
 
 MakeRun = Callable[..., Measured]
 
-TABLES = {2: paper.table_2, 3: paper.table_3, 4: paper.table_4}
+TABLES = {
+    2: sections.table_2.SECTION.make,
+    3: sections.table_3.SECTION.make,
+    4: sections.table_4.SECTION.make,
+}
 AUDIT = {
     "n": 1002,
     "identities": 82,
@@ -23,22 +29,24 @@ AUDIT = {
 
 
 @pytest.fixture
-def groups(several: list[Measured]) -> list[Group]:
-    return group_seeds(several)
+def known(several: list[Measured]) -> Evidence:
+    return evidence(several)
 
 
-def all_tables(groups: list[Group]) -> dict[str, pd.DataFrame]:
+def all_tables(known: Evidence) -> dict[str, pd.DataFrame]:
     return {
-        "2": paper.table_2(groups),
-        "3": paper.table_3(groups),
-        "4": paper.table_4(groups),
-        "5": paper.table_5(groups),
-        "6": paper.table_6(groups),
+        "2": sections.table_2.SECTION.make(known),
+        "3": sections.table_3.SECTION.make(known),
+        "4": sections.table_4.SECTION.make(known),
+        "5": sections.table_5.make(known),
+        "6": sections.table_6.make(known),
     }
 
 
 def test_table_1_sets_counts_beside_the_published() -> None:
-    table = paper.table_1({"fgnet": AUDIT}).set_index(["data_set", "origin"])
+    table = sections.table_1.make(evidence([], audits={"fgnet": AUDIT})).set_index(
+        ["data_set", "origin"]
+    )
     bins = ["0-19", "20-39", "40-59", "60+", "total"]
     assert table.loc[("MORPH II", "published"), bins].tolist() == [7469, 31682, 15649, 334, 55134]
     assert table.loc[("FG-NET", "here"), bins].tolist() == [710, 223, 61, 8, 1002]
@@ -52,7 +60,9 @@ def test_table_1_sets_counts_beside_the_published() -> None:
 def test_table_1_says_where_counts_differ_and_what_is_drawn() -> None:
     audit = AUDIT | {"age_bins": {"0-19": 700, "20-39": 224, "40-59": 61, "60+": 8}}
     other = AUDIT | {"n": 5}
-    table = paper.table_1({"fgnet": audit, "utkface": other}, drawn={"fgnet"})
+    table = sections.table_1.make(
+        evidence([], audits={"fgnet": audit, "utkface": other}, drawn={"fgnet"})
+    )
     here = table[table["origin"] == "here"].set_index("data_set")
     assert here.loc["FG-NET", "difference"] == "0-19: -10, 20-39: +1"
     assert bool(here.loc["FG-NET", "drawn_faces"])
@@ -62,10 +72,8 @@ def test_table_1_says_where_counts_differ_and_what_is_drawn() -> None:
 
 @pytest.mark.parametrize("number", TABLES)
 @pytest.mark.parametrize("nothing", [True, False])
-def test_every_published_number_stands_once(
-    number: int, nothing: bool, groups: list[Group]
-) -> None:
-    table = TABLES[number]([] if nothing else groups)
+def test_every_published_number_stands_once(number: int, nothing: bool, known: Evidence) -> None:
+    table = TABLES[number](evidence([]) if nothing else known)
     printed = published.table(number)
     for column in printed["column"].unique():
         wanted = printed[printed["column"] == column].set_index("row")["value"]
@@ -76,9 +84,9 @@ def test_every_published_number_stands_once(
 
 @pytest.mark.parametrize("nothing", [True, False])
 def test_every_published_number_of_tables_5_and_6_stands_once(
-    nothing: bool, groups: list[Group]
+    nothing: bool, known: Evidence
 ) -> None:
-    found = all_tables([] if nothing else groups)
+    found = all_tables(evidence([]) if nothing else known)
     for number, row in ((5, "row"), (6, "loss")):
         table = found[str(number)].dropna(subset="published")
         wanted = published.table(number).set_index(["row", "column"])["value"]
@@ -90,7 +98,7 @@ def test_with_nothing_run_every_cell_of_ours_has_a_command_that_would(
     given: dict[str, Any],
 ) -> None:
     cells = {"2": 4, "3": 4, "4": 4, "5": 8, "6": 28}
-    for name, table in all_tables([]).items():
+    for name, table in all_tables(evidence([])).items():
         missing = table[table["status"] == "not run"]
         assert len(missing) == cells[name]
         assert not (table["status"] == "measured").any()
@@ -107,9 +115,7 @@ def assert_runs(call: str, losses: str, given: dict[str, Any]) -> None:
     assert name == "setting"
     effective = params.effective(given | {"setting": setting}, options["pipeline"])
     assert effective.model.weights == "imagenet"
-    from contrastive_age.reporting.results import papers_losses
-
-    assert effective.model_dump()["loss"] == papers_losses(losses, options["pipeline"])
+    assert effective.loss.model_dump() == PAPERS.losses(losses, options["pipeline"])
 
 
 def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict[str, Any]) -> None:
@@ -117,8 +123,9 @@ def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict
         make_run("morph_se", "binary", seed, run_id=f"r{seed}", mae_interval=None)
         for seed in (0, 1)
     ]
-    (group,) = group_seeds(runs)
-    table = paper.table_3([group]).set_index("method")
+    known = evidence(runs)
+    (group,) = known.groups
+    table = sections.table_3.SECTION.make(known).set_index("method")
     cell = table.loc["Ours (binary loss)"]
     assert cell["SE(I)"] == 2.43
     assert cell["status"] == "measured"
@@ -136,7 +143,7 @@ def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict
 def test_a_stand_in_leaves_the_cell_of_imagenet_not_run(
     make_run: MakeRun, small: dict[str, Any]
 ) -> None:
-    table = paper.table_3(group_seeds([make_run("morph_se", "mv", budget=small)]))
+    table = sections.table_3.SECTION.make(evidence([make_run("morph_se", "mv", budget=small)]))
     ours = table[table["method"] == "MV, our network"]
     assert ours["status"].tolist() == ["not run", "measured"]
     assert ours["start"].iloc[1] == "resnet18_imagenet_partial.pth (not ImageNet)"
@@ -160,7 +167,7 @@ def test_what_was_pretrained_on_faces_answers_the_columns_f(
     columns: tuple[str, str],
 ) -> None:
     runs = [make_run(protocol, "binary", external=faces, off=1.25)]
-    ours = own_rows(TABLES[number](group_seeds(runs)), "Ours (binary loss)")
+    ours = rows_of_method(TABLES[number](evidence(runs)), "Ours (binary loss)")
     # the paper's way is still to be run
     assert ours["status"].tolist() == ["not run", "measured"]
     assert ours["answers"].tolist() == list(columns)
@@ -170,12 +177,12 @@ def test_what_was_pretrained_on_faces_answers_the_columns_f(
     assert cell["start"] == "weights 5e6f7a8b pre-trained on faces (F)"
 
     runs += [make_run(protocol, "binary"), make_run(protocol, "binary", budget=small)]
-    ours = own_rows(TABLES[number](group_seeds(runs)), "Ours (binary loss)")
+    ours = rows_of_method(TABLES[number](evidence(runs)), "Ours (binary loss)")
     assert ours["answers"].tolist() == [columns[0], "", columns[1]]
     assert ours["pretraining"].ne("").tolist() == [False, False, True]
 
 
-def own_rows(table: pd.DataFrame, method: str) -> pd.DataFrame:
+def rows_of_method(table: pd.DataFrame, method: str) -> pd.DataFrame:
     """The rows of a method, where the published number stands once and in its own column."""
     rows = table[table["method"] == method]
     assert rows[[name for name in rows if name.endswith("(I)")]].notna().sum().tolist() == [1]
@@ -187,7 +194,7 @@ def test_the_flag_alone_moves_a_result_between_the_columns(
     make_run: MakeRun, faces: dict[str, Any]
 ) -> None:
     for told, column in ((None, "SE(I)"), (faces, "SE(F)")):
-        table = paper.table_3(group_seeds([make_run("morph_se", "mv", external=told)]))
+        table = sections.table_3.SECTION.make(evidence([make_run("morph_se", "mv", external=told)]))
         (cell,) = table[table["status"] == "measured"].to_dict("records")
         assert cell["answers"] == column
         assert bool(cell["pretraining"]) == (column == "SE(F)")
@@ -204,19 +211,19 @@ def test_nothing_pretrained_on_faces_is_in_tables_5_and_6(
     ]
     without = [run for run in runs if run.pretraining is None]
     assert len(without) * 2 == len(runs)
-    for make in (paper.table_5, paper.table_6):
-        table = make(group_seeds(runs))
+    for make in (sections.table_5.make, sections.table_6.make):
+        table = make(evidence(runs))
         assert (table["pretraining"] == "").all()
-        pd.testing.assert_frame_equal(table, make(group_seeds(without)))
-        alone = make(group_seeds(run for run in runs if run.pretraining is not None))
-        pd.testing.assert_frame_equal(alone, make([]))
+        pd.testing.assert_frame_equal(table, make(evidence(without)))
+        alone = make(evidence(run for run in runs if run.pretraining is not None))
+        pd.testing.assert_frame_equal(alone, make(evidence([])))
 
 
 def test_faces_answer_for_no_start_of_another_environment(
     make_run: MakeRun, faces: dict[str, Any]
 ) -> None:
     run = make_run("morph_se", "mv", demo=True, external=faces)
-    table = paper.table_3(group_seeds([run]), environment="demo")
+    table = sections.table_3.SECTION.make(evidence([run], environment="demo"))
     assert table[table["method"] == "MV, our network"]["status"].tolist() == ["not run", "measured"]
 
 
@@ -226,7 +233,7 @@ def test_pretrainings_are_listed_once_with_what_started_from_them(
     other = faces | {"weights": "ffff" * 16, "sources": ["utkface", "custom"]}
     runs = [make_run("morph_se", external=faces), make_run("fgnet_se", "mv", external=faces)]
     runs += [make_run("fgnet_se", seed=1, external=other), make_run("morph_se")]
-    table = paper.pretrainings(group_seeds(runs)).set_index("weights")
+    table = sections.on_faces.make(evidence(runs)).set_index("weights")
     assert table.index.tolist() == [faces["weights"], other["weights"]]
     first = table.loc[faces["weights"]]
     assert (first["sources"], first["images"], first["identities"]) == ("UTKFace", 11672, 11671)
@@ -239,11 +246,14 @@ def test_pretrainings_are_listed_once_with_what_started_from_them(
 def test_what_mv_published_and_what_our_network_does_are_different_rows(
     make_run: MakeRun,
 ) -> None:
-    groups = group_seeds([make_run("morph_se", "mv"), make_run("morph_se", "ce")])
-    for table, column in ((paper.table_3(groups), "method"), (paper.table_6(groups), "loss")):
+    known = evidence([make_run("morph_se", "mv"), make_run("morph_se", "ce")])
+    for table, column in (
+        (sections.table_3.SECTION.make(known), "method"),
+        (sections.table_6.make(known), "loss"),
+    ):
         measured = table[table["status"] == "measured"]
         assert set(measured[column]) == {"MV, our network", "CE, our network"}
-    sixth = paper.table_6(groups).set_index(["loss", "column"])
+    sixth = sections.table_6.make(known).set_index(["loss", "column"])
     assert (sixth.loc["MV", "status"] == "").all()
     assert "another network" in sixth.loc[("MV", "MORPH II (SE)"), "note"]
 
@@ -251,29 +261,27 @@ def test_what_mv_published_and_what_our_network_does_are_different_rows(
 def test_five_folds_of_fgnet_have_a_column_of_their_own(
     make_run: MakeRun, small: dict[str, Any]
 ) -> None:
-    groups = group_seeds([make_run("fgnet_se", "triplet", budget=small)])
-    table = paper.table_6(groups)
+    known = evidence([make_run("fgnet_se", "triplet", budget=small)])
+    table = sections.table_6.make(known)
     (cell,) = table[table["status"] == "measured"].to_dict("records")
     assert (cell["loss"], cell["column"]) == ("MV + Triplet", "FG-NET (SE)")
     assert pd.isna(cell["published"])
-    fourth = paper.table_4(groups)
+    fourth = sections.table_4.SECTION.make(known)
     assert not (fourth["status"] == "measured").any()
 
 
 def test_other_weights_of_the_losses_are_in_no_cell(make_run: MakeRun) -> None:
-    groups = group_seeds([make_run("morph_se", "binary", loss={"lambda_c": 8.0})])
-    for table in all_tables(groups).values():
+    known = evidence([make_run("morph_se", "binary", loss={"lambda_c": 8.0})])
+    for table in all_tables(known).values():
         assert not (table["status"] == "measured").any()
-    (row,) = paper.all_measured(groups).to_dict("records")
+    (row,) = sections.measured.make(known).to_dict("records")
     assert row["losses"] == "MV + Cosine (λ_c 8)"
 
 
 def test_several_budgets_of_a_cell_are_all_there(make_run: MakeRun, small: dict[str, Any]) -> None:
     shorter = {"training": {"epochs": 10}}
-    groups = group_seeds(
-        make_run("morph_se", "mv", budget=budget) for budget in (small, shorter, None)
-    )
-    table = paper.table_3(groups)
+    known = evidence(make_run("morph_se", "mv", budget=budget) for budget in (small, shorter, None))
+    table = sections.table_3.SECTION.make(known)
     ours = table[table["method"] == "MV, our network"]
     assert ours["budget"].str.split(",").str[1].tolist() == [
         " 100 epochs",
@@ -284,7 +292,7 @@ def test_several_budgets_of_a_cell_are_all_there(make_run: MakeRun, small: dict[
 
 def test_in_another_environment_its_own_budget_is_what_is_asked_for(make_run: MakeRun) -> None:
     drawn = make_run("morph_se", "mv", budget={"model": {"weights": "none"}}, demo=True)
-    table = paper.table_3(group_seeds([drawn]), environment="demo")
+    table = sections.table_3.SECTION.make(evidence([drawn], environment="demo"))
     ours = table[table["method"].str.endswith("network")].set_index("method")
     assert ours.loc["MV, our network", "status"] == "measured"
     assert bool(ours.loc["MV, our network", "drawn_faces"])
@@ -297,7 +305,7 @@ def test_table_5_lays_variances_beside_the_published(
     make_run: MakeRun, identity: dict[str, Any], small: dict[str, Any]
 ) -> None:
     other = identity | {"variance": identity["variance"] | {"features": 0.5}}
-    groups = group_seeds(
+    known = evidence(
         [
             make_run("morph_se", "mv", 0, identity=identity),
             make_run("morph_se", "mv", 1, identity=other),
@@ -306,7 +314,7 @@ def test_table_5_lays_variances_beside_the_published(
             make_run("fgnet_se", "binary", budget=small, identity=identity),
         ]
     )
-    table = paper.table_5(groups)
+    table = sections.table_5.make(known)
     measured = table[table["status"] == "measured"].set_index(["row", "column"])
     assert measured["here"].to_dict() == pytest.approx(
         {
@@ -322,20 +330,18 @@ def test_table_5_lays_variances_beside_the_published(
     assert ours["status"].tolist() == ["not run", "measured"]
 
 
-def test_everything_that_was_run_is_listed_once(
-    groups: list[Group], several: list[Measured]
-) -> None:
-    table = paper.all_measured(groups)
-    assert len(table) == len(groups)
+def test_everything_that_was_run_is_listed_once(known: Evidence, several: list[Measured]) -> None:
+    table = sections.measured.make(known)
+    assert len(table) == len(known.groups)
     keys = [run.key for run in several]
     assert sorted(word.split()[0] for runs in table["runs"] for word in runs.split("; ")) == sorted(
         keys
     )
-    assert paper.all_measured([]).empty
+    assert sections.measured.make(evidence([])).empty
 
 
 def test_means_over_seeds_are_those_of_a_loop(make_run: MakeRun) -> None:
     runs = [make_run(seed=seed) for seed in (0, 1, 2)]
-    (row,) = paper.all_measured(group_seeds(runs)).to_dict("records")
+    (row,) = sections.measured.make(evidence(runs)).to_dict("records")
     for name in ("bias", "cs5", "mae_by_subject", "mae_constant"):
         assert row[name] == pytest.approx(sum(run.metrics[name] for run in runs) / 3)

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from contrastive_age.reporting.elements import PICTURE_DPI, Picture
+from contrastive_age.reporting.pictures import PICTURE_DPI, Picture
 
 
 def test_a_picture_knows_its_size_and_what_it_shows() -> None:
@@ -10,6 +10,7 @@ def test_a_picture_knows_its_size_and_what_it_shows() -> None:
     assert picture.size == (4 * PICTURE_DPI, 3 * PICTURE_DPI)
     assert not picture.wide
     assert picture.png.startswith(b"\x89PNG")
+    assert picture.uri.startswith("data:image/png;base64,iVBOR")
     assert (picture.caption, picture.alt, picture.photos) == ("A caption.", "Nothing.", True)
 
 

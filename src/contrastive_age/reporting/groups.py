@@ -1,0 +1,395 @@
+"""What was measured, brought together: seeds of one setting, settings of one budget, paper's cells.
+
+A setting is what it computes and not what it is called: `binary` with a cosine weight of 0 is `mv`.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.evaluation.bootstrap import Interval, mae_interval, seed_summary
+from contrastive_age.files import fingerprint
+from contrastive_age.provenance import Record
+from contrastive_age.reporting.papers import (
+    PAPERS_PROTOCOLS,
+    PROTOCOLS,
+    SETTINGS,
+    Papers,
+    acting_losses,
+    deciding_values,
+    given_values,
+)
+from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.starts import Pretraining, describe_start
+
+MEASURED = (
+    "status",
+    "losses",
+    "mae",
+    "mae_low",
+    "mae_high",
+    "seeds",
+    "seed_sd",
+    "start",
+    "pretraining",
+    "budget",
+    "images",
+    "subjects",
+    "folds",
+    "drawn_faces",
+    "manifest_hash",
+    "inputs",
+    "runs",
+    "command",
+)
+"""What is said of each of our cells: years of MAE with its 95% interval, and where it comes from.
+
+`pretraining` says which other faces the network was trained on before (their source, images, epochs
+and pixels), and is empty for any other start. `inputs` names folds, aligned faces and initial
+weights (equal names, equal inputs). `status` is "measured", "not run" (then `command` would run it)
+or empty where there is nothing to run, as for other people's methods. `runs` are setting keys with
+MLflow's run ids.
+"""
+
+FAMILY = (
+    "protocol",
+    "budget",
+    "start",
+    "pretraining",
+    "images",
+    "subjects",
+    "folds",
+    "drawn_faces",
+    "manifest_hash",
+    "inputs",
+)
+"""What settings have in common that can be compared: they differ in their losses alone."""
+
+SETTING = (*FAMILY, "losses", "seeds")
+"""What tables of all settings say first."""
+
+Records = Callable[[Measured], Sequence[Mapping[str, Any]] | None]
+"""Gives what a run says, as rows of a table; nothing where it does not say it."""
+
+Combine = Callable[[Sequence[Any]], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The seeds of one setting, on the same data with the same budget.
+
+    Attributes:
+        runs: At least one, one a seed, in their order.
+        repeats: Runs of the same seed under another name. They computed the same, so they do not
+            count.
+        mae: Mean of the seeds' MAEs in years.
+        seed_sd: Their standard deviation in years, None for one seed.
+        interval: 95% interval of `mae`, by bootstrap over subjects; None for a single subject.
+        name: The losses as Table 6 names them, with the weights that the name leaves open.
+        budget: See `papers.Papers.describe`.
+        usual: Whether the budget is the paper's.
+    """
+
+    runs: tuple[Measured, ...]
+    repeats: tuple[Measured, ...]
+    mae: float
+    seed_sd: float | None
+    interval: Interval | None
+    name: str
+    budget: str
+    usual: bool
+
+    @property
+    def first(self) -> Measured:
+        """The run with the smallest seed, for all that seeds share."""
+        return self.runs[0]
+
+    @property
+    def protocol(self) -> str:
+        """Such as `morph_se`."""
+        return self.first.protocol
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The weights of the losses that act, see `papers.acting_losses`."""
+        return acting_losses(self.first.parameters["loss"])
+
+    @property
+    def start(self) -> str:
+        """See `starts.describe_start`."""
+        return describe_start(self.first.parameters["model"]["weights"], self.pretraining)
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """The training on other faces that all its runs started from; None for any other start."""
+        return self.first.pretraining
+
+    @property
+    def predictions(self) -> list[pd.DataFrame]:
+        """Each seed's predictions."""
+        return [run.predictions for run in self.runs]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What tables say of it: `protocol` and the columns of `MEASURED`."""
+        metrics = self.first.metrics
+        return {
+            "protocol": self.protocol,
+            "status": "measured",
+            "losses": self.name,
+            "mae": self.mae,
+            "mae_low": self.interval.low if self.interval else None,
+            "mae_high": self.interval.high if self.interval else None,
+            "seeds": ", ".join(str(run.seed) for run in self.runs),
+            "seed_sd": self.seed_sd,
+            "start": self.start,
+            "pretraining": self.pretraining.words if self.pretraining else "",
+            "budget": self.budget,
+            "images": metrics["n"],
+            "subjects": metrics["subjects"],
+            "folds": metrics["folds"],
+            "drawn_faces": self.first.demo,
+            "manifest_hash": metrics["manifest_hash"],
+            "inputs": inputs_of(self.first),
+            "runs": "; ".join(
+                f"{run.key} (MLflow {run.run_id})" if run.run_id else run.key for run in self.runs
+            ),
+            "command": "",
+        }
+
+    def over_seeds(self, records: Records, **combine: Combine) -> list[dict[str, Any]]:
+        """Rows of those seeds that have them, combined.
+
+        Args:
+            records: Gives a run's rows; seeds have as many, in the same order.
+            combine: Makes one value of the seeds', by the name of a column. All others are alike.
+
+        Returns:
+            The group's columns, of which `seeds` are those that have rows, with the rows' in place
+            of them but for `SETTING`.
+        """
+        known = {run.seed: rows for run in self.runs if (rows := records(run))}
+        shared = self.columns | {"seeds": ", ".join(map(str, known))}
+        # A row's own number of subjects is not the setting's.
+        setting = {name: shared[name] for name in SETTING}
+        return [
+            shared
+            | dict(parts[0])
+            | {name: value([part[name] for part in parts]) for name, value in combine.items()}
+            | setting
+            for parts in zip(*known.values(), strict=True)
+        ]
+
+
+def group_seeds(measured: Iterable[Measured], papers: Papers) -> list[Group]:
+    """Bring the seeds of each setting together.
+
+    Runs belong together when everything that decides their result is equal but the seed: data
+    (manifest, folds, aligned faces, initial weights), protocol, budget and the weights of the
+    losses that act. Names do not count, nor does the margin where nothing is weighed by it. Of
+    weights that were pre-trained on faces their digest counts, and not where their file lies.
+
+    Args:
+        measured: Finished runs, in any order.
+        papers: What the paper set, by which losses and budgets are named.
+
+    Returns:
+        Groups by protocol (in the order of `PROTOCOLS`, others behind), photos before drawn faces,
+        those pre-trained on faces last, the paper's budget first, and then by the weights of the
+        losses.
+
+    Raises:
+        DataError: Seeds of one setting hold other samples.
+    """
+    runs_of: dict[str, list[Measured]] = {}
+    for run in sorted(measured, key=lambda run: (run.seed, run.setting, run.key)):
+        setting = [_family_key(run), acting_losses(run.parameters["loss"])]
+        runs_of.setdefault(json.dumps(setting, sort_keys=True), []).append(run)
+    return sorted((_group(runs, papers) for runs in runs_of.values()), key=_order)
+
+
+def families(groups: Iterable[Group]) -> list[list[Group]]:
+    """Bring the settings together that differ in their losses alone, so that they can be compared.
+
+    Args:
+        groups: As `group_seeds` gives them.
+
+    Returns:
+        Lists of groups with the same protocol, data and budget, in the order of their first.
+    """
+    groups_of: dict[str, list[Group]] = {}
+    for group in groups:
+        groups_of.setdefault(_family_key(group.first), []).append(group)
+    return list(groups_of.values())
+
+
+def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) -> list[Group]:
+    """Find what was measured for a cell of the paper's tables, with whatever budget.
+
+    Args:
+        groups: As `group_seeds` gives them.
+        protocol: Such as `morph_se`.
+        losses: As `Papers.losses` gives them. A loss that does not act there must not act in what
+            is looked for, whether its weight is 0 or it is not named.
+
+    Returns:
+        Groups in their order.
+    """
+    wanted = acting_losses(losses)
+    return [group for group in groups if group.protocol == protocol and group.losses == wanted]
+
+
+def inputs_of(run: Measured) -> str:
+    """Name the folds, faces and initial weights of a run in eight digits; empty where unknown."""
+    made_from = run.metrics.get("made_from") or {}
+    # Documents of earlier versions name these alone.
+    decided_by = Record.read(made_from).decided_by or made_from
+    known = {name: decided_by.get(name) for name in ("folds", "faces", "weights")}
+    return fingerprint(known)[:8] if any(known.values()) else ""
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean over seeds, or None where a seed has no value."""
+    listed = list(values)
+    known = [value for value in listed if value is not None]
+    return fmean(known) if known and len(known) == len(listed) else None
+
+
+def of_known(pick: Combine, values: Iterable[float | None]) -> float | None:
+    """One value of those seeds that have any, such as their smallest."""
+    known = [value for value in values if value is not None]
+    return float(pick(known)) if known else None
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each by the names of its columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was measured and what the paper set.
+
+    Attributes:
+        groups: As `group_seeds` gives them.
+        papers: What the paper set.
+        audits: By source (`morph2`, `fgnet`, ...) its `audit.json`.
+        selections: What was chosen on validation parts, each a `selection.json`.
+        drawn: Sources whose faces are drawn.
+        environment: Of the project's configuration, in which the commands of what was not run would
+            run it.
+    """
+
+    groups: Sequence[Group]
+    papers: Papers
+    audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    selections: Sequence[Mapping[str, Any]] = ()
+    drawn: Collection[str] = ()
+    environment: str = "base"
+
+    @property
+    def without_faces(self) -> list[Group]:
+        """All groups but those that were pre-trained on faces."""
+        return [group for group in self.groups if group.pretraining is None]
+
+    def table(self, columns: Sequence[str], records: Records, **combine: Combine) -> pd.DataFrame:
+        """A table of all settings, with the columns `SETTING` and these; see `Group.over_seeds`."""
+        rows = [row for group in self.groups for row in group.over_seeds(records, **combine)]
+        return pd.DataFrame(rows, columns=[*SETTING, *columns])
+
+    def find(self, groups: Iterable[Group], protocol: str, name: str) -> list[Group]:
+        """Find a combination of losses, weighed as the paper does, among groups.
+
+        Args:
+            groups: Some of `groups`.
+            protocol: Such as `morph_se`.
+            name: A key of `SETTINGS`.
+        """
+        return find(groups, protocol, self.papers.losses(name, protocol))
+
+    def not_run(
+        self, protocol: str, name: str, parameters: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The columns of a combination of losses that was not measured, with its command.
+
+        Args:
+            protocol: Such as `morph_se`.
+            name: A key of `SETTINGS`.
+            parameters: All values of another run whose budget is wanted; the environment's own
+                budget is meant where none are given.
+        """
+        given: dict[str, Any] = {"setting": SETTINGS[name]}
+        if parameters is not None:
+            # Only the paper's protocols in the base environment have the paper's budget by default.
+            usual = self.environment == "base" and protocol in PAPERS_PROTOCOLS
+            values = self.papers.unlike(parameters) if usual else given_values(parameters)
+            given |= {path: value for path, value in values.items() if value is not None}
+        listed = shlex.quote(",".join(f"{path}={value}" for path, value in given.items()))
+        call = self.command("run", f"--pipeline={protocol} --params={listed}")
+        return {"protocol": protocol, "status": "not run", "losses": name, "command": call}
+
+    def command(self, name: str, options: str) -> str:
+        """A command of the project in the environment of this report."""
+        chosen = "" if self.environment == "base" else f" --env={self.environment}"
+        return f"kedro {name}{chosen} {options}"
+
+
+def whole_numbers(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Keep those of the columns that a table has whole where some of their values are missing."""
+    return table.astype({name: "Int64" for name in columns if name in table})
+
+
+def _group(runs: Sequence[Measured], papers: Papers) -> Group:
+    chosen: dict[int, Measured] = {}
+    for run in runs:
+        chosen.setdefault(run.seed, run)
+    kept = tuple(chosen.values())
+    mae, spread = seed_summary([run.metrics["mae"] for run in kept])
+    parameters = kept[0].parameters
+    return Group(
+        runs=kept,
+        repeats=tuple(run for run in runs if run is not chosen[run.seed]),
+        mae=mae,
+        seed_sd=spread,
+        interval=_interval(kept),
+        name=papers.name(parameters["loss"]),
+        budget=papers.describe(parameters, kept[0].pretraining),
+        usual=not papers.unlike(parameters),
+    )
+
+
+def _interval(runs: Sequence[Measured]) -> Interval | None:
+    """The measured interval of a single seed, else that of the mean over seeds."""
+    if len(runs) == 1 and runs[0].metrics.get("mae_interval"):
+        return Interval(*runs[0].metrics["mae_interval"])
+    return mae_interval([run.predictions for run in runs])
+
+
+def _family_key(run: Measured) -> str:
+    """Everything that decides a result but losses and seed."""
+    values = deciding_values(run.parameters)
+    data = [run.protocol, run.demo, run.metrics["manifest_hash"], inputs_of(run)]
+    if run.pretraining is not None:
+        # Not the path: seeds may have started from copies of one file.
+        data.append(run.pretraining.weights)
+        values["model.weights"] = None
+    return json.dumps([data, values], sort_keys=True, default=str)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    known = [*PROTOCOLS, group.protocol]
+    terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_c", "margin")
+    return (
+        known.index(group.protocol),
+        group.protocol,
+        group.first.demo,
+        group.pretraining is not None,
+        not group.usual,
+        _family_key(group.first),
+        *(group.losses.get(term, 0.0) for term in terms),
+    )

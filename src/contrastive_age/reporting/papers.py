@@ -1,0 +1,200 @@
+"""What the paper set: its losses, budget and grouping of photos, by the project's configuration."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from contrastive_age.reporting.starts import Pretraining, describe_start
+
+SETTINGS: Mapping[str, str] = {
+    "CE": "ce",
+    "MV": "mv",
+    "MV + KLD": "kld",
+    "MV + Cosine": "binary",
+    "MV + Triplet": "triplet",
+    "MV + KLD + Triplet": "kld_ternary",
+    "MV + Cosine + Triplet": "ternary",
+}
+"""The combinations of losses as Table 6 names them (and CE alone), and our names of them."""
+
+PROTOCOLS: Mapping[str, str] = {
+    "fgnet_lopo": "FG-NET, one subject left out",
+    "fgnet_se": "FG-NET, subject-exclusive folds (not in the paper)",
+    "morph_rs": "MORPH II, random split",
+    "morph_se": "MORPH II, subject-exclusive",
+    "utkface_rs": "UTKFace, random split (not in the paper)",
+    "synthetic_se": "Drawn faces, subject-exclusive (not in the paper)",
+    "custom_rs": "Own photos, random split (not in the paper)",
+    "custom_se": "Own photos, subject-exclusive (not in the paper)",
+}
+"""The protocols in the order of the report, and what they are."""
+
+PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
+"""Those of the paper, which have its budget unless another is given."""
+
+# All others, of which some have a budget of their own, are held against this one's.
+_FOR_OTHERS = "fgnet_lopo"
+_PARTS = {"lambda_k": "KLD", "lambda_c": "Cosine", "lambda_t": "Triplet"}
+_NO_BUDGET = ("setting", "seed", "loss", "protocol")
+_OF_PROTOCOL = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
+_BY_CONTENT = {
+    "model.digest": "model.weights",
+    "splitting.folds_file_digest": "splitting.folds_file",
+}
+"""Values that say what the files hold that others name."""
+_SCHEDULES = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
+_SAID_FIRST = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
+_IN_WORDS = {
+    "folds_file": "published folds",
+    "seed": "splitting seed",
+    "max_samples": "images ≤",
+    "group_copies": "copies grouped",
+    "allow_leaks": "leaks allowed",
+    "most_bits": "copies within bits",
+    "min_face": "faces ≥ pixels",
+}
+
+
+@dataclass(frozen=True)
+class Papers:
+    """The paper's values, and this project's for what the paper leaves open.
+
+    Attributes:
+        settings: By protocol and named setting (`ce`, `mv`, ...) all values in effect in the base
+            environment when nothing is given, nested as in `metrics.json`.
+    """
+
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    def losses(self, name: str, protocol: str = _FOR_OTHERS) -> dict[str, float]:
+        """The weights of a combination of losses as the paper set them for a protocol.
+
+        Args:
+            name: A key of `SETTINGS`.
+            protocol: Such as `morph_se`.
+        """
+        named = self.settings.get(protocol, self.settings[_FOR_OTHERS])
+        return dict(named[SETTINGS[name]]["loss"])
+
+    @property
+    def mean_variance(self) -> dict[str, float]:
+        """The weights of the mean-variance loss in all the paper's settings."""
+        return acting_losses(self.losses("MV"))
+
+    @property
+    def budget(self) -> str:
+        """The paper's budget in words, see `describe`."""
+        return self.describe(self.settings[_FOR_OTHERS]["mv"])
+
+    def name(self, loss: Mapping[str, float]) -> str:
+        """Name losses as Table 6 does, with each weight that the name leaves open.
+
+        Args:
+            loss: `lambda_m, lambda_v, lambda_c, lambda_t, lambda_k`, `margin` and those of further
+                losses, which are named by their λ.
+
+        Returns:
+            Such as "MV", or "MV + Cosine + Triplet (λ_c 10, λ_t 1)".
+        """
+        acting = acting_losses(loss)
+        usual = self.mean_variance
+        mean_variance = {term: loss[term] for term in usual}
+        weights = mean_variance if mean_variance != usual and any(mean_variance.values()) else {}
+        further = [term for term in acting if term.startswith("lambda_") and term not in usual]
+        ordered = sorted(further, key=[*_PARTS, *further].index)
+        weights = weights | {term: acting[term] for term in ordered}
+        if acting.get("margin", 0.0) not in {0.0, self.losses("MV + Triplet")["margin"]}:
+            weights["margin"] = acting["margin"]
+        parts = ["MV" if any(mean_variance.values()) else "CE"]
+        parts += [_PARTS.get(term, term.removeprefix("lambda_")) for term in ordered]
+        values = [f"{term.replace('lambda', 'λ')} {weight:g}" for term, weight in weights.items()]
+        return " + ".join(parts) + (f" ({', '.join(values)})" if values else "")
+
+    def describe(
+        self, parameters: Mapping[str, Any], pretraining: Pretraining | None = None
+    ) -> str:
+        """Say in words how a setting was trained: size, epochs, schedule, triplets, weights, more.
+
+        Args:
+            parameters: All values in effect.
+            pretraining: On other faces, where it started from one.
+
+        Returns:
+            Such as "48 px, 8 epochs, one-cycle, shared triplets, weights ImageNet"; other values
+            that are not the paper's (or, where it is silent, this project's) follow.
+        """
+        training = parameters["training"]
+        start = describe_start(parameters["model"]["weights"], pretraining)
+        unnamed = pretraining is not None or parameters["model"]["weights"] == "none"
+        words = [
+            f"{training['image_size']} px",
+            f"{training['epochs']} epochs" if training["epochs"] != 1 else "1 epoch",
+            _SCHEDULES.get(training["schedule"], training["schedule"]),
+            f"{parameters['triplets']['mode']} triplets",
+            *(["all images supervised"] if training["supervise"] == "all" else []),
+            start if unnamed else f"weights {start}",
+        ]
+        for path, value in self.unlike(parameters).items():
+            name = path.rpartition(".")[2]
+            if name not in _SAID_FIRST:
+                shown = PurePath(value).name if name == "folds_file" else value
+                words.append(f"{_IN_WORDS.get(name, name.replace('_', ' '))} {shown}")
+        return ", ".join(words)
+
+    def unlike(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a budget, by dotted name, that are not the paper's.
+
+        Empty where everything but losses and seed is the paper's, or ours where it is silent.
+
+        Args:
+            parameters: All values in effect. A protocol that the paper does not have is held
+                against the budget of those that it has.
+        """
+        protocol = parameters["protocol"]
+        known = protocol if protocol in PAPERS_PROTOCOLS else _FOR_OTHERS
+        papers = given_values(self.settings[known]["mv"])
+        values = given_values(parameters)
+        # In one order, whatever a document's is: words of equal budgets are equal.
+        known_first = [path for path in papers if path in values] + list(values)
+        return {path: values[path] for path in known_first if values[path] != papers.get(path)}
+
+
+def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
+    """Keep what changes the loss: weights above 0, and the margin where the triplet term has one.
+
+    A loss with a weight of 0 is none: a run without it computed the same. What else a further loss
+    is given counts where any loss beyond the paper's acts.
+    """
+    acting = {
+        term: float(weight)
+        for term, weight in loss.items()
+        if term.startswith("lambda_") and weight
+    }
+    if "lambda_t" in acting:
+        acting["margin"] = float(loss["margin"])
+    if acting.keys() - {"lambda_m", "lambda_v", "margin", *_PARTS}:
+        acting |= {name: value for name, value in loss.items() if not name.startswith("lambda_")}
+    return acting
+
+
+def given_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a budget, by dotted name, that a user could give."""
+    flat = flattened(parameters, skipped=(*_NO_BUDGET, *_OF_PROTOCOL))
+    return {path: value for path, value in flat.items() if path not in _BY_CONTENT}
+
+
+def deciding_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All values but losses, seed and protocol by dotted name; of files what they hold."""
+    flat = flattened(parameters, skipped=_NO_BUDGET)
+    return flat | {path: None for digest, path in _BY_CONTENT.items() if flat.get(digest)}
+
+
+def flattened(parameters: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
+    """Values by dotted name, without the blocks that are skipped."""
+    flat: dict[str, Any] = {}
+    for name, value in parameters.items():
+        nested = isinstance(value, Mapping)
+        if name not in skipped:
+            flat |= {f"{name}.{part}": v for part, v in value.items()} if nested else {name: value}
+    return flat

@@ -1,0 +1,229 @@
+"""The report's pictures: example predictions, and where the networks look."""
+
+import base64
+import io
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.gradcam import choose_samples
+from contrastive_age.faces.store import Wanted, open_faces, rows_of
+from contrastive_age.reporting import figures, heatmaps
+from contrastive_age.reporting.groups import Evidence, Group, families
+from contrastive_age.reporting.papers import SETTINGS
+from contrastive_age.reporting.results import Measured, read_maps
+
+logger = logging.getLogger(__name__)
+
+PICTURE_DPI = 150
+WIDE = 1100  # pixels
+
+Maps = Mapping[str, npt.NDArray[Any]]
+"""`sample_id` (n,) and `maps` (n, h, w)."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        png: The image.
+        caption: Shown below.
+        alt: What it shows, for readers who do not see it.
+        photos: Whether people's photographs are in it; the page then says so.
+    """
+
+    png: bytes = field(repr=False)
+    caption: str
+    alt: str
+    photos: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, as the head of the PNG says."""
+        return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
+
+    @property
+    def wide(self) -> bool:
+        """Whether a phone had better show it in a box that scrolls."""
+        return self.size[0] > WIDE
+
+    @property
+    def uri(self) -> str:
+        """The image itself as an address, so that the page needs no file beside it."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+    @classmethod
+    def of(cls, figure: Figure, caption: str, alt: str, photos: bool = False) -> "Picture":
+        """Take a matplotlib figure."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=PICTURE_DPI)
+        return cls(buffer.getvalue(), caption, alt, photos)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Settings of one budget whose faces are shown.
+
+    Attributes:
+        samples: Of their source.
+        faces: Its aligned faces, uint8 (N, S, S, 3).
+        runs: By the setting's name, at least one.
+        about: Protocol and budget in words.
+        photos: Whether the faces are photographs of people.
+    """
+
+    samples: pd.DataFrame
+    faces: npt.NDArray[np.uint8]
+    runs: Mapping[str, Measured]
+    about: str
+    photos: bool
+
+    def of(self, run: Measured, chosen: pd.DataFrame) -> npt.NDArray[np.uint8]:
+        """The faces of some samples, as a run was measured on them."""
+        return self.faces[rows_of(self.samples, self.faces, chosen, _wanted(run))]
+
+    def picture(self, figure: Figure, what: str, alt: str) -> Picture:
+        """A figure of these faces."""
+        return Picture.of(figure, f"{what}; {self.about}.", alt, self.photos)
+
+
+def draw(
+    data_folder: Path, evidence: Evidence, settings: Sequence[str], faces: int
+) -> dict[str, list[Picture]]:
+    """Draw Fig. 2 and the mean maps for each protocol and budget.
+
+    Args:
+        data_folder: The folder of all data.
+        evidence: What was measured, and whose faces are drawn.
+        settings: The named settings to lay side by side, as far as they were run.
+        faces: On how many faces.
+
+    Returns:
+        As `sections.section.Contents` takes them. What cannot be drawn is logged with its reason.
+    """
+    pictures: dict[str, list[Picture]] = {"figure_2": [], "attention": [], "on_faces": []}
+    for family in families(evidence.groups):
+        runs = _with_papers_weights(evidence, family, settings)
+        try:
+            shown = _shown(data_folder, family[0], runs, evidence.drawn)
+            maps = {name: read_maps(data_folder, run) for name, run in shown.runs.items()}
+            for name, picture in draw_family(shown, maps, faces):
+                pictures["on_faces" if family[0].pretraining else name].append(picture)
+        except (DataError, OSError) as error:
+            # Photos or their alignment may have changed since; numbers stand without examples.
+            logger.warning("%s: no example faces (%s)", family[0].protocol, error)
+    return pictures
+
+
+def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tuple[str, Picture]]:
+    """Draw the pictures of settings that can be compared.
+
+    Args:
+        shown: Their samples, faces and runs.
+        maps: By the setting's name; without any for one of them, there are examples alone.
+        faces: How many to lay side by side.
+
+    Returns:
+        "figure_2" or "attention", and a picture.
+    """
+    name, run = list(shown.runs.items())[-1]
+    pictures = [("figure_2", _examples(shown, name, run))]
+    if all(len(setting["sample_id"]) for setting in maps.values()):
+        pictures.append(("figure_2", _side_by_side(shown, maps, faces)))
+        pictures += [
+            ("attention", _mean_maps(shown, name, run, maps[name]))
+            for name, run in shown.runs.items()
+        ]
+    return pictures
+
+
+def _shown(
+    data_folder: Path, group: Group, runs: Mapping[str, Measured], drawn: Collection[str]
+) -> Shown:
+    first = group.first
+    source = first.parameters["source"]
+    folder = first.source_folder
+    samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+    faces = open_faces(data_folder / "03_primary" / folder / "faces.npy", samples, _wanted(first))
+    about = f"{first.protocol}, {group.budget}"
+    return Shown(samples, faces, runs or {first.setting: first}, about, source not in drawn)
+
+
+def _with_papers_weights(
+    evidence: Evidence, family: Sequence[Group], settings: Sequence[str]
+) -> dict[str, Measured]:
+    """The runs of these named settings whose losses weigh what the paper gives for the protocol."""
+    names = {setting: name for name, setting in SETTINGS.items() if setting in settings}
+    measured = {
+        setting: evidence.find(family, family[0].protocol, names[setting])
+        for setting in settings
+        if setting in names
+    }
+    return {setting: groups[0].first for setting, groups in measured.items() if groups}
+
+
+def _examples(shown: Shown, name: str, run: Measured) -> Picture:
+    best, worst = figures.choose_best_and_worst(run.predictions)
+    chosen = pd.concat([best, worst])
+    figure = figures.face_sheet(
+        shown.of(run, chosen),
+        chosen["age"].to_numpy(),
+        chosen["predicted_age"].to_numpy(),
+        n_worst=len(worst),
+    )
+    alt = (
+        f"Faces of {shown.about} with predicted and true ages: small errors above, large ones below"
+    )
+    return shown.picture(figure, f"Example predictions of {name}", alt)
+
+
+def _side_by_side(shown: Shown, maps: Mapping[str, Maps], number: int) -> Picture:
+    """Lay the settings' maps of the same faces below one another."""
+    common = set.intersection(*(set(setting["sample_id"].tolist()) for setting in maps.values()))
+    first = next(iter(shown.runs.values()))
+    predictions = first.predictions
+    known = predictions[predictions["sample_id"].isin(common)].sort_values(["age", "sample_id"])
+    chosen = known.iloc[np.sort(choose_samples(known["sample_id"], known["age"], number, 0))]
+    rows = chosen["sample_id"]
+    figure = heatmaps.side_by_side(
+        shown.of(first, chosen),
+        {
+            name: setting["maps"][pd.Index(setting["sample_id"]).get_indexer(pd.Index(rows))]
+            for name, setting in maps.items()
+        },
+        {
+            name: run.predictions.set_index("sample_id").loc[rows, "predicted_age"].to_numpy()
+            for name, run in shown.runs.items()
+        },
+        chosen["age"].to_numpy(),
+    )
+    names = " and ".join(shown.runs)
+    alt = f"Heat maps of {names} over the same faces, a row a setting"
+    return shown.picture(figure, f"Grad-CAM of {names} on the same tested faces", alt)
+
+
+def _mean_maps(shown: Shown, name: str, run: Measured, maps: Maps) -> Picture:
+    explained = run.predictions.set_index("sample_id").loc[maps["sample_id"]].reset_index()
+    figure = heatmaps.mean_maps(
+        maps["maps"],
+        explained["age"].to_numpy(),
+        shown.of(run, explained),
+        run.parameters["alignment"]["coverage"],
+    )
+    alt = f"Where {name} looks on average, one panel for each group of ages"
+    return shown.picture(figure, f"Mean Grad-CAM of {name} by age, over the mean face", alt)
+
+
+def _wanted(run: Measured) -> Wanted:
+    """The faces that a run was measured on."""
+    coverage = run.parameters["alignment"]["coverage"]
+    return Wanted(coverage, run.parameters.get("detection", {}).get("min_face"))

@@ -1,0 +1,44 @@
+"""The sections of the report, a file each, in the order of the page."""
+
+from contrastive_age.reporting.sections import (
+    attention,
+    baselines,
+    comparisons,
+    figure_2,
+    figure_3,
+    groups,
+    identity,
+    intervals,
+    measured,
+    on_faces,
+    selection,
+    table_1,
+    table_2,
+    table_3,
+    table_4,
+    table_5,
+    table_6,
+    thresholds,
+)
+from contrastive_age.reporting.sections.section import Section
+
+SECTIONS: tuple[Section, ...] = (
+    table_1.SECTION,
+    table_2.SECTION,
+    table_3.SECTION,
+    table_4.SECTION,
+    figure_2.SECTION,
+    table_5.SECTION,
+    table_6.SECTION,
+    figure_3.SECTION,
+    on_faces.SECTION,
+    comparisons.SECTION,
+    baselines.SECTION,
+    groups.SECTION,
+    thresholds.SECTION,
+    intervals.SECTION,
+    identity.SECTION,
+    attention.SECTION,
+    selection.SECTION,
+    measured.SECTION,
+)

@@ -1,0 +1,75 @@
+"""Where the networks look: the mass of Grad-CAM maps on the parts of the face."""
+
+from functools import partial
+from statistics import fmean
+
+import pandas as pd
+
+from contrastive_age.reporting.groups import Evidence, of_known
+from contrastive_age.reporting.sections.section import Column, Layout, Section
+
+AGES = Column(
+    "Age (years)",
+    "{{ 'All' if group == 'all' else group | replace('-', '–') }}"
+    "{{ small('{:,} faces'.format(n)) }}",
+    number=False,
+)
+REGION = Column(
+    "{{ region | capitalize }}",
+    "{{ mass | percent }}",
+    "area {{ area | percent }}",
+    across="region",
+)
+
+LAYOUT = Layout(
+    "{{ losses }}: mass of Grad-CAM maps of {{ grid }} cells on parts of the face.",
+    (AGES, REGION),
+    down="group",
+    each="losses",
+)
+
+
+def make(evidence: Evidence) -> pd.DataFrame:
+    """Lay out the mass of the maps.
+
+    Returns:
+        A row a setting, age group ("all" first) and region: `FAMILY`, `losses`, `seeds` (with
+        maps), `grid` (cells of a map), `group`, `n` faces, `region`, `mass` and `area` (percent;
+        the area is the mass of a map that is equal everywhere).
+    """
+    return evidence.table(
+        ["grid", "group", "n", "region", "mass", "area"],
+        lambda run: (
+            []
+            if run.gradcam is None
+            else [
+                {
+                    "grid": "×".join(map(str, run.gradcam["grid"])),
+                    "group": name,
+                    "n": part["n"],
+                    "region": region,
+                    "mass": 100.0 * part["mass"][region] if part["mass"] else None,
+                    "area": 100.0 * area,
+                }
+                for name, part in {"all": run.gradcam, **run.gradcam["age_groups"]}.items()
+                for region, area in run.gradcam["area"].items()
+            ]
+        ),
+        mass=partial(of_known, fmean),
+    )
+
+
+SECTION = Section(
+    "attention",
+    "Where the networks look",
+    (
+        "The paper says: at the forehead in the 30s and 40s, at nose and mouth in the young. The "
+        "area of a region is the mass of a map that is equal everywhere; coarse maps cannot tell "
+        "neighbouring regions apart.",
+    ),
+    "attention",
+    make,
+    (LAYOUT,),
+    pictures="attention",
+    too_little="No Grad-CAM maps have been made yet.",
+)

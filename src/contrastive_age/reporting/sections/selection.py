@@ -1,0 +1,91 @@
+"""What was chosen on validation parts of the training subjects, fold by fold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.reporting import wording
+from contrastive_age.reporting.groups import Evidence, rows_of
+from contrastive_age.reporting.sections.section import Column, Contents, Grid, Part, Section
+
+CAPTION = (
+    "Chosen in each fold. MAE over all test parts with what was chosen: {{ mae | number }} years"
+    "{{ ' ' ~ (mae_low | interval(mae_high)) if mae_low is known }}."
+)
+COLUMNS = (
+    Column("Fold", "{{ fold }}", number=False),
+    Column("Chosen", "{{ chosen }}", number=False),
+    Column("Validation MAE", "{{ validation_mae | number }}", "years"),
+)
+_CHOICE = ["protocol", "pretraining", "candidates", "mae", "mae_low", "mae_high"]
+
+
+def make(evidence: Evidence) -> pd.DataFrame:
+    """List the choices.
+
+    Args:
+        evidence: Of its `selections` `protocol`, `candidates` (setting keys), `by_fold` (`fold`,
+            `chosen` and `validation_mae` by key), `mae` over the test parts with what each fold
+            chose, and `mae_interval`; its groups tell which candidates were pre-trained on faces.
+
+    Returns:
+        A row a choice and fold, those with a candidate that was pre-trained on faces last:
+        `protocol`, `pretraining` (of the candidates that were pre-trained on faces), `candidates`,
+        `fold`, `chosen`, `validation_mae` (of the chosen), and for the whole choice `mae`,
+        `mae_low` and `mae_high`.
+    """
+    told = {
+        (run.protocol, run.key): group.pretraining.words
+        for group in evidence.groups
+        if group.pretraining
+        for run in group.runs + group.repeats
+    }
+
+    def before(document: Mapping[str, Any]) -> str:
+        known = (told.get((document["protocol"], key)) for key in document["candidates"])
+        return "; ".join(dict.fromkeys(words for words in known if words))
+
+    rows = [
+        {
+            "protocol": document["protocol"],
+            "pretraining": before(document),
+            "candidates": ", ".join(document["candidates"]),
+            "fold": part["fold"],
+            "chosen": part["chosen"],
+            "validation_mae": part["validation_mae"][part["chosen"]],
+            "mae": document["mae"],
+            "mae_low": (document.get("mae_interval") or [None, None])[0],
+            "mae_high": (document.get("mae_interval") or [None, None])[1],
+        }
+        for document in sorted(evidence.selections, key=lambda document: bool(before(document)))
+        for part in document["by_fold"]
+    ]
+    columns = ["protocol", "pretraining", "candidates", "fold", "chosen", "validation_mae"]
+    return pd.DataFrame(rows, columns=[*columns, "mae", "mae_low", "mae_high"])
+
+
+def show(contents: Contents) -> list[Part]:
+    """Each choice in a part of its own."""
+    parts = []
+    for _, rows in contents.tables["selections"].groupby(_CHOICE, sort=False, dropna=False):
+        lines = rows_of(rows)
+        first = lines[0]
+        title, about = wording.protocol_name(first["protocol"]), first["candidates"]
+        if first["pretraining"]:
+            title = f"{title}, {wording.ON_FACES}"
+            about = f"{about}; {wording.ON_FACES}: {first['pretraining']}"
+        parts.append(Part(title, f"Candidates: {about}", [Grid(CAPTION, COLUMNS, lines)]))
+    return parts
+
+
+SECTION = Section(
+    "selection",
+    "What was chosen, and where",
+    ("Chosen on validation parts, whose subjects are neither in training nor in test.",),
+    "selections",
+    make,
+    show=show,
+    nothing="Nothing was chosen: every setting has a fixed budget and its last epoch, and no "
+    "number here was used to select another.",
+)

@@ -1,0 +1,93 @@
+"""Table 6: combinations of losses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from contrastive_age.reporting import published
+from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.sections.beside_published import (
+    BESIDE,
+    RERUN,
+    beside,
+    lines_beside,
+    measured_cells,
+    with_measured,
+)
+from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section, notes
+
+PROTOCOLS: Mapping[str, str] = {
+    "FG-NET (LOPO)": "fgnet_lopo",
+    "MORPH II (RS)": "morph_rs",
+    "MORPH II (SE)": "morph_se",
+    "FG-NET (SE)": "fgnet_se",
+}
+"""The columns and their protocols; the last is not in the paper."""
+
+COLUMNS = (
+    Column(
+        "Loss",
+        "{{ strong(loss, across.values() | selectattr('published', 'known') | list) }}"
+        "{{ small('as published: another network') if loss == 'MV' }}",
+        number=False,
+    ),
+    *(
+        Column(
+            name,
+            BESIDE,
+            "not in the paper" if protocol == "fgnet_se" else "",
+            number=False,
+            of=name,
+        )
+        for name, protocol in PROTOCOLS.items()
+    ),
+)
+
+
+def make(evidence: Evidence) -> pd.DataFrame:
+    """Lay our errors beside the published.
+
+    Returns:
+        A row a printed number and measurement: `loss`, `column` (of `PROTOCOLS`), `published`
+        (years of MAE), `note`, `is_paper` and `MEASURED`. MV as published (another network's
+        number) and MV with our network are different rows, as is CE.
+    """
+    numbers = published.table(6)
+    reruns = {RERUN.format(name=name): name for name in ("CE", "MV")}
+    names = {"MV": "", **reruns} | {name: name for name in numbers["row"] if name != "MV"}
+    printed = numbers.set_index(["row", "column"])
+    rows: list[dict[str, Any]] = []
+    for loss, name in names.items():
+        for column, protocol in PROTOCOLS.items():
+            line: dict[str, Any] = {"loss": loss, "column": column, "note": "", "is_paper": False}
+            if (loss, column) in printed.index:
+                known = printed.loc[(loss, column)]
+                line |= {"published": known["value"], "note": known["note"]}
+                line["is_paper"] = bool(known["is_paper"])
+            cells = measured_cells(evidence, protocol, name) if name else [{}]
+            rows += beside(line, cells, once=["published"])
+    return with_measured(rows, ["loss", "column", "published", "note", "is_paper"])
+
+
+def show(contents: Contents) -> list[Grid]:
+    """A line a combination, with the paper's number and ours in one cell."""
+    table = contents.tables["table_6"]
+    caption = "Table 6. Combinations of losses: MAE in years."
+    best = "Published: the best of a column is bold, the second underlined, as in the paper."
+    lines = lines_beside(table, "loss", ranked=True)
+    return [Grid(caption, COLUMNS, lines, "cards", [best, *notes(table)])]
+
+
+SECTION = Section(
+    "table-6",
+    "Table 6: losses",
+    (
+        "The paper's MV row is the number that MV [31] published, of another network. MV and CE "
+        "were therefore rerun with our own network. Networks that were pre-trained on faces (F) "
+        "are not in this table.",
+    ),
+    "table_6",
+    make,
+    show=show,
+)

@@ -1,0 +1,107 @@
+"""What the paper set, and losses and budgets in words."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contrastive_age.parameters import effective as params
+from contrastive_age.reporting.papers import PAPERS_PROTOCOLS, PROTOCOLS, SETTINGS
+from contrastive_age.reporting.results import Measured
+from reporting.runs import PAPERS
+
+MakeRun = Callable[..., Measured]
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS.items())
+@pytest.mark.parametrize("protocol", PAPERS_PROTOCOLS)
+def test_losses_and_budget_of_the_paper_are_those_of_the_configuration(
+    given: dict[str, Any], name: str, setting: str, protocol: str
+) -> None:
+    effective = params.effective(given | {"setting": setting}, protocol).model_dump(mode="json")
+    assert PAPERS.losses(name, protocol) == effective["loss"]
+    assert PAPERS.unlike(effective) == {}
+    assert PAPERS.describe(effective) == PAPERS.budget
+
+
+@pytest.mark.parametrize(
+    ("protocol", "cosine"), [("fgnet_lopo", 1), ("morph_rs", 10), ("morph_se", 10), ("gone", 1)]
+)
+def test_the_weights_are_those_that_the_paper_prints(protocol: str, cosine: float) -> None:
+    assert PAPERS.losses("MV + Cosine + Triplet", protocol) == {
+        "lambda_m": 0.2,
+        "lambda_v": 0.05,
+        "lambda_c": cosine,
+        "lambda_t": 1.0,
+        "lambda_k": 0.0,
+        "margin": 0.2,
+    }
+
+
+def test_photos_of_one_person_are_parted_by_the_papers_random_split_alone() -> None:
+    for protocol in PROTOCOLS:
+        parameters = copy.deepcopy(dict(PAPERS.settings["morph_se"]["mv"])) | {"protocol": protocol}
+        parameters["splitting"]["group_copies"] = protocol != "morph_rs"
+        assert PAPERS.unlike(parameters) == {}
+        parameters["splitting"]["group_copies"] = protocol == "morph_rs"
+        assert list(PAPERS.unlike(parameters)) == ["splitting.group_copies"]
+
+
+def test_a_budget_that_a_protocol_has_of_its_own_is_not_the_papers() -> None:
+    drawn = PAPERS.settings["synthetic_se"]["mv"]
+    assert PAPERS.unlike(drawn)["training.epochs"] == drawn["training"]["epochs"]
+    assert PAPERS.unlike(PAPERS.settings["fgnet_se"]["mv"]) == {"triplets.mode": "shared"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ({"lambda_m": 0.0, "lambda_v": 0.0}, "CE"),
+        ({}, "MV"),
+        ({"lambda_m": 0.1}, "MV (λ_m 0.1, λ_v 0.05)"),
+        ({"lambda_k": 0.5}, "MV + KLD (λ_k 0.5)"),
+        ({"lambda_c": 4.0}, "MV + Cosine (λ_c 4)"),
+        ({"lambda_t": 1.0, "lambda_c": 10.0}, "MV + Cosine + Triplet (λ_c 10, λ_t 1)"),
+        ({"lambda_t": 1.0, "margin": 0.5}, "MV + Triplet (λ_t 1, margin 0.5)"),
+        ({"margin": 0.5}, "MV"),
+        ({"lambda_x": 0.0}, "MV"),
+        ({"lambda_x": 0.5}, "MV + x (λ_x 0.5)"),
+        ({"lambda_x": 0.5, "lambda_t": 2.0}, "MV + Triplet + x (λ_t 2, λ_x 0.5)"),
+    ],
+)
+def test_losses_have_the_papers_names(loss: dict[str, float], name: str) -> None:
+    assert PAPERS.name(PAPERS.losses("MV", "morph_se") | loss) == name
+
+
+def test_a_budget_in_words(make_run: MakeRun, small: dict[str, Any]) -> None:
+    words = "48 px, 8 epochs, one-cycle, shared triplets, "
+    words += "weights resnet18_imagenet_partial.pth (not ImageNet)"
+    assert PAPERS.describe(make_run(budget=small).parameters) == words
+    assert PAPERS.budget == (
+        "224 px, 100 epochs, constant rate, explicit triplets, weights ImageNet"
+    )
+
+
+def test_what_is_unusual_about_a_budget_is_said(make_run: MakeRun) -> None:
+    unusual = {
+        "training": {"batch_size": 32, "supervise": "all", "epochs": 1},
+        "model": {"weights": "none"},
+        "augmentation": {"flip": "vertical"},
+        "splitting": {"folds_file": "lists/five folds.csv"},
+        "max_samples": 500,
+        "validation": 0.2,
+    }
+    run = make_run(budget={k: v for k, v in unusual.items() if k != "validation"})
+    parameters = {**run.parameters, "validation": 0.2}
+    words = PAPERS.describe(parameters).split(", ")
+    assert words[:6] == [
+        *["224 px", "1 epoch", "constant rate", "explicit triplets", "all images supervised"],
+        "random weights (not pre-trained)",
+    ]
+    assert sorted(words[6:]) == [
+        *["batch size 32", "flip vertical", "images ≤ 500", "published folds five folds.csv"],
+        "validation 0.2",
+    ]
+    # in one order, whatever that of a document is
+    assert PAPERS.describe(dict(reversed(parameters.items()))).split(", ") == words
