@@ -26,7 +26,7 @@ from benchmarks import made_up
 from benchmarks.measuring import Comparison, Result
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeClasses, AgeNetwork
-from contrastive_age.tracking.hook import log_epoch
+from contrastive_age.tracking.tracker import log_epoch, tracker, wait_for_curves
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.triplets.index import TripletIndex, build_index
@@ -221,11 +221,12 @@ def _tracked(folder: Path) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     try:
-        # Not the one that another run of this process has made the active one.
-        with mlflow.start_run(experiment_id=mlflow.create_experiment("benchmark")):
-            yield
-            mlflow.flush_async_logging()
+        experiment = mlflow.create_experiment("benchmark")
+        tracker.setting_id = mlflow.MlflowClient().create_run(experiment).info.run_id
+        yield
+        wait_for_curves()
     finally:
+        tracker.setting_id = None
         mlflow.set_tracking_uri(before)
 
 

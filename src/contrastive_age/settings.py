@@ -20,7 +20,8 @@ CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*"]},
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
 }
-# Our Tracking hook extends the plugin's own.
+# Our own hook configures the plugin.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)

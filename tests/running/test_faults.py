@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +29,7 @@ COMMANDS = '''
 import json
 import logging
 import os
+import pickle
 import sqlite3
 import subprocess
 from contextlib import contextmanager
@@ -37,10 +39,10 @@ from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
 bootstrap_project(Path.cwd())
-from contrastive_age.running import faults
+from contrastive_age.tracking import database
 from contrastive_age.cli import cli
 
-faults.PATIENCE = 0.1
+database.PATIENCE = 0.1
 DATA = Path.cwd() / "data"
 
 
@@ -277,11 +279,19 @@ def test_the_file_written_beside_is_called_by_its_name(beside: str) -> None:
     assert str(said).startswith("/data/a.b.parquet: ")
 
 
-def test_the_number_in_kedros_message_counts_where_the_error_came_from_another_process() -> None:
-    error = DatasetError(
-        "Failed while saving data to dataset Table(filepath=/d/x.npz).\n[Errno 28] No"
-    )
-    assert str(faults.explain(error)).startswith("/d/x.npz: No space left on device")
+def test_a_fault_of_the_disk_in_another_process_is_explained_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(DatasetError) as error:
+        ArrayArchive(str(tmp_path / "x.npz")).save({})
+    # What led to an error does not come along.
+    sent = pickle.loads(pickle.dumps(error.value))
+    assert sent.__cause__ is None
+    assert str(faults.explain(sent)).startswith(f"{tmp_path}/x.npz: No space left on device")
 
 
 def test_a_damaged_file_is_one_line_with_what_to_do() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from contrastive_age.commands import printing
 from contrastive_age.commands.sweep import (
     Candidate,
     Place,
@@ -26,7 +27,6 @@ from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import table_digest
-from contrastive_age.running import console
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""
@@ -43,9 +43,9 @@ def select(place: Place, sweep: Sweep) -> bool:
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
         failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
-        parent.fail(failed)
+        parent.failed = failed
         if failed:
-            console.print_sweep(inner, outcomes)
+            printing.print_sweep(inner, outcomes)
             return False
         scores = validation_scores(
             {
@@ -58,7 +58,7 @@ def select(place: Place, sweep: Sweep) -> bool:
         document = _document(outer, inner, scores, chosen, predictions)
         folder = _keep(place, outer, document, predictions)
         parent.log_selection(folder.name, document)
-    console.print_selection(document, folder)
+    printing.print_selection(document, folder)
     return True
 
 
@@ -167,4 +167,4 @@ def _load(place: Place, candidate: Candidate, name: str) -> Any:
 def _path(place: Place, candidate: Candidate, name: str) -> Path:
     with place.session(candidate.given) as session:
         dataset: Any = session.load_context().catalog.get(f"{candidate.setting.protocol}.{name}")
-        return Path(str(dataset._filepath))
+        return Path(dataset.path)

@@ -19,16 +19,16 @@ from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
+from contrastive_age.commands import printing
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.origins import tables_decided_by, tables_made_with
 from contrastive_age.parameters.setting import Explanation, Setting, preset_of
 from contrastive_age.pipelines.splitting.nodes import check_made_for
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.running import console
 from contrastive_age.running.faults import explain
 from contrastive_age.running.runners import FoldRunner
-from contrastive_age.tracking.hook import SweepRun
+from contrastive_age.tracking.run_tree import SweepRun
 
 logger = logging.getLogger(__name__)
 
@@ -179,8 +179,8 @@ def run(place: Place, sweep: Sweep) -> bool:
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
         failed = [own.candidate.setting.key for own in outcomes if own.status == "failed"]
-        parent.fail(failed)
-    console.print_sweep(sweep, outcomes)
+        parent.failed = failed
+    printing.print_sweep(sweep, outcomes)
     return not failed
 
 
@@ -288,7 +288,7 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
         number = None if folds is None else anchors(folds, setting)
         taken = 0.0 if stands else number and number * seconds(setting)
         lines.append((candidate, stands, number, taken))
-    console.print_estimate(sweep, lines)
+    printing.print_estimate(sweep, lines)
 
 
 def _folds(context: KedroContext, setting: Setting) -> Any:

@@ -29,7 +29,7 @@ from kedro.pipeline.node import Node
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
 from contrastive_age.processes import command_line
-from contrastive_age.tracking.hook import Tracking
+from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Locks:
             DataError: Another process runs the same.
         """
         self._release()  # what an interrupted run in this process has left
-        if Tracking.employer is not None:
+        if tracker.is_worker:
             return
         try:
             for guard in own_guards(pipeline, catalog):
@@ -247,7 +247,7 @@ def _parents(catalog: Catalog, nodes: Iterable[Node]) -> set[Path]:
 
 def _path(catalog: Catalog, name: str) -> Path:
     dataset: Any = catalog.get(name)
-    return Path(str(dataset._filepath))
+    return Path(dataset.path)
 
 
 def _holder(path: Path) -> str:

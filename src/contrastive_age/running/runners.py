@@ -24,6 +24,7 @@ from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader, setting_keys
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
+from contrastive_age.tracking.tracker import active_run_id, tracker
 
 logger = logging.getLogger(__name__)
 
@@ -146,18 +147,15 @@ def present_job() -> Job:
     Raises:
         RuntimeError: No session of this project has been opened here.
     """
-    import mlflow
-
     loader = ProjectConfigLoader.latest
     if loader is None:
         raise RuntimeError("Folds can run at once in a session of this project only")
-    run = mlflow.active_run()
     return Job(
         project=loader.root,
         conf_source=str(loader.conf_source),
         env=loader.env,
         runtime_params=loader.runtime_params or {},
-        run_id=run.info.run_id if run else None,
+        run_id=active_run_id(),
         keys=setting_keys(loader["parameters"]),
     )
 
@@ -175,10 +173,8 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
-    from contrastive_age.tracking.hook import Employer, Tracking
-
     bootstrap_project(job.project)
-    Tracking.employer = Employer(job.run_id)
+    tracker.work_for(job.run_id)
     with KedroSession.create(
         project_path=job.project,
         env=job.env,

@@ -13,7 +13,7 @@ from contrastive_age.parameters.setting import Explanation, Setting
 from contrastive_age.pipelines.splitting.nodes import check_leakage, fold_parts
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.tracking.hook import active_run_id
+from contrastive_age.tracking.tracker import active_run_id
 
 Faces = npt.NDArray[np.uint8]
 

@@ -21,7 +21,7 @@ from contrastive_age.parameters.origins import (
 )
 from contrastive_age.parameters.setting import Computing, Learning, Setting
 from contrastive_age.pipelines.splitting.nodes import fold_parts, training_part
-from contrastive_age.tracking.hook import Tracking, log_epoch, tag_run
+from contrastive_age.tracking.tracker import log_epoch, tracker
 
 if TYPE_CHECKING:
     import torch
@@ -170,10 +170,9 @@ def learn(
         watcher=Watcher(
             f"{setting.key}, {name}",
             f"{setting.protocol} {name}",
-            on_start=tag_run,
             on_epoch=log_epoch,
             # A terminal has room for the bar of one process.
-            progress=Tracking.employer is None,
+            progress=not tracker.is_worker,
         ),
     )
 

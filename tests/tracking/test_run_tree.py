@@ -6,7 +6,7 @@ import socket
 import psutil
 import pytest
 
-from contrastive_age.tracking.hook import has_ended, this_process
+from contrastive_age.tracking.run_tree import has_ended, this_process
 
 
 def test_a_process_that_runs_has_not_ended() -> None:
