@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import active_children, parent_process
 from pathlib import Path
 
 
@@ -39,8 +39,8 @@ def _wait_for_parent() -> None:
 
 
 def stop(pool: ProcessPoolExecutor) -> None:
-    """Shut a pool of processes down without waiting for what they are at."""
-    for process in list((pool._processes or {}).values()):
+    """Shut the pool of processes of this one down without waiting for what they are at."""
+    for process in active_children():
         process.terminate()
     pool.shutdown(cancel_futures=True)
 

@@ -81,11 +81,11 @@ class ServedModel:
             for row, image in enumerate(opened):
                 _decode(row, image)
             try:
-                found = self._estimator.predict(opened, aligned=bool((params or {}).get("aligned")))
+                ages = self._estimator.predict(opened, aligned=bool((params or {}).get("aligned")))
             except RuntimeError as error:
                 raise MlflowException(f"no face can be found: {error}", INTERNAL_ERROR) from error
-        table = faces_table(found)
-        names = {own.name: row for row, own in enumerate(found)}
+        table = faces_table(ages)
+        names = {photo.name: row for row, photo in enumerate(ages)}
         table.insert(0, "photo", table.pop("file").map(names))
         return _for_json(table)
 
@@ -146,8 +146,8 @@ def _file(row: int, text: Any) -> bytes:
 
 def _prefix(text: str) -> int:
     """Length of the data URL's prefix; 0 where there is none."""
-    found = _DATA_URL.match(text)
-    return found.end() if found else 0
+    prefix = _DATA_URL.match(text)
+    return prefix.end() if prefix else 0
 
 
 def _opened(row: int, file: bytes) -> Image.Image:

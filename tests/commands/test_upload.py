@@ -182,6 +182,15 @@ def test_an_upload_gives_the_tree_of_a_live_run_and_a_second_one_nothing_new(
     assert _tree(server, "0") == expected
 
 
+def test_a_run_again_logs_nothing_twice(finished: Project, tmp_path: Path) -> None:
+    shutil.copytree(finished.root, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    address = f"sqlite:///{project.root}/mlflow.db"
+    before = _tree(address, "0")
+    project.kedro("run")
+    assert _tree(address, "0") == before
+
+
 def test_a_server_that_dies_after_the_first_fold_loses_nothing(
     finished: Project, server: str, upload_in_process: Upload, tmp_path: Path
 ) -> None:

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 def print_sweep(sweep: "Sweep", outcomes: Sequence["Outcome"]) -> None:
     """Print what became of each setting, and why those that failed did."""
     lines = []
-    for own in outcomes:
-        metrics = own.metrics or {}
+    for outcome in outcomes:
+        metrics = outcome.metrics or {}
         mae, interval = metrics.get("mae"), metrics.get("mae_interval")
         error = "-" if mae is None else f"{mae:.2f}"
         spread = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-        lines.append([*_values(sweep, own.candidate), error, spread, own.status])
+        lines.append([*_values(sweep, outcome.candidate), error, spread, outcome.status])
     _print_table(
         f"Sweep of {sweep.protocol}",
         [*_names(sweep), "MAE (years)", "95% interval", "status"],
         lines,
     )
-    for own in outcomes:
-        if own.status == "failed":
-            say(f"{own.candidate.setting.key} failed: {own.reason}")
-    if any(own.status == "failed" for own in outcomes):
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            say(f"{outcome.candidate.setting.key} failed: {outcome.reason}")
+    if any(outcome.status == "failed" for outcome in outcomes):
         say("Run the same command again: what is finished is kept, the rest is tried again")
     part = sweep.candidates[0].setting.part
     say(f"Measured on the {part} parts. Compare runs with: make mlflow")
@@ -73,8 +73,8 @@ def print_selection(document: Mapping[str, Any], folder: Path) -> None:
         f"Chosen on validation parts of {document['protocol']}",
         ["fold", "setting", "validation MAE (years)"],
         [
-            [str(own["fold"]), own["chosen"], f"{own['validation_mae'][own['chosen']]:.2f}"]
-            for own in document["by_fold"]
+            [str(fold["fold"]), fold["chosen"], f"{fold['validation_mae'][fold['chosen']]:.2f}"]
+            for fold in document["by_fold"]
         ],
     )
     interval = document["mae_interval"]

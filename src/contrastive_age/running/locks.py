@@ -171,7 +171,7 @@ class Locks:
         return lock
 
     def _release_written(self) -> None:
-        for lock in [own for own in self._held if own.guard.shared and not own.guard.outputs]:
+        for lock in [lock for lock in self._held if lock.guard.shared and not lock.guard.outputs]:
             self._held.remove(lock)
             lock.release()
 
@@ -196,9 +196,9 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
         shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
         for output in shared:
             remove_unfinished(_path(catalog, output).parent, older_than=DAY)
-        own = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
+        parents = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
         name = f"{fold} of {protocol}, {folder.parent.name},"
-        yield Guard(name, folder, folders={folder, *own})
+        yield Guard(name, folder, folders={folder, *parents})
     for protocol, nodes in rest.items():
         folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
@@ -253,10 +253,8 @@ def _path(catalog: Catalog, name: str) -> Path:
 def _holder(path: Path) -> str:
     """Say who holds a lock, as its file tells."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            f"process {found['pid']} on {found['host']} since {found['since']} ({found['command']})"
-        )
+        by = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {by['pid']} on {by['host']} since {by['since']} ({by['command']})"
     except (OSError, ValueError, KeyError, TypeError):
         # It was taken this very moment, or has just been given free.
         return "another process"

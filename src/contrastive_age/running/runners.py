@@ -6,7 +6,6 @@ several folds would wait for each other.
 
 import logging
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -71,13 +70,7 @@ class FoldRunner(SequentialRunner):
             return
         if before.nodes:
             super()._run(before, catalog, hook_manager, run_id)
-        done = set(before.nodes)
-        try:
-            for name in _run_folds(folds, at_once):
-                done.update(folds[name])
-        except Exception:
-            self._suggest_resume_scenario(pipeline, done, catalog)
-            raise
+        _run_folds(folds, at_once)
         if after.nodes:
             super()._run(after, catalog, hook_manager, run_id)
 
@@ -98,16 +91,14 @@ def _folds_at_once(catalog: CatalogProtocol[Any, Any]) -> int:
     return int(parameter.load())
 
 
-def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
+def _run_folds(folds: dict[str, list[Node]], at_once: int) -> None:
     """Run folds in a pool of processes.
+
+    When one fails, those under way are waited for, and no other begins.
 
     Args:
         folds: The nodes of each namespace.
         at_once: The number of processes.
-
-    Yields:
-        The namespace of each fold that is done. When one fails, those under way are waited for, and
-        no other begins.
 
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
@@ -128,13 +119,12 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
                 name = running.pop(future)
                 future.result()
                 logger.info("%s is done, %d to go", name, len(waiting) + len(running))
-                yield name
     except BrokenProcessPool as error:
         raise TrainingError(
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
             "lower folds_at_once and run again: it goes on from the last checkpoints"
         ) from error
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         stop(pool)
         raise
     finally:
@@ -182,8 +172,8 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
         conf_source=job.conf_source,
     ) as session:
         protocol = namespace.rpartition(".")[0]
-        own: Any = session
-        parameters = own.load_context().config_loader["parameters"]
+        opened: Any = session
+        parameters = opened.load_context().config_loader["parameters"]
         if setting_keys(parameters)[protocol] != job.keys[protocol]:
             raise DataError(
                 f"{namespace} would be of another setting than the run that it belongs to: the "

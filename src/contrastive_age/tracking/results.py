@@ -3,11 +3,12 @@
 A run that has just written them and `kedro upload-runs` log by the same functions, so a second time
 changes nothing. Which files these are is said in the catalog, under `metadata`, `mlflow`:
 
-- `fold`: a fold's curves or its error are read from it;
-- `metrics`: its numbers are the run's metrics, and it is a table itself;
-- `tables`, `figures`: it is laid into the run's folder of this name;
+- `tables`, `figures`: it is laid into the folder of this name of the setting's run;
 - `faces`: a figure that shows faces, which goes there where they are drawn or `log_faces` says so;
-- `model`: the final model, which is logged ready to be served.
+- `model`: the final model, which is logged ready to be served;
+- `fold`: a fold's curves or its error are read from it.
+
+The numbers of `metrics.json` are the run's metrics, too.
 """
 
 import logging
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 """As many metrics as MLflow takes in one request."""
-FOLDERS = {"metrics": "tables", "tables": "tables", "figures": "figures", "faces": "figures"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Result:
         if document is None or not metrics:
             return True
         if name.endswith(".audit"):
-            return bool(document["manifest_hash"] == metrics["manifest_hash"])
+            return bool(document.get("manifest_hash") == metrics["manifest_hash"])
         folds = self.load(f"{self.current.protocol}.folds")
         known = Record.read(metrics.get("made_from")).decided_by.get("folds")
         return folds is not None and folds.attrs.get("fingerprint") == known
@@ -207,7 +207,7 @@ def _manifests(result: Result, metrics: Mapping[str, Any] | None) -> dict[str, s
     return {
         "manifest_hash" if len(sources) == 1 else f"manifest_hash_{source}": audit["manifest_hash"]
         for source, audit in audits.items()
-        if audit is not None
+        if audit and "manifest_hash" in audit
     }
 
 
@@ -224,25 +224,24 @@ def _log_files(result: Result, run: Run, names: Iterable[str], metrics: Mapping[
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     there = {
         file.path: file.file_size
-        for folder in set(FOLDERS.values())
+        for folder in ("tables", "figures")
         for file in client.list_artifacts(run_id, folder)
     }
-    same = "tables/metrics.json" in there and metrics == mlflow.artifacts.load_dict(
+    is_same = "tables/metrics.json" in there and metrics == mlflow.artifacts.load_dict(
         f"runs:/{run_id}/tables/metrics.json"
     )
-    kinds = {name: result.kind(name) for name in names}
-    kinds |= {} if result.log_faces else {n: None for n, kind in kinds.items() if kind == "faces"}
     # The metrics come last: they tell that the others are there.
-    for name in sorted(filter(kinds.get, kinds), key=lambda name: kinds[name] == "metrics"):
-        folder, file = FOLDERS.get(str(kinds[name])), result.file(name)
-        if not file.exists() or not result.belongs(name, metrics):
+    for name in sorted(names, key=lambda name: name.endswith(".metrics")):
+        kind = result.kind(name)
+        if kind in {None, "fold"} or (kind == "faces" and not result.log_faces):
             continue
-        with file.local_copy() as path:
-            if kinds[name] == "model":
+        if not result.file(name).exists() or not result.belongs(name, metrics):
+            continue
+        folder = "figures" if kind == "faces" else kind
+        with result.file(name).local_copy() as path:
+            if kind == "model":
                 _log_model(run, path)
-            elif folder and not (
-                same and there.get(f"{folder}/{path.name}") == path.stat().st_size
-            ):
+            elif not is_same or there.get(f"{folder}/{path.name}") != path.stat().st_size:
                 client.log_artifact(run_id, str(path), folder)
 
 
