@@ -26,6 +26,7 @@ from contrastive_age.commands.sweep import (
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.io.files import path_of
 from contrastive_age.provenance import table_digest
 
 DEFAULT_SHARE = 0.2
@@ -166,5 +167,4 @@ def _load(place: Place, candidate: Candidate, name: str) -> Any:
 
 def _path(place: Place, candidate: Candidate, name: str) -> Path:
     with place.session(candidate.given) as session:
-        dataset: Any = session.load_context().catalog.get(f"{candidate.setting.protocol}.{name}")
-        return Path(dataset.path)
+        return path_of(session.load_context().catalog, f"{candidate.setting.protocol}.{name}")

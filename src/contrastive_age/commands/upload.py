@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from contrastive_age.commands.sweep import Place
 from contrastive_age.errors import DataError
+from contrastive_age.io.files import path_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.tracking import run_tree
 from contrastive_age.tracking.results import Logged, Result, log_result, may_log_faces
@@ -70,7 +71,7 @@ def _results(
     """The settings of a protocol that have left anything, with the names of their trained folds."""
     at_hand = Result(catalog, current, current.key, may_log_faces(parameters, current))
     report, history = (
-        at_hand.file(f"{current.protocol}.{entry}").path for entry in ("metrics", "fold_0.history")
+        path_of(catalog, f"{current.protocol}.{entry}") for entry in ("metrics", "fold_0.history")
     )
     folds: dict[str, list[str]] = {
         path.parent.name: [] for path in report.parent.parent.glob(f"*/{report.name}")

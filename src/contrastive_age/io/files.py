@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, CatalogProtocol, DatasetError
 from kedro.io.core import get_protocol_and_path
 
 from contrastive_age.errors import leading_to
@@ -140,3 +140,9 @@ class OneFile(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self.filepath}
+
+
+def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:
+    """Say where a file of the catalog lies; of one in a store, the path in that."""
+    dataset: Any = catalog.get(name)
+    return Path(dataset.path)

@@ -6,6 +6,8 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
+from contrastive_age.io.files import path_of
+
 NEXT = {
     "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",
     "age_model": "Use the model           kedro predict PHOTO... --model={path}",
@@ -67,8 +69,7 @@ class Console:
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
-        dataset: Any = self._catalog.get(name)
-        path = Path(dataset.path)
+        path = path_of(self._catalog, name)
         inside = path.is_relative_to(self._project)
         return path.relative_to(self._project) if inside else path
 
