@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.io import DatasetError
+from kedro.pipeline import Node, Pipeline
+from yaml.parser import ParserError
 
 from conftest import make_project
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, five_point_template
@@ -315,6 +318,25 @@ def test_what_the_database_of_runs_says_is_explained(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError) as error:
         sqlite3.connect(path).execute("select * from a")
     assert "move it away" in str(faults.explain(error.value))
+
+
+@pytest.mark.parametrize("chosen", [{"node_names": ["x"]}, {"from_inputs": ["x"]}, {"tags": ["x"]}])
+def test_nodes_that_kedro_does_not_find_are_explained(chosen: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Pipeline") as error:
+        Pipeline([Node(len, "a", "b", name="n")]).filter(**chosen)
+    assert "Remedy: correct --tags" in str(faults.explain(error.value))
+    # The same words from anywhere else are no choice.
+    assert faults.explain(ValueError(str(error.value))) is None
+
+
+def test_a_configuration_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "parameters.yml").write_text("a: [1")
+    loader = OmegaConfigLoader(str(tmp_path), base_env="base", default_run_env="base")
+    with pytest.raises(ParserError) as error:
+        loader["parameters"]
+    assert "parameters.yml" in str(faults.explain(error.value))
+    assert "counted from 0" in str(faults.explain(error.value))
 
 
 def test_a_fault_of_the_program_is_not_explained_away() -> None:

@@ -53,7 +53,7 @@ def _choice(error: BaseException) -> str | None:
     """What Kedro says of a choice that it refuses, with the remedy."""
     if isinstance(error, MissingConfigException):
         remedy = "correct --env or --conf-source"
-    elif isinstance(error, ParserError):
+    elif isinstance(error, ParserError) and error.problem_mark is None:
         remedy = "correct that line, counted from 0"
     elif isinstance(error, ValueError) and _raised_in(error, "kedro.framework.session.session"):
         remedy = "kedro registry list names the pipelines"

@@ -47,14 +47,10 @@ class Tracking:
         if tracker.may_track:
             database.check()
             database.make()
-            self._set_up()
-
-    @while_reachable
-    def _set_up(self) -> None:
-        config = KedroMlflowConfig.model_validate(self._context.config_loader["mlflow"])
-        config.setup(self._context)
-        # As kedro-mlflow's own hook does, for its commands.
-        self._context.mlflow = config  # type: ignore[attr-defined]
+            config = KedroMlflowConfig.model_validate(context.config_loader["mlflow"])
+            while_reachable(config.setup)(context)
+            # As kedro-mlflow's own hook does, for its commands.
+            context.mlflow = config  # type: ignore[attr-defined]
 
     @hook_impl
     def before_pipeline_run(

@@ -9,10 +9,10 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
@@ -73,7 +73,7 @@ _losing = threading.Lock()
 
 # Curves are sent beside the training, one epoch after the other.
 _sender = ThreadPoolExecutor(1)
-_under_way: list[Future[None]] = []
+_under_way: list[Future[Any]] = []
 
 
 def active_run_id() -> str | None:
@@ -141,12 +141,8 @@ def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
             for name, value in values.items()
             if name != "epoch"
         ]
-        _under_way.append(_sender.submit(_send, run_id, curves))
-
-
-@while_reachable
-def _send(run_id: str, curves: Sequence[Metric]) -> None:
-    mlflow.MlflowClient().log_batch(run_id, curves)
+        send = while_reachable(mlflow.MlflowClient().log_batch)
+        _under_way.append(_sender.submit(send, run_id, curves))
 
 
 def wait_for_curves(seconds: float | None = None) -> None:
