@@ -28,7 +28,6 @@ from kedro.pipeline.node import Node
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
-from contrastive_age.io.files import path_of
 from contrastive_age.processes import command_line
 from contrastive_age.tracking.tracker import tracker
 
@@ -172,7 +171,7 @@ class Locks:
         return lock
 
     def _release_written(self) -> None:
-        for lock in [lock for lock in self._held if lock.guard.shared and not lock.guard.outputs]:
+        for lock in [own for own in self._held if own.guard.shared and not own.guard.outputs]:
             self._held.remove(lock)
             lock.release()
 
@@ -192,16 +191,16 @@ def own_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
             rest.setdefault(node.name.partition(".")[0], []).append(node)
     for namespace, nodes in folds.items():
         protocol, _, fold = namespace.partition(".")
-        folder = path_of(catalog, f"{namespace}.training_folder")
+        folder = _path(catalog, f"{namespace}.training_folder")
         # All settings share the triplets, and all folds the list of photos; each writes the same.
         shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
         for output in shared:
-            remove_unfinished(path_of(catalog, output).parent, older_than=DAY)
-        parents = {path_of(catalog, output).parent for output in _outputs(nodes) - shared}
+            remove_unfinished(_path(catalog, output).parent, older_than=DAY)
+        own = {_path(catalog, output).parent for output in _outputs(nodes) - shared}
         name = f"{fold} of {protocol}, {folder.parent.name},"
-        yield Guard(name, folder, folders={folder, *parents})
+        yield Guard(name, folder, folders={folder, *own})
     for protocol, nodes in rest.items():
-        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent
+        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
         yield Guard(name, folder, folders=_parents(catalog, nodes))
 
@@ -227,12 +226,12 @@ def shared_guards(pipeline: Pipeline, catalog: Catalog) -> Iterator[Guard]:
             protocols.setdefault(owner, []).append(node)
     # In this order everywhere, so that no two runs wait for each other.
     for source, nodes in sorted(sources.items()):
-        folder = path_of(catalog, f"{source}.alignment_folder")
+        folder = _path(catalog, f"{source}.alignment_folder")
         cache = (path for path in folder.glob("detections/*") if nodes and path.is_dir())
         folders = {*_parents(catalog, nodes), *cache}
         yield Guard(f"the photos of {source}", folder, True, _outputs(nodes), folders)
     for protocol, nodes in sorted(protocols.items()):
-        folder = path_of(catalog, f"{protocol}.fold_0.training_folder").parent.parent
+        folder = _path(catalog, f"{protocol}.fold_0.training_folder").parent.parent
         folders = _parents(catalog, nodes)
         yield Guard(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
 
@@ -243,14 +242,21 @@ def _outputs(nodes: Iterable[Node]) -> set[str]:
 
 def _parents(catalog: Catalog, nodes: Iterable[Node]) -> set[Path]:
     """The folders into which nodes write their outputs."""
-    return {path_of(catalog, output).parent for output in _outputs(nodes)}
+    return {_path(catalog, output).parent for output in _outputs(nodes)}
+
+
+def _path(catalog: Catalog, name: str) -> Path:
+    dataset: Any = catalog.get(name)
+    return Path(dataset.path)
 
 
 def _holder(path: Path) -> str:
     """Say who holds a lock, as its file tells."""
     try:
-        by = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {by['pid']} on {by['host']} since {by['since']} ({by['command']})"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            f"process {found['pid']} on {found['host']} since {found['since']} ({found['command']})"
+        )
     except (OSError, ValueError, KeyError, TypeError):
         # It was taken this very moment, or has just been given free.
         return "another process"
