@@ -39,7 +39,10 @@ def _wait_for_parent() -> None:
 
 
 def stop(pool: ProcessPoolExecutor) -> None:
-    """Shut the pool of processes of this one down without waiting for what they are at."""
+    """Shut a pool of processes down without waiting for what they are at.
+
+    All processes that `multiprocessing` has started for this one are ended, not the pool's alone.
+    """
     for process in active_children():
         process.terminate()
     pool.shutdown(cancel_futures=True)
