@@ -27,7 +27,7 @@ from benchmarks.measuring import Comparison, Result
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeNetwork
-from contrastive_age.tracking.hook import log_epoch
+from contrastive_age.tracking.tracker import log_epoch, tracker, wait_for_curves
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.recipe import Augmentation, Recipe, TrainingSettings
@@ -224,11 +224,12 @@ def _tracked(folder: Path) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     try:
-        # Not the one that another run of this process has made the active one.
-        with mlflow.start_run(experiment_id=mlflow.create_experiment("benchmark")):
-            yield
-            mlflow.flush_async_logging()
+        experiment = mlflow.create_experiment("benchmark")
+        tracker.setting_id = mlflow.MlflowClient().create_run(experiment).info.run_id
+        yield
+        wait_for_curves()
     finally:
+        tracker.setting_id = None
         mlflow.set_tracking_uri(before)
 
 

@@ -29,7 +29,6 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
     from kedro.framework.session import KedroSession
 
     from contrastive_age import settings
-    from contrastive_age.tracking.hook import COMMAND_ARGUMENTS
 
     os.environ["MLFLOW_TRACKING_URI"] = address
     names = [f"fgnet_lopo.fold_{fold}" for fold in folds]
@@ -37,8 +36,7 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
     with KedroSession.create(project_path=project) as session:
         catalog = session.load_context().catalog
         run = {
-            "run_params": {name: [] for name in COMMAND_ARGUMENTS}
-            | {"load_versions": {}, "pipeline_names": ["fgnet_lopo"], "namespaces": names},
+            "run_params": {"pipeline_names": ["fgnet_lopo"], "namespaces": names},
             "pipeline": pipelines["fgnet_lopo"].filter(node_namespaces=names),
             "catalog": catalog,
         }
@@ -47,20 +45,30 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
         tracking.before_pipeline_run(**run)
         for name, fold in zip(names, folds, strict=True):
             node = nodes[f"{name}.train"]
-            tracking.before_node_run(node=node, catalog=catalog, is_async=False)
-            train(fold)
-            tracking.after_node_run(node=node)
-            tracking.after_dataset_saved(dataset_name=f"{name}.predictions", data=predict(fold))
-        tracking.after_pipeline_run(**run)
+            tracking.before_node_run(node=node)
+            history = train(fold)
+            tracking.after_node_run()
+            for entry, data in (("history", history), ("predictions", predict(fold))):
+                catalog.save(f"{name}.{entry}", data)
+                tracking.after_dataset_saved(dataset_name=f"{name}.{entry}")
+        tracking.after_pipeline_run()
 
 
-def train(fold: int) -> None:
-    """Log what the node that trains logs."""
-    from contrastive_age.tracking.hook import log_epoch, tag_run
+def train(fold: int) -> Any:
+    """Log what the node that trains logs, and give the history."""
+    import pandas as pd
 
-    tag_run({"device": "cpu"})
-    for epoch in range(1, EPOCHS + 1):
-        log_epoch(epoch, {"epoch": epoch, "total": loss(fold, epoch), "seconds": 1.0})
+    from contrastive_age.tracking.tracker import log_epoch
+
+    history = [
+        {"epoch": epoch, "total": loss(fold, epoch), "seconds": 1.0}
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    for entry in history:
+        log_epoch(int(entry["epoch"]), entry)
+    table = pd.DataFrame(history)
+    table.attrs["computed"] = {"device": "cpu"}
+    return table
 
 
 def predict(fold: int) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from conftest import ROOT
 from contrastive_age.parameters import effective as params
 from contrastive_age.parameters.loader import ProjectConfigLoader, project_parameters
-from contrastive_age.tracking.hook import may_log_faces
+from contrastive_age.tracking.results import may_log_faces
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 KEYS = {"weights_only", "allow_pickle"}

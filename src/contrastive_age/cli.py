@@ -46,9 +46,9 @@ class Friendly(click.Command):
         except KeyboardInterrupt:
             # Impatience must not keep the last words back.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            tracking = sys.modules.get("contrastive_age.tracking.hook")
-            if tracking is not None:  # else nothing has begun that could be tracked
-                tracking.Tracking.interrupt()
+            tree = sys.modules.get("contrastive_age.tracking.run_tree")
+            if tree is not None:  # else nothing has begun that could be tracked
+                tree.interrupt()
             words = f"\nInterrupted; what is done is kept. Go on with: {command_line()}"
             click.echo(words, err=True)
             ctx.exit(INTERRUPTED)

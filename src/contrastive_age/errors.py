@@ -1,5 +1,6 @@
 """The errors that a user can mend, apart from programming errors."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -29,3 +30,15 @@ def library(name: str, extra: str) -> Any:
         raise DataError(
             f"{name} is needed and not installed: python -m pip install 'contrastive-age[{extra}]'"
         ) from error
+
+
+def leading_to(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error, and those that led to it, from the last one back.
+
+    What was being handled when an error came up did not lead to it, unless that says so. torch's
+    writer alone does not say it: its RuntimeError follows from the system's error.
+    """
+    while error is not None:
+        yield error
+        context = error.__context__ if isinstance(error, RuntimeError) else None
+        error = error.__cause__ or context

@@ -53,4 +53,5 @@ def command_line() -> str:
     name = Path(sys.argv[0]).name
     if name == "__main__.py":  # python -m kedro
         name = Path(sys.argv[0]).parent.name
-    return shlex.join([name, *sys.argv[1:]])
+    # Kedro calls itself `python -m kedro`, which is not one word.
+    return " ".join([name, *map(shlex.quote, sys.argv[1:])])

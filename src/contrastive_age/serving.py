@@ -10,7 +10,6 @@ import io
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from PIL import Image
 
-from contrastive_age import __version__
-from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing_folder
-from contrastive_age.inference.estimator import NUMBERS, AgeEstimator, faces_table
+from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
+from contrastive_age.tracking.models import COLUMN, log_served, what_to_save
 
-COLUMN = "image"
+__all__ = ["ServedModel", "log_served", "save_served"]
+
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Read from strangers; Pillow's decoders of rare formats are not offered to them."""
 
@@ -40,9 +37,6 @@ MOST_PIXELS = 50_000_000
 """Of one photo."""
 MOST_PIXELS_AT_ONCE = 100_000_000
 """Of the photos of one request, which are in memory together: 300 MB."""
-
-REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
-"""What serving imports."""
 
 _DATA_URL = re.compile(r"\Adata:[\w.+/-]*(;[\w.+-]+=[\w.+-]*)*;base64,", re.IGNORECASE)
 
@@ -97,30 +91,6 @@ class ServedModel:
         return _for_json(table)
 
 
-def signature() -> ModelSignature:
-    """Say what the served model takes and gives."""
-    numbers = [ColSpec(DataType.double, name, required=False) for name in NUMBERS]
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, COLUMN)]),
-        outputs=Schema(
-            [
-                ColSpec(DataType.long, "photo"),
-                ColSpec(DataType.long, "face"),
-                *numbers,
-                ColSpec(DataType.string, "reason", required=False),
-            ]
-        ),
-        params=ParamSchema([ParamSpec("aligned", DataType.boolean, default=False)]),
-    )
-
-
-def input_example() -> pd.DataFrame:
-    """Give a request of one photo: a drawn face, of nobody."""
-    file = io.BytesIO()
-    draw_face(1, 30, size=200).save(file, "JPEG", quality=90)
-    return pd.DataFrame({COLUMN: [base64.b64encode(file.getvalue()).decode("ascii")]})
-
-
 def save_served(model_path: Path, folder: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves.
 
@@ -135,50 +105,7 @@ def save_served(model_path: Path, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists already; give another --output, or remove it")
     with replacing_folder(folder) as beside:
-        mlflow.pyfunc.save_model(str(beside), **_what_to_save(model_path))
-
-
-def log_served(model_path: Path, name: str = "age_model") -> str:
-    """Log a final model into the active MLflow run, ready to be served.
-
-    Args:
-        model_path: The final model, `age_model.pt`.
-        name: What MLflow calls it.
-
-    Returns:
-        The model's URI, such as `models:/m-...`.
-
-    Raises:
-        DataError: There is no such model.
-    """
-    load_model(model_path)
-    uri: str = mlflow.pyfunc.log_model(name=name, **_what_to_save(model_path)).model_uri
-    return uri
-
-
-def _what_to_save(model_path: Path) -> dict[str, Any]:
-    return {
-        "loader_module": __name__,
-        "data_path": str(model_path),
-        "signature": signature(),
-        "input_example": input_example(),
-        # Else MLflow would load the model in another process to see what it imports.
-        "pip_requirements": requirements(),
-    }
-
-
-def requirements() -> list[str]:
-    """Name what a server of the model needs, in the installed versions."""
-    return [f"contrastive-age=={__version__}", *map(_pinned, REQUIREMENTS)]
-
-
-def _pinned(name: str) -> str:
-    """Name a library in its installed version, or without one: the detector may be missing here."""
-    try:
-        # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
-        return f"{name}=={version(name).partition('+')[0]}"
-    except PackageNotFoundError:
-        return name
+        mlflow.pyfunc.save_model(str(beside), **what_to_save(model_path))
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -15,10 +15,11 @@ import requests
 from kedro.framework.startup import bootstrap_project
 
 from conftest import Project, make_project
-from contrastive_age.commands.upload import Uploaded, _values, upload
+from contrastive_age.commands.upload import upload
 from contrastive_age.errors import DataError
 from contrastive_age.running.place import Place
-from contrastive_age.tracking import connection
+from contrastive_age.tracking.results import Logged, Result
+from contrastive_age.tracking.tracker import tracker
 from servers import PATIENCE, mlflow_server, silent_port
 
 WARNING = "Tracking stops here"
@@ -129,22 +130,22 @@ def _tree(address: str, seed: str) -> dict[str, dict[str, Any]]:
     }
 
 
-Upload = Callable[[Project, str], list[Uploaded]]
+Upload = Callable[[Project, str], list[Logged]]
 
 
 @pytest.fixture
 def upload_in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upload]:
     """`kedro upload-runs` without a process of its own."""
 
-    def uploaded(project: Project, address: str) -> list[Uploaded]:
+    def uploaded(project: Project, address: str) -> list[Logged]:
         bootstrap_project(project.root)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        connection.find_again()
+        tracker.lost = None
         return upload(Place(project.root), {})
 
     before = mlflow.get_tracking_uri()
     yield uploaded
-    connection.find_again()
+    tracker.lost = None
     mlflow.set_tracking_uri(before)
 
 
@@ -179,6 +180,15 @@ def test_an_upload_gives_the_tree_of_a_live_run_and_a_second_one_nothing_new(
     (again,) = upload_in_process(untracked, server)
     assert (again.folds, again.epochs, again.new_metrics) == (2, 0, 0)
     assert _tree(server, "0") == expected
+
+
+def test_a_run_again_logs_nothing_twice(finished: Project, tmp_path: Path) -> None:
+    shutil.copytree(finished.root, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    address = f"sqlite:///{project.root}/mlflow.db"
+    before = _tree(address, "0")
+    project.kedro("run")
+    assert _tree(address, "0") == before
 
 
 def test_a_server_that_dies_after_the_first_fold_loses_nothing(
@@ -218,7 +228,8 @@ def test_an_upload_without_a_server_says_what_to_do(
 
 
 def test_values_that_this_version_does_not_know_are_left_out() -> None:
-    results = SimpleNamespace(key="ternary-1", current=SimpleNamespace(key="ternary-2"))
+    current: Any = SimpleNamespace(key="ternary-2")
+    result = Result(catalog=None, current=current, key="ternary-1", log_faces=False)
     earlier = {"parameters": {"protocol": "fgnet_se", "splitting": {"seed": 0}}}
-    assert _values(results, earlier) is None
-    assert _values(results, None) is None
+    assert result.values(earlier) is None
+    assert result.values(None) is None

@@ -19,7 +19,7 @@ from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import Job, run_fold
 from contrastive_age.sources.manifest import source_key
-from contrastive_age.tracking.hook import Tracking
+from contrastive_age.tracking.tracker import tracker
 from forking import Ended
 
 FOLD = "--namespaces=synthetic_se.fold_0"
@@ -242,8 +242,8 @@ def test_figures_of_other_predictions_are_not_reported(copy: Project) -> None:
 def test_a_worker_refuses_to_be_of_another_setting(
     copy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner, name in ((Tracking, "employer"), (ProjectConfigLoader, "latest")):
-        monkeypatch.setattr(owner, name, None)  # and is put back
+    monkeypatch.setattr(tracker, "is_worker", False)  # and is put back
+    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
     job = Job(Place(copy.root), {}, None, {"synthetic_se": "ternary-0"})
     with pytest.raises(DataError, match="would be of another setting than the run"):
         run_fold(job, "synthetic_se.fold_0", [])

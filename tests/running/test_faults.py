@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.io import DatasetError
+from kedro.pipeline import Node, Pipeline
+from yaml.parser import ParserError
 
 from conftest import make_project
 from contrastive_age.faces.alignment import LANDMARK_COLUMNS, five_point_template
@@ -28,6 +32,7 @@ COMMANDS = '''
 import json
 import logging
 import os
+import pickle
 import sqlite3
 import subprocess
 from contextlib import contextmanager
@@ -37,10 +42,10 @@ from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
 bootstrap_project(Path.cwd())
-from contrastive_age.running import faults
+from contrastive_age.tracking import database
 from contrastive_age.cli import cli
 
-faults.PATIENCE = 0.1
+database.PATIENCE = 0.1
 DATA = Path.cwd() / "data"
 
 
@@ -277,11 +282,19 @@ def test_the_file_written_beside_is_called_by_its_name(beside: str) -> None:
     assert str(said).startswith("/data/a.b.parquet: ")
 
 
-def test_the_number_in_kedros_message_counts_where_the_error_came_from_another_process() -> None:
-    error = DatasetError(
-        "Failed while saving data to dataset Table(filepath=/d/x.npz).\n[Errno 28] No"
-    )
-    assert str(faults.explain(error)).startswith("/d/x.npz: No space left on device")
+def test_a_fault_of_the_disk_in_another_process_is_explained_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(DatasetError) as error:
+        ArrayArchive(str(tmp_path / "x.npz")).save({})
+    # What led to an error does not come along.
+    sent = pickle.loads(pickle.dumps(error.value))
+    assert sent.__cause__ is None
+    assert str(faults.explain(sent)).startswith(f"{tmp_path}/x.npz: No space left on device")
 
 
 def test_a_damaged_file_is_one_line_with_what_to_do() -> None:
@@ -305,6 +318,25 @@ def test_what_the_database_of_runs_says_is_explained(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError) as error:
         sqlite3.connect(path).execute("select * from a")
     assert "move it away" in str(faults.explain(error.value))
+
+
+@pytest.mark.parametrize("chosen", [{"node_names": ["x"]}, {"from_inputs": ["x"]}, {"tags": ["x"]}])
+def test_nodes_that_kedro_does_not_find_are_explained(chosen: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Pipeline") as error:
+        Pipeline([Node(len, "a", "b", name="n")]).filter(**chosen)
+    assert "Remedy: correct --tags" in str(faults.explain(error.value))
+    # The same words from anywhere else are no choice.
+    assert faults.explain(ValueError(str(error.value))) is None
+
+
+def test_a_configuration_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "parameters.yml").write_text("a: [1")
+    loader = OmegaConfigLoader(str(tmp_path), base_env="base", default_run_env="base")
+    with pytest.raises(ParserError) as error:
+        loader["parameters"]
+    assert "parameters.yml" in str(faults.explain(error.value))
+    assert "counted from 0" in str(faults.explain(error.value))
 
 
 def test_a_fault_of_the_program_is_not_explained_away() -> None:

@@ -15,7 +15,7 @@ from contrastive_age.files import unfinished
 from contrastive_age.io.atomic import Table
 from contrastive_age.io.folders import WorkFolder
 from contrastive_age.running.locks import Lock, Locks, logger
-from contrastive_age.tracking.hook import Employer, Tracking
+from contrastive_age.tracking.tracker import tracker
 
 
 class Other:
@@ -215,7 +215,7 @@ def test_workers_run_under_the_locks_of_their_employer(
 ) -> None:
     employer, worker = Locks(), Locks()
     employer.before_pipeline_run(pipeline=WHOLE, catalog=place.catalog())
-    monkeypatch.setattr(Tracking, "employer", Employer(None))
+    monkeypatch.setattr(tracker, "is_worker", True)
     worker.before_pipeline_run(pipeline=Pipeline(_fold(0)), catalog=place.catalog())
     worker.after_pipeline_run()
     assert place.files() == LOCKS

@@ -1,38 +1,80 @@
-"""Which runs are abandoned is told by the process that began them, and only for certain."""
+"""A fold has a run of its own from the first node on whose work is tracked."""
 
-import os
-import socket
+from types import SimpleNamespace
+from typing import Any
 
-import psutil
 import pytest
+from kedro.pipeline import Node
 
-from contrastive_age.tracking.hook import has_ended, this_process
-
-
-def test_a_process_that_runs_has_not_ended() -> None:
-    assert not has_ended(this_process())
-
-
-def test_a_process_that_died_has_ended_even_before_it_is_taken_note_of() -> None:
-    child = os.fork()
-    if child == 0:
-        os.read(os.pipe()[0], 1)
-        os._exit(0)
-    started = f"{psutil.Process(child).create_time():.0f}"
-    name = f"{socket.gethostname()}/{child}/{started}"
-    assert not has_ended(name)
-    os.kill(child, 9)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    assert has_ended(name)
-    os.waitpid(child, 0)
-    assert has_ended(name)
+from contrastive_age.tracking import hook, run_tree
+from contrastive_age.tracking.hook import Tracking
+from contrastive_age.tracking.tracker import active_run_id, tracker
 
 
-def test_a_number_given_to_another_process_since_is_not_taken_for_the_first() -> None:
-    host, number, started = this_process().rsplit("/", 2)
-    assert has_ended(f"{host}/{number}/{int(started) - 3600}")
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is said to the server, by a hook that is at the run of a setting."""
+    said: list[Any] = []
+
+    def made(parent: str, fold: str) -> str:
+        said.append(("made", parent, fold))
+        return fold
+
+    client = SimpleNamespace(
+        set_terminated=lambda run_id, status: said.append((status, run_id)),
+        set_tag=lambda run_id, tag, value: said.append((tag, run_id, value)),
+    )
+    monkeypatch.setattr(run_tree, "fold_run", made)
+    monkeypatch.setattr(run_tree, "begin", lambda run_id: said.append(("begun", run_id)))
+    monkeypatch.setattr(hook, "MlflowClient", lambda: client)
+    for name, value in {"setting_id": "s", "fold_id": None, "lost": None}.items():
+        monkeypatch.setattr(tracker, name, value)
+    return said
 
 
-@pytest.mark.parametrize("name", ["", "elsewhere/1/2", "elsewhere", f"{socket.gethostname()}/x/1"])
-def test_what_cannot_be_judged_from_here_may_still_run(name: str) -> None:
-    assert not has_ended(name)
+def _node(tag: str, namespace: str | None = "p.fold_0") -> Node:
+    return Node(len, "a", "b", name=tag, tags=[tag], namespace=namespace)
+
+
+def _tracking() -> Tracking:
+    tracking: Any = Tracking()
+    tracking._result = SimpleNamespace()
+    return tracking
+
+
+def test_a_fold_that_is_only_indexed_has_no_run(events: list[Any]) -> None:
+    tracking = _tracking()
+    for node in (_node("triplets"), _node("evaluation", namespace=None)):
+        tracking.before_node_run(node=node)
+        assert active_run_id() == "s"
+        tracking.after_node_run()
+    assert events == []
+
+
+def test_nodes_of_a_fold_are_at_one_run_that_is_made_once(events: list[Any]) -> None:
+    tracking = _tracking()
+    for tag in ("training", "evaluation"):
+        tracking.before_node_run(node=_node(tag))
+        assert active_run_id() == "fold_0"
+        tracking.after_node_run()
+    step = [("begun", "fold_0"), ("FINISHED", "fold_0")]
+    assert events == [("made", "s", "fold_0"), *step, *step]
+
+
+@pytest.mark.parametrize("tag", ["triplets", "training"])
+def test_an_error_in_any_node_of_a_fold_is_in_its_run(events: list[Any], tag: str) -> None:
+    tracking = _tracking()
+    tracking.before_node_run(node=_node(tag))
+    tracking.on_node_error(error=ValueError("no"), node=_node(tag))
+    tracking.on_pipeline_error()
+    assert events[-3:] == [("error", "fold_0", "no"), ("FAILED", "fold_0"), ("FAILED", "s")]
+    assert active_run_id() is None
+
+
+def test_a_worker_leaves_the_run_of_the_setting_to_its_employer(
+    events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker, "is_worker", True)
+    _tracking().on_pipeline_error()
+    assert events == []
+    assert active_run_id() == "s"

@@ -265,7 +265,7 @@ def _pack_files(
     for entry in entries:
         dataset: Any = project.catalog.get(entry)
         if isinstance(dataset, FaceArray):
-            path = _link(Path(dataset._filepath), target)
+            path = _link(dataset.path, target)
         else:
             with dataset.local_copy() as copy:
                 path = _copy(copy, target / copy.name)

@@ -25,10 +25,11 @@ from contrastive_age.commands.sweep import (
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.bootstrap import mae_interval
 from contrastive_age.files import fingerprint, replacing
+from contrastive_age.io.files import path_of
 from contrastive_age.protocols.namespaces import fold_name
 from contrastive_age.provenance import table_digest
 from contrastive_age.running.console import print_line, print_table
-from contrastive_age.running.place import Place, path_of
+from contrastive_age.running.place import Place
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""
@@ -45,7 +46,7 @@ def select(place: Place, sweep: Sweep) -> bool:
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
         failed = [one.candidate.setting.key for one in outcomes if one.status == "failed"]
-        parent.fail(failed)
+        parent.failed = failed
         if failed:
             print_outcomes(inner, outcomes)
             return False

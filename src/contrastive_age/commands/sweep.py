@@ -25,7 +25,7 @@ from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
-from contrastive_age.tracking.hook import SweepRun
+from contrastive_age.tracking.run_tree import SweepRun
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def run(place: Place, sweep: Sweep) -> bool:
         failed = [
             outcome.candidate.setting.key for outcome in outcomes if outcome.status == "failed"
         ]
-        parent.fail(failed)
+        parent.failed = failed
     print_outcomes(sweep, outcomes)
     return not failed
 

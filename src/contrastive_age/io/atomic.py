@@ -1,128 +1,80 @@
-"""Tables, documents and figures whose files are written beside and renamed: whole, or not there."""
+"""Tables, documents and figures, as kedro-datasets reads and writes them."""
 
-from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, NewType
 
-from kedro.io import AbstractDataset
-from kedro.io.core import get_filepath_str, get_protocol_and_path
-from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
+from kedro.utils import load_obj
 
-from contrastive_age.files import replacing
-from contrastive_age.io.files import downloaded
+from contrastive_age.io.files import OneFile
+
+# Kedro-Viz knows what to draw by these names.
+TablePreview = NewType("TablePreview", dict[str, Any])
+JSONPreview = NewType("JSONPreview", str)
+ImagePreview = NewType("ImagePreview", str)
 
 
-class _Atomic(AbstractDataset[Any, Any]):
-    """A dataset of kedro-datasets for any fsspec path, made when it is first used.
+class _Borrowed(OneFile):
+    """A file in a format of kedro-datasets, whose dataset is imported when it is first used.
 
     Its packages import pyplot and clients of databases: every run would wait for them before its
-    first node. A local file is written under a temporary name first; object stores replace whole
-    objects.
+    first node.
     """
 
-    def __init__(
-        self, filepath: str, metadata: dict[str, Any] | None = None, **arguments: Any
-    ) -> None:
-        """Remember the path, and further arguments of the dataset of kedro-datasets."""
-        self._protocol, path = get_protocol_and_path(filepath)
-        self._filepath = PurePosixPath(path)
-        self._given = filepath
-        self._arguments = arguments
-        self.metadata = metadata
+    format: ClassVar[str]
+    """The dataset of kedro-datasets."""
 
-    def load(self) -> Any:
-        """Read the whole file."""
-        return self._dataset.load()
+    def _at(self, path: Path) -> Any:
+        """Make the dataset of kedro-datasets for a file on a disk."""
+        return load_obj(self.format)(filepath=path.as_posix(), **self._arguments)
 
-    def save(self, data: Any) -> None:
-        """Write the whole file, or nothing."""
-        if self._protocol != "file":
-            self._dataset.save(data)
-            return
-        with replacing(Path(self._filepath)) as beside:
-            self._make(beside.as_posix()).save(data)
+    def _read(self, path: Path) -> Any:
+        return self._at(path).load()
 
-    @contextmanager
-    def local_copy(self) -> Iterator[Path]:
-        """Give a file on this machine's disk with the same content and name, to read from."""
-        if self._protocol == "file":
-            yield Path(self._filepath)
-            return
-        path = get_filepath_str(self._filepath, self._protocol)
-        with downloaded(self._dataset._fs, path) as copy:
-            yield copy
+    def _write(self, data: Any, path: Path) -> None:
+        self._at(path).save(data)
 
-    @cached_property
-    def _dataset(self) -> Any:
-        return self._make(self._given)
-
-    @abstractmethod
-    def _make(self, filepath: str) -> Any:
-        """Make the dataset of kedro-datasets for a path."""
-
-    def _exists(self) -> bool:
-        local = self._protocol == "file"
-        return Path(self._filepath).is_file() if local else self._dataset.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._given}
+    def _preview(self, **arguments: Any) -> Any:
+        with self.local_copy() as path:
+            return self._at(path).preview(**arguments)
 
 
-class Table(_Atomic):
+class Table(_Borrowed):
     """A pandas table as Parquet; `DataFrame.attrs`, such as the fingerprint, are kept."""
 
-    def _make(self, filepath: str) -> Any:
-        from kedro_datasets.pandas import ParquetDataset
-
-        return ParquetDataset(filepath=filepath, **self._arguments)
+    format = "kedro_datasets.pandas.ParquetDataset"
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, as Kedro-Viz shows them."""
-        return self._dataset.preview(nrows)
+        return TablePreview(self._preview(nrows=nrows))
 
 
-class Csv(_Atomic):
+class Csv(_Borrowed):
     """A pandas table as CSV."""
 
-    def _make(self, filepath: str) -> Any:
-        from kedro_datasets.pandas import CSVDataset
-
-        return CSVDataset(filepath=filepath, **self._arguments)
+    format = "kedro_datasets.pandas.CSVDataset"
 
 
-class Text(_Atomic):
+class Text(_Borrowed):
     """Text, such as a page of HTML."""
 
-    def _make(self, filepath: str) -> Any:
-        from kedro_datasets.text import TextDataset
-
-        return TextDataset(filepath=filepath, **self._arguments)
+    format = "kedro_datasets.text.TextDataset"
 
 
-class Document(_Atomic):
+class Document(_Borrowed):
     """A JSON document."""
 
-    def _make(self, filepath: str) -> Any:
-        from kedro_datasets.json import JSONDataset
-
-        return JSONDataset(filepath=filepath, **self._arguments)
+    format = "kedro_datasets.json.JSONDataset"
 
     def preview(self) -> JSONPreview:
         """The document, as Kedro-Viz shows it."""
-        return self._dataset.preview()
+        return JSONPreview(self._preview())
 
 
-class Picture(_Atomic):
+class Picture(_Borrowed):
     """A matplotlib figure as PNG."""
 
-    def _make(self, filepath: str) -> Any:
-        from kedro_datasets.matplotlib import MatplotlibDataset
-
-        return MatplotlibDataset(filepath=filepath, **self._arguments)
+    format = "kedro_datasets.matplotlib.MatplotlibDataset"
 
     def preview(self) -> ImagePreview:
         """The picture, as Kedro-Viz shows it."""
-        return self._dataset.preview()
+        return ImagePreview(self._preview())

@@ -1,17 +1,22 @@
-"""What the datasets of one file share, and the refusal of those that need a disk."""
+"""The one base of our datasets: a file at any fsspec path, written whole or not at all."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, CatalogProtocol, DatasetError
 from kedro.io.core import get_protocol_and_path
 
+from contrastive_age.errors import leading_to
 from contrastive_age.files import replacing
+
+
+class FileError(DatasetError, OSError):
+    """A fault of the disk, with the file that it met; it comes whole out of another process."""
 
 
 class OneFile(AbstractDataset[Any, Any]):
@@ -21,12 +26,16 @@ class OneFile(AbstractDataset[Any, Any]):
     sent as a whole, so that an error half-way sends nothing.
     """
 
+    only_local: ClassVar[str] = ""
+    """Why the file has to be on this machine's disk; empty where it need not be."""
+
     def __init__(
         self,
         filepath: str,
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        **arguments: Any,
     ) -> None:
         """Remember the file.
 
@@ -35,100 +44,105 @@ class OneFile(AbstractDataset[Any, Any]):
             credentials: Arguments of the file system, from Kedro's credentials; none given, it
                 looks where it always does, such as in environment variables.
             fs_args: Further arguments of the file system.
-            metadata: Kept for Kedro-Viz.
+            metadata: For Kedro-Viz, and under `mlflow` what becomes of the file there.
+            arguments: Of whoever reads and writes it.
+
+        Raises:
+            DatasetError: It is the URL of something else than a local file, where one is needed.
         """
-        self._protocol, path = get_protocol_and_path(filepath)
-        self._filepath = PurePosixPath(path)
-        self._given = filepath
-        self._arguments = {**(fs_args or {}), **(credentials or {})}
+        protocol, path = get_protocol_and_path(filepath)
+        self.is_local = bool(protocol == "file")
+        self.path = Path(path)
         self.metadata = metadata
+        self.filepath = filepath
+        self._filesystem_arguments = {**(fs_args or {}), **(credentials or {})}
+        self._arguments = arguments
+        if self.only_local and not self.is_local:
+            raise DatasetError(
+                f"{filepath} is not on this machine's disk, but {self.only_local}; give it a local "
+                "path in the catalog, or set local_root beside data_root in globals.yml"
+            )
+
+    def elsewhere(self, part: str, other: str) -> Self:
+        """Give the same dataset at a path of which a part is another."""
+        return type(self)(
+            self.filepath.replace(part, other),
+            fs_args=self._filesystem_arguments,
+            metadata=self.metadata,
+            **self._arguments,
+        )
 
     def load(self) -> Any:
         """Read the whole file."""
-        with self.local_copy() as path:
+        with self._faults_named(), self.local_copy() as path:
             return self._read(path)
+
+    def save(self, data: Any) -> None:
+        """Write the whole file, or nothing."""
+        with self._faults_named():
+            if self.is_local:
+                with replacing(self.path) as beside:
+                    self._write(data, beside)
+                return
+            with TemporaryDirectory() as folder:
+                copy = Path(folder) / self.path.name
+                self._write(data, copy)
+                filesystem, path = self._place
+                filesystem.put_file(str(copy), path)
 
     @contextmanager
     def local_copy(self) -> Iterator[Path]:
         """Give a file on this machine's disk with the same content and name, to read from."""
-        if self._is_local:
-            yield Path(self._filepath)
-            return
-        with downloaded(*self._place) as copy:
-            yield copy
-
-    def save(self, data: Any) -> None:
-        """Write the whole file, or nothing."""
-        if self._is_local:
-            with replacing(Path(self._filepath)) as beside:
-                self._write(data, beside)
+        if self.is_local:
+            yield self.path
             return
         with TemporaryDirectory() as folder:
-            copy = Path(folder) / self._filepath.name
-            self._write(data, copy)
+            copy = Path(folder) / self.path.name
             filesystem, path = self._place
-            filesystem.put_file(str(copy), path)
+            filesystem.get_file(path, str(copy))
+            yield copy
 
     @abstractmethod
     def _read(self, path: Path) -> Any:
         """Read a file on a disk."""
 
-    @abstractmethod
     def _write(self, data: Any, path: Path) -> None:
-        """Write a file on a disk."""
+        """Write a file on a disk; what has a `save` of its own needs none."""
+        raise NotImplementedError
 
-    @property
-    def _is_local(self) -> bool:
-        return bool(self._protocol == "file")
+    @contextmanager
+    def _faults_named(self) -> Iterator[None]:
+        """Name the file that met a fault of the disk: writers in other languages do not."""
+        try:
+            yield
+        except Exception as error:
+            for fault in leading_to(error):
+                if isinstance(fault, OSError) and fault.errno is not None:
+                    fault.filename = fault.filename or str(self.path)
+                    raise FileError(fault.errno, fault.strerror, fault.filename) from error
+            raise
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
         """The file system of a remote file, made when it is first used, and the path in it."""
         import fsspec
 
-        filesystem, path = fsspec.url_to_fs(self._given, **self._arguments)
+        filesystem, path = fsspec.url_to_fs(self.filepath, **self._filesystem_arguments)
         return filesystem, str(path)
 
     def _exists(self) -> bool:
-        if self._is_local:
-            return Path(self._filepath).is_file()
+        if self.is_local:
+            return self.path.is_file()
         filesystem, path = self._place
         # Another machine may have written it since the folder was listed.
         filesystem.invalidate_cache(path.rpartition("/")[0])
         return bool(filesystem.isfile(path))
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._given}
+        return {"filepath": self.filepath}
 
 
-@contextmanager
-def downloaded(filesystem: Any, path: str) -> Iterator[Path]:
-    """Give a copy of a remote file, with the same name, for as long as the block runs.
-
-    Args:
-        filesystem: Of fsspec.
-        path: The file in it.
-    """
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / PurePosixPath(path).name
-        filesystem.get_file(path, str(copy))
-        yield copy
-
-
-def local_path(filepath: str, reason: str) -> Path:
-    """Give a path on this machine's disk.
-
-    Args:
-        filepath: What the catalog says.
-        reason: Why it has to be local.
-
-    Raises:
-        DatasetError: It is the URL of something else.
-    """
-    protocol, path = get_protocol_and_path(filepath)
-    if protocol != "file":
-        raise DatasetError(
-            f"{filepath} is not on this machine's disk, but {reason}; give it a local path in the "
-            "catalog, or set local_root beside data_root in globals.yml"
-        )
-    return Path(path)
+def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:
+    """Say where a file of the catalog lies; of one in a store, the path in that."""
+    dataset: Any = catalog.get(name)
+    return Path(dataset.path)

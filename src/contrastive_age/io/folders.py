@@ -5,63 +5,45 @@ file nor replace a part of one.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
-from contrastive_age.io.files import local_path
+from contrastive_age.io.files import OneFile
 
 
-class WorkFolder(AbstractDataset[Path, Path]):
+class WorkFolder(OneFile):
     """A folder: `load` makes it and gives its path. Nothing is saved through it."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Remember the folder, relative to the project as Kedro resolves it."""
-        self._filepath = local_path(filepath, "checkpoints are written into it bit by bit")
-        self.metadata = metadata
-
-    def load(self) -> Path:
-        """Give the folder's path, made when missing."""
-        self._filepath.mkdir(parents=True, exist_ok=True)
-        return self._filepath
+    only_local = "checkpoints are written into it bit by bit"
 
     def save(self, data: Path) -> None:
         """Refuse: the node that was given the folder writes into it."""
-        raise DatasetError(f"{self._filepath} is a folder to work in, not an output: {data}")
+        raise DatasetError(f"{self.path} is a folder to work in, not an output: {data}")
+
+    def _read(self, path: Path) -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def _exists(self) -> bool:
-        return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return self.path.is_dir()
 
 
-class FaceArray(AbstractDataset[Path, npt.NDArray[np.uint8]]):
+class FaceArray(OneFile):
     """The aligned faces, uint8 (N, 256, 256, 3), mapped and never read whole.
 
     The node that fills the array has written it already; `save` checks that it did so in the right
     place.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Remember the array's file."""
-        self._filepath = local_path(filepath, "faces are mapped from it and never read whole")
-        self.metadata = metadata
-
-    def load(self) -> npt.NDArray[np.uint8]:
-        """Map the array read-only."""
-        array: npt.NDArray[np.uint8] = np.load(self._filepath, mmap_mode="r")
-        return array
+    only_local = "faces are mapped from it and never read whole"
 
     def save(self, data: Path) -> None:
         """Check that the node wrote this very file."""
-        if Path(data).resolve() != self._filepath.resolve() or not self._filepath.is_file():
-            raise DatasetError(f"The faces were written to {data}, not to {self._filepath}")
+        if Path(data).resolve() != self.path.resolve() or not self.path.is_file():
+            raise DatasetError(f"The faces were written to {data}, not to {self.path}")
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+    def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+        array: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        return array

@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import Record
-from contrastive_age.strict import Strict
 
 NAME = "packed.json"
 
 AGAIN = "copy the folder from the pack once more"
 
 
-class Contents(Strict):
+class Contents(BaseModel):
     """What the list says of the other files of its folder.
 
     Attributes:
@@ -35,6 +34,8 @@ class Contents(Strict):
         counts: How much the files hold.
         digests: Of the files by their names, as `digest` gives them.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     date: str
     counts: dict[str, int]

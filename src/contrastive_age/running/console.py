@@ -9,7 +9,7 @@ from kedro.io import CatalogProtocol
 from rich.console import Console as Terminal
 from rich.table import Table
 
-from contrastive_age.running.place import path_of
+from contrastive_age.io.files import path_of
 
 NEXT = {
     "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",

@@ -30,10 +30,10 @@ from kedro.pipeline.node import Node
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
+from contrastive_age.io.files import path_of
 from contrastive_age.processes import command_line
 from contrastive_age.protocols.namespaces import is_fold, namespace_of
-from contrastive_age.running.place import path_of
-from contrastive_age.tracking.hook import Tracking
+from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Locks:
             DataError: Another process runs the same.
         """
         self._release()  # what an interrupted run in this process has left
-        if Tracking.employer is not None:
+        if tracker.is_worker:
             return
         try:
             for lock in chain(

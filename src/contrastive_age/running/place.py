@@ -9,7 +9,6 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
-from kedro.io import CatalogProtocol
 
 from contrastive_age.parameters.loader import ProjectConfigLoader
 
@@ -50,9 +49,3 @@ class Place:
         with self.session(given) as session:
             context: KedroContext = session.load_context()
         return context
-
-
-def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:
-    """Where a dataset's file lies."""
-    dataset: Any = catalog.get(name)
-    return Path(str(dataset._filepath))

@@ -6,7 +6,6 @@ several folds would wait for each other.
 
 import logging
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
 from contrastive_age.protocols.namespaces import FINAL, is_fold
 from contrastive_age.running.place import Place
+from contrastive_age.tracking.tracker import active_run_id, tracker
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +68,7 @@ class FoldRunner(SequentialRunner):
             return
         if before.nodes:
             super()._run(before, catalog, hook_manager, run_id)
-        done = set(before.nodes)
-        try:
-            for name in _run_folds(folds, at_once):
-                done.update(folds[name])
-        except Exception:
-            self._suggest_resume_scenario(pipeline, done, catalog)
-            raise
+        _run_folds(folds, at_once)
         if after.nodes:
             super()._run(after, catalog, hook_manager, run_id)
 
@@ -90,16 +84,14 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
 
 
-def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
+def _run_folds(folds: dict[str, list[Node]], at_once: int) -> None:
     """Run folds in a pool of processes.
+
+    When one fails, those under way are waited for, and no other begins.
 
     Args:
         folds: The nodes of each namespace.
         at_once: The number of processes.
-
-    Yields:
-        The namespace of each fold that is done. When one fails, those under way are waited for, and
-        no other begins.
 
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
@@ -120,13 +112,12 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> Iterator[str]:
                 name = running.pop(future)
                 future.result()
                 logger.info("%s is done, %d to go", name, len(waiting) + len(running))
-                yield name
     except BrokenProcessPool as error:
         raise TrainingError(
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
             "lower folds_at_once and run again: it goes on from the last checkpoints"
         ) from error
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         stop(pool)
         raise
     finally:
@@ -139,16 +130,13 @@ def present_job() -> Job:
     Raises:
         RuntimeError: No session of this project has been opened here.
     """
-    import mlflow
-
     loader = ProjectConfigLoader.latest
     if loader is None:
         raise RuntimeError("Folds can run at once in a session of this project only")
-    run = mlflow.active_run()
     return Job(
         place=Place(loader.root, loader.env, str(loader.conf_source)),
         given=loader.runtime_params or {},
-        run_id=run.info.run_id if run else None,
+        run_id=active_run_id(),
         keys=setting_keys(loader["parameters"]),
     )
 
@@ -165,10 +153,8 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     """Run the nodes of a fold in a session of their own."""
     from kedro.framework.startup import bootstrap_project
 
-    from contrastive_age.tracking.hook import Employer, Tracking
-
     bootstrap_project(job.place.project)
-    Tracking.employer = Employer(job.run_id)
+    tracker.work_for(job.run_id)
     with job.place.session(job.given) as session:
         protocol = namespace.rpartition(".")[0]
         parameters = session.load_context().config_loader["parameters"]

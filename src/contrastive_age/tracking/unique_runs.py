@@ -46,8 +46,8 @@ def find(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) 
         identity: Tags that no two runs share.
     """
     runs = [run for run in _search(client, experiment_id, identity) if _key(run) != DOUBLE]
-    found = min(runs, key=_rank, default=None)
-    return None if found is None else str(found.info.run_id)
+    first = min(runs, key=_rank, default=None)
+    return None if first is None else str(first.info.run_id)
 
 
 def find_or_make(

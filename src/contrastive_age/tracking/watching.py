@@ -1,7 +1,7 @@
 """Trainings that are watched: curves and tags in MLflow, a line in the log, a bar on a terminal."""
 
 from contrastive_age.parameters.setting import Learning
-from contrastive_age.tracking.hook import Tracking, log_epoch, tag_run
+from contrastive_age.tracking.tracker import log_epoch, tracker
 from contrastive_age.training.fold import Watcher
 
 
@@ -14,8 +14,7 @@ def watcher(setting: Learning, name: str) -> Watcher:
     """
     return Watcher(
         f"{setting.protocol} {setting.key}, {name}",
-        on_start=tag_run,
         on_epoch=log_epoch,
         # A terminal has room for the bar of one process.
-        progress=Tracking.employer is None,
+        progress=not tracker.is_worker,
     )

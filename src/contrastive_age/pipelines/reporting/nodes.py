@@ -13,7 +13,7 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.parts import constant_mae
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.tracking.hook import active_run_id
+from contrastive_age.tracking.tracker import active_run_id
 
 
 def summarise(

@@ -1,0 +1,91 @@
+"""The database of runs, where it is a file of this machine: made whole, and not found broken."""
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from contrastive_age.errors import DataError
+from contrastive_age.files import DAY, remove_unfinished, unfinished
+from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
+
+SQLITE = "sqlite:///"
+PATIENCE = 10.0
+"""Seconds to wait for another program to finish what it writes into the database of runs."""
+
+LOCKED = "database is locked; another program holds it: end that one, or wait for it"
+
+REMEDIES = {
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
+    sqlite3.SQLITE_READONLY: "readonly database; give yourself the right to write it",
+    sqlite3.SQLITE_CANTOPEN: "unable to open database file; "
+    "check that its folder exists and can be written",
+    sqlite3.SQLITE_FULL: "disk is full; make room",
+    sqlite3.SQLITE_IOERR: "disk i/o error; check the disk",
+    sqlite3.SQLITE_NOTADB: "file is not a database; move it away; a new one is made",
+    sqlite3.SQLITE_CORRUPT: "malformed; restore it from a copy, or move it away",
+}
+"""What SQLite's codes mean, and what to do."""
+
+
+def explain(error: BaseException) -> str | None:
+    """Say in one line what is wrong with the database, and what to do.
+
+    Args:
+        error: Of SQLite, or of SQLAlchemy about it; any other is none of the database.
+    """
+    error = getattr(error, "orig", error)
+    # The lowest byte is the kind; what is above it tells kinds of kinds apart.
+    remedy = REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return remedy and f"MLflow's database {_place()}: {remedy}, or set MLFLOW_TRACKING_URI"
+
+
+def check() -> None:
+    """Make sure that the database of runs can be read, where it is a file of this machine.
+
+    MLflow itself would try for minutes, and print each trial's stack trace.
+
+    Raises:
+        DataError: It is locked, damaged or no database.
+    """
+    if "://" in _place() or not Path(_place()).is_file():
+        return
+    try:
+        connection = sqlite3.connect(_place(), timeout=PATIENCE)
+        try:
+            connection.execute("select count(*) from sqlite_master")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise DataError(explain(error) or f"MLflow's database {_place()}: {error}") from error
+
+
+def make() -> None:
+    """Make the database where it is to be a file that is not there yet, whole or not at all.
+
+    MLflow makes its tables in many steps, and cannot go on from the middle of them.
+    """
+    path = Path(_place())
+    if "://" in _place():
+        return
+    remove_unfinished(path.parent, older_than=DAY)
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    beside = unfinished(path)
+    try:
+        # As MLflow makes its store, with the folder of files that it chooses itself.
+        store = SqlAlchemyStore(f"{SQLITE}{beside.absolute().as_posix()}", "./mlruns")  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        with suppress(FileExistsError):  # another process was faster, and may have written already
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _place() -> str:
+    """Where the runs are kept: the path of an SQLite database, or the URI of something else."""
+    loader = ProjectConfigLoader.latest
+    return tracking_uri(Path.cwd() if loader is None else loader.root).removeprefix(SQLITE)

@@ -1,0 +1,285 @@
+"""What goes to MLflow of a result: read from its files, and sent as far as the server lacks it.
+
+A run that has just written them and `kedro upload-runs` log by the same functions, so a second time
+changes nothing. Which files these are is said in the catalog, under `metadata`, `mlflow`:
+
+- `tables`, `figures`: it is laid into the folder of this name of the setting's run;
+- `faces`: a figure that shows faces, which goes there where they are drawn or `log_faces` says so;
+- `model`: the final model, which is logged ready to be served;
+- `fold`: a fold's curves or its error are read from it.
+
+The numbers of `metrics.json` are the run's metrics, too.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from kedro.io import CatalogProtocol, DatasetError
+from mlflow.entities import Metric, Run, RunTag
+from pydantic import ValidationError
+
+from contrastive_age.io.files import OneFile
+from contrastive_age.parameters.setting import Learning, Setting
+from contrastive_age.provenance import Record, file_digest, table_digest
+from contrastive_age.tracking import unique_runs
+from contrastive_age.tracking.run_tree import fold_run, log_setting
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+"""As many metrics as MLflow takes in one request."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What the server has of a setting now, and what of it is new.
+
+    Attributes:
+        protocol: Its protocol.
+        key: The setting's key.
+        folds: Its folds that are trained.
+        epochs: Epochs that the server did not have.
+        measured: Whether all folds are measured, so that there are metrics and figures.
+        new_metrics: Metrics that the server did not have, those of folds included.
+    """
+
+    protocol: str
+    key: str
+    folds: int
+    epochs: int
+    measured: bool
+    new_metrics: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of one setting, by their names in the catalog.
+
+    Attributes:
+        catalog: Of a session of the project.
+        current: The values in this session, whose key the catalog's paths have.
+        key: The setting's key.
+        log_faces: Whether pictures of its faces may go to MLflow.
+    """
+
+    catalog: CatalogProtocol[Any, Any]
+    current: Learning
+    key: str
+    log_faces: bool
+
+    def kind(self, name: str) -> str | None:
+        """What the catalog says that becomes of a dataset in MLflow; None: it does not go there."""
+        kind: str | None = (getattr(self.catalog.get(name), "metadata", None) or {}).get("mlflow")
+        return kind
+
+    def file(self, name: str) -> OneFile:
+        """A file as it lies for this setting."""
+        dataset: Any = self.catalog.get(name)
+        moved: OneFile = dataset.elsewhere(self.current.key, self.key)
+        return moved
+
+    def load(self, name: str) -> Any:
+        """What a file holds; None where it is missing, or damaged, which is said."""
+        file = self.file(name)
+        try:
+            return file.load() if file.exists() else None
+        except DatasetError as error:
+            logger.warning("%s, %s is left out, its file is damaged: %s", self.key, name, error)
+            return None
+
+    def metrics(self) -> dict[str, Any] | None:
+        """`metrics.json`, where it is there, and the predictions are the ones it was made from."""
+        metrics, predictions = (
+            self.load(f"{self.current.protocol}.{entry}") for entry in ("metrics", "predictions")
+        )
+        if metrics is None or predictions is None:
+            return None
+        if metrics.get("predictions") != table_digest(predictions):
+            logger.warning(
+                "%s: predictions and metrics do not belong together; run it again", self.key
+            )
+            return None
+        return dict(metrics)
+
+    def values(self, metrics: Mapping[str, Any] | None) -> Learning | None:
+        """The setting's values: from its metrics, or those of this session if they are the same."""
+        if self.current.key == self.key:
+            return self.current
+        try:
+            return Setting.model_validate(metrics["parameters"]) if metrics else None
+        except ValidationError:
+            return None
+
+    def belongs(self, name: str, metrics: Mapping[str, Any]) -> bool:
+        """Whether a document was not replaced since by that of other folds or samples."""
+        document = self.load(name) if name.endswith((".audit", ".leakage")) else None
+        if document is None or not metrics:
+            return True
+        if name.endswith(".audit"):
+            return bool(document.get("manifest_hash") == metrics["manifest_hash"])
+        folds = self.load(f"{self.current.protocol}.folds")
+        known = Record.read(metrics.get("made_from")).decided_by.get("folds")
+        return folds is not None and folds.attrs.get("fingerprint") == known
+
+
+def log_result(
+    result: Result, run_id: str, names: Collection[str], folds: Sequence[str] = ()
+) -> Logged:
+    """Log what the server lacks of a setting: values, folds, metrics, tables, figures, the model.
+
+    Args:
+        result: Its files.
+        run_id: The setting's run.
+        names: The datasets to look at. With `metrics` among them, nothing but values and folds is
+            logged before all folds are measured.
+        folds: The folds to log, too, as in `fold_3`.
+    """
+    logged = [log_fold(result, run_id, fold) for fold in folds]
+    metrics = result.metrics() if f"{result.current.protocol}.metrics" in names else {}
+    setting = result.values(metrics)
+    if setting is not None:
+        log_setting(run_id, setting, _manifests(result, metrics))
+    else:
+        why = "all folds are measured" if metrics is None else "this version measures it again"
+        logger.warning(
+            "%s: its parameters are known once %s; or give --params as the run had them",
+            result.key,
+            why,
+        )
+    if metrics is not None:
+        run = mlflow.MlflowClient().get_run(run_id)
+        logged.append((0, _log_metrics(run, as_metrics(metrics))))
+        _log_files(result, run, names, metrics)
+    epochs, new_metrics = map(sum, zip((0, 0), *logged, strict=True))
+    return Logged(
+        result.current.protocol, result.key, len(folds), epochs, bool(metrics), new_metrics
+    )
+
+
+def log_fold(result: Result, setting_id: str, fold: str) -> tuple[int, int]:
+    """Log a fold's curves and error, and give the numbers of epochs and metrics that are new."""
+    name = f"{result.current.protocol}.{fold}"
+    file, history = result.file(f"{name}.history"), result.load(f"{name}.history")
+    if history is None:
+        return 0, 0
+    seconds = history["seconds"].to_numpy()
+    end = file.path.stat().st_mtime if file.is_local else time.time()
+    times = (1000 * (end - seconds[::-1].cumsum()[::-1] + seconds)).astype(int)
+    run_id = fold_run(setting_id, fold, start_time=int(1000 * (end - seconds.sum())))
+    client = mlflow.MlflowClient()
+    run = client.get_run(run_id)
+    tags = [RunTag(key, str(value)) for key, value in history.attrs.get("computed", {}).items()]
+    unique_runs.again(lambda: client.log_batch(run_id, tags=tags))
+    # An epoch is logged whole or not at all, so one of its curves tells for all.
+    points = sorted(client.get_metric_history(run_id, "total"), key=lambda point: point.timestamp)
+    known = {point.step: point.value for point in points}
+    missing = history["epoch"].map(known) != history["total"]
+    names = [str(column) for column in history.columns if column != "epoch"]
+    curves = [
+        Metric(column, float(entry[column]), int(moment), int(entry["epoch"]))
+        for (_, entry), moment in zip(history[missing].iterrows(), times[missing], strict=True)
+        for column in names
+    ]
+    width = BATCH - BATCH % len(names)
+    for first in range(0, len(curves), width):
+        client.log_batch(run_id, curves[first : first + width])
+    predictions = result.load(f"{name}.predictions")
+    errors = [] if predictions is None else [_metric("mae", fold_error(predictions))]
+    if run.info.status != "FINISHED":
+        client.set_terminated(run_id, end_time=int(1000 * end))
+    return int(missing.sum()), _log_metrics(run, errors)
+
+
+def _manifests(result: Result, metrics: Mapping[str, Any] | None) -> dict[str, str]:
+    """The hashes of the manifests of a setting's sources, as tags."""
+    if metrics:
+        return {"manifest_hash": metrics["manifest_hash"]}
+    if result.key != result.current.key:
+        return {}
+    sources = result.current.sources
+    audits = {source: result.load(f"{source}.audit") for source in sources}
+    return {
+        "manifest_hash" if len(sources) == 1 else f"manifest_hash_{source}": audit["manifest_hash"]
+        for source, audit in audits.items()
+        if audit and "manifest_hash" in audit
+    }
+
+
+def _log_metrics(run: Run, metrics: Sequence[Metric]) -> int:
+    """Log those metrics that the run has not, and give their number."""
+    missing = [metric for metric in metrics if run.data.metrics.get(metric.key) != metric.value]
+    if missing:
+        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=missing)
+    return len(missing)
+
+
+def _log_files(result: Result, run: Run, names: Iterable[str], metrics: Mapping[str, Any]) -> None:
+    """Log files that the run has not; all of them where its metrics were others."""
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    there = {
+        file.path: file.file_size
+        for folder in ("tables", "figures")
+        for file in client.list_artifacts(run_id, folder)
+    }
+    is_same = "tables/metrics.json" in there and metrics == mlflow.artifacts.load_dict(
+        f"runs:/{run_id}/tables/metrics.json"
+    )
+    # The metrics come last: they tell that the others are there.
+    for name in sorted(names, key=lambda name: name.endswith(".metrics")):
+        kind = result.kind(name)
+        if kind in {None, "fold"} or (kind == "faces" and not result.log_faces):
+            continue
+        if not result.file(name).exists() or not result.belongs(name, metrics):
+            continue
+        folder = "figures" if kind == "faces" else kind
+        with result.file(name).local_copy() as path:
+            if kind == "model":
+                _log_model(run, path)
+            elif not is_same or there.get(f"{folder}/{path.name}") != path.stat().st_size:
+                client.log_artifact(run_id, str(path), folder)
+
+
+def _log_model(run: Run, path: Path) -> None:
+    """Log the final model as `mlflow models serve` takes it, unless the run has this very one."""
+    from contrastive_age.tracking.models import log_served
+
+    digest = file_digest(path)
+    if run.data.tags.get("age_model") != digest:
+        with mlflow.start_run(run_id=run.info.run_id):
+            logger.info("Serve the model with: mlflow models serve -m %s", log_served(path))
+        mlflow.MlflowClient().set_tag(run.info.run_id, "age_model", digest)
+
+
+def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
+    """Whether the sheet of faces goes to MLflow: drawn ones, or where `log_faces` says so."""
+    known = parameters["effective"]["sources"]
+    drawn = all(known[source]["synthetic"] is not None for source in setting.sources)
+    return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
+
+
+def fold_error(predictions: pd.DataFrame) -> float:
+    """Give the mean absolute error of a fold's predictions, in years."""
+    return float((predictions["predicted_age"] - predictions["age"]).abs().mean())
+
+
+def as_metrics(document: Mapping[str, Any]) -> list[Metric]:
+    """The numbers of metrics.json as flat MLflow metrics; what has no value is left out."""
+    flat = {key: value for key, value in document.items() if isinstance(value, int | float)}
+    sound = document.get("without_leaks")
+    if sound and sound["mae"] is not None:
+        flat["mae_without_leaks"] = sound["mae"]
+    flat |= {f"cs_{years}": share for years, share in document.get("cs", {}).items()}
+    for name, values in document.get("age_bins", {}).items():
+        if values["mae"] is not None:
+            flat[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
+    return [_metric(key, float(value)) for key, value in flat.items()]
+
+
+def _metric(name: str, value: float) -> Metric:
+    return Metric(name, value, int(time.time() * 1000), 0)

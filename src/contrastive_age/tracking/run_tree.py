@@ -1,0 +1,238 @@
+"""The MLflow run tree: experiment = protocol, one run a setting, one child run a fold.
+
+A sweep's run is the parent of its settings' runs.
+
+A setting's run is found again by its key, however often `kedro run` is called; a fold's child run
+likewise. Each run names the process that is at it, so that others can close it when that was
+killed.
+"""
+
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+from kedro.framework.context import KedroContext
+from mlflow import MlflowClient, set_experiment
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from contrastive_age.files import fingerprint
+from contrastive_age.parameters.setting import Learning
+from contrastive_age.tracking import unique_runs
+from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
+
+logger = logging.getLogger(__name__)
+
+PARENT = "mlflow.parentRunId"
+PROCESS = "process"
+CLOCK_STEP = 60.0
+"""Seconds by which the system's clock may have been set since a process began."""
+PATIENCE = 5.0
+"""Seconds that an interrupted process waits for curves that are under way."""
+
+
+def this_process() -> str:
+    """Name this process, so that others can tell whether it still runs: host, number, start."""
+    process = psutil.Process()
+    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.0f}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process that `this_process` named has ended for certain.
+
+    Args:
+        process: A name; of another machine or unknown, it may still run for all that is known here.
+    """
+    host, number, started = (*process.rsplit("/", 2), "", "")[:3]
+    if host != socket.gethostname() or not (number.isdecimal() and started.isdecimal()):
+        return False
+    try:
+        running = psutil.Process(int(number))
+        # The number may have been given to another since.
+        other = abs(running.create_time() - int(started)) > CLOCK_STEP
+        return bool(other or running.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+def enter_experiment(context: KedroContext, protocol: str) -> None:
+    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own.
+
+    Args:
+        context: Of a session of the project, with kedro-mlflow's configuration.
+        protocol: Names the experiment.
+    """
+    options = context.mlflow.tracking.experiment  # type: ignore[attr-defined]
+    options.name = f"{protocol} (demo)" if context.env == "demo" else protocol
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(options.name)
+    if experiment is None:
+        try:
+            client.create_experiment(options.name, **options.create_experiment_kwargs.model_dump())
+        except MlflowException as error:
+            # Another process may have made it since.
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+    elif experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    tracker.experiment_id = set_experiment(options.name).experiment_id
+
+
+def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
+    """Find or make the run of a setting in the experiment that was entered.
+
+    Args:
+        key: The setting's key.
+        tags: Further tags of a run that is made.
+    """
+    return _find_or_make(_of_setting(key), key, tags)
+
+
+def fold_run(parent: str, fold: str, **values: Any) -> str:
+    """Find or make the run of a fold in the experiment that was entered.
+
+    Args:
+        parent: The setting's run.
+        fold: Its name, as in `fold_3`.
+        values: Further arguments of `create_run` where it is made.
+    """
+    return _find_or_make({PARENT: parent, "fold": fold, "level": "fold"}, fold, **values)
+
+
+def _of_setting(key: str) -> dict[str, str]:
+    return {"level": "setting", "setting_key": key}
+
+
+def _find_or_make(
+    identity: Mapping[str, str], name: str, tags: Mapping[str, str] | None = None, **values: Any
+) -> str:
+    """Find or make a run; one that is made names this process from its first moment."""
+    tags = {**(tags or {}), PROCESS: this_process()}
+    return unique_runs.find_or_make(
+        MlflowClient(), tracker.experiment_id, identity, name, tags=tags, **values
+    )
+
+
+def begin(run_id: str) -> None:
+    """Be at a run, and say so, that others can tell when it was abandoned."""
+    client = MlflowClient()
+    unique_runs.again(lambda: client.set_tag(run_id, PROCESS, this_process()))
+    client.update_run(run_id, "RUNNING")
+
+
+def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None:
+    """Log the values of a setting, each λ in a column of its own.
+
+    Args:
+        run_id: The setting's run.
+        setting: The protocol's effective values.
+        tags: Further tags.
+    """
+    params = [Param(name, str(value)) for name, value in setting.columns().items()]
+    files = {f"{name}_path": path for name, path in setting.places.items()}
+    tags = {**tags, **files, "seed": setting.seed}
+    as_tags = [RunTag(name, str(value)) for name, value in tags.items()]
+    unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
+
+
+def close_abandoned(*, with_ours: bool = False) -> None:
+    """End as `KILLED` the runs of the experiment whose process has ended without a word.
+
+    Only processes of this machine are judged; what others have left is closed from there, or when
+    it is run again.
+
+    Args:
+        with_ours: Whether this process has been interrupted, so that its own runs end, too.
+    """
+    client = MlflowClient()
+    for run in client.search_runs([tracker.experiment_id], "attributes.status = 'RUNNING'"):
+        owner = run.data.tags.get(PROCESS, "")
+        if has_ended(owner) or (with_ours and owner == this_process()):
+            client.set_terminated(run.info.run_id, "KILLED")
+            logger.info("The run %s is closed: it was killed", run.info.run_name)
+
+
+@while_reachable
+def interrupt() -> None:
+    """End as `KILLED` whatever this process and its workers had under way."""
+    if tracker.experiment_id and not tracker.is_worker:
+        wait_for_curves(PATIENCE)
+        close_abandoned(with_ours=True)
+
+
+class SweepRun:
+    """The run of a sweep in its protocol's experiment, found again when the sweep is run again.
+
+    As a context it is the parent of every setting that is run within, and ends as `FINISHED`,
+    `FAILED` when an error leaves it, or `KILLED` when it is interrupted.
+    """
+
+    def __init__(
+        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
+    ) -> None:
+        """Find or make the run.
+
+        Args:
+            context: Of a session of the project.
+            protocol: Names the experiment.
+            keys: The settings' keys, which name the sweep.
+            axes: What is varied, logged as parameters.
+        """
+        self.run_id = ""
+        self.failed: Sequence[str] = ()
+        """The settings' keys that failed; with any, the run ends as `FAILED`."""
+        self._open(context, protocol, keys, axes)
+
+    @while_reachable
+    def _open(
+        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
+    ) -> None:
+        enter_experiment(context, protocol)
+        name = f"sweep-{fingerprint(sorted(keys))[:8]}"
+        self.run_id = _find_or_make({"level": "sweep", "key": name}, name)
+        for axis, values in axes.items():
+            text = ", ".join(map(str, values))[:500]
+            unique_runs.set_once(MlflowClient(), self.run_id, axis, text)
+
+    def __enter__(self) -> "SweepRun":
+        """Become the parent of the settings that are run."""
+        while_reachable(begin)(self.run_id)
+        tracker.sweep_id = self.run_id or None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the run."""
+        tracker.sweep_id = None
+        if kind is None:
+            self._end("FAILED" if self.failed else "FINISHED")
+        else:
+            self._end("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    @while_reachable
+    def _end(self, status: str) -> None:
+        MlflowClient().set_tag(self.run_id, "failed", ", ".join(self.failed))
+        MlflowClient().set_terminated(self.run_id, status)
+
+    @while_reachable
+    def adopt(self, key: str) -> None:
+        """Take the run of a setting that is kept, where it is known."""
+        run_id = unique_runs.find(MlflowClient(), tracker.experiment_id, _of_setting(key))
+        if run_id is not None:
+            MlflowClient().set_tag(run_id, PARENT, self.run_id)
+
+    @while_reachable
+    def log_selection(self, name: str, document: Mapping[str, Any]) -> None:
+        """Make or find the child run of what was chosen on validation parts, and log its error."""
+        client = MlflowClient()
+        run_id = _find_or_make({"level": "selection", "key": name}, name)
+        client.set_tag(run_id, PARENT, self.run_id)
+        for fold in document["by_fold"]:
+            client.set_tag(run_id, f"chosen_in_fold_{fold['fold']}", fold["chosen"])
+        client.log_metric(run_id, "mae", document["mae"])
+        client.log_dict(run_id, dict(document), "tables/selection.json")
+        client.set_terminated(run_id)
