@@ -160,7 +160,7 @@ def test_two_manifests_are_two_sources_and_two_settings(tmp_path: Path) -> None:
         "run", "--pipeline=custom_se", few, "--tags=triplets,training", check=False
     )
     assert done.status == 1
-    assert "folds of custom_se on disk were made otherwise (samples was" in _words(done)
+    assert "folds of custom_se on disk were made otherwise: samples was" in _words(done)
     with sqlite3.connect(project.root / "mlflow.db") as database:
         maes = database.execute(
             "select r.name, m.value from runs r join metrics m on r.run_uuid = m.run_uuid "

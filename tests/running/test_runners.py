@@ -31,7 +31,7 @@ def _pipeline() -> Pipeline:
             node(step, None, "audit", name="audit"),
             *(
                 part
-                for fold in "ab"
+                for fold in ("fold_0", "final")
                 for part in (
                     node(step, "folds", f"{fold}_model", name="train", namespace=f"p.{fold}"),
                     node(
@@ -43,7 +43,7 @@ def _pipeline() -> Pipeline:
                     ),
                 )
             ),
-            node(step, ["a_predictions", "b_predictions"], "all", name="collect"),
+            node(step, ["fold_0_predictions", "final_predictions"], "all", name="collect"),
             node(step, ["all", "audit"], "page", name="report"),
         ]
     )
@@ -53,17 +53,17 @@ def test_what_folds_share_comes_before_them_and_what_needs_them_after() -> None:
     before, folds, after = split(_pipeline())
     assert sorted(_names(before)) == ["audit", "split"]
     assert {name: [node.name for node in nodes] for name, nodes in folds.items()} == {
-        "p.a": ["p.a.train", "p.a.predict"],
-        "p.b": ["p.b.train", "p.b.predict"],
+        "p.fold_0": ["p.fold_0.train", "p.fold_0.predict"],
+        "p.final": ["p.final.train", "p.final.predict"],
     }
     assert _names(after) == ["collect", "report"]
 
 
 def test_only_what_is_asked_for_is_split() -> None:
-    before, folds, after = split(_pipeline().only_nodes("p.b.train", "report"))
+    before, folds, after = split(_pipeline().only_nodes("p.final.train", "report"))
     assert _names(before) == ["report"]
     assert {name: [node.name for node in nodes] for name, nodes in folds.items()} == {
-        "p.b": ["p.b.train"]
+        "p.final": ["p.final.train"]
     }
     assert _names(after) == []
 

@@ -43,7 +43,7 @@ OF_SOURCE = {"ingestion", "detection", "alignment"}
 OF_SETTING = {"evaluation", "reporting"}
 
 
-@dataclass
+@dataclass(eq=False)
 class Lock:
     """What is written under one lock, which is not held yet.
 
