@@ -31,7 +31,7 @@ from contrastive_age.evaluation.gradcam import (
     region_mass,
 )
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
-from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet
+from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet, tidy_scale
 from contrastive_age.training.recipe import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
@@ -74,10 +74,8 @@ def mean_maps(
     """
     _check(maps, np.shape(ages), faces)
     groups, seen = age_groups(ages), maps.sum(axis=(1, 2)) > 0
-    shown = [
-        (name, np.flatnonzero(seen & (groups == place))) for place, name in enumerate(AGE_GROUPS)
-    ]
-    shown = [(name, rows) for name, rows in shown if len(rows)]
+    members = [np.flatnonzero(seen & (groups == place)) for place in range(len(AGE_GROUPS))]
+    shown = [(name, rows) for name, rows in zip(AGE_GROUPS, members, strict=True) if len(rows)]
     if not shown:
         raise DataError("there are no maps to draw: explain some faces first")
     means = [_enlarged(maps[rows].mean(axis=0)) for _, rows in shown]
@@ -96,8 +94,9 @@ def mean_maps(
         axes = sheet.axes(left, bottom, _PICTURE, _PICTURE)
         _lay_over(axes, _mean_face(faces, rows), mean, top)
         _outline(axes, masks)
-        bars = sheet.axes(left, _FOOT, _PICTURE, _BARS)
-        _draw_mass(bars, share, area, furthest, named=place == 0)
+        _draw_mass(
+            sheet.axes(left, _FOOT, _PICTURE, _BARS), share, area, furthest, named=place == 0
+        )
     sheet.text(_GAP, 0.14, "Bars: mean share of a map. Ticks: share of a flat map.", SMALL)
     _scale(sheet, sheet.width - _SCALE, _FOOT + _BARS + _BAND, _PICTURE, top)
     return sheet.figure
@@ -188,12 +187,10 @@ def _scale(sheet: Sheet, left: float, bottom: float, height: float, top: float) 
     axes = sheet.axes(left, bottom, _SCALE_BAR, height)
     axes.set_facecolor(str(_PLAIN))
     bar = sheet.figure.colorbar(ScalarMappable(LogNorm(1, top), _COLOURS), cax=axes)
-    bar.set_label("times a flat map", fontsize=SMALL, color=INK)
     doublings = [2**power for power in range(int(math.log2(top)) + 1)]
     bar.set_ticks(doublings, labels=[str(value) for value in doublings])
-    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)
+    tidy_scale(bar, "times a flat map")
 
 
 def _colours() -> Colormap:
@@ -256,9 +253,8 @@ def _crop(face: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Cut out of an aligned face, (S, S, 3), what the network sees, enlarged to its pixels."""
     side = len(face)
     margin = round(side * (FACE_SIZE - CROP_SIZE) / 2 / FACE_SIZE)
-    pixels = margin + (np.arange(CROP_SIZE) + 0.5) * (side - 2 * margin) / CROP_SIZE
-    rows = pixels.astype(int)
-    return np.asarray(face[np.ix_(rows, rows)])
+    places = margin + (np.arange(CROP_SIZE) + 0.5) * (side - 2 * margin) / CROP_SIZE
+    return np.asarray(face[np.ix_(places.astype(int), places.astype(int))])
 
 
 def _grey(face: npt.NDArray[Any]) -> Picture:
@@ -267,9 +263,8 @@ def _grey(face: npt.NDArray[Any]) -> Picture:
 
 
 def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
-    total = np.zeros(faces.shape[1:])
-    for row in rows:
-        total += faces[row]
+    # One face at a time: together they can be more than the memory holds.
+    total = sum(faces[row].astype(np.float64) for row in rows)
     return _grey(_crop(total / len(rows)))
 
 

@@ -118,7 +118,7 @@ def measured_cells(evidence: Evidence, protocol: str, name: str) -> list[dict[st
     """
     groups = evidence.find(evidence.without_faces, protocol, name)
     # A stable order: ImageNet's first.
-    cells = [group.columns for group in sorted(groups, key=lambda g: g.start != "ImageNet")]
+    cells = sorted((g.columns for g in groups), key=lambda c: c["start"] != "ImageNet")
     # Drawn faces have budgets of their own, without pre-training: those are what is asked for.
     # Nor does the paper have subject-exclusive folds of FG-NET: what was run there is enough.
     if cells and (

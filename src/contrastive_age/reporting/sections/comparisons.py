@@ -58,10 +58,11 @@ def make(evidence: Evidence) -> pd.DataFrame:
             for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
         )
         if not mv:
-            shared = {name: first.columns[name] for name in FAMILY}
-            missing = evidence.not_run(first.protocol, "MV", first.first.parameters)
-            missing |= {"losses": "", "reference": "MV", "verdict": ""}
-            rows.append(shared | missing)
+            rows.append(
+                {name: first.columns[name] for name in FAMILY}
+                | evidence.not_run(first.protocol, "MV", first.first.parameters)
+                | {"losses": "", "reference": "MV", "verdict": ""}
+            )
         pairs = [(group, mv[0]) for group in family if mv and group is not mv[0]]
         pairs += [(ours, theirs) for ours in ternary for theirs in binary]
         rows += [_compared(ours, theirs) for ours, theirs in pairs]
@@ -78,7 +79,7 @@ def _compared(ours: Group, reference: Group) -> dict[str, Any]:
     if interval is not None and not interval.low <= 0 <= interval.high:
         verdict = BETTER if interval.high < 0 else WORSE
     return ours.columns | {
-        "reference": reference.name,
+        "reference": reference.columns["losses"],
         "difference": comparison.difference,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
