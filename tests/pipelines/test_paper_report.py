@@ -88,7 +88,7 @@ def test_only_a_document_that_tells_of_faces_is_of_faces(data_folder: Path) -> N
         ["old", "other"],
         ["faces"],
     ]
-    assert [group.pretraining is not None for group in groups] == [False, True]
+    assert [group.first.pretraining is not None for group in groups] == [False, True]
     assert groups[0].columns["start"] == "some.pt (not ImageNet)"
 
 

@@ -98,7 +98,7 @@ def test_copies_of_one_file_of_faces_are_one_start(
     budgets = [{"model": {"weights": path}} for path in ("a/faces.pt", "/b/copy.pt")]
     runs = [make_run(seed=seed, budget=own, external=faces) for seed, own in enumerate(budgets)]
     (group,) = group_seeds(runs)
-    assert group.pretraining is not None
+    assert group.first.pretraining is not None
     assert [run.seed for run in group.runs] == [0, 1]
     # of a file of which nothing is told, the name is all that is known
     assert len(group_seeds(make_run(budget=own) for own in budgets)) == 2
@@ -109,7 +109,7 @@ def test_what_was_pretrained_on_faces_comes_last_and_is_never_imagenets(
 ) -> None:
     runs = [make_run(external=faces), make_run(budget=small), make_run("morph_se")]
     several = group_seeds(runs)
-    assert [(group.pretraining is not None) for group in several] == [False, True, False]
+    assert [(group.first.pretraining is not None) for group in several] == [False, True, False]
     assert [group.columns["start"] == "ImageNet" for group in several] == [False, False, True]
     assert (
         several[1].columns["budget"].endswith("triplets, weights 5e6f7a8b pre-trained on faces (F)")
@@ -139,7 +139,7 @@ def test_families_differ_in_their_losses_alone(make_run: MakeRun, small: dict[st
 def test_groups_come_in_the_order_of_protocols(make_run: MakeRun) -> None:
     protocols = ["unheard_of", "synthetic_se", "morph_se", "fgnet_lopo"]
     several = group_seeds(make_run(protocol) for protocol in protocols)
-    assert [group.protocol for group in several] == protocols[::-1]
+    assert [group.first.protocol for group in several] == protocols[::-1]
 
 
 def test_the_cell_of_a_table_is_found_by_protocol_and_losses(

@@ -137,18 +137,17 @@ def coverage(
     )
     if list(intervals) == ["sample_id"]:
         return None
+    intervals = intervals.iloc[rows]
     age = predictions["age"].to_numpy(np.float64)
-    subject, _ = pd.factorize(predictions["identity"])
-    images = np.bincount(subject)
     bins = age_bin(age)
     parts = {name: np.asarray(bins == name) for name in AGE_BINS}
     measured = {}
     for level in levels:
         name = level_name(level)
-        low = intervals[f"low_{name}"].to_numpy(np.float64)[rows]
-        high = intervals[f"high_{name}"].to_numpy(np.float64)[rows]
+        low = intervals[f"low_{name}"].to_numpy(np.float64)
+        high = intervals[f"high_{name}"].to_numpy(np.float64)
         held = (low <= age) & (age <= high)
-        by_subject = np.bincount(subject, weights=held) / images
+        by_subject = pd.Series(held).groupby(predictions["identity"].to_numpy()).mean()
         measured[name] = _summary(held, high - low) | {
             "coverage_by_subject": float(100.0 * by_subject.mean()),
             "infinite": int(np.isinf(high).sum()),

@@ -125,7 +125,6 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
     known = row >= 0
     assigned, listed = predictions[known], folds.iloc[row[known]]
     values = predictions[["predicted_age", "predicted_std"]].to_numpy(dtype=np.float64)
-    finite = np.isfinite(values).all(axis=1)
     faults = {
         "without a prediction": wanted[np.bincount(row[known], minlength=len(folds)) == 0],
         "predicted but in no fold": ids[~known],
@@ -136,7 +135,7 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
         "with another age than in the folds": ids[known][
             assigned["age"].to_numpy() != listed["age"].to_numpy()
         ],
-        "with a prediction that is not finite": ids[~finite],
+        "with a prediction that is not finite": ids[~np.isfinite(values).all(axis=1)],
     }
     complaints = [
         f"{names.nunique()} {what} ({first_few(names.unique())})"

@@ -163,9 +163,8 @@ def choose_best_and_worst(
         Rows of `predictions`: the best, sorted by age, and the worst, the largest error first.
         No row is in both; with fewer images than asked for, the worst come short.
     """
-    size = (predictions["predicted_age"] - predictions["age"]).abs()
-    ranked = predictions.assign(_size=size).sort_values(["_size", "sample_id"], ignore_index=True)
-    ranked = ranked.drop(columns="_size")
+    ranked = predictions.assign(_size=(predictions["predicted_age"] - predictions["age"]).abs())
+    ranked = ranked.sort_values(["_size", "sample_id"], ignore_index=True).drop(columns="_size")
     candidates = ranked.head(max(n_best, len(ranked) // 4))
     best = _spread_over_ages(candidates, n_best)
     worst = ranked.drop(index=best).tail(n_worst)
@@ -211,8 +210,7 @@ def face_sheet(
     sheet = Sheet(columns * _CELL + _GAP, height)
     top, side = height, _CELL - _GAP
     for heading, members in groups.items():
-        title = f"{heading}: predicted / true age in years"
-        sheet.text(_GAP, top - 0.6 * _HEADING, title, TEXT)
+        sheet.text(_GAP, top - 0.6 * _HEADING, f"{heading}: predicted / true age in years", TEXT)
         top -= _HEADING
         for place, face in enumerate(members):
             row, column = divmod(place, columns)
@@ -296,8 +294,7 @@ def age_distribution(
     years, heights = np.asarray(ages, np.float64), np.asarray(probabilities, np.float64)
     high = max([years.max(), *(end for _, end in intervals.values() if math.isfinite(end))]) + 2
     # The levels stand to the left of their intervals, and need a tenth of the width.
-    starts = [start for start, _ in intervals.values()]
-    low = min([years.min() - 1, *(start - (high - start) / 9 for start in starts)])
+    low = min([years.min() - 1, *(start - (high - start) / 9 for start, _ in intervals.values())])
     top = float(heights.max())
     figure = new_figure(4.6, 2.9)
     axes = figure.subplots()
@@ -382,9 +379,9 @@ def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
     while len(chosen) < n and len(left):
         turn: list[int] = []
         for _, stretch in left.groupby(pd.cut(left["age"], n, labels=False)):
-            taken = candidates.loc[chosen + turn, "identity"]
-            new = stretch[~stretch["identity"].isin(taken)]
-            turn.append(int((stretch if new.empty else new).index[0]))
+            taken = stretch["identity"].isin(candidates.loc[chosen + turn, "identity"])
+            # The first that is not taken, else the first.
+            turn.append(int(stretch.index.to_numpy()[np.argmin(taken)]))
         chosen += sorted(turn)[: n - len(chosen)]
         left = candidates.drop(index=chosen)
     return chosen

@@ -22,7 +22,6 @@ from contrastive_age.reporting.papers import (
     PROTOCOLS,
     SETTINGS,
     Papers,
-    Pretraining,
     acting_losses,
     deciding_values,
     describe_start,
@@ -110,24 +109,9 @@ class Group:
         return self.runs[0]
 
     @property
-    def protocol(self) -> str:
-        """Such as `morph_se`."""
-        return self.first.protocol
-
-    @property
     def losses(self) -> dict[str, float]:
         """The weights of the losses that act, see `papers.acting_losses`."""
         return acting_losses(self.first.parameters["loss"])
-
-    @property
-    def pretraining(self) -> Pretraining | None:
-        """The training on other faces that all its runs started from; None for any other start."""
-        return self.first.pretraining
-
-    @property
-    def predictions(self) -> list[pd.DataFrame]:
-        """Each seed's predictions."""
-        return [run.predictions for run in self.runs]
 
     def over_seeds(self, records: Records, **combine: Combine) -> list[dict[str, Any]]:
         """Rows of those seeds that have them, combined.
@@ -206,7 +190,9 @@ def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) ->
         Groups in their order.
     """
     wanted = acting_losses(losses)
-    return [group for group in groups if group.protocol == protocol and group.losses == wanted]
+    return [
+        group for group in groups if group.first.protocol == protocol and group.losses == wanted
+    ]
 
 
 def inputs_of(run: Measured) -> str:
@@ -258,7 +244,7 @@ class Evidence:
     @property
     def without_faces(self) -> list[Group]:
         """All groups but those that were pre-trained on faces."""
-        return [group for group in self.groups if group.pretraining is None]
+        return [group for group in self.groups if group.first.pretraining is None]
 
     def table(self, columns: Sequence[str], records: Records, **combine: Combine) -> pd.DataFrame:
         """A table of all settings, with the columns `SETTING` and these; see `Group.over_seeds`."""
@@ -360,13 +346,13 @@ def _family_key(run: Measured) -> str:
 
 
 def _order(group: Group) -> tuple[Any, ...]:
-    known = [*PROTOCOLS, group.protocol]
+    known = [*PROTOCOLS, group.first.protocol]
     terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_c", "margin")
     return (
-        known.index(group.protocol),
-        group.protocol,
+        known.index(group.first.protocol),
+        group.first.protocol,
         group.first.demo,
-        group.pretraining is not None,
+        group.first.pretraining is not None,
         not group.usual,
         _family_key(group.first),
         *(group.losses.get(term, 0.0) for term in terms),

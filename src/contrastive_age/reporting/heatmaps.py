@@ -72,7 +72,7 @@ def mean_maps(
         DataError: There is no map with any mass.
         ValueError: The shapes do not go together.
     """
-    _check(maps, np.shape(ages), faces)
+    _check(maps, faces, ages)
     groups, seen = age_groups(ages), maps.sum(axis=(1, 2)) > 0
     members = [np.flatnonzero(seen & (groups == place)) for place in range(len(AGE_GROUPS))]
     shown = [(name, rows) for name, rows in zip(AGE_GROUPS, members, strict=True) if len(rows)]
@@ -132,8 +132,7 @@ def side_by_side(
     if guesses.keys() != maps_by_setting.keys():
         raise ValueError(f"maps of {list(maps_by_setting)}, but predictions of {list(guesses)}")
     for name, maps in maps_by_setting.items():
-        _check(maps, true.shape, faces)
-        _check(maps, guesses[name].shape, faces)
+        _check(maps, faces, true, guesses[name])
     large = {name: [_enlarged(one) for one in maps] for name, maps in maps_by_setting.items()}
     peaks = [one.max() for maps in large.values() for one in maps]
     top = max(_LEAST_TOP, float(np.quantile(peaks, 0.9)))
@@ -268,9 +267,10 @@ def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
     return _grey(_crop(total / len(rows)))
 
 
-def _check(maps: Maps, ages: tuple[int, ...], faces: Faces) -> None:
-    shapes = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
-    if not shapes or not len(maps) == len(faces) or ages != maps.shape[:1]:
+def _check(maps: Maps, faces: Faces, *ages: npt.ArrayLike) -> None:
+    shapes = [np.shape(years) for years in ages]
+    pictures = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
+    if not pictures or {maps.shape[:1], *shapes} != {(len(faces),)}:
         raise ValueError(
-            f"maps {maps.shape}, ages {ages} and faces {faces.shape} do not go together"
+            f"maps {maps.shape}, ages {shapes} and faces {faces.shape} do not go together"
         )

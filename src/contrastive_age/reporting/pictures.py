@@ -118,10 +118,10 @@ def draw(
             shown = _shown(data_folder, family[0], runs, evidence.drawn)
             maps = {name: read_maps(data_folder, run) for name, run in shown.runs.items()}
             for name, picture in draw_family(shown, maps, faces):
-                pictures["on_faces" if family[0].pretraining else name].append(picture)
+                pictures["on_faces" if family[0].first.pretraining else name].append(picture)
         except (DataError, OSError) as error:
             # Photos or their alignment may have changed since; numbers stand without examples.
-            logger.warning("%s: no example faces (%s)", family[0].protocol, error)
+            logger.warning("%s: no example faces (%s)", family[0].first.protocol, error)
     return pictures
 
 
@@ -168,7 +168,7 @@ def _with_papers_weights(
         setting: groups[0].first
         for setting in settings
         if setting in names
-        and (groups := evidence.find(family, family[0].protocol, names[setting]))
+        and (groups := evidence.find(family, family[0].first.protocol, names[setting]))
     }
 
 

@@ -59,8 +59,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """
     runs_from: dict[str, list[Measured]] = {}
     for group in evidence.groups:
-        if group.pretraining is not None:
-            runs_from.setdefault(group.pretraining["weights"], []).extend(group.runs)
+        if (told := group.first.pretraining) is not None:
+            runs_from.setdefault(told["weights"], []).extend(group.runs)
     rows: list[dict[str, Any]] = [
         {
             **told,
@@ -86,10 +86,11 @@ def show(contents: Contents) -> list[Block]:
         for row in rows_of(contents.tables["pretrainings"])
     ]
     claim = "The paper's claim, from networks that were pre-trained on faces (F)."
-    caption = "Networks pre-trained on faces (F): MAE in years."
     return [
         Grid("What the networks were trained on before.", WEIGHTS, weights, "cards"),
-        Grid(caption, SETTINGS, rows_of(measured), "cards"),
+        Grid(
+            "Networks pre-trained on faces (F): MAE in years.", SETTINGS, rows_of(measured), "cards"
+        ),
         headline(contents, claim, on_faces=True),
         *draw(contents.rows("lambda_curves", on_faces=True)),
         *contents.pictures.get("on_faces", ()),

@@ -38,7 +38,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
     told = {
         (run.protocol, run.key): group.columns["pretraining"]
         for group in evidence.groups
-        if group.pretraining
+        if group.first.pretraining
         for run in group.runs + group.repeats
     }
 
