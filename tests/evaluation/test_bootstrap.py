@@ -1,7 +1,6 @@
 """Bootstrap intervals and paired comparisons against loops that draw every image."""
 
 import math
-import statistics
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from contrastive_age.evaluation.bootstrap import (
     mae_interval,
     match_samples,
     mean_interval,
-    seed_summary,
     without_leaks,
 )
 
@@ -335,17 +333,3 @@ def test_aligned_seeds_are_in_the_order_of_the_first() -> None:
 def test_matched_rows_point_at_the_same_sample() -> None:
     first, second = pd.Series(["b", "a", "c"]), pd.Series(["c", "b", "a"], index=[4, 4, 4])
     assert match_samples(first, second, "they").tolist() == [1, 2, 0]
-
-
-@settings(max_examples=25)
-@given(st.lists(st.floats(0, 50), min_size=2, max_size=8))
-def test_seed_summary_agrees_with_the_standard_library(maes: list[float]) -> None:
-    mean, std = seed_summary(maes)
-    assert mean == pytest.approx(statistics.fmean(maes))
-    assert std == pytest.approx(statistics.stdev(maes), abs=1e-9)
-
-
-def test_one_seed_has_no_spread_and_none_no_summary() -> None:
-    assert seed_summary([4.5]) == (4.5, None)
-    with pytest.raises(ValueError, match="at least one"):
-        seed_summary([])

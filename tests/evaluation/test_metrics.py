@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import (
     check_predictions,
-    cs_by_years,
     cumulative_score,
     signed_errors,
     summarise,
@@ -173,8 +172,9 @@ def test_cumulative_score_of_nothing_is_an_error() -> None:
         cumulative_score([], [5])
 
 
-def test_cs_by_years_rises_from_1_to_10() -> None:
-    scores = cs_by_years(np.linspace(-12, 12, 101))
+def test_the_cumulative_score_rises_from_1_to_10_years(predictions: pd.DataFrame) -> None:
+    predictions = predictions.assign(predicted_age=predictions["age"] + np.linspace(-12, 12, 12))
+    scores = summarise(predictions, 9.0)["cs"]
     assert list(scores) == [str(years) for years in range(1, 11)]
     assert list(scores.values()) == sorted(scores.values())
 

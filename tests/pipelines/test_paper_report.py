@@ -88,15 +88,17 @@ def test_only_a_document_that_tells_of_faces_is_of_faces(data_folder: Path) -> N
         ["old", "other"],
         ["faces"],
     ]
-    assert [group.pretraining is not None for group in groups] == [False, True]
-    assert groups[0].start == "some.pt (not ImageNet)"
+    assert [group.first.pretraining is not None for group in groups] == [False, True]
+    assert groups[0].columns["start"] == "some.pt (not ImageNet)"
 
 
 def test_example_figures_of_networks_pretrained_on_faces_are_not_among_those_of_fig_2(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shown(_: Path, group: Group, *__: object) -> Shown:
-        return Shown(pd.DataFrame(), np.empty(0, np.uint8), {}, group.budget, photos=False)
+        return Shown(
+            pd.DataFrame(), np.empty(0, np.uint8), {}, group.columns["budget"], photos=False
+        )
 
     def drawn(family: Shown, *_: object) -> list[tuple[str, Picture]]:
         picture = Picture(b"", family.about, "")
@@ -108,11 +110,11 @@ def test_example_figures_of_networks_pretrained_on_faces_are_not_among_those_of_
     drawings = pictures.draw(data_folder, Evidence(groups, PAPERS), ["mv"], 2)
     captions = {name: [picture.caption for picture in some] for name, some in drawings.items()}
     assert captions == {
-        "figure_2": [groups[0].budget],
-        "attention": [groups[0].budget],
-        "on_faces": [groups[1].budget] * 2,
+        "figure_2": [groups[0].columns["budget"]],
+        "attention": [groups[0].columns["budget"]],
+        "on_faces": [groups[1].columns["budget"]] * 2,
     }
-    assert "pre-trained on faces (F)" in groups[1].budget
+    assert "pre-trained on faces (F)" in groups[1].columns["budget"]
 
 
 def test_a_report_of_results_without_their_faces_has_no_examples(

@@ -15,7 +15,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.metrics import cs_by_years, summarise
+from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.model.losses import titles
 from contrastive_age.reporting import figures
 
@@ -124,15 +124,6 @@ def test_cs_curve_draws_the_shares(predictions: pd.DataFrame) -> None:
     assert labels(axes) == ("Tolerance (years)", "Images within the tolerance")
     assert f"{metrics['cs5']:.1f}%" in axes.get_title(loc="left")
     assert axes.get_legend() is None
-
-
-def test_cs_curve_sets_the_constant_beside_the_model(predictions: pd.DataFrame) -> None:
-    constant = cs_by_years(predictions["age"] - 30)
-    (axes,) = figures.cs_curve(summarise(predictions, 9.0), constant).axes
-    curves = {str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in axes.lines}
-    assert list(curves) == ["model", "constant predictor"]
-    assert curves["constant predictor"] == list(constant.values())
-    assert axes.get_legend() is not None
 
 
 def test_error_by_age_agrees_with_a_loop(predictions: pd.DataFrame) -> None:

@@ -27,22 +27,25 @@ def test_seeds_of_a_setting_are_one_group(make_run: MakeRun) -> None:
     (group,) = group_seeds(runs)
     maes = [run.metrics["mae"] for run in runs]
     assert [run.seed for run in group.runs] == [0, 1, 2]
-    assert group.mae == pytest.approx(sum(maes) / 3)
-    assert group.seed_sd == pytest.approx(np.std(maes, ddof=1))
-    assert group.interval == mae_interval([run.predictions for run in group.runs])
+    assert group.columns["mae"] == pytest.approx(sum(maes) / 3)
+    assert group.columns["seed_sd"] == pytest.approx(np.std(maes, ddof=1))
+    interval = mae_interval([run.predictions for run in group.runs])
+    assert interval is not None
+    ends = [group.columns[name] for name in ("mae_low", "mae_high")]
+    assert ends == [interval.low, interval.high]
 
 
 def test_one_seed_has_no_spread_and_its_own_interval(make_run: MakeRun) -> None:
     (group,) = group_seeds([make_run(mae_interval=[3.5, 4.5])])
-    assert group.seed_sd is None
-    assert group.interval == groups.Interval(3.5, 4.5)
+    assert group.columns["seed_sd"] is None
+    assert (group.columns["mae_low"], group.columns["mae_high"]) == (3.5, 4.5)
 
 
 def test_binary_without_cosine_is_mv(make_run: MakeRun) -> None:
     runs = [make_run(setting="mv"), make_run(setting="binary", seed=1, loss={"lambda_c": 0.0})]
     (group,) = group_seeds(runs)
     assert [run.setting for run in group.runs] == ["mv", "binary"]
-    assert group.name == "MV"
+    assert group.columns["losses"] == "MV"
 
 
 def test_a_seed_run_under_two_names_counts_once(make_run: MakeRun) -> None:
@@ -51,7 +54,7 @@ def test_a_seed_run_under_two_names_counts_once(make_run: MakeRun) -> None:
         (group,) = group_seeds(runs)
         assert group.runs == (other,)
         assert group.repeats == (mv,)
-        assert group.mae == other.metrics["mae"]
+        assert group.columns["mae"] == other.metrics["mae"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,8 @@ def test_another_pretraining_is_another_group(
     several = group_seeds(runs)
     assert [len(group.runs) for group in several] == [1, 1]
     assert len(groups.families(several)) == 2
-    assert len({group.start for group in several}) == len({group.budget for group in several}) == 2
+    for name in ("start", "budget"):
+        assert len({group.columns[name] for group in several}) == 2
 
 
 def test_copies_of_one_file_of_faces_are_one_start(
@@ -94,7 +98,7 @@ def test_copies_of_one_file_of_faces_are_one_start(
     budgets = [{"model": {"weights": path}} for path in ("a/faces.pt", "/b/copy.pt")]
     runs = [make_run(seed=seed, budget=own, external=faces) for seed, own in enumerate(budgets)]
     (group,) = group_seeds(runs)
-    assert group.pretraining is not None
+    assert group.first.pretraining is not None
     assert [run.seed for run in group.runs] == [0, 1]
     # of a file of which nothing is told, the name is all that is known
     assert len(group_seeds(make_run(budget=own) for own in budgets)) == 2
@@ -105,9 +109,11 @@ def test_what_was_pretrained_on_faces_comes_last_and_is_never_imagenets(
 ) -> None:
     runs = [make_run(external=faces), make_run(budget=small), make_run("morph_se")]
     several = group_seeds(runs)
-    assert [(group.pretraining is not None) for group in several] == [False, True, False]
-    assert [group.start == "ImageNet" for group in several] == [False, False, True]
-    assert several[1].budget.endswith("triplets, weights 5e6f7a8b pre-trained on faces (F)")
+    assert [(group.first.pretraining is not None) for group in several] == [False, True, False]
+    assert [group.columns["start"] == "ImageNet" for group in several] == [False, False, True]
+    assert (
+        several[1].columns["budget"].endswith("triplets, weights 5e6f7a8b pre-trained on faces (F)")
+    )
 
 
 def test_a_margin_without_triplets_decides_nothing(make_run: MakeRun) -> None:
@@ -123,7 +129,7 @@ def test_families_differ_in_their_losses_alone(make_run: MakeRun, small: dict[st
         for budget in (small, None)
     ]
     families = groups.families(group_seeds(runs))
-    assert [[group.name for group in family] for family in families] == 2 * [
+    assert [[group.columns["losses"] for group in family] for family in families] == 2 * [
         ["CE", "MV", "MV + Cosine + Triplet (λ_c 1, λ_t 1)"]
     ]
     # the paper's budget comes first
@@ -133,7 +139,7 @@ def test_families_differ_in_their_losses_alone(make_run: MakeRun, small: dict[st
 def test_groups_come_in_the_order_of_protocols(make_run: MakeRun) -> None:
     protocols = ["unheard_of", "synthetic_se", "morph_se", "fgnet_lopo"]
     several = group_seeds(make_run(protocol) for protocol in protocols)
-    assert [group.protocol for group in several] == protocols[::-1]
+    assert [group.first.protocol for group in several] == protocols[::-1]
 
 
 def test_the_cell_of_a_table_is_found_by_protocol_and_losses(
@@ -169,7 +175,7 @@ def test_only_a_further_loss_that_acts_keeps_a_run_from_the_papers_cell(
     (group,) = group_seeds([make_run("morph_se", "binary", loss=loss)])
     wanted = PAPERS.losses("MV + Cosine", "morph_se")
     assert groups.find([group], "morph_se", wanted) == ([group] if answers else [])
-    assert ("λ_x" in group.name) == (not answers)
+    assert ("λ_x" in group.columns["losses"]) == (not answers)
 
 
 def test_a_run_of_before_a_loss_was_added_fills_its_cell(make_run: MakeRun) -> None:
@@ -193,8 +199,8 @@ def test_what_a_further_loss_is_given_divides_groups_where_it_acts(make_run: Mak
 @pytest.mark.parametrize("weights", ["none", "imagenet.pth", "a/resnet18-imagenet.pth"])
 def test_no_file_stands_for_imagenet(make_run: MakeRun, weights: str) -> None:
     (group,) = group_seeds([make_run(budget={"model": {"weights": weights}})])
-    assert group.start != "ImageNet"
-    assert "not" in group.start
+    assert group.columns["start"] != "ImageNet"
+    assert "not" in group.columns["start"]
 
 
 def test_commands_of_the_papers_cells_are_plain() -> None:

@@ -100,18 +100,13 @@ class AgePage:
             if turn == self._turn:
                 self._fail(f"{name}: {error}")
             return
-        except RuntimeError as error:
-            logger.exception("Detection failed")
-            if turn == self._turn:
-                self._fail(f"{name}: faces could not be looked for ({error})")
-            return
         # Another photo may have come meanwhile.
         if turn == self._turn:
             self._photo = photo
             self._faces.set_content(faces_html(photo, image))
             self._columns.set_visibility(True)
             self._drop.classes("age-again")
-            self._show(0, first)
+            self._show(photo, 0, first)
             count = len(photo.faces)
             faces = "One face" if count == 1 else f"{count} faces, numbered from left to right,"
             self._say("done", f"{faces} found in {name}. {least_words(photo.min_face)}")
@@ -123,17 +118,16 @@ class AgePage:
             return
         maps = await asyncio.to_thread(self._estimator.explain, photo.faces[number : number + 1])
         if photo is self._photo:
-            self._show(number, maps[0])
+            self._show(photo, number, maps[0])
 
     def _rejected(self, arguments: events.GenericEventArguments) -> None:
         self._turn += 1
         name, reason = arguments.args[0]
         self._fail(f"{name}: {REJECTIONS.get(reason, 'it was not taken')}")
 
-    def _show(self, number: int, one: Maps) -> None:
-        assert self._photo is not None  # noqa: S101 - a face is chosen of a photo
-        model, face = self._estimator.model, self._photo.faces[number]
-        self._result.set_content(result_html(face, one, model, number, len(self._photo.faces)))
+    def _show(self, photo: Photo, number: int, one: Maps) -> None:
+        model, face = self._estimator.model, photo.faces[number]
+        self._result.set_content(result_html(face, one, model, number, len(photo.faces)))
         self._spoken.set_text(f"Face {number + 1}: {age_words(face.age)}")
 
     def _say(self, kind: str, words: str) -> None:
@@ -155,10 +149,14 @@ REJECTIONS = {
 def _look(estimator: AgeEstimator, content: bytes) -> tuple[Image.Image, Photo, Maps]:
     """Find the faces of a photo, and explain the first."""
     image = open_photo(content)
-    (photo,) = estimator.predict([image])
-    if not photo.faces:
-        raise DataError(reason_words(photo.reason, photo.min_face))
-    return image, photo, estimator.explain(photo.faces[:1])[0]
+    try:
+        (photo,) = estimator.predict([image])
+        if not photo.faces:
+            raise DataError(reason_words(photo.reason, photo.min_face))
+        return image, photo, estimator.explain(photo.faces[:1])[0]
+    except RuntimeError as error:
+        logger.exception("Detection failed")
+        raise DataError(f"faces could not be looked for ({error})") from error
 
 
 def open_photo(content: bytes) -> Image.Image:

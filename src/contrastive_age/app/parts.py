@@ -5,7 +5,6 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -20,6 +19,8 @@ from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.inference.photos import NO_FACE
 from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.templates import environment
+
+_PARTS: Any = environment("contrastive_age.app").get_template("app.html.j2").module
 
 SHOWN_SIDE = 1600
 """Longest side in pixels of the photo as the browser gets it."""
@@ -42,8 +43,7 @@ def least_words(min_face: float) -> str:
 
 def age_words(years: float) -> str:
     """Say an age in whole years: more digits would be noise."""
-    whole = f"{years:.0f}"
-    return f"{whole} year" if whole == "1" else f"{whole} years"
+    return f"{years:.0f} years" if round(years) != 1 else "1 year"
 
 
 def interval_words(interval: tuple[float, float]) -> str:
@@ -177,12 +177,7 @@ def _uri(kind: str, content: bytes) -> str:
 
 def render(part: str, **values: Any) -> str:
     """Fill a part of the page's template in; values are escaped."""
-    return str(getattr(_templates(), part)(**values))
-
-
-@cache
-def _templates() -> Any:
-    return environment("contrastive_age.app").get_template("app.html.j2").module
+    return str(getattr(_PARTS, part)(**values))
 
 
 def resource(name: str) -> str:

@@ -6,7 +6,7 @@ Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Where each
 subject this is the ordinary bootstrap over images. Errors are in years.
 
 Several seeds of one setting are several tables of the same samples. The networks are taken as
-they are: an interval tells of other subjects, the standard deviation of `seed_summary` of other
+they are: an interval tells of other subjects, their standard deviation over seeds of other
 trainings.
 """
 
@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.evaluation.metrics import Ints, first_few, signed_errors
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Tables = pd.DataFrame | Sequence[pd.DataFrame]
 """The predictions of one seed, or those of several seeds of one setting."""
 
@@ -34,8 +31,6 @@ _DRAWN_AT_ONCE = 2**20
 
 _EQUAL_YEARS = 1e-9
 """Means that differ by less are equal: sums over seeds are rounded."""
-
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -192,7 +187,7 @@ def mean_interval(
     sums = np.bincount(subject, weights=values.to_numpy(np.float64))
     ends = bootstrap(
         (sums, counts),
-        _ratio,
+        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
         paired=True,
         vectorized=True,
         method="percentile",
@@ -223,8 +218,6 @@ def average_over_seeds(tables: Tables) -> pd.DataFrame:
     """
     aligned = align_seeds(tables)
     errors = np.stack([signed_errors(table) for table in aligned])
-    if not np.isfinite(errors).all():
-        raise ValueError("a prediction or an age is NaN or infinite")
     return aligned[0][["sample_id", "identity", "fold", "age"]].assign(
         error=errors.mean(axis=0), absolute_error=np.abs(errors).mean(axis=0)
     )
@@ -242,17 +235,6 @@ def align_seeds(tables: Tables) -> list[pd.DataFrame]:
     first = listed[0].reset_index(drop=True)
     others = [_in_order_of(first, table, "two seeds") for table in listed[1:]]
     return [first, *others]
-
-
-def seed_summary(maes: Sequence[float]) -> tuple[float, float | None]:
-    """Mean of the seeds' MAEs, and their standard deviation with K - 1, None for one seed.
-
-    Raises:
-        ValueError: There is no MAE.
-    """
-    if not len(maes):
-        raise ValueError("a summary of seeds needs at least one")
-    return float(np.mean(maes)), float(np.std(maes, ddof=1)) if len(maes) > 1 else None
 
 
 def match_samples(first: pd.Series, second: pd.Series, what: str) -> Ints:
@@ -275,14 +257,14 @@ def match_samples(first: pd.Series, second: pd.Series, what: str) -> Ints:
             twice = ids[ids.duplicated()].unique()
             raise DataError(
                 f"{what} cannot be laid side by side: {len(twice)} samples stand in one of them "
-                f"more than once ({_first(twice)}); give each sample's prediction once"
+                f"more than once ({first_few(twice)}); give each sample's prediction once"
             )
     rows: Ints = theirs.get_indexer(ours)
     if len(ours) != len(theirs) or (rows < 0).any():
         differing = ours.symmetric_difference(theirs, sort=False)
         raise DataError(
             f"{what} do not hold the same samples: {len(differing)} are in one of them only "
-            f"({_first(differing)}); compare runs of the same protocol, folds and max_samples"
+            f"({first_few(differing)}); compare runs of the same protocol, folds and max_samples"
         )
     return rows
 
@@ -293,18 +275,9 @@ def _in_order_of(first: pd.DataFrame, other: pd.DataFrame, what: str) -> pd.Data
     for column in ("identity", "age"):
         wrong = ordered[column].to_numpy() != first[column].to_numpy()
         if wrong.any():
-            names = _first(pd.Index(first["sample_id"][wrong]))
             raise DataError(
-                f"{what} disagree about the {column} of {wrong.sum()} samples ({names}); "
+                f"{what} disagree about the {column} of {wrong.sum()} samples "
+                f"({first_few(first['sample_id'][wrong].tolist())}); "
                 "both must come from the same labels"
             )
     return ordered
-
-
-def _ratio(sums: Floats, counts: Ints, axis: int) -> Floats:
-    mean: Floats = sums.sum(axis=axis) / counts.sum(axis=axis)
-    return mean
-
-
-def _first(names: pd.Index) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -23,17 +23,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.bootstrap import match_samples
-from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.evaluation.metrics import Floats, Ints, Mask, signed_errors
 from contrastive_age.sources.ages import AGE_BINS, age_bin
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 LEVELS = (0.8, 0.95)
 
@@ -70,17 +65,12 @@ def cross_conformal(predictions: pd.DataFrame, levels: Sequence[float] = LEVELS)
         DataError: There are no predictions.
         ValueError: A prediction or an age is not finite, or a level is not between 0 and 1.
     """
-    if predictions.empty:
-        raise DataError("there are no predictions to give intervals; evaluate all folds first")
     if not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels must lie between 0 and 1, not {list(levels)}")
     sizes = np.abs(signed_errors(predictions))
-    if not np.isfinite(sizes).all():
-        raise ValueError("a prediction or an age is NaN or infinite")
     if not subjects_apart(predictions):
         return predictions[["sample_id"]].reset_index(drop=True)
-    subject, _ = pd.factorize(predictions["identity"])
-    fold, _ = pd.factorize(predictions["fold"])
+    subject, fold = (pd.factorize(predictions[name])[0] for name in ("identity", "fold"))
     radius = _radii(sizes, subject, fold, np.array(levels, dtype=np.float64))[fold]
     centre = predictions["predicted_age"].to_numpy(np.float64)
     columns: dict[str, Any] = {"sample_id": predictions["sample_id"].to_numpy()}
@@ -108,11 +98,9 @@ def conformal_radii(
     Raises:
         DataError: There are no predictions.
     """
-    if predictions.empty:
-        raise DataError("there are no predictions to give intervals; evaluate all folds first")
+    sizes = np.abs(signed_errors(predictions))
     if not subjects_apart(predictions):
         return {}
-    sizes = np.abs(signed_errors(predictions))
     subject, names = pd.factorize(predictions["identity"])
     # One fold more, which tests nobody of these and is calibrated on all.
     stranger = np.append(subject, len(names))
@@ -149,18 +137,17 @@ def coverage(
     )
     if list(intervals) == ["sample_id"]:
         return None
+    intervals = intervals.iloc[rows]
     age = predictions["age"].to_numpy(np.float64)
-    subject, _ = pd.factorize(predictions["identity"])
-    images = np.bincount(subject)
     bins = age_bin(age)
     parts = {name: np.asarray(bins == name) for name in AGE_BINS}
     measured = {}
     for level in levels:
         name = level_name(level)
-        low = intervals[f"low_{name}"].to_numpy(np.float64)[rows]
-        high = intervals[f"high_{name}"].to_numpy(np.float64)[rows]
+        low = intervals[f"low_{name}"].to_numpy(np.float64)
+        high = intervals[f"high_{name}"].to_numpy(np.float64)
         held = (low <= age) & (age <= high)
-        by_subject = np.bincount(subject, weights=held) / images
+        by_subject = pd.Series(held).groupby(predictions["identity"].to_numpy()).mean()
         measured[name] = _summary(held, high - low) | {
             "coverage_by_subject": float(100.0 * by_subject.mean()),
             "infinite": int(np.isinf(high).sum()),

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -43,8 +44,6 @@ The paper claims something of teens and twenties (nose and mouth) and of the thi
 
 REGIONS = ("forehead", "eyes", "nose", "mouth", "cheeks", "background")
 """The parts of a face; `cheeks` is the rest of it, with temples and chin."""
-
-_MASK_SIZE = CROP_SIZE
 
 
 def grad_cam(
@@ -99,7 +98,7 @@ def _nearest_class(logits: Tensor) -> Tensor:
     return (logits.double().softmax(dim=1) @ numbers).round().long()
 
 
-def region_masks(coverage: float, size: int = _MASK_SIZE) -> dict[str, npt.NDArray[np.bool_]]:
+def region_masks(coverage: float, size: int = CROP_SIZE) -> dict[str, npt.NDArray[np.bool_]]:
     """Divide what the network sees of an aligned face into regions.
 
     All places come from the alignment's five points: eyes with brows are a band around the eyes,
@@ -163,9 +162,7 @@ def region_mass(maps: Maps, masks: Masks) -> npt.NDArray[np.float64]:
     weights = np.stack([down.T @ mask @ across for mask in masks.values()])
     mass = np.einsum("nhw,rhw->nr", maps.astype(np.float64), weights)
     total = mass.sum(axis=1, keepdims=True)
-    shares: npt.NDArray[np.float64] = np.full_like(mass, np.nan)
-    np.divide(mass, total, out=shares, where=total > 0)
-    return shares
+    return np.asarray(mass / np.where(total > 0, total, np.nan))
 
 
 def _enlarging(cells: int, size: int) -> npt.NDArray[np.float64]:
@@ -246,11 +243,8 @@ def choose_samples(
     """
     if named is not None:
         return np.flatnonzero(np.isin(np.asarray(sample_id, dtype=str), np.asarray(named, str)))
-    names, groups = np.asarray(sample_id, dtype=str), age_groups(age)
-    order = np.random.default_rng(seed).permutation(len(names))
-    by_name = np.argsort(names, kind="stable")[order]
-    turn = np.empty(len(names), dtype=np.int64)
-    for place in range(len(AGE_GROUPS)):
-        members = by_name[groups[by_name] == place]
-        turn[members] = np.arange(len(members))
-    return np.sort(np.lexsort((names, groups, turn))[: max(0, at_most)]).astype(np.int64)
+    faces = pd.DataFrame({"name": np.asarray(sample_id, dtype=str), "group": age_groups(age)})
+    faces = faces.sort_values("name").iloc[np.random.default_rng(seed).permutation(len(faces))]
+    faces["turn"] = faces.groupby("group").cumcount()
+    chosen = faces.sort_values(["turn", "group"]).index[: max(0, at_most)]
+    return np.sort(chosen.to_numpy(np.int64))

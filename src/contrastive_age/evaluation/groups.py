@@ -20,6 +20,7 @@ from contrastive_age.evaluation.bootstrap import (
     average_over_seeds,
     mean_interval,
 )
+from contrastive_age.evaluation.metrics import first_few
 from contrastive_age.sources.ages import age_bin
 
 UNKNOWN = "unknown"
@@ -27,8 +28,6 @@ UNKNOWN = "unknown"
 
 AGE_THRESHOLDS = (18, 21, 25)
 """Ages in years at which the law or its margin of error begins to matter."""
-
-_NAMED = 5
 
 
 def by_group(
@@ -141,24 +140,20 @@ def age_thresholds(
     predicted = np.stack([table["predicted_age"].to_numpy(np.float64) for table in tables])
     if not (np.isfinite(age).all() and np.isfinite(predicted).all()):
         raise ValueError("a prediction or an age is NaN or infinite")
-    rows = []
-    for threshold in thresholds:
-        under = age < threshold
-        over = ~under
-        rows.append(
-            {
-                "age": threshold,
-                "under_n": int(under.sum()),
-                "under_predicted_over": _percent(predicted[:, under] >= threshold),
-                "over_n": int(over.sum()),
-                "over_predicted_under": _percent(predicted[:, over] < threshold),
-            }
-        )
-    return rows
+    return [
+        {
+            "age": years,
+            "under_n": int((age < years).sum()),
+            "under_predicted_over": _mean(predicted[:, age < years] >= years, 100.0),
+            "over_n": int((age >= years).sum()),
+            "over_predicted_under": _mean(predicted[:, age >= years] < years, 100.0),
+        }
+        for years in thresholds
+    ]
 
 
-def _mean(values: pd.Series) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _mean(values: pd.Series | npt.NDArray[np.bool_], unit: float = 1.0) -> float | None:
+    return float(unit * values.mean()) if values.size else None
 
 
 def _labels(
@@ -177,16 +172,10 @@ def _labels(
 
 def _labels_of(predictions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     ids = predictions["sample_id"]
-    rows = pd.Index(samples["sample_id"]).get_indexer(pd.Index(ids))
-    if (rows < 0).any():
-        missing = ids[rows < 0]
+    missing = ids[~ids.isin(samples["sample_id"])].tolist()
+    if missing:
         raise DataError(
             f"{len(missing)} predicted samples are not in the samples table "
-            f"({', '.join(missing.iloc[:_NAMED])}): both must come from the same source"
+            f"({first_few(missing)}): both must come from the same source"
         )
-    labels: pd.DataFrame = samples.iloc[rows].reset_index(drop=True)
-    return labels
-
-
-def _percent(hits: npt.NDArray[np.bool_]) -> float | None:
-    return float(100.0 * hits.mean()) if hits.size else None
+    return samples.set_index("sample_id").loc[ids].reset_index()

@@ -18,19 +18,23 @@ All of it is measured within one fold's test part, since each fold has a network
 then pooled over folds.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, normalize
 from threadpoolctl import threadpool_limits
 
+from contrastive_age.evaluation.metrics import Floats, Ints, Mask
+
 Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Measures = dict[str, Any]
 
 DDOF = 1
@@ -95,8 +99,6 @@ def measure_fold(
     Raises:
         ValueError: The shapes do not go together, there is no image, or a value is not finite.
     """
-    from scipy.special import softmax
-
     codes = _renumbered(np.asarray(identity))
     years = np.asarray(age, dtype=np.float64)
     feats, scores, values = (np.asarray(x, np.float64) for x in (features, logits, age_values))
@@ -191,21 +193,18 @@ def variance_ratio(codes: Ints, age: Floats, features: Floats) -> Measures:
         `images`, `identities`, `features` (the ratio) and `true_age`, the same of the age itself:
         what features of age alone may come to, since an identity spans few of the ages.
     """
-    from sklearn.preprocessing import normalize
-
     names = ["features", "true_age"]
     images, group = _with_another(codes)
     if not images.any() or group.max() == 0:
         return _not_measured(names, "fewer than two identities have two images")
-    ratios = [_ratio(group, x) for x in (normalize(features[images]), age[images, None])]
-    if any(math.isnan(ratio) for ratio in ratios[:1]):
+    ratio = _ratio(group, normalize(features[images]))
+    if ratio is None:
         return _not_measured(names, "the features of all images are equal")
-    true_age = None if math.isnan(ratios[1]) else ratios[1]
     return {
         "images": len(group),
         "identities": int(group.max()) + 1,
-        "features": ratios[0],
-        "true_age": true_age,
+        "features": ratio,
+        "true_age": _ratio(group, age[images, None]),
     }
 
 
@@ -229,8 +228,6 @@ def retrieval(
         `queries`, `similar_age`, `accuracy` (share of queries, 0 to 1) and `chance`: the mean over
         queries of the share of the same identity among the faces compared.
     """
-    from sklearn.preprocessing import normalize
-
     order = np.argsort(age, kind="stable")
     codes, age, unit = codes[order], age[order], normalize(features[order]).astype(np.float32)
     first = np.searchsorted(age, age - similar_age, side="left")
@@ -285,11 +282,6 @@ def identity_probe(
         the identity with the most images) and `accuracy_from_age`, of a Gaussian classifier that
         sees the true age alone.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.naive_bayes import GaussianNB
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     enough = np.flatnonzero(np.bincount(codes) >= PROBE_IMAGES)
     if len(enough) < 2:
         names = ["accuracy", "chance", "accuracy_from_age"]
@@ -385,30 +377,24 @@ def _centred(group: Ints, values: Floats) -> Floats:
     return np.asarray(values - means.to_numpy(), dtype=np.float64)
 
 
-def _ratio(group: Ints, values: Floats) -> float:
-    """Variance within groups over total variance; NaN where nothing varies."""
+def _ratio(group: Ints, values: Floats) -> float | None:
+    """Variance within groups over total variance; None where nothing varies."""
     total = ((values - values.mean(axis=0)) ** 2).sum() / (len(group) - 1)
     # Equal values leave rounding behind: their variance is zero beside their size.
     if total <= 1e-12 * (values**2).mean():
-        return math.nan
+        return None
     within = (_centred(group, values) ** 2).sum() / (len(group) - group.max() - 1)
     return float(within / total)
 
 
 def _accuracy(classifier: Any, values: Floats, group: Ints, seed: int) -> float:
     """Share of rows that a classifier fitted to other rows puts into the right group."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
     parts = StratifiedKFold(PROBE_PARTS, shuffle=True, random_state=seed)
     return float((cross_val_predict(classifier, values, group, cv=parts) == group).mean())
 
 
 def _ridge_predictions(features: Floats, target: Floats, group: Ints) -> Floats:
     """Predict each row by a regression fitted to the rows of other groups."""
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import GroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     def parts(group: Ints, at_most: int) -> list[tuple[Ints, Ints]]:
         number = min(at_most, len(np.unique(group)))

@@ -14,18 +14,34 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.sources.ages import AGE_BINS, age_bin
 
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
 CS_YEARS = tuple(range(1, 11))
 """The tolerances, in years, at which the cumulative score is reported."""
 
 _SHOWN = 5
 
 
-def signed_errors(predictions: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Predicted minus true age in years, shape (n,)."""
-    return (predictions["predicted_age"] - predictions["age"]).to_numpy(dtype=np.float64)
+def signed_errors(predictions: pd.DataFrame) -> Floats:
+    """Predicted minus true age in years, shape (n,).
+
+    Raises:
+        DataError: There are no predictions.
+        ValueError: A prediction or an age is not finite.
+    """
+    if predictions.empty:
+        raise DataError(
+            "there are no predictions to judge or to draw; train and evaluate a fold first"
+        )
+    errors = (predictions["predicted_age"] - predictions["age"]).to_numpy(dtype=np.float64)
+    if not np.isfinite(errors).all():
+        raise ValueError("a prediction or an age is NaN or infinite")
+    return errors
 
 
-def cumulative_score(errors: npt.ArrayLike, thresholds: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def cumulative_score(errors: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
     r"""Share of images whose error is within each threshold.
 
     CS(t) = 100 / N * #{i : |e_i| <= t}
@@ -45,12 +61,6 @@ def cumulative_score(errors: npt.ArrayLike, thresholds: npt.ArrayLike) -> npt.ND
         raise ValueError("a cumulative score needs at least one error")
     within = np.searchsorted(sizes, np.asarray(thresholds, dtype=np.float64), side="right")
     return np.asarray(100.0 * within / sizes.size, dtype=np.float64)
-
-
-def cs_by_years(errors: npt.ArrayLike) -> dict[str, float]:
-    """The cumulative score at 1 to 10 years, in percent, keyed "1" to "10" as JSON needs it."""
-    scores = cumulative_score(errors, CS_YEARS)
-    return {str(years): float(score) for years, score in zip(CS_YEARS, scores, strict=True)}
 
 
 def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
@@ -76,15 +86,12 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
         DataError: There are no predictions.
         ValueError: A prediction, an age or `mae_constant` is not finite.
     """
-    if predictions.empty:
-        raise DataError("there are no predictions to sum up; train and evaluate a fold first")
     if not math.isfinite(mae_constant):
         raise ValueError(f"the constant predictor's MAE is {mae_constant}, not a finite number")
     errors = signed_errors(predictions)
-    if not np.isfinite(errors).all():
-        raise ValueError("a prediction or an age is NaN or infinite")
     sizes = pd.Series(np.abs(errors), index=predictions.index)
-    scores = cs_by_years(errors)
+    shares = cumulative_score(errors, CS_YEARS).tolist()
+    scores = {str(years): share for years, share in zip(CS_YEARS, shares, strict=True)}
     return {
         "mae": float(sizes.mean()),
         "mae_by_subject": float(sizes.groupby(predictions["identity"]).mean().mean()),
@@ -118,7 +125,6 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
     known = row >= 0
     assigned, listed = predictions[known], folds.iloc[row[known]]
     values = predictions[["predicted_age", "predicted_std"]].to_numpy(dtype=np.float64)
-    finite = np.isfinite(values).all(axis=1)
     faults = {
         "without a prediction": wanted[np.bincount(row[known], minlength=len(folds)) == 0],
         "predicted but in no fold": ids[~known],
@@ -129,10 +135,10 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
         "with another age than in the folds": ids[known][
             assigned["age"].to_numpy() != listed["age"].to_numpy()
         ],
-        "with a prediction that is not finite": ids[~finite],
+        "with a prediction that is not finite": ids[~np.isfinite(values).all(axis=1)],
     }
     complaints = [
-        f"{names.nunique()} {what} ({_first(names.unique().tolist())})"
+        f"{names.nunique()} {what} ({first_few(names.unique())})"
         for what, names in faults.items()
         if len(names)
     ]
@@ -143,7 +149,7 @@ def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
         )
 
 
-def _by_age_bin(ages: pd.Series, errors: npt.NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+def _by_age_bin(ages: pd.Series, errors: Floats) -> dict[str, dict[str, Any]]:
     bins = age_bin(ages)
     parts = {name: errors[np.asarray(bins == name)] for name in AGE_BINS}
     return {
@@ -165,5 +171,6 @@ def _by_fold(folds: pd.Series, sizes: pd.Series) -> dict[str, Any]:
     }
 
 
-def _first(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str] | pd.Index) -> str:
+    """A few of the names, for a message."""
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -35,10 +35,11 @@ def predict(
     """
     device = device or next(network.parameters()).device
     network.to(device).eval()
-    parts: list[Outputs] = []
     with torch.inference_mode(), exact(device):
-        for chunk in torch.split(images, batch_size):
-            parts.append(network(centre_crop(send(chunk, device), image_size)))
+        parts: list[Outputs] = [
+            network(centre_crop(send(chunk, device), image_size))
+            for chunk in torch.split(images, batch_size)
+        ]
         features = torch.cat([part.features for part in parts])
         logits = torch.cat([part.logits for part in parts])
     return features.cpu().numpy(), logits.cpu().numpy()

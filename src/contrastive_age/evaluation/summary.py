@@ -3,21 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.evaluation import metrics
 from contrastive_age.evaluation.bootstrap import mae_interval, without_leaks
 from contrastive_age.evaluation.conformal import coverage, cross_conformal
-from contrastive_age.evaluation.fold import evaluate_fold
+from contrastive_age.evaluation.fold import Arrays, evaluate_fold
 from contrastive_age.evaluation.gradcam import summarise
 from contrastive_age.evaluation.groups import age_thresholds, group_report
-from contrastive_age.evaluation.identity import measure_fold, pool
 from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 LIBRARIES = ("captum", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 """What tables are made with."""
@@ -128,7 +123,7 @@ def measure(
 
 
 def measure_identity(
-    predictions: pd.DataFrame, outputs: Sequence[Arrays], ages: npt.NDArray[np.int64], seed: int
+    predictions: pd.DataFrame, outputs: Sequence[Arrays], ages: metrics.Ints, seed: int
 ) -> dict[str, Any]:
     """Measure how much of the identity is left in what the networks give.
 
@@ -141,6 +136,9 @@ def measure_identity(
     Returns:
         What `identity.json` holds.
     """
+    # scikit-learn takes a second to import
+    from contrastive_age.evaluation.identity import measure_fold, pool
+
     parts = (of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(outputs))
     return pool(
         [

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, to_rgb
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
@@ -29,6 +30,7 @@ from contrastive_age.reporting.style import (
     new_figure,
     refuse_empty,
     tidy,
+    tidy_scale,
 )
 
 _DOTS_AT_MOST = 3000
@@ -51,7 +53,7 @@ def scatter(predictions: pd.DataFrame) -> Figure:
     Returns:
         A square figure with the MAE in its title and the line of perfect prediction.
     """
-    refuse_empty(predictions, "predictions")
+    mae = np.abs(signed_errors(predictions)).mean()
     age = predictions["age"].to_numpy(dtype=np.float64)
     predicted = predictions["predicted_age"].to_numpy(dtype=np.float64)
     low = min(0.0, float(predicted.min()))
@@ -67,7 +69,6 @@ def scatter(predictions: pd.DataFrame) -> Figure:
     axes.axline((0, 0), slope=1, color=ORANGE, linewidth=1.3, label="perfect prediction")
     axes.set(xlim=(low - 1, high), ylim=(low - 1, high), aspect="equal")
     axes.legend(loc="upper left", frameon=False, fontsize=SMALL)
-    mae = np.abs(signed_errors(predictions)).mean()
     tidy(
         axes,
         title=f"MAE {mae:.2f} years over {_images(len(age))}",
@@ -78,27 +79,19 @@ def scatter(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-def cs_curve(metrics: Mapping[str, Any], cs_constant: Mapping[str, float] | None = None) -> Figure:
+def cs_curve(metrics: Mapping[str, Any]) -> Figure:
     """Draw the share of images whose error is within 1 to 10 years.
 
     Args:
         metrics: As `evaluation.metrics.summarise` gives them; `cs` is drawn.
-        cs_constant: The same of the constant predictor (`evaluation.metrics.cs_by_years` of its
-            errors), if known.
 
     Returns:
-        A figure with one curve, or two and a legend.
+        A figure with one curve.
     """
     figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
-    curves = {"model": (metrics["cs"], BLUE)}
-    if cs_constant is not None:
-        curves["constant predictor"] = (cs_constant, GREY)
-    for name, (scores, color) in curves.items():
-        years = [int(year) for year in scores]
-        axes.plot(years, list(scores.values()), color=color, marker="o", markersize=4, label=name)
-    if len(curves) > 1:
-        axes.legend(loc="lower right", frameon=False, fontsize=SMALL)
+    years = [int(year) for year in metrics["cs"]]
+    axes.plot(years, list(metrics["cs"].values()), color=BLUE, marker="o", markersize=4)
     axes.set(xlim=(0.7, 10.3), ylim=(0, 102), xticks=range(1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
     tidy(
@@ -122,34 +115,23 @@ def error_by_age(predictions: pd.DataFrame) -> Figure:
     Returns:
         A figure of three panels over a common age axis.
     """
-    refuse_empty(predictions, "predictions")
     errors = pd.Series(signed_errors(predictions))
     lower = predictions["age"].to_numpy() // _YEARS_A_BAR * _YEARS_A_BAR
-    bars = pd.DataFrame(
-        {
-            "n": errors.groupby(lower).size(),
-            "mae": errors.abs().groupby(lower).mean(),
-            "bias": errors.groupby(lower).mean(),
-        }
-    )
+    by_age = pd.DataFrame({"bias": errors, "mae": errors.abs()}).groupby(lower)
+    bars = by_age.mean().assign(n=by_age.size())
     figure = new_figure(8.4, 7.2)
     upper, middle, bottom = figure.subplots(3, sharex=True, height_ratios=[3, 3, 2])
     _draw_bars(upper, bars["mae"], bars["n"], BLUE)
     _draw_bars(middle, bars["bias"], bars["n"], ORANGE)
     middle.axhline(0, color=INK, linewidth=1)
-    _draw_bars(bottom, bars["n"], bars["n"], GREY)
     oldest = int(bars.index.max()) + _YEARS_A_BAR
-    for start, count in bars["n"].items():
-        bottom.annotate(
-            f"{count:,}",
-            (float(str(start)) + _YEARS_A_BAR / 2, count),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=SMALL - 1 if oldest <= 80 else SMALL - 2,
-            color=INK,
-        )
+    bottom.bar_label(
+        _draw_bars(bottom, bars["n"], bars["n"], GREY),
+        fmt="{:,.0f}",
+        padding=2,
+        fontsize=SMALL - 1 if oldest <= 80 else SMALL - 2,
+        color=INK,
+    )
     bottom.margins(y=0.25)
     bottom.set(xlim=(-1, oldest + 1), xticks=range(0, oldest + 1, 2 * _YEARS_A_BAR))
     bottom.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
@@ -181,7 +163,7 @@ def choose_best_and_worst(
         Rows of `predictions`: the best, sorted by age, and the worst, the largest error first.
         No row is in both; with fewer images than asked for, the worst come short.
     """
-    ranked = predictions.assign(_size=np.abs(signed_errors(predictions)))
+    ranked = predictions.assign(_size=(predictions["predicted_age"] - predictions["age"]).abs())
     ranked = ranked.sort_values(["_size", "sample_id"], ignore_index=True).drop(columns="_size")
     candidates = ranked.head(max(n_best, len(ranked) // 4))
     best = _spread_over_ages(candidates, n_best)
@@ -228,8 +210,7 @@ def face_sheet(
     sheet = Sheet(columns * _CELL + _GAP, height)
     top, side = height, _CELL - _GAP
     for heading, members in groups.items():
-        title = f"{heading}: predicted / true age in years"
-        sheet.text(_GAP, top - 0.6 * _HEADING, title, TEXT)
+        sheet.text(_GAP, top - 0.6 * _HEADING, f"{heading}: predicted / true age in years", TEXT)
         top -= _HEADING
         for place, face in enumerate(members):
             row, column = divmod(place, columns)
@@ -313,8 +294,7 @@ def age_distribution(
     years, heights = np.asarray(ages, np.float64), np.asarray(probabilities, np.float64)
     high = max([years.max(), *(end for _, end in intervals.values() if math.isfinite(end))]) + 2
     # The levels stand to the left of their intervals, and need a tenth of the width.
-    starts = [start for start, _ in intervals.values()]
-    low = min([years.min() - 1, *(start - (high - start) / 9 for start in starts)])
+    low = min([years.min() - 1, *(start - (high - start) / 9 for start, _ in intervals.values())])
     top = float(heights.max())
     figure = new_figure(4.6, 2.9)
     axes = figure.subplots()
@@ -354,9 +334,7 @@ def _draw_counts(
     cells.set_norm(LogNorm(1, max(2, np.nanmax(counts))))
     bar = figure.colorbar(cells, ax=axes, shrink=0.7, pad=0.02)
     bar.ax.yaxis.set_major_formatter(StrMethodFormatter(_THOUSANDS))
-    bar.set_label("Images in a cell of one by one year", fontsize=SMALL, color=INK)
-    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK)
-    bar.outline.set_visible(False)
+    tidy_scale(bar, "Images in a cell of one by one year")
 
 
 def _draw_interval(axes: Axes, start: float, end: float, height: float, edge: float) -> None:
@@ -376,11 +354,12 @@ def _draw_interval(axes: Axes, start: float, end: float, height: float, edge: fl
     )
 
 
-def _draw_bars(axes: Axes, heights: pd.Series, counts: pd.Series, color: str) -> None:
+def _draw_bars(axes: Axes, heights: pd.Series, counts: pd.Series, color: str) -> BarContainer:
     full = to_rgb(color)
     pale = tuple(1 - 0.35 * (1 - part) for part in full)
     colors = [pale if count < _FEW_IMAGES else full for count in counts]
-    axes.bar(heights.index, heights, width=_YEARS_A_BAR * 0.86, align="edge", color=colors)
+    width = 0.86 * _YEARS_A_BAR
+    return axes.bar(heights.index, heights, width=width, align="edge", color=colors)
 
 
 def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
@@ -400,9 +379,9 @@ def _spread_over_ages(candidates: pd.DataFrame, n: int) -> list[int]:
     while len(chosen) < n and len(left):
         turn: list[int] = []
         for _, stretch in left.groupby(pd.cut(left["age"], n, labels=False)):
-            taken = candidates.loc[chosen + turn, "identity"]
-            new = stretch[~stretch["identity"].isin(taken)]
-            turn.append(int((stretch if new.empty else new).index[0]))
+            taken = stretch["identity"].isin(candidates.loc[chosen + turn, "identity"])
+            # The first that is not taken, else the first.
+            turn.append(int(stretch.index.to_numpy()[np.argmin(taken)]))
         chosen += sorted(turn)[: n - len(chosen)]
         left = candidates.drop(index=chosen)
     return chosen

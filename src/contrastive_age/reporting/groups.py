@@ -7,12 +7,14 @@ import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation.bootstrap import Interval, mae_interval, seed_summary
+from contrastive_age.evaluation.bootstrap import Interval, mae_interval
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
@@ -22,10 +24,11 @@ from contrastive_age.reporting.papers import (
     Papers,
     acting_losses,
     deciding_values,
+    describe_start,
     given_values,
+    in_words,
 )
 from contrastive_age.reporting.results import Measured
-from contrastive_age.reporting.starts import Pretraining, describe_start
 
 MEASURED = (
     "status",
@@ -87,21 +90,17 @@ class Group:
         runs: At least one, one a seed, in their order.
         repeats: Runs of the same seed under another name. They computed the same, so they do not
             count.
-        mae: Mean of the seeds' MAEs in years.
-        seed_sd: Their standard deviation in years, None for one seed.
-        interval: 95% interval of `mae`, by bootstrap over subjects; None for a single subject.
-        name: The losses as Table 6 names them, with the weights that the name leaves open.
-        budget: See `papers.Papers.describe`.
+        columns: What tables say of it: `protocol` and the columns of `MEASURED`. `mae` is the mean
+            of the seeds' MAEs in years, with its 95% interval by bootstrap over subjects, None for
+            a single subject; `seed_sd` their standard deviation, None for one seed. `losses` are as
+            Table 6 names them, with the weights that the name leaves open. Of `start` and `budget`
+            see `papers.describe_start` and `papers.Papers.describe`.
         usual: Whether the budget is the paper's.
     """
 
     runs: tuple[Measured, ...]
     repeats: tuple[Measured, ...]
-    mae: float
-    seed_sd: float | None
-    interval: Interval | None
-    name: str
-    budget: str
+    columns: dict[str, Any]
     usual: bool
 
     @property
@@ -110,57 +109,9 @@ class Group:
         return self.runs[0]
 
     @property
-    def protocol(self) -> str:
-        """Such as `morph_se`."""
-        return self.first.protocol
-
-    @property
     def losses(self) -> dict[str, float]:
         """The weights of the losses that act, see `papers.acting_losses`."""
         return acting_losses(self.first.parameters["loss"])
-
-    @property
-    def start(self) -> str:
-        """See `starts.describe_start`."""
-        return describe_start(self.first.parameters["model"]["weights"], self.pretraining)
-
-    @property
-    def pretraining(self) -> Pretraining | None:
-        """The training on other faces that all its runs started from; None for any other start."""
-        return self.first.pretraining
-
-    @property
-    def predictions(self) -> list[pd.DataFrame]:
-        """Each seed's predictions."""
-        return [run.predictions for run in self.runs]
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """What tables say of it: `protocol` and the columns of `MEASURED`."""
-        metrics = self.first.metrics
-        return {
-            "protocol": self.protocol,
-            "status": "measured",
-            "losses": self.name,
-            "mae": self.mae,
-            "mae_low": self.interval.low if self.interval else None,
-            "mae_high": self.interval.high if self.interval else None,
-            "seeds": ", ".join(str(run.seed) for run in self.runs),
-            "seed_sd": self.seed_sd,
-            "start": self.start,
-            "pretraining": self.pretraining.words if self.pretraining else "",
-            "budget": self.budget,
-            "images": metrics["n"],
-            "subjects": metrics["subjects"],
-            "folds": metrics["folds"],
-            "drawn_faces": self.first.demo,
-            "manifest_hash": metrics["manifest_hash"],
-            "inputs": inputs_of(self.first),
-            "runs": "; ".join(
-                f"{run.key} (MLflow {run.run_id})" if run.run_id else run.key for run in self.runs
-            ),
-            "command": "",
-        }
 
     def over_seeds(self, records: Records, **combine: Combine) -> list[dict[str, Any]]:
         """Rows of those seeds that have them, combined.
@@ -222,10 +173,8 @@ def families(groups: Iterable[Group]) -> list[list[Group]]:
     Returns:
         Lists of groups with the same protocol, data and budget, in the order of their first.
     """
-    groups_of: dict[str, list[Group]] = {}
-    for group in groups:
-        groups_of.setdefault(_family_key(group.first), []).append(group)
-    return list(groups_of.values())
+    # Where they stand in their order, those of a family stand together.
+    return [list(some) for _, some in groupby(groups, lambda group: _family_key(group.first))]
 
 
 def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) -> list[Group]:
@@ -241,7 +190,9 @@ def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) ->
         Groups in their order.
     """
     wanted = acting_losses(losses)
-    return [group for group in groups if group.protocol == protocol and group.losses == wanted]
+    return [
+        group for group in groups if group.first.protocol == protocol and group.losses == wanted
+    ]
 
 
 def inputs_of(run: Measured) -> str:
@@ -253,14 +204,12 @@ def inputs_of(run: Measured) -> str:
     return fingerprint(known)[:8] if any(known.values()) else ""
 
 
-def mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Sequence[Any]) -> float | None:
     """The mean over seeds, or None where a seed has no value."""
-    listed = list(values)
-    known = [value for value in listed if value is not None]
-    return fmean(known) if known and len(known) == len(listed) else None
+    return None if None in values else fmean(values)
 
 
-def of_known(pick: Combine, values: Iterable[float | None]) -> float | None:
+def of_known(pick: Combine, values: Sequence[float | None]) -> float | None:
     """One value of those seeds that have any, such as their smallest."""
     known = [value for value in values if value is not None]
     return float(pick(known)) if known else None
@@ -295,7 +244,7 @@ class Evidence:
     @property
     def without_faces(self) -> list[Group]:
         """All groups but those that were pre-trained on faces."""
-        return [group for group in self.groups if group.pretraining is None]
+        return [group for group in self.groups if group.first.pretraining is None]
 
     def table(self, columns: Sequence[str], records: Records, **combine: Combine) -> pd.DataFrame:
         """A table of all settings, with the columns `SETTING` and these; see `Group.over_seeds`."""
@@ -345,22 +294,37 @@ def whole_numbers(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def _group(runs: Sequence[Measured], papers: Papers) -> Group:
-    chosen: dict[int, Measured] = {}
-    for run in runs:
-        chosen.setdefault(run.seed, run)
-    kept = tuple(chosen.values())
-    mae, spread = seed_summary([run.metrics["mae"] for run in kept])
-    parameters = kept[0].parameters
-    return Group(
-        runs=kept,
-        repeats=tuple(run for run in runs if run is not chosen[run.seed]),
-        mae=mae,
-        seed_sd=spread,
-        interval=_interval(kept),
-        name=papers.name(parameters["loss"]),
-        budget=papers.describe(parameters, kept[0].pretraining),
-        usual=not papers.unlike(parameters),
-    )
+    # Of the runs of a seed the first counts.
+    chosen = {run.seed: run for run in reversed(runs)}
+    kept = tuple(reversed(chosen.values()))
+    first, metrics, parameters = kept[0], kept[0].metrics, kept[0].parameters
+    maes = [run.metrics["mae"] for run in kept]
+    interval = _interval(kept)
+    columns = {
+        "protocol": first.protocol,
+        "status": "measured",
+        "losses": papers.name(parameters["loss"]),
+        "mae": float(np.mean(maes)),
+        "mae_low": interval.low if interval else None,
+        "mae_high": interval.high if interval else None,
+        "seeds": ", ".join(str(run.seed) for run in kept),
+        "seed_sd": float(np.std(maes, ddof=1)) if len(maes) > 1 else None,
+        "start": describe_start(parameters["model"]["weights"], first.pretraining),
+        "pretraining": in_words(first.pretraining) if first.pretraining else "",
+        "budget": papers.describe(parameters, first.pretraining),
+        "images": metrics["n"],
+        "subjects": metrics["subjects"],
+        "folds": metrics["folds"],
+        "drawn_faces": first.demo,
+        "manifest_hash": metrics["manifest_hash"],
+        "inputs": inputs_of(first),
+        "runs": "; ".join(
+            f"{run.key} (MLflow {run.run_id})" if run.run_id else run.key for run in kept
+        ),
+        "command": "",
+    }
+    repeats = tuple(run for run in runs if run is not chosen[run.seed])
+    return Group(kept, repeats, columns, usual=not papers.unlike(parameters))
 
 
 def _interval(runs: Sequence[Measured]) -> Interval | None:
@@ -376,19 +340,19 @@ def _family_key(run: Measured) -> str:
     data = [run.protocol, run.demo, run.metrics["manifest_hash"], inputs_of(run)]
     if run.pretraining is not None:
         # Not the path: seeds may have started from copies of one file.
-        data.append(run.pretraining.weights)
+        data.append(run.pretraining["weights"])
         values["model.weights"] = None
     return json.dumps([data, values], sort_keys=True, default=str)
 
 
 def _order(group: Group) -> tuple[Any, ...]:
-    known = [*PROTOCOLS, group.protocol]
+    known = [*PROTOCOLS, group.first.protocol]
     terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_c", "margin")
     return (
-        known.index(group.protocol),
-        group.protocol,
+        known.index(group.first.protocol),
+        group.first.protocol,
         group.first.demo,
-        group.pretraining is not None,
+        group.first.pretraining is not None,
         not group.usual,
         _family_key(group.first),
         *(group.losses.get(term, 0.0) for term in terms),

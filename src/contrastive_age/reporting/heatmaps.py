@@ -31,7 +31,7 @@ from contrastive_age.evaluation.gradcam import (
     region_mass,
 )
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
-from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet
+from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet, tidy_scale
 from contrastive_age.training.recipe import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
@@ -72,12 +72,10 @@ def mean_maps(
         DataError: There is no map with any mass.
         ValueError: The shapes do not go together.
     """
-    _check(maps, np.shape(ages), faces)
+    _check(maps, faces, ages)
     groups, seen = age_groups(ages), maps.sum(axis=(1, 2)) > 0
-    shown = [
-        (name, np.flatnonzero(seen & (groups == place))) for place, name in enumerate(AGE_GROUPS)
-    ]
-    shown = [(name, rows) for name, rows in shown if len(rows)]
+    members = [np.flatnonzero(seen & (groups == place)) for place in range(len(AGE_GROUPS))]
+    shown = [(name, rows) for name, rows in zip(AGE_GROUPS, members, strict=True) if len(rows)]
     if not shown:
         raise DataError("there are no maps to draw: explain some faces first")
     means = [_enlarged(maps[rows].mean(axis=0)) for _, rows in shown]
@@ -96,8 +94,9 @@ def mean_maps(
         axes = sheet.axes(left, bottom, _PICTURE, _PICTURE)
         _lay_over(axes, _mean_face(faces, rows), mean, top)
         _outline(axes, masks)
-        bars = sheet.axes(left, _FOOT, _PICTURE, _BARS)
-        _draw_mass(bars, share, area, furthest, named=place == 0)
+        _draw_mass(
+            sheet.axes(left, _FOOT, _PICTURE, _BARS), share, area, furthest, named=place == 0
+        )
     sheet.text(_GAP, 0.14, "Bars: mean share of a map. Ticks: share of a flat map.", SMALL)
     _scale(sheet, sheet.width - _SCALE, _FOOT + _BARS + _BAND, _PICTURE, top)
     return sheet.figure
@@ -133,8 +132,7 @@ def side_by_side(
     if guesses.keys() != maps_by_setting.keys():
         raise ValueError(f"maps of {list(maps_by_setting)}, but predictions of {list(guesses)}")
     for name, maps in maps_by_setting.items():
-        _check(maps, true.shape, faces)
-        _check(maps, guesses[name].shape, faces)
+        _check(maps, faces, true, guesses[name])
     large = {name: [_enlarged(one) for one in maps] for name, maps in maps_by_setting.items()}
     peaks = [one.max() for maps in large.values() for one in maps]
     top = max(_LEAST_TOP, float(np.quantile(peaks, 0.9)))
@@ -188,12 +186,10 @@ def _scale(sheet: Sheet, left: float, bottom: float, height: float, top: float) 
     axes = sheet.axes(left, bottom, _SCALE_BAR, height)
     axes.set_facecolor(str(_PLAIN))
     bar = sheet.figure.colorbar(ScalarMappable(LogNorm(1, top), _COLOURS), cax=axes)
-    bar.set_label("times a flat map", fontsize=SMALL, color=INK)
     doublings = [2**power for power in range(int(math.log2(top)) + 1)]
     bar.set_ticks(doublings, labels=[str(value) for value in doublings])
-    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)
+    tidy_scale(bar, "times a flat map")
 
 
 def _colours() -> Colormap:
@@ -256,9 +252,8 @@ def _crop(face: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Cut out of an aligned face, (S, S, 3), what the network sees, enlarged to its pixels."""
     side = len(face)
     margin = round(side * (FACE_SIZE - CROP_SIZE) / 2 / FACE_SIZE)
-    pixels = margin + (np.arange(CROP_SIZE) + 0.5) * (side - 2 * margin) / CROP_SIZE
-    rows = pixels.astype(int)
-    return np.asarray(face[np.ix_(rows, rows)])
+    places = margin + (np.arange(CROP_SIZE) + 0.5) * (side - 2 * margin) / CROP_SIZE
+    return np.asarray(face[np.ix_(places.astype(int), places.astype(int))])
 
 
 def _grey(face: npt.NDArray[Any]) -> Picture:
@@ -267,15 +262,15 @@ def _grey(face: npt.NDArray[Any]) -> Picture:
 
 
 def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
-    total = np.zeros(faces.shape[1:])
-    for row in rows:
-        total += faces[row]
+    # One face at a time: together they can be more than the memory holds.
+    total = sum(faces[row].astype(np.float64) for row in rows)
     return _grey(_crop(total / len(rows)))
 
 
-def _check(maps: Maps, ages: tuple[int, ...], faces: Faces) -> None:
-    shapes = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
-    if not shapes or not len(maps) == len(faces) or ages != maps.shape[:1]:
+def _check(maps: Maps, faces: Faces, *ages: npt.ArrayLike) -> None:
+    shapes = [np.shape(years) for years in ages]
+    pictures = maps.ndim == 3 and faces.ndim == 4 and faces.shape[3] == 3
+    if not pictures or {maps.shape[:1], *shapes} != {(len(faces),)}:
         raise ValueError(
-            f"maps {maps.shape}, ages {ages} and faces {faces.shape} do not go together"
+            f"maps {maps.shape}, ages {shapes} and faces {faces.shape} do not go together"
         )

@@ -92,6 +92,5 @@ def _environment(papers: Papers) -> Environment:
         "known": pd.notna,
         "block": lambda block, kind: type(block).__name__ == kind,
     }
-    macros = environment.get_template("cells.html.j2").module
-    environment.globals |= vars(macros)
+    environment.globals |= vars(environment.get_template("cells.html.j2").module)
     return environment

@@ -1,11 +1,13 @@
-"""What the paper set: its losses, budget and grouping of photos, by the project's configuration."""
+"""What the paper set: its losses, budget and grouping of photos, by the project's configuration.
+
+And how runs are called beside it: by their losses and budget, and by what their networks started
+from, which are ImageNet's weights, faces, another file, or nothing.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
-
-from contrastive_age.reporting.starts import Pretraining, describe_start
 
 SETTINGS: Mapping[str, str] = {
     "CE": "ce",
@@ -32,6 +34,28 @@ PROTOCOLS: Mapping[str, str] = {
 
 PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
 """Those of the paper, which have its budget unless another is given."""
+
+NOT_PRETRAINED = "random weights (not pre-trained)"
+
+SOURCES: Mapping[str, str] = {
+    "morph2": "MORPH II",
+    "fgnet": "FG-NET",
+    "utkface": "UTKFace",
+    "synthetic": "Drawn faces",
+    "custom": "Own photos",
+}
+"""Names of the sources in words."""
+
+
+Pretraining = Mapping[str, Any]
+"""A training on other faces, from whose weights a network started: the paper's (F).
+
+It is told in `external` of `metrics.json`: `name` (what was trained, such as "pretrain
+ternary-1234abcd"), `sources` (of its faces, such as `utkface`), `n` (how many images), `identities`
+(how many people they show; as many as images where nobody is known), `epochs`, `image_size` (what
+its network saw, in pixels), `data_hash` (names its images and ages), `weights` (SHA-256 of its file
+of weights: equal digests are the same pre-training) and `licence` (terms of its data).
+"""
 
 # All others, of which some have a budget of their own, are held against this one's.
 _FOR_OTHERS = "fgnet_lopo"
@@ -190,11 +214,44 @@ def deciding_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return flat | {path: None for digest, path in _BY_CONTENT.items() if flat.get(digest)}
 
 
-def flattened(parameters: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
+def flattened(parameters: Mapping[str, Any], skipped: Collection[str]) -> dict[str, Any]:
     """Values by dotted name, without the blocks that are skipped."""
-    flat: dict[str, Any] = {}
-    for name, value in parameters.items():
-        nested = isinstance(value, Mapping)
-        if name not in skipped:
-            flat |= {f"{name}.{part}": v for part, v in value.items()} if nested else {name: value}
-    return flat
+    kept = {name: value for name, value in parameters.items() if name not in skipped}
+    return {
+        f"{name}.{part}" if part else name: value
+        for name, block in kept.items()
+        for part, value in (block if isinstance(block, Mapping) else {"": block}).items()
+    }
+
+
+def faces(pretraining: Pretraining) -> str:
+    """The sources in words, such as "UTKFace and Own photos"."""
+    return " and ".join(SOURCES.get(source, source) for source in pretraining["sources"])
+
+
+def in_words(pretraining: Pretraining) -> str:
+    """Such as "UTKFace, 11,672 images, 18 epochs, 64 px"."""
+    n, count, pixels = (pretraining[name] for name in ("n", "epochs", "image_size"))
+    epochs = f"{count} epoch{'s' if count != 1 else ''}"
+    return f"{faces(pretraining)}, {n:,} images, {epochs}, {pixels} px"
+
+
+def describe_start(weights: str, pretraining: Pretraining | None = None) -> str:
+    """Say what a network started from.
+
+    A file of weights of which nothing is told is a stand-in: what it was trained on is not known,
+    so that its results are never called ImageNet-pretrained, nor pre-trained on faces.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a file.
+        pretraining: What is told of the file.
+
+    Returns:
+        "ImageNet", "random weights (not pre-trained)", "<file name> (not ImageNet)", or
+        such as "weights 5e6f7a8b pre-trained on faces (F)".
+    """
+    if pretraining is not None:
+        return f"weights {pretraining['weights'][:8]} pre-trained on faces (F)"
+    if weights == "imagenet":
+        return "ImageNet"
+    return NOT_PRETRAINED if weights == "none" else f"{PurePath(weights).name} (not ImageNet)"

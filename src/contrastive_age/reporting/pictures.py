@@ -20,6 +20,7 @@ from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.reporting.groups import Evidence, Group, families
 from contrastive_age.reporting.papers import SETTINGS
 from contrastive_age.reporting.results import Measured, read_maps
+from contrastive_age.sources.manifest import source_key
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +118,10 @@ def draw(
             shown = _shown(data_folder, family[0], runs, evidence.drawn)
             maps = {name: read_maps(data_folder, run) for name, run in shown.runs.items()}
             for name, picture in draw_family(shown, maps, faces):
-                pictures["on_faces" if family[0].pretraining else name].append(picture)
+                pictures["on_faces" if family[0].first.pretraining else name].append(picture)
         except (DataError, OSError) as error:
             # Photos or their alignment may have changed since; numbers stand without examples.
-            logger.warning("%s: no example faces (%s)", family[0].protocol, error)
+            logger.warning("%s: no example faces (%s)", family[0].first.protocol, error)
     return pictures
 
 
@@ -151,10 +152,10 @@ def _shown(
 ) -> Shown:
     first = group.first
     source = first.parameters["source"]
-    folder = first.source_folder
+    folder = source_key(source, first.parameters.get("manifest"))
     samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
     faces = open_faces(data_folder / "03_primary" / folder / "faces.npy", samples, _wanted(first))
-    about = f"{first.protocol}, {group.budget}"
+    about = f"{first.protocol}, {group.columns['budget']}"
     return Shown(samples, faces, runs or {first.setting: first}, about, source not in drawn)
 
 
@@ -162,13 +163,13 @@ def _with_papers_weights(
     evidence: Evidence, family: Sequence[Group], settings: Sequence[str]
 ) -> dict[str, Measured]:
     """The runs of these named settings whose losses weigh what the paper gives for the protocol."""
-    names = {setting: name for name, setting in SETTINGS.items() if setting in settings}
-    measured = {
-        setting: evidence.find(family, family[0].protocol, names[setting])
+    names = {setting: name for name, setting in SETTINGS.items()}
+    return {
+        setting: groups[0].first
         for setting in settings
         if setting in names
+        and (groups := evidence.find(family, family[0].first.protocol, names[setting]))
     }
-    return {setting: groups[0].first for setting, groups in measured.items() if groups}
 
 
 def _examples(shown: Shown, name: str, run: Measured) -> Picture:
@@ -180,10 +181,12 @@ def _examples(shown: Shown, name: str, run: Measured) -> Picture:
         chosen["predicted_age"].to_numpy(),
         n_worst=len(worst),
     )
-    alt = (
-        f"Faces of {shown.about} with predicted and true ages: small errors above, large ones below"
+    return shown.picture(
+        figure,
+        f"Example predictions of {name}",
+        f"Faces of {shown.about} with predicted and true ages: small errors above, large ones "
+        "below",
     )
-    return shown.picture(figure, f"Example predictions of {name}", alt)
 
 
 def _side_by_side(shown: Shown, maps: Mapping[str, Maps], number: int) -> Picture:
@@ -207,8 +210,11 @@ def _side_by_side(shown: Shown, maps: Mapping[str, Maps], number: int) -> Pictur
         chosen["age"].to_numpy(),
     )
     names = " and ".join(shown.runs)
-    alt = f"Heat maps of {names} over the same faces, a row a setting"
-    return shown.picture(figure, f"Grad-CAM of {names} on the same tested faces", alt)
+    return shown.picture(
+        figure,
+        f"Grad-CAM of {names} on the same tested faces",
+        f"Heat maps of {names} over the same faces, a row a setting",
+    )
 
 
 def _mean_maps(shown: Shown, name: str, run: Measured, maps: Maps) -> Picture:
@@ -219,11 +225,14 @@ def _mean_maps(shown: Shown, name: str, run: Measured, maps: Maps) -> Picture:
         shown.of(run, explained),
         run.parameters["alignment"]["coverage"],
     )
-    alt = f"Where {name} looks on average, one panel for each group of ages"
-    return shown.picture(figure, f"Mean Grad-CAM of {name} by age, over the mean face", alt)
+    return shown.picture(
+        figure,
+        f"Mean Grad-CAM of {name} by age, over the mean face",
+        f"Where {name} looks on average, one panel for each group of ages",
+    )
 
 
 def _wanted(run: Measured) -> Wanted:
     """The faces that a run was measured on."""
-    coverage = run.parameters["alignment"]["coverage"]
-    return Wanted(coverage, run.parameters.get("detection", {}).get("min_face"))
+    min_face = run.parameters.get("detection", {}).get("min_face")
+    return Wanted(run.parameters["alignment"]["coverage"], min_face)

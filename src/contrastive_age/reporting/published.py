@@ -9,8 +9,6 @@ from importlib.resources import files
 
 import pandas as pd
 
-_COUNTS = "Int64"  # whole numbers that may be absent
-
 
 def table(number: int) -> pd.DataFrame:
     """Give the numbers of one of the paper's tables, in the order of its lines.
@@ -41,5 +39,6 @@ def _numbers() -> pd.DataFrame:
     with files("contrastive_age.reporting").joinpath("published.csv").open(encoding="utf-8") as csv:
         return pd.read_csv(
             csv,
-            dtype={"row": "str", "column": "str", "value": "float64", "year": _COUNTS},
+            # Years are whole numbers, and some are absent.
+            dtype={"row": "str", "column": "str", "value": "float64", "year": "Int64"},
         ).assign(note=lambda numbers: numbers["note"].fillna(""))

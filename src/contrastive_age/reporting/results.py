@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.reporting.starts import Pretraining
-from contrastive_age.sources.manifest import source_key
+from contrastive_age.reporting.papers import Pretraining
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +48,10 @@ class Measured:
     demo: bool
 
     @property
-    def source_folder(self) -> str:
-        """The name of its source's folders."""
-        return source_key(self.parameters["source"], self.parameters.get("manifest"))
-
-    @property
     def pretraining(self) -> Pretraining | None:
         """The training on other faces that it started from; None for any other start."""
-        return Pretraining.of(self.metrics)
+        # Old documents do not tell of it.
+        return self.metrics.get("external") or None
 
 
 def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:

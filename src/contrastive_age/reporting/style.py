@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
 from contrastive_age.errors import DataError
@@ -50,6 +51,13 @@ def tidy(
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.grid(axis=grid, color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def tidy_scale(bar: Colorbar, label: str) -> None:
+    """Give a colour scale the same look."""
+    bar.set_label(label, fontsize=SMALL, color=INK)
+    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
+    bar.outline.set_visible(False)
 
 
 def refuse_empty(table: pd.DataFrame, what: str) -> None:

@@ -78,9 +78,8 @@ def _headline(
             ("MAE of the identity lookup (no pixels)", _years(leakage["mae_lookup"])),
             ("Test images with their subject in training", percent(100 * leakage["leaked_share"])),
         ]
-    if leakage is not None and leakage.get("leaked_copies_share"):
-        share = percent(100 * leakage["leaked_copies_share"])
-        lines.append(("Test images with a copy in training", share))
+    if leakage is not None and (share := leakage.get("leaked_copies_share")):
+        lines.append(("Test images with a copy in training", percent(100 * share)))
     sound = metrics.get("without_leaks")
     if sound and sound["mae"] is not None:
         spread = " [{:.2f}, {:.2f}]".format(*sound["mae_interval"]) if sound["mae_interval"] else ""

@@ -11,21 +11,15 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from contrastive_age.reporting.papers import PROTOCOLS
-from contrastive_age.reporting.starts import NOT_PRETRAINED
+from contrastive_age.reporting.papers import NOT_PRETRAINED, PROTOCOLS
 
 MISSING = "–"
 
 DRAWN = "drawn faces"
-NOT_IMAGENET = "not ImageNet"
-RANDOM_START = "not pre-trained"
 ON_FACES = "pre-trained on faces (F)"
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 """Verdicts: an interval below 0, above 0, or around it."""
-
-_HASH_DIGITS = 8
-_INDEX = re.compile(r"([λμV])_([a-z])\b( (?=[\d=]))?")
 
 
 def number(value: Any, decimals: int = 2) -> str:
@@ -74,17 +68,17 @@ def data(row: Mapping[str, Any]) -> str:
     """What was measured on, such as "1,002 images, 82 subjects, 5 folds, manifest 1a2b3c4d"."""
     counts = [(row[name], name) for name in ("images", "subjects", "folds")]
     words = [f"{whole(count)} {what if count != 1 else what[:-1]}" for count, what in counts]
-    words.append(f"manifest {str(row['manifest_hash'])[:_HASH_DIGITS]}")
-    if row["inputs"]:
-        words.append(f"inputs {row['inputs']}")
-    return ", ".join([*words, *([DRAWN] if row["drawn_faces"] else [])])
+    words += [
+        f"manifest {str(row['manifest_hash'])[:8]}",
+        row["inputs"] and f"inputs {row['inputs']}",
+    ]
+    return ", ".join(filter(None, [*words, DRAWN if row["drawn_faces"] else ""]))
 
 
 def tags(row: Mapping[str, Any]) -> list[str]:
     """What must not be overlooked about a measurement."""
-    start = ON_FACES if row["pretraining"] else NOT_IMAGENET
-    if row["start"] in {"ImageNet", NOT_PRETRAINED} and not row["pretraining"]:
-        start = RANDOM_START if row["start"] == NOT_PRETRAINED else ""
+    known = {"ImageNet": "", NOT_PRETRAINED: "not pre-trained"}
+    start = ON_FACES if row["pretraining"] else known.get(row["start"], "not ImageNet")
     return [tag for tag in (DRAWN if row["drawn_faces"] else "", start) if tag]
 
 
@@ -100,12 +94,8 @@ def budget_in_short(budget: str, papers: str) -> str:
 
 def symbols(text: str) -> Markup:
     """Set the indices of symbols such as λ_c below the line."""
-
-    def lowered(match: re.Match[str]) -> str:
-        symbol, index, space = match.groups()
-        return f"{symbol}<sub>{index}</sub>{'&nbsp;' if space else ''}"
-
-    return Markup(_INDEX.sub(lowered, str(escape(text))))  # noqa: S704
+    lowered = re.sub(r"([λμV])_([a-z])\b", r"\1<sub>\2</sub>", str(escape(text)))
+    return Markup(re.sub(r"(?<=</sub>) (?=[\d=])", "&nbsp;", lowered))  # noqa: S704
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

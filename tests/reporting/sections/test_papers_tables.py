@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -115,7 +116,7 @@ def assert_runs(call: str, losses: str, given: dict[str, Any]) -> None:
     assert name == "setting"
     effective = params.effective(given | {"setting": setting}, options["pipeline"])
     assert effective.model.weights == "imagenet"
-    assert effective.loss.model_dump() == PAPERS.losses(losses, options["pipeline"])
+    assert asdict(effective.loss) == PAPERS.losses(losses, options["pipeline"])
 
 
 def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict[str, Any]) -> None:
@@ -131,7 +132,7 @@ def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict
     assert cell["status"] == "measured"
     assert cell["mae"] == pytest.approx(sum(run.metrics["mae"] for run in runs) / 2)
     assert cell["mae_low"] < cell["mae"] < cell["mae_high"]
-    assert cell["seed_sd"] == pytest.approx(group.seed_sd)
+    assert cell["seed_sd"] == pytest.approx(group.columns["seed_sd"])
     assert (cell["seeds"], cell["start"], cell["command"]) == ("0, 1", "ImageNet", "")
     assert cell["budget"].startswith("224 px, 100 epochs")
     assert (cell["images"], cell["subjects"], cell["folds"]) == (60, 12, 3)

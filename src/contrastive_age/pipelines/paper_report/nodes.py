@@ -28,15 +28,14 @@ def make_report(
     Returns:
         The page as HTML, and its tables by name.
     """
-    from contrastive_age.reporting import page, pictures, results
-    from contrastive_age.reporting.groups import Evidence, group_seeds
+    from contrastive_age.reporting import groups, page, pictures, results
     from contrastive_age.reporting.papers import Papers
 
     drawn = {name for name, source in sources.items() if source["synthetic"] is not None}
     measured = results.read_results(data_folder, drawn)
     values = Papers(papers)
-    evidence = Evidence(
-        groups=group_seeds(measured, values),
+    evidence = groups.Evidence(
+        groups=groups.group_seeds(measured, values),
         papers=values,
         audits=results.read_audits(data_folder),
         selections=results.read_selections(data_folder),
@@ -44,8 +43,8 @@ def make_report(
         environment=environment(),
     )
     tables = page.tables(evidence)
-    many = len(measured), len(evidence.groups)
-    logger.info("%d runs of %d settings found in %s", *many, data_folder)
+    settings = len(evidence.groups)
+    logger.info("%d runs of %d settings found in %s", len(measured), settings, data_folder)
     made_from = {"written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"} | tables_made_with()
     examples = pictures.draw(data_folder, evidence, shown.settings, shown.faces)
     return page.render(tables, values, examples, made_from), tables

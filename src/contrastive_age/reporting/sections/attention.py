@@ -8,22 +8,22 @@ import pandas as pd
 from contrastive_age.reporting.groups import Evidence, of_known
 from contrastive_age.reporting.sections.section import Column, Layout, Section
 
-AGES = Column(
-    "Age (years)",
-    "{{ 'All' if group == 'all' else group | replace('-', '–') }}"
-    "{{ small('{:,} faces'.format(n)) }}",
-    number=False,
-)
-REGION = Column(
-    "{{ region | capitalize }}",
-    "{{ mass | percent }}",
-    "area {{ area | percent }}",
-    across="region",
-)
-
 LAYOUT = Layout(
     "{{ losses }}: mass of Grad-CAM maps of {{ grid }} cells on parts of the face.",
-    (AGES, REGION),
+    (
+        Column(
+            "Age (years)",
+            "{{ 'All' if group == 'all' else group | replace('-', '–') }}"
+            "{{ small('{:,} faces'.format(n)) }}",
+            number=False,
+        ),
+        Column(
+            "{{ region | capitalize }}",
+            "{{ mass | percent }}",
+            "area {{ area | percent }}",
+            across="region",
+        ),
+    ),
     down="group",
     each="losses",
 )

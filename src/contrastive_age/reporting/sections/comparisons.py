@@ -52,33 +52,36 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
-        first = family[0]
+        first = family[0].first
         mv, binary, ternary = (
             evidence.find(family, first.protocol, name)
             for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
         )
         if not mv:
-            shared = {name: first.columns[name] for name in FAMILY}
-            missing = evidence.not_run(first.protocol, "MV", first.first.parameters)
-            missing |= {"losses": "", "reference": "MV", "verdict": ""}
-            rows.append(shared | missing)
+            rows.append(
+                {name: family[0].columns[name] for name in FAMILY}
+                | evidence.not_run(first.protocol, "MV", first.parameters)
+                | {"losses": "", "reference": "MV", "verdict": ""}
+            )
         pairs = [(group, mv[0]) for group in family if mv and group is not mv[0]]
         pairs += [(ours, theirs) for ours in ternary for theirs in binary]
         rows += [_compared(ours, theirs) for ours, theirs in pairs]
-    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict"]
-    columns += ["subjects_improved", "subjects_worsened", "seeds", "reference_seeds", "command"]
-    table = pd.DataFrame(rows, columns=[*FAMILY, *columns])
-    return whole_numbers(table, ["subjects_improved", "subjects_worsened"])
+    counts = ["subjects_improved", "subjects_worsened"]
+    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict", *counts]
+    table = pd.DataFrame(rows, columns=[*FAMILY, *columns, "seeds", "reference_seeds", "command"])
+    return whole_numbers(table, counts)
 
 
 def _compared(ours: Group, reference: Group) -> dict[str, Any]:
-    comparison = compare(ours.predictions, reference.predictions)
+    comparison = compare(
+        [run.predictions for run in ours.runs], [run.predictions for run in reference.runs]
+    )
     interval = comparison.interval
     verdict = NO_DIFFERENCE
     if interval is not None and not interval.low <= 0 <= interval.high:
         verdict = BETTER if interval.high < 0 else WORSE
     return ours.columns | {
-        "reference": reference.name,
+        "reference": reference.columns["losses"],
         "difference": comparison.difference,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,

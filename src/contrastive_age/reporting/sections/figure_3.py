@@ -76,8 +76,9 @@ def _curves(
         for group in family
         if {t: w for t, w in group.losses.items() if t not in pair_terms} == mean_variance
     ]
-    without = [group for group in known if "lambda_t" not in group.losses]
-    curves: list[tuple[str, float | None, list[Group]]] = [("c", None, without)]
+    curves: list[tuple[str, float | None, list[Group]]] = [
+        ("c", None, [group for group in known if "lambda_t" not in group.losses])
+    ]
     pairs = {
         (group.losses["lambda_c"], group.losses["margin"])
         for group in known
@@ -123,12 +124,11 @@ def draw(points: pd.DataFrame) -> list[Part]:
 def show(contents: Contents) -> list[Block]:
     """The curves that were measured, and the commands of the paper's that were not."""
     points = contents.rows("lambda_curves", on_faces=False)
-    missing = rows_of(points[points["status"] == "not run"])
     return [
         *draw(points),
         *(
             Missing(f"{_NAMES[row['curve']]}, on MORPH II: not run", row["command"])
-            for row in missing
+            for row in rows_of(points[points["status"] == "not run"])
         ),
     ]
 

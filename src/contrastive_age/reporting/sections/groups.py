@@ -7,18 +7,19 @@ import pandas as pd
 from contrastive_age.reporting.groups import Evidence, mean, of_known
 from contrastive_age.reporting.sections.section import LOSSES, Column, Layout, Section
 
-GROUP = Column(
-    "{{ group | replace('-', '–') if kind == 'age_bin' else group }}",
-    "{{ mae | number }}{% if mae is known %}"
-    "{{ small(mae_low | interval(mae_high), 'bias ' ~ bias | signed) }}{% endif %}",
-    "{{ '{:,} images'.format(n) }}",
-    across="group",
-)
-
 LAYOUT = Layout(
     "By {{ 'true age (years)' if kind == 'age_bin' else kind }}: MAE in years with its 95% "
     "interval, and bias.",
-    (LOSSES, GROUP),
+    (
+        LOSSES,
+        Column(
+            "{{ group | replace('-', '–') if kind == 'age_bin' else group }}",
+            "{{ mae | number }}{% if mae is known %}"
+            "{{ small(mae_low | interval(mae_high), 'bias ' ~ bias | signed) }}{% endif %}",
+            "{{ '{:,} images'.format(n) }}",
+            across="group",
+        ),
+    ),
     down="losses",
     each="kind",
 )

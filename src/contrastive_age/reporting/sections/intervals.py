@@ -5,19 +5,20 @@ import pandas as pd
 from contrastive_age.reporting.groups import Evidence, mean
 from contrastive_age.reporting.sections.section import LOSSES, Column, Layout, Section
 
-BY_SUBJECT = Column("Coverage by subject", "{{ coverage_by_subject | percent }}", of="all")
-BY_AGE = Column(
-    "{{ 'All ages' if group == 'all' else group | replace('-', '–') }}",
-    "{{ coverage | percent }}{% if coverage is known %}{{ small("
-    "'%.1f years wide' | format(width) if width is known else 'width not bounded') }}{% endif %}",
-    "{{ '{:,} images'.format(n) }}",
-    across="group",
-)
-
 LAYOUT = Layout(
     "Intervals meant to hold {{ '%g' | format(level) }}% of the true ages: how many they hold, "
     "and their mean width in years.",
-    (LOSSES, BY_SUBJECT, BY_AGE),
+    (
+        LOSSES,
+        Column("Coverage by subject", "{{ coverage_by_subject | percent }}", of="all"),
+        Column(
+            "{{ 'All ages' if group == 'all' else group | replace('-', '–') }}",
+            "{{ coverage | percent }}{% if coverage is known %}{{ small('%.1f years wide' "
+            "| format(width) if width is known else 'width not bounded') }}{% endif %}",
+            "{{ '{:,} images'.format(n) }}",
+            across="group",
+        ),
+    ),
     down="losses",
     each="level",
 )

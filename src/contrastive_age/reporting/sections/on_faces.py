@@ -1,12 +1,12 @@
 """Everything from networks that were pre-trained on faces, apart from all others."""
 
-import dataclasses
 from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from contrastive_age.reporting.groups import Evidence, rows_of, whole_numbers
+from contrastive_age.reporting.papers import faces
 from contrastive_age.reporting.results import Measured
 from contrastive_age.reporting.sections.figure_3 import draw
 from contrastive_age.reporting.sections.section import (
@@ -20,7 +20,6 @@ from contrastive_age.reporting.sections.section import (
     Missing,
     Section,
 )
-from contrastive_age.reporting.starts import Pretraining
 from contrastive_age.reporting.summary import headline
 
 WEIGHTS = (
@@ -60,19 +59,21 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """
     runs_from: dict[str, list[Measured]] = {}
     for group in evidence.groups:
-        if group.pretraining is not None:
-            runs_from.setdefault(group.pretraining.weights, []).extend(group.runs)
+        if (told := group.first.pretraining) is not None:
+            runs_from.setdefault(told["weights"], []).extend(group.runs)
     rows: list[dict[str, Any]] = [
         {
-            **dataclasses.asdict(told),
-            "sources": told.faces,
+            **told,
+            "sources": faces(told),
+            "images": told["n"],
             "runs": "; ".join(f"{run.protocol} {run.key}" for run in runs),
         }
         for runs in runs_from.values()
-        if (told := runs[0].pretraining) is not None
+        if (told := runs[0].pretraining)
     ]
-    names = [field.name for field in dataclasses.fields(Pretraining)]
-    return whole_numbers(pd.DataFrame(rows, columns=[*names, "runs"]), ["images", "identities"])
+    columns = ["name", "sources", "images", "identities", "epochs", "image_size", "data_hash"]
+    table = pd.DataFrame(rows, columns=[*columns, "weights", "licence", "runs"])
+    return whole_numbers(table, ["images", "identities"])
 
 
 def show(contents: Contents) -> list[Block]:
@@ -85,10 +86,11 @@ def show(contents: Contents) -> list[Block]:
         for row in rows_of(contents.tables["pretrainings"])
     ]
     claim = "The paper's claim, from networks that were pre-trained on faces (F)."
-    caption = "Networks pre-trained on faces (F): MAE in years."
     return [
         Grid("What the networks were trained on before.", WEIGHTS, weights, "cards"),
-        Grid(caption, SETTINGS, rows_of(measured), "cards"),
+        Grid(
+            "Networks pre-trained on faces (F): MAE in years.", SETTINGS, rows_of(measured), "cards"
+        ),
         headline(contents, claim, on_faces=True),
         *draw(contents.rows("lambda_curves", on_faces=True)),
         *contents.pictures.get("on_faces", ()),

@@ -36,15 +36,15 @@ def make(evidence: Evidence) -> pd.DataFrame:
         `mae_low` and `mae_high`.
     """
     told = {
-        (run.protocol, run.key): group.pretraining.words
+        (run.protocol, run.key): group.columns["pretraining"]
         for group in evidence.groups
-        if group.pretraining
+        if group.first.pretraining
         for run in group.runs + group.repeats
     }
 
     def before(document: Mapping[str, Any]) -> str:
-        known = (told.get((document["protocol"], key)) for key in document["candidates"])
-        return "; ".join(dict.fromkeys(words for words in known if words))
+        known = [told.get((document["protocol"], key)) for key in document["candidates"]]
+        return "; ".join(dict.fromkeys(filter(None, known)))
 
     rows = [
         {

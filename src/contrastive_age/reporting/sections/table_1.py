@@ -7,8 +7,8 @@ import pandas as pd
 
 from contrastive_age.reporting import published
 from contrastive_age.reporting.groups import Evidence, rows_of, whole_numbers
+from contrastive_age.reporting.papers import SOURCES
 from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section
-from contrastive_age.reporting.starts import SOURCES
 from contrastive_age.sources.ages import AGE_BINS
 
 _PIPELINES = {"morph2": "morph_se", "fgnet": "fgnet_se"}

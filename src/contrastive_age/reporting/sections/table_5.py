@@ -1,11 +1,12 @@
 """Table 5: mean variance within an identity, of features and of the softmax."""
 
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import Evidence, Group, rows_of
+from contrastive_age.reporting.groups import Evidence, Group, of_known, rows_of
 from contrastive_age.reporting.sections.beside_published import (
     BESIDE,
     beside,
@@ -57,8 +58,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
 def _variance(group: Group, output: str) -> float | None:
     """The variance of an output, the mean over the seeds that have it."""
     documents = [run.identity["variance"] for run in group.runs if run.identity]
-    known = [document[output] for document in documents if document.get(output) is not None]
-    return sum(known) / len(known) if known else None
+    return of_known(fmean, [document.get(output) for document in documents])
 
 
 def show(contents: Contents) -> list[Grid]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting import published
-from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.groups import Evidence, rows_of
 from contrastive_age.reporting.sections.beside_published import (
     BESIDE,
     RERUN,
@@ -56,17 +56,15 @@ def make(evidence: Evidence) -> pd.DataFrame:
     numbers = published.table(6)
     reruns = {RERUN.format(name=name): name for name in ("CE", "MV")}
     names = {"MV": "", **reruns} | {name: name for name in numbers["row"] if name != "MV"}
-    printed = numbers.set_index(["row", "column"])
+    cells = pd.MultiIndex.from_product([names, PROTOCOLS], names=["loss", "column"])
+    printed = numbers.set_index(["row", "column"])[["value", "note", "is_paper"]].reindex(cells)
+    # Where the paper prints nothing there is no note.
+    lines = printed.assign(note=printed["note"].fillna(""), is_paper=printed["is_paper"].eq(True))
     rows: list[dict[str, Any]] = []
-    for loss, name in names.items():
-        for column, protocol in PROTOCOLS.items():
-            line: dict[str, Any] = {"loss": loss, "column": column, "note": "", "is_paper": False}
-            if (loss, column) in printed.index:
-                known = printed.loc[(loss, column)]
-                line |= {"published": known["value"], "note": known["note"]}
-                line["is_paper"] = bool(known["is_paper"])
-            cells = measured_cells(evidence, protocol, name) if name else [{}]
-            rows += beside(line, cells, once=["published"])
+    for line in rows_of(lines.rename(columns={"value": "published"}).reset_index()):
+        name, protocol = names[line["loss"]], PROTOCOLS[line["column"]]
+        measured = measured_cells(evidence, protocol, name) if name else [{}]
+        rows += beside(line, measured, once=["published"])
     return with_measured(rows, ["loss", "column", "published", "note", "is_paper"])
 
 
