@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.weighting import LossWeights, Supervise
+from contrastive_age.model.losses import LossWeights, Supervise
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
 
