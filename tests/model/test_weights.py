@@ -28,7 +28,6 @@ from contrastive_age.model.weights import (
     grown,
     initial_weights,
     read_weights,
-    with_reference,
     with_seen,
 )
 from contrastive_age.protocols.copies import Photos
@@ -140,7 +139,7 @@ def test_any_reader_of_weights_loads_them_strictly(tmp_path: Path, first: Seen, 
     saved = (
         with_seen(state(), {}, first)
         if kind == "with the photos"
-        else with_reference(state(), {}, first.digest)
+        else with_seen(state(), {}, first.digest)
     )
     path = save(tmp_path / "weights.pth", saved)
     network = AgeNetwork(AgeClasses(0, 69))
@@ -224,7 +223,7 @@ def test_weights_that_state_nothing_are_of_unknown_origin(tmp_path: Path, first:
         assert (weights.seen, weights.classes, dict(weights.about)) == (None, None, {})
         assert external_faces(weights) is None
     assert external_faces(None) is None
-    assert initial_weights("none") is None
+    assert initial_weights("none", None) is None
 
 
 def test_results_tell_of_all_generations(tmp_path: Path, first: Seen) -> None:
@@ -247,7 +246,7 @@ def test_results_tell_of_all_generations(tmp_path: Path, first: Seen) -> None:
 def setting(tmp_path: Path, first: Seen) -> Path:
     """The folder of a setting: a fold's network, and beside the folds their list of photos."""
     folder = tmp_path / "fgnet_se" / "ternary-0"
-    save(folder / "fold_0" / "model.pth", with_reference(state(), {"fold": 0}, first.digest))
+    save(folder / "fold_0" / "model.pth", with_seen(state(), {"fold": 0}, first.digest))
     ArrayArchive(str(folder / PHOTOS)).save(to_arrays(first))
     return folder
 
@@ -378,14 +377,14 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_that_only_has_the_name_of_imagenets_weights_is_refused(cached: Path) -> None:
     with pytest.raises(DataError, match=r"resnet18-f37072fd\.pth is not the file.*Delete it"):
-        initial_weights("imagenet")
+        initial_weights("imagenet", None)
 
 
 def test_imagenets_weights_are_checked_and_read(
     cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "file_digest", lambda _: "f37072fd" + 56 * "0")
-    weights = initial_weights("imagenet")
+    weights = initial_weights("imagenet", None)
     assert weights is not None
     assert (weights.name, weights.seen, weights.files) == ("imagenet", None, (cached,))
     assert weights.digest.startswith("f37072fd")

@@ -12,7 +12,7 @@ import torch
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.seen import Seen
-from contrastive_age.model.weights import Weights, with_reference
+from contrastive_age.model.weights import Weights, with_seen
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record
 from contrastive_age.training.fold import (
@@ -110,14 +110,12 @@ def test_damaged_files_are_not_taken(folder: Path, name: str, content: bytes | N
 
 
 def test_a_training_says_what_made_it_and_how_it_was_computed(tmp_path: Path) -> None:
-    said = []
     faces = torch.randint(0, 255, (4, 3, 36, 36), dtype=torch.uint8)
-    state, history = _get(tmp_path, images=lambda: faces, on_start=said.append)
+    state, history = _get(tmp_path, images=lambda: faces)
     assert Record.read(history.attrs["record"]).decided_by == DECIDED
     assert {"torch", "numpy", "machine"} <= history.attrs["record"]["made_with"].keys()
-    assert history.attrs["computed"] == said[0]
-    assert said[0]["threads"] == torch.get_num_threads()
-    assert said[0]["precision"] == "float32"
+    assert history.attrs["computed"]["threads"] == torch.get_num_threads()
+    assert history.attrs["computed"]["precision"] == "float32"
     assert history.attrs["model"] == state_digest(state)
 
 
@@ -140,7 +138,7 @@ def test_a_network_of_other_values_faces_or_samples_is_refused(
 ) -> None:
     decided_by = networks_decided_by(**NAMED)
     about = {"record": Record(decided_by).document}
-    model = with_reference(STATE, about, "digest")
+    model = with_seen(STATE, about, "digest")
     require_network(model, decided_by, "fgnet_se mv-0, fold 2")
     with pytest.raises(DataError, match=rf"of fgnet_se mv-0, fold 2, is another .*: {name} was "):
         require_network(model, networks_decided_by(**NAMED | changed), "fgnet_se mv-0, fold 2")

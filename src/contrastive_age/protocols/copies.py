@@ -124,11 +124,12 @@ class Photos:
     def union(parts: Sequence["Photos"]) -> "Photos":
         """Put photos together, each once: those of the same bytes and the same look are one.
 
+        Args:
+            parts: At least one.
+
         Returns:
             The photos in the order in which they first appear.
         """
-        none = np.empty((0, BYTES), np.uint8)
-        parts = [Photos(none, none, none, np.empty(0, bool)), *parts]
         every = Photos(
             np.concatenate([part.digests for part in parts]),
             np.concatenate([part.looks for part in parts]),
@@ -253,7 +254,7 @@ def _connected(one: Rows, other: Rows, n: int) -> Rows:
     from scipy.sparse.csgraph import connected_components
 
     links = coo_array((np.ones(len(one), bool), (one, other)), shape=(n, n))
-    return _firsts(connected_components(links, directed=False)[1])
+    return firsts(connected_components(links, directed=False)[1])
 
 
 def _from_hex(column: pd.Series) -> Bytes:
@@ -387,10 +388,10 @@ def _distances(some: Words, others: Words) -> npt.NDArray[np.uint16]:
 
 def _same(rows: Bytes) -> Rows:
     """Give the number of the first row that equals each."""
-    return _firsts(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel())
+    return firsts(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel())
 
 
-def _firsts(labels: npt.NDArray[Any]) -> Rows:
+def firsts(labels: npt.NDArray[Any]) -> Rows:
     """Give the place of the first label that equals each."""
     _, first, place = np.unique(labels, return_index=True, return_inverse=True)
     return first[place]

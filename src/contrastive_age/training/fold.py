@@ -23,7 +23,6 @@ from contrastive_age.model.weights import (
     about,
     initial_weights,
     read_saved,
-    require_digest,
 )
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.protocols.parts import parts
@@ -47,13 +46,11 @@ class Watcher:
 
     Attributes:
         name: What the network is called, such as `fgnet_se ternary-1234abcd, fold 2`.
-        on_start: Called with how it is computed, where there is something to train.
         on_epoch: As `loop.train` calls it.
         progress: Whether a progress bar is shown on stderr.
     """
 
     name: str = "training"
-    on_start: Callable[[dict[str, Any]], None] = lambda _: None
     on_epoch: loop.OnEpoch | None = None
     progress: bool = False
 
@@ -160,8 +157,7 @@ def train_or_keep(
         logger.info("%s is trained already", watcher.name)
         return done
     network = AgeNetwork(recipe.classes)
-    initial = initial_weights(start.weights)
-    require_digest(initial, start.digest)
+    initial = initial_weights(start.weights, start.digest)
     if initial is not None and initial.seen is None and initial.name != "imagenet":
         logger.warning(
             "%s: nothing is known of the photos that it was trained on, so that no test photo can "
@@ -171,10 +167,8 @@ def train_or_keep(
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
     device = loop.choose_device(computing.device)
-    share = 1 / computing.folds_at_once
-    plan = resolve(computing.acceleration, device, faces.nbytes, share)
+    plan = resolve(computing.acceleration, device, faces.nbytes, 1 / computing.folds_at_once)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
-    watcher.on_start(computed)
     record = Record(decided_by, made_with(*LIBRARIES))
     history = loop.train(
         faces,

@@ -5,7 +5,6 @@ What the paper's values are is said in `conf/base/parameters` alone.
 """
 
 import dataclasses
-from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -122,8 +121,10 @@ class Acceleration:
     @property
     def given(self) -> dict[str, Any]:
         """What is not left to the device. It moves a result as much as a seed does."""
-        left = {field.name: field.default for field in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != left[name]}
+        left = {field.name: field.default for field in dataclasses.fields(self)}
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value != left[name]
+        }
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -51,7 +51,7 @@ def train(
         TrainingError: A loss is not finite.
     """
     from contrastive_age.model.seen import to_arrays
-    from contrastive_age.model.weights import with_reference
+    from contrastive_age.model.weights import with_seen
     from contrastive_age.parameters.origins import (
         located_start,
         networks_of,
@@ -86,4 +86,4 @@ def train(
         watcher=watcher(setting, in_words(fold)),
     )
     seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
-    return with_reference(model, stated_by(history), seen.digest), history, to_arrays(seen)
+    return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)
