@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ from contrastive_age.model.seen import (
     read_photos,
     to_arrays,
 )
-from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.copies import Photos, find_known
 from contrastive_age.provenance import file_digest
 
 STATED = "contrastive_age"
@@ -55,6 +56,13 @@ _TERMS = {
 }
 _BEFORE = ("pretraining.card", "pretraining.digests", "pretraining.hashes")
 """Tensors of bytes beside those of the network, in files that were made before `STATED`."""
+
+
+_HOW = {
+    "bytes": "has the same bytes as",
+    "look": "looks the same as",
+    "mirror": "looks the same as the mirror image of",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +139,36 @@ def statement(weights: str, digest: str | None) -> Weights | None:
     if weights == "imagenet":
         return Weights("imagenet", {}, "", ())
     return initial_weights(weights, digest)
+
+
+def refuse_tested(start: Weights | None, tested: pd.DataFrame, most_bits: int) -> None:
+    """Refuse to test on photos that the initial weights were trained on, in any generation.
+
+    Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.
+
+    Args:
+        start: What a network starts from; None for random weights.
+        tested: Of the samples that will be tested, what `Photos.of_table` reads.
+        most_bits: See `copies.find_known`.
+
+    Raises:
+        DataError: There are such photos; the message counts them and names the first.
+    """
+    if tested.empty or start is None or start.seen is None:
+        return
+    known = find_known(start.seen.photos, Photos.of_table(tested), most_bits)
+    if known.empty:
+        return
+    count = known["how"].value_counts()
+    first = known.iloc[0]
+    raise DataError(
+        f"{len(known)} of {len(tested)} test photos were seen in the pretraining of {start.name}: "
+        f"{count.get('bytes', 0)} have the same bytes, {count.get('look', 0)} look the same, "
+        f"{count.get('mirror', 0)} look the same mirrored. The first is "
+        f"{tested['sample_id'].iloc[first['tested']]}, which {_HOW[first['how']]} one of "
+        f"{', '.join(start.seen.sources)}. An error on photos seen in training says nothing: give "
+        f"model.weights that were made without them, or test on others"
+    )
 
 
 def read_saved(path: Path, what: str) -> Any:

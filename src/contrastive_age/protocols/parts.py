@@ -10,13 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.copies import firsts, linked
-
-Ints = npt.NDArray[np.int64]
+from contrastive_age.protocols.copies import Ints, firsts, linked
 
 COPIES = "copies"
 

@@ -13,10 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.copies import linked
+from contrastive_age.protocols.copies import Ints, linked
 from contrastive_age.sources import delimited
-
-Ints = npt.NDArray[np.int64]
 
 LIST_COLUMNS = (
     ("sample_id", "filename", "file", "path", "image", "photo", "name"),

@@ -17,14 +17,11 @@ from torch import Tensor
 from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
-from contrastive_age.model.seen import refuse_known
 from contrastive_age.model.weights import (
-    Weights,
     about,
     initial_weights,
     read_saved,
 )
-from contrastive_age.protocols.copies import Photos
 from contrastive_age.protocols.parts import parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
@@ -99,24 +96,6 @@ def require_network(model: Mapping[str, Tensor], wanted: Mapping[str, Any], what
 def stated_by(history: pd.DataFrame) -> dict[str, Any]:
     """What a network's file states of its training: its record, and how it was computed."""
     return {name: history.attrs[name] for name in ("record", "computed")}
-
-
-def refuse_tested(start: Weights | None, tested: pd.DataFrame, most_bits: int) -> None:
-    """Refuse to test on photos that the initial weights were trained on, in any generation.
-
-    Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.
-
-    Args:
-        start: What a network starts from; None for random weights.
-        tested: Of the samples that will be tested, what `Photos.of_table` reads.
-        most_bits: See `copies.find_known`.
-
-    Raises:
-        DataError: There are such photos; the message names the first.
-    """
-    if len(tested) and start is not None and start.seen is not None:
-        names = tested["sample_id"].tolist()
-        refuse_known(start.seen, Photos.of_table(tested), names, most_bits, start.name)
 
 
 def train_or_keep(

@@ -64,6 +64,14 @@ class Forwarded:
         return *self.pairs(values), values[self.triplets.negative]
 
 
+def class_numbers(probabilities: Tensor) -> Tensor:
+    """Give 0..A-1 in the type and on the device of softmax vectors, (n, A)."""
+    import torch
+
+    number = probabilities.shape[1]
+    return torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+
+
 @dataclass(frozen=True)
 class Term:
     """What the total, the parameters and the figures know of a loss term.

@@ -1,6 +1,6 @@
 """The variance loss L_v: how widely the predicted distribution spreads (Eq. 4)."""
 
-from contrastive_age.model.losses.term import Tensor, Term
+from contrastive_age.model.losses.term import Tensor, Term, class_numbers
 
 
 def variance_loss(probabilities: Tensor) -> Tensor:
@@ -12,10 +12,7 @@ def variance_loss(probabilities: Tensor) -> Tensor:
     Returns:
         (n,), in years squared.
     """
-    import torch
-
-    number = probabilities.shape[1]
-    classes = torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+    classes = class_numbers(probabilities)
     deviation = classes - (probabilities @ classes)[:, None]
     return (probabilities * deviation.square()).sum(dim=1)
 

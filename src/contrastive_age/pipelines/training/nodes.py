@@ -51,7 +51,7 @@ def train(
         TrainingError: A loss is not finite.
     """
     from contrastive_age.model.seen import to_arrays
-    from contrastive_age.model.weights import with_seen
+    from contrastive_age.model.weights import refuse_tested, with_seen
     from contrastive_age.parameters.origins import (
         located_start,
         networks_of,
@@ -61,7 +61,7 @@ def train(
     )
     from contrastive_age.tracking.watching import watcher
     from contrastive_age.training.augmentation import prepare
-    from contrastive_age.training.fold import refuse_tested, stated_by, train_or_keep
+    from contrastive_age.training.fold import stated_by, train_or_keep
 
     part, tested = setting.plan.parts(folds, samples, fold)
     photos = folds.merge(looks, on="sample_id", validate="1:1")
