@@ -15,7 +15,6 @@ import pandas as pd
 from contrastive_age.errors import DataError
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _NAMED = 5
@@ -212,13 +211,15 @@ def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:
     return captures
 
 
-def _run_starts(*columns: Ints) -> Ints:
-    """Places where any of the columns, sorted together, takes a new value; the first is 0."""
-    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    return np.flatnonzero(np.concatenate(([True], changes)))
+def _runs(*columns: Ints) -> tuple[Ints, Ints]:
+    """Where the run of equal rows of columns, sorted together, begins at each row, and ends."""
+    changes = np.any([np.diff(column, prepend=-1) != 0 for column in columns], axis=0)
+    begins = np.flatnonzero(changes)
+    run = np.cumsum(changes) - 1
+    return begins[run], np.append(begins[1:], len(run))[run]
 
 
-def _medians_outside(age: Ints, group: Ints, fold: Ints) -> Floats:
+def _medians_outside(age: Ints, group: Ints, fold: Ints) -> npt.NDArray[np.float64]:
     """Give each row the median age of its group's rows in other folds; NaN where there are none.
 
     Year by year it is counted how many ages outside a fold come before: the cost hardly depends on
@@ -266,24 +267,19 @@ def _nearest_capture(identity: Ints, fold: Ints, capture: Ints) -> Ints:
     n = len(identity)
     order = np.lexsort((capture, identity))
     identity, fold, capture = identity[order], fold[order], capture[order]
-    run_start = _run_starts(identity, fold)
-    run_size = np.diff(np.append(run_start, n))
-    before = np.repeat(run_start - 1, run_size)
-    after = np.repeat(run_start + run_size, run_size)
-    none = np.iinfo(np.int64).max
+    begin, after = _runs(identity, fold)
+    before = begin - 1
 
-    def distance(other: Ints) -> Ints:
+    def distance(other: Ints) -> npt.NDArray[np.float64]:
         inside = np.clip(other, 0, n - 1)
         same = (other == inside) & (identity[inside] == identity)
-        return np.where(same, np.abs(capture[inside] - capture), none)
+        return np.where(same, np.abs(capture[inside] - capture), np.inf)
 
     gap_before, gap_after = distance(before), distance(after)
-    somewhere = np.minimum(gap_before, gap_after) < none
+    somewhere = np.isfinite(np.minimum(gap_before, gap_after))
     nearest = np.where(gap_before <= gap_after, before, after)[somewhere]
     # several pictures may bear the same number: the first of them that is in another fold
-    number_start = _run_starts(identity, capture)
-    first_of = np.repeat(number_start, np.diff(np.append(number_start, n)))
-    first = first_of[nearest]
+    first = _runs(identity, capture)[0][nearest]
     nearest = np.where(fold[first] != fold[somewhere], first, after[first])
     result = np.full(n, -1)
     result[order[somewhere]] = order[nearest]

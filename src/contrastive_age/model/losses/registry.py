@@ -12,18 +12,18 @@ from contrastive_age.model.losses import cosine, kl, mean, softmax, triplet, var
 from contrastive_age.model.losses.term import Term
 from contrastive_age.strict import STRICT
 
-TERMS: tuple[Term, ...] = (
-    softmax.TERM,
-    mean.TERM,
-    variance.TERM,
-    cosine.TERM,
-    triplet.TERM,
-    kl.TERM,
-)
-"""In the order in which they are summed."""
-
-LOSSES = {term.name: term for term in TERMS}
-"""The terms by the columns of a training's history."""
+LOSSES = {
+    term.name: term
+    for term in (
+        softmax.TERM,
+        mean.TERM,
+        variance.TERM,
+        cosine.TERM,
+        triplet.TERM,
+        kl.TERM,
+    )
+}
+"""The terms by the columns of a training's history, in the order in which they are summed."""
 
 TOTAL = "total"
 """The column of their weighted sum."""
@@ -70,4 +70,4 @@ if TYPE_CHECKING:
         def __init__(self, *, margin: float, **weights: float) -> None: ...
 
 else:
-    LossWeights = weights_of(TERMS)
+    LossWeights = weights_of(LOSSES.values())
