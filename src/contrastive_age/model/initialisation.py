@@ -72,7 +72,11 @@ def load_initial_weights(
     if weights is None:
         logger.info("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
-    state = {_our_name(name): tensor for name, tensor in weights.state.items()}
+    # torchvision's names become ours; our own stay.
+    state = {
+        name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}": tensor
+        for name, tensor in weights.state.items()
+    }
     ours = network.state_dict()
     _refuse_others(state, ours, weights.name)
     layer = [name for name in _LINEAR if name in state]
@@ -135,11 +139,6 @@ def _draw(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
             bound = 1 / math.sqrt(module.in_features)
             nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-
-
-def _our_name(name: str) -> str:
-    """Translate torchvision's name of a tensor into ours; our own names stay."""
-    return name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}"
 
 
 def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str) -> None:

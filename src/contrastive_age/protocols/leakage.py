@@ -61,12 +61,11 @@ def audit_leakage(
     constant = _medians_outside(age, np.zeros_like(fold), fold)
     if "capture" in samples:
         row = _nearest_capture(identity, fold, _captures(folds, samples))
-        looked_up = row >= 0
-        lookup = np.where(looked_up, age[row], constant)
+        known = np.where(row >= 0, age[row], np.nan)
     else:
-        median = _medians_outside(age, identity, fold)
-        looked_up = ~np.isnan(median)
-        lookup = np.where(looked_up, median, constant)
+        known = _medians_outside(age, identity, fold)
+    looked_up = ~np.isnan(known)
+    lookup = np.where(looked_up, known, constant)
     numbered = folds["fold"].to_numpy()
     by_fold = _by_fold(numbered, identity, names, group, looked_up, apart=apart)
     leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
