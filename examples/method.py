@@ -27,45 +27,28 @@ from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import batches
 
 CLASSES = AgeClasses(0, 69)
-TERNARY = LossWeights(
-    lambda_m=0.2, lambda_v=0.05, lambda_c=1.0, lambda_t=1.0, lambda_k=0.0, margin=0.2
-)
+TERNARY = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1.0, lambda_t=1.0, margin=0.2)
 VIEWS = Augmentation(degrees=10.0, translate=0.03, scale=0.05, flip="horizontal")
+BATCH, PEAK = 32, 1e-3  # anchors a step; the highest learning rate, of one cycle
 
 
-def draw_people(
-    identities: int, images: int, seed: int
-) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
+def draw_people(identities: int, images: int) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
     """Draw people at several ages each; the pipelines read photos and align them with MTCNN.
 
     Returns:
         `sample_id, identity, age` of n pictures, and the pictures, uint8 (n, 256, 256, 3).
     """
-    shots = fgnet_population(identities, images, seed)
+    shots = fgnet_population(identities, images, seed=0)
     faces = [
-        draw_face(shot.identity, shot.age, seed=seed, picture=shot.picture, size=ALIGNED_SIZE)
+        np.asarray(draw_face(shot.identity, shot.age, picture=shot.picture, size=ALIGNED_SIZE))
         for shot in shots
     ]
-    table = pd.DataFrame(
-        {
-            "sample_id": [shot.name for shot in shots],
-            "identity": [f"{shot.identity:03d}" for shot in shots],
-            "age": [shot.age for shot in shots],
-        }
-    )
-    return table, np.stack([np.asarray(face) for face in faces])
+    rows = [(shot.name, f"{shot.identity:03d}", shot.age) for shot in shots]
+    return pd.DataFrame(rows, columns=["sample_id", "identity", "age"]), np.stack(faces)
 
 
 def train(
-    images: torch.Tensor,
-    samples: pd.DataFrame,
-    *,
-    weights: LossWeights,
-    image_size: int,
-    epochs: int,
-    batch_size: int = 32,
-    peak: float = 1e-3,
-    seed: int = 0,
+    images: torch.Tensor, samples: pd.DataFrame, weights: LossWeights, image_size: int, epochs: int
 ) -> AgeNetwork:
     """Train a network from random weights.
 
@@ -75,12 +58,9 @@ def train(
         weights: Of the losses (Eq. 7).
         image_size: Side in pixels of what the network sees.
         epochs: How often each image is an anchor.
-        batch_size: Anchors a step.
-        peak: The highest learning rate, of one cycle.
-        seed: Of everything random.
     """
-    torch.manual_seed(seed)
-    rng, views = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    torch.manual_seed(0)
+    rng, views = np.random.default_rng(0), torch.Generator().manual_seed(0)
     network = AgeNetwork(CLASSES).train()
     optimiser = torch.optim.Adam(network.parameters())
     classes = torch.from_numpy(CLASSES.index(samples["age"].to_numpy()))
@@ -88,21 +68,14 @@ def train(
     index = build_index(samples["age"].to_numpy(), samples["identity"].to_numpy())
     for epoch in range(epochs):
         seen, total = 0, 0.0
-        for batch in batches(index, "shared", batch_size, rng):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate("onecycle", (epoch + seen / len(index)) / epochs, peak)
+        for batch in batches(index, "shared", BATCH, rng):
+            done = (epoch + seen / len(index)) / epochs
+            optimiser.param_groups[0]["lr"] = learning_rate("onecycle", done, PEAK)
             faces = augment(images[batch.rows], image_size, VIEWS, views)
-            triplets = TripletPositions(
-                *map(
-                    torch.from_numpy,
-                    (
-                        *(batch.anchor, batch.positive, batch.negative),
-                        *(batch.has_positive, batch.has_negative),
-                    ),
-                )
-            )
+            places = (torch.from_numpy(getattr(batch, name)) for name in TripletPositions._fields)
             # Anchors, positives and negatives go through the network as one batch.
-            terms = total_loss(network(faces), classes[batch.rows], triplets, weights, "all")
+            outputs, ages = network(faces), classes[batch.rows]
+            terms = total_loss(outputs, ages, TripletPositions(*places), weights, "all")
             optimiser.zero_grad()
             terms["total"].backward()
             optimiser.step()
@@ -129,17 +102,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args(arguments)
 
-    samples, faces = draw_people(given.identities, given.images, seed=0)
+    samples, faces = draw_people(given.identities, given.images)
     # No one is in both parts. The pipelines test each of the folds once, and give an interval.
     tested = subject_exclusive(samples, folds=5, seed=0)["fold"].to_numpy() == 0
     frames = prepare(faces, np.arange(len(faces)), given.image_size)
-    network = train(
-        frames[~tested],
-        samples[~tested],
-        weights=TERNARY,
-        image_size=given.image_size,
-        epochs=given.epochs,
-    )
+    network = train(frames[~tested], samples[~tested], TERNARY, given.image_size, given.epochs)
     ages = samples["age"].to_numpy()
     errors = np.abs(predicted_ages(network, frames[tested], given.image_size) - ages[tested])
     constant = np.abs(np.median(ages[~tested]) - ages[tested])

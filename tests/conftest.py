@@ -72,6 +72,7 @@ LONGEST = (
     *("test_processes", "test_ray_runner", "test_unique_runs", "test_sweep", "test_upload"),
     *("test_runners", "test_final_model", "test_protocols", "test_settings", "test_detection"),
     *("test_page", "test_serving", "test_store", "test_faults", "test_acceleration"),
+    "test_extend",
 )
 
 

@@ -111,7 +111,7 @@ FROM_FACES = {"faces", "networks", "tables"}
             "ignore_index=False",
             {"folds", "networks", "tables"},
         ),
-        ("training/fold.py", "len(tested) and", "", {"networks", "tables"}),
+        ("model/weights.py", "tested.empty or", "", {"networks", "tables"}),
         ("evaluation/gradcam.py", "if named is not None", "if named", {"tables"}),
         ("evaluation/summary.py", 'not leakage["leaked_copies"]', "True", {"tables"}),
         ("sources/layouts.py", "lambda *_: None", "lambda *_: 0", {"samples"}),

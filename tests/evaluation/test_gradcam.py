@@ -54,7 +54,7 @@ def maps(network, images):
 def block_and_logits(network, image):
     """The last block's output and the logits of one face, through torchvision's own layers."""
     net = network.backbone
-    x = net.maxpool(net.relu(net.bn1(net.conv1(centre_crop(image[None], SIZE)))))
+    x = net.maxpool(net.bn1(net.conv1(centre_crop(image[None], SIZE))).relu())
     block = net.layer4(net.layer3(net.layer2(net.layer1(x))))
     return block, network.fc(net.avgpool(block).flatten(1))[0]
 

@@ -225,7 +225,7 @@ def test_imagenet_offline_says_which_file_goes_where(tmp_path, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     monkeypatch.setattr(torch.hub, "urlopen", unreachable)
     with pytest.raises(DataError) as caught:
-        initial_weights("imagenet")
+        initial_weights("imagenet", None)
     assert "resnet18-f37072fd.pth" in str(caught.value)
     assert str(tmp_path / "checkpoints") in str(caught.value)
 

@@ -1,5 +1,6 @@
 """Weights remember every photo that they were ever trained on, and load like any others."""
 
+import hashlib
 import json
 from collections import OrderedDict
 from functools import cache
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 from torchvision.models import ResNet18_Weights
@@ -19,7 +21,7 @@ from contrastive_age.model import weights as module
 from contrastive_age.model import weights as weights_module
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork
-from contrastive_age.model.seen import PHOTOS, Seen, read_photos, refuse_known, to_arrays
+from contrastive_age.model.seen import PHOTOS, Seen, read_photos, to_arrays
 from contrastive_age.model.weights import (
     IMAGENET_URL,
     STATED,
@@ -28,7 +30,7 @@ from contrastive_age.model.weights import (
     grown,
     initial_weights,
     read_weights,
-    with_reference,
+    refuse_tested,
     with_seen,
 )
 from contrastive_age.protocols.copies import Photos
@@ -102,10 +104,17 @@ def seen_of(weights: Weights) -> Seen:
     return weights.seen
 
 
+def check(seen: Seen, tested: Photos) -> None:
+    """Look for tested photos among those that a network has seen."""
+    hashes = {"digest": tested.digests, "look": tested.looks, "mirrored": tested.mirrored}
+    table = pd.DataFrame({name: [row.tobytes().hex() for row in x] for name, x in hashes.items()})
+    table["sample_id"] = [f"sample {row}" for row in range(len(table))]
+    refuse_tested(Weights("w.pth", {}, "", (), seen), table, MOST_BITS)
+
+
 def refused(seen: Seen, tested: Photos) -> str:
-    names = [f"sample {row}" for row in range(len(tested))]
     with pytest.raises(DataError) as caught:
-        refuse_known(seen, tested, names, MOST_BITS, "w.pth")
+        check(seen, tested)
     return str(caught.value)
 
 
@@ -140,7 +149,7 @@ def test_any_reader_of_weights_loads_them_strictly(tmp_path: Path, first: Seen, 
     saved = (
         with_seen(state(), {}, first)
         if kind == "with the photos"
-        else with_reference(state(), {}, first.digest)
+        else with_seen(state(), {}, first.digest)
     )
     path = save(tmp_path / "weights.pth", saved)
     network = AgeNetwork(AgeClasses(0, 69))
@@ -170,7 +179,7 @@ def test_two_generations_remember_both(tmp_path: Path, first: Seen) -> None:
     assert stage_2.classes == AgeClasses(16, 85)
     for images in (faces(1), faces(2)):
         assert "4 of 4 test photos were seen" in refused(seen, photos(images, seed=9))
-    refuse_known(seen, photos(faces(3), seed=3), ["a"] * 4, MOST_BITS, "w.pth")
+    check(seen, photos(faces(3), seed=3))
 
     third = grown(stage_2, card("third", ("fgnet",)), photos(faces(4), seed=4))
     assert [own["name"] for own in third.cards] == ["third", "second", "first"]
@@ -224,7 +233,7 @@ def test_weights_that_state_nothing_are_of_unknown_origin(tmp_path: Path, first:
         assert (weights.seen, weights.classes, dict(weights.about)) == (None, None, {})
         assert external_faces(weights) is None
     assert external_faces(None) is None
-    assert initial_weights("none") is None
+    assert initial_weights("none", None) is None
 
 
 def test_results_tell_of_all_generations(tmp_path: Path, first: Seen) -> None:
@@ -247,7 +256,7 @@ def test_results_tell_of_all_generations(tmp_path: Path, first: Seen) -> None:
 def setting(tmp_path: Path, first: Seen) -> Path:
     """The folder of a setting: a fold's network, and beside the folds their list of photos."""
     folder = tmp_path / "fgnet_se" / "ternary-0"
-    save(folder / "fold_0" / "model.pth", with_reference(state(), {"fold": 0}, first.digest))
+    save(folder / "fold_0" / "model.pth", with_seen(state(), {"fold": 0}, first.digest))
     ArrayArchive(str(folder / PHOTOS)).save(to_arrays(first))
     return folder
 
@@ -378,14 +387,14 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_that_only_has_the_name_of_imagenets_weights_is_refused(cached: Path) -> None:
     with pytest.raises(DataError, match=r"resnet18-f37072fd\.pth is not the file.*Delete it"):
-        initial_weights("imagenet")
+        initial_weights("imagenet", None)
 
 
 def test_imagenets_weights_are_checked_and_read(
     cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "file_digest", lambda _: "f37072fd" + 56 * "0")
-    weights = initial_weights("imagenet")
+    weights = initial_weights("imagenet", None)
     assert weights is not None
     assert (weights.name, weights.seen, weights.files) == ("imagenet", None, (cached,))
     assert weights.digest.startswith("f37072fd")
@@ -400,3 +409,21 @@ def test_weights_that_an_earlier_version_made(shared_data: Path) -> None:
     assert seen.photos.compared.all()
     assert weights.classes == AgeClasses(0, 120)
     assert len(weights.state) == 122
+
+
+def _named(*names: str) -> pd.DataFrame:
+    digests = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    return pd.DataFrame({"sample_id": names, "digest": digests, "look": "", "mirrored": ""})
+
+
+def test_photos_that_the_start_has_seen_are_not_tested() -> None:
+    names = ("name", "sources", "n", "identities", "data_hash", "epochs", "image_size", "licence")
+    card = dict.fromkeys(names, "") | {"sources": ["utkface"]}
+    seen = Seen((card,), Photos.of_table(_named("a", "b")))
+    start = Weights("first.pth", {}, "", (), seen)
+    refuse_tested(start, _named("c", "d"), 40)
+    refuse_tested(start, _named(), 40)
+    for unknown in (None, Weights("imagenet", {}, "", ())):
+        refuse_tested(unknown, _named("a"), 40)
+    with pytest.raises(DataError, match=r"1 of 2 test photos .* of first\.pth.* b, which has the"):
+        refuse_tested(start, _named("c", "b"), 40)

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import create_model
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.losses import LOSSES, Term
+from contrastive_age.model.losses.registry import weights_of
 from contrastive_age.parameters import effective as params
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.sources.manifest import siblings
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "base" / "parameters"
@@ -90,6 +94,26 @@ def test_every_value_that_decides_a_result_changes_the_key(
     before = params.effective(given, "fgnet_se").key
     changed = {block: given[block] | {name: value}} if block else {name: value}
     assert params.effective(given | changed, "fgnet_se").key != before
+
+
+def test_a_further_loss_is_in_a_key_only_where_it_has_a_weight(given: dict[str, Any]) -> None:
+    toy = Term("toy", "Toy", "lambda_toy", lambda batch: batch.features)
+    weights = weights_of([*LOSSES.values(), toy])
+    setting = params.effective(given, "fgnet_se")
+    further = create_model("Further", __base__=Setting, loss=(weights, ...))
+
+    def key(**more: float) -> str:
+        values = setting.model_dump()
+        return further.model_validate(values | {"loss": values["loss"] | more}).key
+
+    assert key() == key(lambda_toy=0) == setting.key
+    assert key(lambda_toy=0.5) != setting.key
+    assert key(lambda_toy=0.5) != key(lambda_toy=1)
+
+
+def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
+    keys = [params.effective(given, name).key for name in ("morph_se", "fgnet_lopo", "fgnet_se")]
+    assert keys == ["ternary-cece940c", "ternary-e877128b", "ternary-6a64b3e2"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import yaml
 
 from conftest import ROOT, Project, make_project
 from contrastive_age.errors import DataError
-from contrastive_age.model.weights import read_weights, require_digest
+from contrastive_age.model.weights import initial_weights, read_weights
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.place import Place
@@ -201,11 +201,11 @@ def test_the_same_weights_elsewhere_are_the_same_setting(copy: Project, tmp_path
 def test_weights_that_are_changed_during_a_run_are_refused(tmp_path: Path) -> None:
     torch.save({"fc.bias": torch.ones(3)}, tmp_path / "weights.pth")
     digest = file_digest(tmp_path / "weights.pth")
-    require_digest(read_weights(tmp_path / "weights.pth"), digest)
+    assert initial_weights(str(tmp_path / "weights.pth"), digest) is not None
     torch.save({"fc.bias": torch.zeros(3)}, tmp_path / "weights.pth")
     for before in (digest, None):
         with pytest.raises(DataError, match="changed or made after this command began"):
-            require_digest(read_weights(tmp_path / "weights.pth"), before)
+            initial_weights(str(tmp_path / "weights.pth"), before)
 
 
 @pytest.mark.parametrize(

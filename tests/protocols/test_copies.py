@@ -298,7 +298,6 @@ def test_a_union_has_each_photo_once_in_their_order() -> None:
     assert np.array_equal(united.looks, own.looks[rows])
     assert np.array_equal(united.mirrored, own.mirrored[rows])
     assert united.compared.all()
-    assert len(Photos.union([])) == 0
 
 
 def test_photos_with_the_same_bytes_but_another_face_are_both_kept() -> None:

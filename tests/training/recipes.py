@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.weighting import LossWeights
+from contrastive_age.model.losses import LossWeights
 from contrastive_age.training.recipe import Augmentation, Recipe, TrainingSettings
 
 SMALL = Recipe(

@@ -1,6 +1,5 @@
 """A trained network is kept only where its files are those of the wanted training."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,11 @@ import torch
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.seen import Seen
-from contrastive_age.model.weights import Weights, with_reference
-from contrastive_age.protocols.copies import Photos
+from contrastive_age.model.weights import with_seen
 from contrastive_age.provenance import Record
 from contrastive_age.training.fold import (
     Watcher,
     networks_decided_by,
-    refuse_tested,
     require_network,
     state_digest,
     train_or_keep,
@@ -41,7 +37,7 @@ def _refuse() -> torch.Tensor:
     raise TrainsAnew
 
 
-def _get(folder: Path, decided_by: dict[str, str] = DECIDED, images=_refuse, **told):
+def _get(folder: Path, decided_by: dict[str, str] = DECIDED, images=_refuse):
     index = build_index(AGES, np.array(["a", "b", "c", "d"]))
     return train_or_keep(
         images,
@@ -52,7 +48,7 @@ def _get(folder: Path, decided_by: dict[str, str] = DECIDED, images=_refuse, **t
         folder=folder,
         decided_by=decided_by,
         computing=Computing("cpu"),
-        watcher=Watcher("fold 0", **told),
+        watcher=Watcher("fold 0"),
     )
 
 
@@ -110,14 +106,12 @@ def test_damaged_files_are_not_taken(folder: Path, name: str, content: bytes | N
 
 
 def test_a_training_says_what_made_it_and_how_it_was_computed(tmp_path: Path) -> None:
-    said = []
     faces = torch.randint(0, 255, (4, 3, 36, 36), dtype=torch.uint8)
-    state, history = _get(tmp_path, images=lambda: faces, on_start=said.append)
+    state, history = _get(tmp_path, images=lambda: faces)
     assert Record.read(history.attrs["record"]).decided_by == DECIDED
     assert {"torch", "numpy", "machine"} <= history.attrs["record"]["made_with"].keys()
-    assert history.attrs["computed"] == said[0]
-    assert said[0]["threads"] == torch.get_num_threads()
-    assert said[0]["precision"] == "float32"
+    assert history.attrs["computed"]["threads"] == torch.get_num_threads()
+    assert history.attrs["computed"]["precision"] == "float32"
     assert history.attrs["model"] == state_digest(state)
 
 
@@ -140,27 +134,9 @@ def test_a_network_of_other_values_faces_or_samples_is_refused(
 ) -> None:
     decided_by = networks_decided_by(**NAMED)
     about = {"record": Record(decided_by).document}
-    model = with_reference(STATE, about, "digest")
+    model = with_seen(STATE, about, "digest")
     require_network(model, decided_by, "fgnet_se mv-0, fold 2")
     with pytest.raises(DataError, match=rf"of fgnet_se mv-0, fold 2, is another .*: {name} was "):
         require_network(model, networks_decided_by(**NAMED | changed), "fgnet_se mv-0, fold 2")
     with pytest.raises(DataError, match="does not say what it was made from"):
         require_network(STATE, decided_by, "fgnet_se mv-0, fold 2")
-
-
-def _photos(*names: str) -> pd.DataFrame:
-    digests = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    return pd.DataFrame({"sample_id": names, "digest": digests, "look": "", "mirrored": ""})
-
-
-def test_photos_that_the_start_has_seen_are_not_tested() -> None:
-    names = ("name", "sources", "n", "identities", "data_hash", "epochs", "image_size", "licence")
-    card = dict.fromkeys(names, "") | {"sources": ["utkface"]}
-    seen = Seen((card,), Photos.of_table(_photos("a", "b")))
-    start = Weights("first.pth", {}, "", (), seen)
-    refuse_tested(start, _photos("c", "d"), 40)
-    refuse_tested(start, _photos(), 40)
-    for unknown in (None, Weights("imagenet", {}, "", ())):
-        refuse_tested(unknown, _photos("a"), 40)
-    with pytest.raises(DataError, match=r"1 of 2 test photos .* of first\.pth.* b, which has the"):
-        refuse_tested(start, _photos("c", "b"), 40)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contrastive_age.faces.store import Wanted
-from contrastive_age.model.weighting import LossWeights
+from contrastive_age.model.losses import LossWeights
 from contrastive_age.training.recipe import Acceleration, Augmentation, Computing
 from training.recipes import SMALL, varied
 

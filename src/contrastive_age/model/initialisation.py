@@ -72,9 +72,26 @@ def load_initial_weights(
     if weights is None:
         logger.info("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
-    state = {_our_name(name): tensor for name, tensor in weights.state.items()}
-    _refuse_others(state, network.state_dict(), weights.name)
-    report = _copy(state, network, classes, weights)
+    # torchvision's names become ours; our own stay.
+    state = {
+        name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}": tensor
+        for name, tensor in weights.state.items()
+    }
+    ours = network.state_dict()
+    _refuse_others(state, ours, weights.name)
+    layer = [name for name in _LINEAR if name in state]
+    fits = all(state[name].shape == ours[name].shape for name in layer)
+    known = weights.classes or (classes if fits else None)
+    resized = [] if known == classes else layer
+    fitting = {name: tensor for name, tensor in state.items() if name not in resized}
+    network.load_state_dict(fitting, strict=False)
+    report = InitialWeights(
+        weights.name,
+        loaded=tuple(fitting),
+        missing=tuple(name for name in ours if name not in state),
+        resized=tuple(resized),
+        ages=_keep_ages(network, classes, state, known) if known and layer else 0,
+    )
     logger.info(
         "Initial weights: %d tensors from %s; missing: %s; over other classes: %s; ages kept: %d",
         len(report.loaded),
@@ -86,7 +103,7 @@ def load_initial_weights(
     return report
 
 
-def keep_known_ages(
+def _keep_ages(
     network: AgeNetwork, classes: AgeClasses, state: Mapping[str, Tensor], known: AgeClasses
 ) -> int:
     """Give a network another linear layer's weights of all ages that both know.
@@ -97,17 +114,16 @@ def keep_known_ages(
     Args:
         network: Changed in place.
         classes: Of the network.
-        state: The other network's; it may lack the layer.
+        state: The other network's; it may lack the layer's bias.
         known: The ages of its linear layer.
 
     Returns:
         The number of ages that were kept.
     """
-    layer = [name for name in _LINEAR if name in state]
     ages = np.intersect1d(classes.values.numpy(), known.values.numpy()).astype(np.int64)
-    for name in layer:
+    for name in filter(state.__contains__, _LINEAR):
         network.get_parameter(name).data[classes.index(ages)] = state[name][known.index(ages)]
-    return len(ages) if layer else 0
+    return len(ages)
 
 
 def _draw(network: nn.Module, generator: torch.Generator) -> None:
@@ -123,37 +139,6 @@ def _draw(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
             bound = 1 / math.sqrt(module.in_features)
             nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-
-
-def _copy(
-    state: Mapping[str, Tensor], network: AgeNetwork, classes: AgeClasses, weights: Weights
-) -> InitialWeights:
-    """Load what fits, and report on all."""
-    ours, known = network.state_dict(), weights.classes
-    resized = tuple(
-        name
-        for name in _LINEAR
-        if name in state
-        and (state[name].shape != ours[name].shape if known is None else known != classes)
-    )
-    fitting = {name: tensor for name, tensor in state.items() if name not in resized}
-    network.load_state_dict(fitting, strict=False)
-    return InitialWeights(
-        weights.name,
-        loaded=tuple(fitting),
-        missing=tuple(name for name in ours if name not in state),
-        resized=resized,
-        ages=(
-            keep_known_ages(network, classes, state, known)
-            if known
-            else classes.number * ("fc.weight" in fitting)
-        ),
-    )
-
-
-def _our_name(name: str) -> str:
-    """Translate torchvision's name of a tensor into ours; our own names stay."""
-    return name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}"
 
 
 def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import BYTES
-from contrastive_age.protocols.copies import Photos, find_known
+from contrastive_age.protocols.copies import Photos
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -31,12 +31,6 @@ VERSION = 1
 
 _PHOTO_ARRAYS = {"digests": "uint8", "looks": "uint8", "mirrored": "uint8", "compared": "bool"}
 """The arrays of `Photos` and their types."""
-
-_HOW = {
-    "bytes": "has the same bytes as",
-    "look": "looks the same as",
-    "mirror": "looks the same as the mirror image of",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,36 +69,6 @@ class Seen:
         for name in _PHOTO_ARRAYS:
             digest.update(getattr(self.photos, name).tobytes())
         return digest.hexdigest()
-
-
-def refuse_known(
-    seen: Seen, photos: Photos, sample_ids: Sequence[str], most_bits: int, what: str
-) -> None:
-    """Refuse to test on photos that initial weights were trained on, in whatever generation.
-
-    Args:
-        seen: What the weights were trained on.
-        photos: That will be tested, n.
-        sample_ids: Theirs, (n,).
-        most_bits: See `copies.find_known`.
-        what: The weights, for the message.
-
-    Raises:
-        DataError: There are such photos; the message counts them and names the first.
-    """
-    known = find_known(seen.photos, photos, most_bits)
-    if known.empty:
-        return
-    count = known["how"].value_counts()
-    first = known.iloc[0]
-    raise DataError(
-        f"{len(known)} of {len(photos)} test photos were seen in the pretraining of {what}: "
-        f"{count.get('bytes', 0)} have the same bytes, {count.get('look', 0)} look the same, "
-        f"{count.get('mirror', 0)} look the same mirrored. The first is "
-        f"{list(sample_ids)[first['tested']]}, which {_HOW[first['how']]} one of "
-        f"{', '.join(seen.sources)}. An error on photos seen in training says nothing: give "
-        f"model.weights that were made without them, or test on others"
-    )
 
 
 def to_arrays(seen: Seen) -> Arrays:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -26,14 +27,13 @@ from contrastive_age.model.seen import (
     CARD,
     PHOTOS,
     VERSION,
-    Arrays,
     Seen,
     document_of,
     from_arrays,
     read_photos,
     to_arrays,
 )
-from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.copies import Photos, find_known
 from contrastive_age.provenance import file_digest
 
 STATED = "contrastive_age"
@@ -56,6 +56,13 @@ _TERMS = {
 }
 _BEFORE = ("pretraining.card", "pretraining.digests", "pretraining.hashes")
 """Tensors of bytes beside those of the network, in files that were made before `STATED`."""
+
+
+_HOW = {
+    "bytes": "has the same bytes as",
+    "look": "looks the same as",
+    "mirror": "looks the same as the mirror image of",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,52 +97,78 @@ class Weights:
         return classes if layer is None or len(layer) == classes.number else None
 
 
-def initial_weights(weights: str) -> Weights | None:
+def initial_weights(weights: str, digest: str | None) -> Weights | None:
     """Read what a network is to start from.
 
     Args:
         weights: `none`, `imagenet` (torchvision's, downloaded once into torch's cache) or the path
             of a file.
+        digest: SHA-256 of the file when the command began, which names the setting; None where it
+            was not there, and for those that are known by their name.
 
     Returns:
         None for `none`: all weights are drawn.
 
     Raises:
-        DataError: See `read_weights`; ImageNet's are neither cached nor to be downloaded, or the
-            file of that name in the cache is another.
+        DataError: See `read_weights`; the file was changed or made since. Or ImageNet's are neither
+            cached nor to be downloaded, or the file of that name in the cache is another.
     """
     if weights == "none":
         return None
-    return _imagenet() if weights == "imagenet" else read_weights(Path(weights))
+    if weights == "imagenet":
+        return _imagenet()
+    start = read_weights(Path(weights))
+    if start.digest != digest:
+        raise DataError(
+            f"{weights} was changed or made after this command began; start it again, so that "
+            "results are named by the weights that they start from"
+        )
+    return start
 
 
-def statement(weights: str) -> Weights | None:
+def statement(weights: str, digest: str | None) -> Weights | None:
     """Read what initial weights state of their making.
 
     Args:
         weights: As for `initial_weights`. ImageNet's, which state nothing, need not be there.
+        digest: As for `initial_weights`.
 
     Returns:
         None for `none`; `imagenet` without its tensors.
     """
-    return Weights("imagenet", {}, "", ()) if weights == "imagenet" else initial_weights(weights)
+    if weights == "imagenet":
+        return Weights("imagenet", {}, "", ())
+    return initial_weights(weights, digest)
 
 
-def require_digest(weights: Weights | None, digest: str | None) -> None:
-    """Make sure that a file of weights is the one that names the setting.
+def refuse_tested(start: Weights | None, tested: pd.DataFrame, most_bits: int) -> None:
+    """Refuse to test on photos that the initial weights were trained on, in any generation.
+
+    Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.
 
     Args:
-        weights: As they were read; ImageNet's are known by their name.
-        digest: SHA-256 of the file when the command began; None where it was not there.
+        start: What a network starts from; None for random weights.
+        tested: Of the samples that will be tested, what `Photos.of_table` reads.
+        most_bits: See `copies.find_known`.
 
     Raises:
-        DataError: It was changed or made since.
+        DataError: There are such photos; the message counts them and names the first.
     """
-    if weights is not None and weights.name != "imagenet" and weights.digest != digest:
-        raise DataError(
-            f"{weights.name} was changed or made after this command began; start it again, so that "
-            "results are named by the weights that they start from"
-        )
+    if tested.empty or start is None or start.seen is None:
+        return
+    known = find_known(start.seen.photos, Photos.of_table(tested), most_bits)
+    if known.empty:
+        return
+    count = known["how"].value_counts()
+    first = known.iloc[0]
+    raise DataError(
+        f"{len(known)} of {len(tested)} test photos were seen in the pretraining of {start.name}: "
+        f"{count.get('bytes', 0)} have the same bytes, {count.get('look', 0)} look the same, "
+        f"{count.get('mirror', 0)} look the same mirrored. The first is "
+        f"{tested['sample_id'].iloc[first['tested']]}, which {_HOW[first['how']]} one of "
+        f"{', '.join(start.seen.sources)}. An error on photos seen in training says nothing: give "
+        f"model.weights that were made without them, or test on others"
+    )
 
 
 def read_saved(path: Path, what: str) -> Any:
@@ -185,38 +218,28 @@ def read_weights(path: Path) -> Weights:
 
 
 def with_seen(
-    state: Mapping[str, Tensor], about: Mapping[str, Any], seen: Seen
+    state: Mapping[str, Tensor], about: Mapping[str, Any], seen: Seen | str
 ) -> "OrderedDict[str, Tensor]":
-    """Make a state dict that states what its network has seen and needs no file beside it.
+    """Make a state dict that states what its network has seen, or in which list it is written.
 
-    Args:
-        state: Of a network, on the CPU.
-        about: What else it is to state; what JSON can hold.
-        seen: See `grown`.
-
-    Returns:
-        The same tensors. Copies of it such as `dict(...)` state nothing.
-    """
-    return _stating(state, {"about": about}, to_arrays(seen))
-
-
-def with_reference(
-    state: Mapping[str, Tensor], about: Mapping[str, Any], digest: str
-) -> "OrderedDict[str, Tensor]":
-    """Make a state dict that says in which list its network's photos are.
-
-    The list is of all photos of the setting, though a fold is trained on some of them: which one
+    A list is of all photos of the setting, though a fold is trained on some of them: which one
     trained this very fold is not told apart, so that none of them is ever tested from it.
 
     Args:
         state: Of a network, on the CPU.
         about: What else it is to state; what JSON can hold.
-        digest: `Seen.digest` of what `PHOTOS` in the setting's folder holds.
+        seen: See `grown`: then no file is needed beside the state dict. Or `Seen.digest` of what
+            `PHOTOS` in the setting's folder holds.
 
     Returns:
         The same tensors. Copies of it such as `dict(...)` state nothing.
     """
-    return _stating(state, {"about": about, "photos": digest}, {})
+    listed, arrays = ({"photos": seen}, {}) if isinstance(seen, str) else ({}, to_arrays(seen))
+    stating = OrderedDict(state)
+    text = json.dumps({"version": VERSION, "about": about, **listed}, allow_nan=False)
+    stated = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    setattr(stating, STATED, {"about": text, **stated})
+    return stating
 
 
 def grown(start: Weights | None, card: Mapping[str, Any], photos: Photos) -> Seen:
@@ -340,16 +363,6 @@ def _listed(path: Path, digest: str) -> tuple[Path, Seen]:
         f"it nobody knows whether a photo was trained on that is tested: copy {PHOTOS} along, from "
         f"the folder of the setting that trained these weights"
     )
-
-
-def _stating(
-    state: Mapping[str, Tensor], document: Mapping[str, Any], arrays: Arrays
-) -> "OrderedDict[str, Tensor]":
-    stating = OrderedDict(state)
-    text = json.dumps({"version": VERSION, **document}, allow_nan=False)
-    stated = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    setattr(stating, STATED, {"about": text, **stated})
-    return stating
 
 
 def _imagenet() -> Weights:

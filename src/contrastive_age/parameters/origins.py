@@ -10,7 +10,7 @@ import pandas as pd
 from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.store import Faces
 from contrastive_age.model.seen import Seen
-from contrastive_age.model.weights import Weights, grown, require_digest, statement
+from contrastive_age.model.weights import Weights, grown, statement
 from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
@@ -55,9 +55,7 @@ def start_of(setting: Learning) -> Weights | None:
     Raises:
         DataError: They cannot be read, or were changed since the command began.
     """
-    start = statement(located_start(setting).weights)
-    require_digest(start, setting.model.digest)
-    return start
+    return statement(**asdict(located_start(setting)))
 
 
 def seen_by(

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.weighting import LossWeights
+from contrastive_age.model.losses import LossWeights
 from contrastive_age.protocols.folds import Plan
 from contrastive_age.strict import Strict
 from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings

@@ -30,7 +30,7 @@ import pandas as pd
 from contrastive_age.faces.looks import BITS, BYTES
 
 Bytes = npt.NDArray[np.uint8]
-Rows = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 MOST_BITS = 40
@@ -124,11 +124,12 @@ class Photos:
     def union(parts: Sequence["Photos"]) -> "Photos":
         """Put photos together, each once: those of the same bytes and the same look are one.
 
+        Args:
+            parts: At least one.
+
         Returns:
             The photos in the order in which they first appear.
         """
-        none = np.empty((0, BYTES), np.uint8)
-        parts = [Photos(none, none, none, np.empty(0, bool)), *parts]
         every = Photos(
             np.concatenate([part.digests for part in parts]),
             np.concatenate([part.looks for part in parts]),
@@ -215,7 +216,7 @@ def find_copies(photos: Photos, most_bits: int = MOST_BITS) -> pd.DataFrame:
     return _nearest(pairs, ["first", "second"])
 
 
-def group(pairs: pd.DataFrame, n: int) -> Rows:
+def group(pairs: pd.DataFrame, n: int) -> Ints:
     """Put photos that pairs connect into one group, through however many others.
 
     Args:
@@ -228,7 +229,7 @@ def group(pairs: pd.DataFrame, n: int) -> Rows:
     return _connected(pairs["first"].to_numpy(), pairs["second"].to_numpy(), n)
 
 
-def linked(identity: pd.Series, group: Rows) -> Rows:
+def linked(identity: pd.Series, group: Ints) -> Ints:
     """Number people, with identities that share a photo as one.
 
     Two names for one photo are most likely two names for one person. Links go through however many
@@ -247,13 +248,13 @@ def linked(identity: pd.Series, group: Rows) -> Rows:
     return _connected(codes, codes[group], len(names))[codes]
 
 
-def _connected(one: Rows, other: Rows, n: int) -> Rows:
+def _connected(one: Ints, other: Ints, n: int) -> Ints:
     """Give the smallest number that each of 0..n-1 is connected with, by links of one to other."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     links = coo_array((np.ones(len(one), bool), (one, other)), shape=(n, n))
-    return _firsts(connected_components(links, directed=False)[1])
+    return firsts(connected_components(links, directed=False)[1])
 
 
 def _from_hex(column: pd.Series) -> Bytes:
@@ -263,7 +264,7 @@ def _from_hex(column: pd.Series) -> Bytes:
     return np.frombuffer(bytes.fromhex("".join(column)), np.uint8).reshape(-1, BYTES)
 
 
-def _linked(rows: Rows, firsts: Rows, how: str) -> pd.DataFrame:
+def _linked(rows: Ints, firsts: Ints, how: str) -> pd.DataFrame:
     """Pair rows with the first that each is one with."""
     later = firsts < rows
     return pd.DataFrame({"first": firsts[later], "second": rows[later], "how": how, "bits": 0})
@@ -275,7 +276,7 @@ def _nearest(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return nearest_first.drop_duplicates(key).sort_values(key, ignore_index=True)
 
 
-def _near(hashes: Bytes, known: int, tested: int, most_bits: int) -> tuple[Rows, Rows, Rows]:
+def _near(hashes: Bytes, known: int, tested: int, most_bits: int) -> tuple[Ints, Ints, Ints]:
     """Find hashes that differ in few bits.
 
     Args:
@@ -296,7 +297,7 @@ def _near(hashes: Bytes, known: int, tested: int, most_bits: int) -> tuple[Rows,
     return first, second, _distances(words[first].T, words[second].T).astype(np.int64)
 
 
-def _compare_all(words: Words, known: int, tested: int, most_bits: int) -> Rows:
+def _compare_all(words: Words, known: int, tested: int, most_bits: int) -> Ints:
     """Compare each with each, in blocks that a processor's cache holds."""
     count = len(words)
     size = max(1, BLOCK // max(1, count - tested))
@@ -311,7 +312,7 @@ def _compare_all(words: Words, known: int, tested: int, most_bits: int) -> Rows:
     return np.concatenate(pairs)
 
 
-def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> Rows:
+def _compare_sampled(words: Words, known: int, tested: int, most_bits: int) -> Ints:
     """Compare those that agree in the sampled bits of some table."""
     sampled, tables = _plan(len(words), most_bits)
     rng = np.random.default_rng(0)
@@ -355,7 +356,7 @@ def _keys(columns: Words, sampled: int, rng: np.random.Generator) -> Words:
     return keys
 
 
-def _agreeing(keys: Words, known: int, tested: int) -> Iterator[tuple[Rows, Rows]]:
+def _agreeing(keys: Words, known: int, tested: int) -> Iterator[tuple[Ints, Ints]]:
     """Pair each tested row with the known ones before it that have its key.
 
     Sorted by key, then by row, those of one key lie side by side, the known ones first. From all
@@ -385,12 +386,12 @@ def _distances(some: Words, others: Words) -> npt.NDArray[np.uint16]:
     return bits
 
 
-def _same(rows: Bytes) -> Rows:
+def _same(rows: Bytes) -> Ints:
     """Give the number of the first row that equals each."""
-    return _firsts(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel())
+    return firsts(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel())
 
 
-def _firsts(labels: npt.NDArray[Any]) -> Rows:
+def firsts(labels: npt.NDArray[Any]) -> Ints:
     """Give the place of the first label that equals each."""
     _, first, place = np.unique(labels, return_index=True, return_inverse=True)
     return first[place]

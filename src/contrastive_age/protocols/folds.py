@@ -10,7 +10,8 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.protocols import copies, leakage, splits
-from contrastive_age.protocols.parts import COPIES, Ints, Parts, keep_apart, parts
+from contrastive_age.protocols.copies import Ints
+from contrastive_age.protocols.parts import COPIES, Parts, keep_apart, parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ import pandas as pd
 from contrastive_age.errors import DataError
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _NAMED = 5
@@ -62,12 +61,11 @@ def audit_leakage(
     constant = _medians_outside(age, np.zeros_like(fold), fold)
     if "capture" in samples:
         row = _nearest_capture(identity, fold, _captures(folds, samples))
-        looked_up = row >= 0
-        lookup = np.where(looked_up, age[row], constant)
+        known = np.where(row >= 0, age[row], np.nan)
     else:
-        median = _medians_outside(age, identity, fold)
-        looked_up = ~np.isnan(median)
-        lookup = np.where(looked_up, median, constant)
+        known = _medians_outside(age, identity, fold)
+    looked_up = ~np.isnan(known)
+    lookup = np.where(looked_up, known, constant)
     numbered = folds["fold"].to_numpy()
     by_fold = _by_fold(numbered, identity, names, group, looked_up, apart=apart)
     leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
@@ -139,33 +137,22 @@ def _by_fold(
     rows["outside"] = np.where(rows[["fold"]].assign(group=group).duplicated(), 0, copies)
     known = rows.loc[leaked, ["fold", "identity"]].drop_duplicates().sort_values("identity")
     subjects = known.groupby("fold")["identity"].agg(list)
-    counts = rows.groupby("fold", sort=True).agg(
+    table = rows.groupby("fold", sort=True).agg(
         n_test=("leaked", "size"),
         test_subjects=("identity", "nunique"),
         leaked_images=("leaked", "sum"),
         copies=("copies", "sum"),
-        outside=("outside", "sum"),
+        left_out=("outside", "sum"),
     )
-    by_fold = []
-    for count in counts.reset_index().to_dict("records"):
-        left_out = count["outside"] if apart else 0
-        known_subjects = subjects.get(count["fold"], [])
-        by_fold.append(
-            {
-                "fold": count["fold"],
-                "n_test": count["n_test"],
-                "n_train": len(fold) - count["n_test"] - left_out,
-                "test_subjects": count["test_subjects"],
-                "leaked_images": count["leaked_images"],
-                "leaked_subjects": len(known_subjects),
-                "share": count["leaked_images"] / count["n_test"],
-                "leaked_identities": names[known_subjects[:_NAMED]].tolist(),
-                "copies": count["copies"],
-                "leaked_copies": 0 if apart else count["copies"],
-                "left_out": left_out,
-            }
-        )
-    return by_fold
+    table["left_out"] *= apart
+    table["n_train"] = len(fold) - table["n_test"] - table["left_out"]
+    table["share"] = table["leaked_images"] / table["n_test"]
+    table["leaked_copies"] = 0 if apart else table["copies"]
+    known_in = {number: subjects.get(number, []) for number in table.index}
+    table["leaked_subjects"] = [len(people) for people in known_in.values()]
+    table["leaked_identities"] = [names[people[:_NAMED]].tolist() for people in known_in.values()]
+    records = table.reset_index().to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
 
 
 def _elsewhere(label: Ints, fold: Ints) -> Ints:
@@ -223,18 +210,19 @@ def _captures(folds: pd.DataFrame, samples: pd.DataFrame) -> Ints:
     return captures
 
 
-def _run_starts(*columns: Ints) -> Ints:
-    """Places where any of the columns, sorted together, takes a new value; the first is 0."""
-    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    return np.flatnonzero(np.concatenate(([True], changes)))
+def _runs(*columns: Ints) -> tuple[Ints, Ints]:
+    """Where the run of equal rows of columns, sorted together, begins at each row, and ends."""
+    changes = np.any([np.diff(column, prepend=-1) != 0 for column in columns], axis=0)
+    begins = np.flatnonzero(changes)
+    run = np.cumsum(changes) - 1
+    return begins[run], np.append(begins[1:], len(run))[run]
 
 
-def _medians_outside(age: Ints, group: Ints, fold: Ints) -> Floats:
+def _medians_outside(age: Ints, group: Ints, fold: Ints) -> npt.NDArray[np.float64]:
     """Give each row the median age of its group's rows in other folds; NaN where there are none.
 
-    With all ages sorted within their group, the r-th age outside a fold lies r places from the
-    group's start, and as many further as rows of the fold come before it. That number is found by
-    bisection, so that the cost hardly depends on the number of folds.
+    Year by year it is counted how many ages outside a fold come before: the cost hardly depends on
+    the number of folds.
 
     Args:
         age: (n,) years.
@@ -244,34 +232,20 @@ def _medians_outside(age: Ints, group: Ints, fold: Ints) -> Floats:
     Returns:
         (n,) medians in years.
     """
-    n = len(age)
-    order = np.lexsort((age, group))
-    age, group, fold = age[order], group[order], fold[order]
-    group_start = _run_starts(group)
-    group_size = np.diff(np.append(group_start, n))
-    start_of = np.repeat(group_start, group_size)
-    size_of = np.repeat(group_size, group_size)
-
-    pair = group * (fold.max() + 1) + fold
-    by_pair = np.argsort(pair, kind="stable")
-    pair_start = _run_starts(pair[by_pair])
-    pair_size = np.diff(np.append(pair_start, n))
-    number = np.repeat(np.arange(len(pair_start)), pair_size)
-    outside_before = by_pair - (np.arange(n) - pair_start[number])
-    keys = number * (n + 1) + outside_before
-
-    head = by_pair[pair_start]
-    outside = size_of[head] - pair_size
-
-    def at(rank: Ints) -> Ints:
-        place = start_of[head] + rank
-        skipped = np.searchsorted(keys, np.arange(len(head)) * (n + 1) + place, side="right")
-        return np.asarray(age[np.minimum(place + skipped - pair_start, n - 1)])
-
-    median = np.where(outside > 0, (at((outside - 1) // 2) + at(outside // 2)) / 2, np.nan)
-    result = np.empty(n)
-    result[order[by_pair]] = median[number]
-    return result
+    folds = fold.max() + 1
+    pairs, pair, inside = np.unique(group * folds + fold, return_inverse=True, return_counts=True)
+    group_of = pairs // folds
+    outside = np.bincount(group)[group_of] - inside
+    before = np.zeros_like(outside)
+    middles = np.zeros_like(outside)
+    for year in np.unique(age):
+        of_year = age == year
+        number = np.bincount(group[of_year], minlength=group.max() + 1)[group_of]
+        after = before + number - np.bincount(pair[of_year], minlength=len(pairs))
+        for rank in ((outside - 1) // 2, outside // 2):
+            middles += year * ((before <= rank) & (rank < after))
+        before = after
+    return np.where(outside > 0, middles / 2, np.nan)[pair]
 
 
 def _nearest_capture(identity: Ints, fold: Ints, capture: Ints) -> Ints:
@@ -292,24 +266,19 @@ def _nearest_capture(identity: Ints, fold: Ints, capture: Ints) -> Ints:
     n = len(identity)
     order = np.lexsort((capture, identity))
     identity, fold, capture = identity[order], fold[order], capture[order]
-    run_start = _run_starts(identity, fold)
-    run_size = np.diff(np.append(run_start, n))
-    before = np.repeat(run_start - 1, run_size)
-    after = np.repeat(run_start + run_size, run_size)
-    none = np.iinfo(np.int64).max
+    begin, after = _runs(identity, fold)
+    before = begin - 1
 
-    def distance(other: Ints) -> Ints:
+    def distance(other: Ints) -> npt.NDArray[np.float64]:
         inside = np.clip(other, 0, n - 1)
         same = (other == inside) & (identity[inside] == identity)
-        return np.where(same, np.abs(capture[inside] - capture), none)
+        return np.where(same, np.abs(capture[inside] - capture), np.inf)
 
     gap_before, gap_after = distance(before), distance(after)
-    somewhere = np.minimum(gap_before, gap_after) < none
+    somewhere = np.isfinite(np.minimum(gap_before, gap_after))
     nearest = np.where(gap_before <= gap_after, before, after)[somewhere]
     # several pictures may bear the same number: the first of them that is in another fold
-    number_start = _run_starts(identity, capture)
-    first_of = np.repeat(number_start, np.diff(np.append(number_start, n)))
-    first = first_of[nearest]
+    first = _runs(identity, capture)[0][nearest]
     nearest = np.where(fold[first] != fold[somewhere], first, after[first])
     result = np.full(n, -1)
     result[order[somewhere]] = order[nearest]

@@ -10,13 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.copies import linked
-
-Ints = npt.NDArray[np.int64]
+from contrastive_age.protocols.copies import Ints, firsts, linked
 
 COPIES = "copies"
 
@@ -115,13 +112,8 @@ def constant_mae(of_folds: Iterable[Parts]) -> float:
 
 def _copies_of(folds: pd.DataFrame) -> Ints:
     """Give the first row of each row's group of copies that are to be kept apart, (n,)."""
-    label = np.arange(len(folds))
-    listed: list[list[str]] = json.loads(folds.attrs.get(COPIES, "[]"))
-    if not listed:
-        return label
-    names = [name for group in listed for name in group]
-    rows = pd.Index(folds["sample_id"]).get_indexer(pd.Index(names))
-    groups = len(folds) + np.repeat(np.arange(len(listed)), [len(group) for group in listed])
-    label[rows[rows >= 0]] = groups[rows >= 0]
-    _, first, place = np.unique(label, return_index=True, return_inverse=True)
-    return first[place]
+    listed = enumerate(json.loads(folds.attrs.get(COPIES, "[]")))
+    group_of = {name: number for number, names in listed for name in names}
+    group = folds["sample_id"].map(group_of).to_numpy(float)
+    alone = -1 - np.arange(len(folds))
+    return firsts(np.where(np.isnan(group), alone, group))

@@ -4,8 +4,8 @@ Every function gives the folds table: `sample_id` str, `identity` str, `age` int
 `fold` int64, the fold in which the sample is TESTED; rows in the order of the samples table.
 """
 
+import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.protocols.copies import linked
+from contrastive_age.protocols.copies import Ints, linked
 from contrastive_age.sources import delimited
-
-Ints = npt.NDArray[np.int64]
 
 LIST_COLUMNS = (
     ("sample_id", "filename", "file", "path", "image", "photo", "name"),
@@ -29,6 +27,7 @@ FEW = 10
 """A group of copies of more than this share of all images, and of more than so many, is a fault."""
 
 _SHOWN = 5
+_NONE, _SEVERAL = -1, -2  # in the place of the row that a listed name means
 _EXTENSION = re.compile(r"\.(bmp|gif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
 
 
@@ -203,8 +202,7 @@ def refuse_large_groups(samples: pd.DataFrame, group: Ints) -> None:
         raise DataError(
             f"{sizes[largest]} of {len(samples)} photos count as copies of one ({names}, ...), too "
             "many to keep in one fold. Remove them if they are one photo; if they are not, lower "
-            "overlap.most_bits, from which on two faces "
-            "are one"
+            "overlap.most_bits, from which on two faces are one"
         )
 
 
@@ -263,51 +261,44 @@ def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: s
         raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
 
 
-def _tails(name: str) -> Iterator[str]:
+def _tails(name: str) -> list[str]:
     """Give a path, then the path without its first folder, and so on down to the file's name."""
-    yield name
-    while "/" in name:
-        name = name.split("/", 1)[1]
-        yield name
+    parts = name.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _match(names: list[str], sample_ids: list[str], path: Path) -> Ints:
     """Give the row each listed name means: one path, without extension, is the end of the other."""
     ids = {sample_id: row for row, sample_id in enumerate(sample_ids)}
-    ends: dict[str, int | None] = {}  # None: several samples end like this
+    ends: dict[str, int] = {}
     for sample_id, row in ids.items():
         for tail in _tails(sample_id):
-            ends[tail] = None if tail in ends else row
-    ends.update(ids)
-    rows: list[int] = []
-    unknown: list[str] = []
-    ambiguous: list[str] = []
-    for name in names:
-        written = name.strip().replace("\\", "/").removeprefix("./")
-        spellings = (written, _EXTENSION.sub("", written))
-        matches = [ends[spelling] for spelling in spellings if spelling in ends]
-        if not matches:
-            matches = [ids[tail] for s in spellings for tail in _tails(s) if tail in ids]
-        match matches:
-            case []:
-                unknown.append(name)
-            case [None, *_]:
-                ambiguous.append(name)
-            case [int(best), *_]:
-                rows.append(best)
+            ends[tail] = _SEVERAL if tail in ends else row
+    ends |= ids
+    rows = np.array([_row(name, ids, ends) for name in names], dtype=np.int64)
+    listed = np.array(names, dtype=object)
     _refuse(
-        np.array(unknown, dtype=object),
+        listed[rows == _NONE],
         path,
         "names that are no sample of this source",
         "remove them, or check that the list belongs to this source",
     )
     _refuse(
-        np.array(ambiguous, dtype=object),
+        listed[rows == _SEVERAL],
         path,
         "names that fit several samples",
         "write the sample_id as in samples.parquet",
     )
-    return np.array(rows, dtype=np.int64)
+    return rows
+
+
+def _row(name: str, ids: dict[str, int], ends: dict[str, int]) -> int:
+    """Give the row that a listed name means, `_NONE` or `_SEVERAL`."""
+    written = name.strip().replace("\\", "/").removeprefix("./")
+    spellings = (written, _EXTENSION.sub("", written))
+    shorter = [ends[spelling] for spelling in spellings if spelling in ends]
+    longer = (ids[tail] for each in spellings for tail in _tails(each) if tail in ids)
+    return next(itertools.chain(shorter, longer), _NONE)
 
 
 def _fold_numbers(column: "pd.Series[str]", path: Path) -> Ints:

@@ -57,15 +57,13 @@ def load(folder: Path, fingerprint: str) -> Checkpoint | None:
         The checkpoint, or None when it is absent, damaged or foreign; the latter two are logged.
     """
     path = folder / NAME
-    if not path.is_file():
-        return None
     try:
         saved = read_saved(path, "a checkpoint")
         made_by = saved.pop("fingerprint")
         checkpoint = Checkpoint(**saved)
-    except (
-        Exception
-    ) as error:  # a damaged file can fail in any way, and none of them may stop a run
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged file can fail in any way, and none may stop a run
         logger.warning(
             "%s is damaged or no checkpoint (%s: %s); training starts again",
             path,

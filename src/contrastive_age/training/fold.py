@@ -17,15 +17,11 @@ from torch import Tensor
 from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
-from contrastive_age.model.seen import refuse_known
 from contrastive_age.model.weights import (
-    Weights,
     about,
     initial_weights,
     read_saved,
-    require_digest,
 )
-from contrastive_age.protocols.copies import Photos
 from contrastive_age.protocols.parts import parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
@@ -47,13 +43,11 @@ class Watcher:
 
     Attributes:
         name: What the network is called, such as `fgnet_se ternary-1234abcd, fold 2`.
-        on_start: Called with how it is computed, where there is something to train.
         on_epoch: As `loop.train` calls it.
         progress: Whether a progress bar is shown on stderr.
     """
 
     name: str = "training"
-    on_start: Callable[[dict[str, Any]], None] = lambda _: None
     on_epoch: loop.OnEpoch | None = None
     progress: bool = False
 
@@ -104,24 +98,6 @@ def stated_by(history: pd.DataFrame) -> dict[str, Any]:
     return {name: history.attrs[name] for name in ("record", "computed")}
 
 
-def refuse_tested(start: Weights | None, tested: pd.DataFrame, most_bits: int) -> None:
-    """Refuse to test on photos that the initial weights were trained on, in any generation.
-
-    Weights without a card, such as ImageNet's, name no photos, so that nothing can be compared.
-
-    Args:
-        start: What a network starts from; None for random weights.
-        tested: Of the samples that will be tested, what `Photos.of_table` reads.
-        most_bits: See `copies.find_known`.
-
-    Raises:
-        DataError: There are such photos; the message names the first.
-    """
-    if len(tested) and start is not None and start.seen is not None:
-        names = tested["sample_id"].tolist()
-        refuse_known(start.seen, Photos.of_table(tested), names, most_bits, start.name)
-
-
 def train_or_keep(
     images: Callable[[], Tensor],
     ages: npt.NDArray[np.int64],
@@ -160,8 +136,7 @@ def train_or_keep(
         logger.info("%s is trained already", watcher.name)
         return done
     network = AgeNetwork(recipe.classes)
-    initial = initial_weights(start.weights)
-    require_digest(initial, start.digest)
+    initial = initial_weights(start.weights, start.digest)
     if initial is not None and initial.seen is None and initial.name != "imagenet":
         logger.warning(
             "%s: nothing is known of the photos that it was trained on, so that no test photo can "
@@ -171,10 +146,8 @@ def train_or_keep(
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
     device = loop.choose_device(computing.device)
-    share = 1 / computing.folds_at_once
-    plan = resolve(computing.acceleration, device, faces.nbytes, share)
+    plan = resolve(computing.acceleration, device, faces.nbytes, 1 / computing.folds_at_once)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
-    watcher.on_start(computed)
     record = Record(decided_by, made_with(*LIBRARIES))
     history = loop.train(
         faces,

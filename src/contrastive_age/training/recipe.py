@@ -5,14 +5,13 @@ What the paper's values are is said in `conf/base/parameters` alone.
 """
 
 import dataclasses
-from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.weighting import LossWeights, Supervise
+from contrastive_age.model.losses import LossWeights, Supervise
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
 
@@ -122,8 +121,10 @@ class Acceleration:
     @property
     def given(self) -> dict[str, Any]:
         """What is not left to the device. It moves a result as much as a seed does."""
-        left = {field.name: field.default for field in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != left[name]}
+        left = {field.name: field.default for field in dataclasses.fields(self)}
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value != left[name]
+        }
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,7 +12,7 @@ import dataclasses
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from contrastive_age.files import replacing
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
-Number = TypeVar("Number", np.int32, np.int64)
 
 _WIDEST = 1_000  # years: more is no age
 
@@ -66,7 +65,7 @@ class TripletIndex:
         """Number of rows n."""
         return len(self.ages)
 
-    def by_row(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    def by_row(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Put values of places, (n,), into the order of the rows."""
         result = np.empty_like(values)
         result[self.order] = values

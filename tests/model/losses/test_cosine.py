@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from contrastive_age.model.losses import cosine_loss
+from contrastive_age.model.losses.cosine import cosine_loss
 
 
 def test_equals_a_loop_over_every_pair(normal, dtype):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from contrastive_age.model.losses import kl_loss
+from contrastive_age.model.losses.kl import kl_loss
 
 
 def softmax(logits):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from contrastive_age.model.losses import mean_loss
+from contrastive_age.model.losses.mean import mean_loss
 
 
 def test_equals_a_loop_over_every_class(normal, dtype):

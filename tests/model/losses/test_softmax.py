@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from contrastive_age.model.losses import softmax_loss
+from contrastive_age.model.losses.softmax import softmax_loss
 
 
 def test_equals_a_loop_over_every_class(normal, dtype):

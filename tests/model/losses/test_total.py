@@ -1,6 +1,7 @@
 """Tests of the weighted sum of the loss terms."""
 
-from dataclasses import dataclass, fields
+import pickle
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
 import torch
@@ -10,15 +11,16 @@ from contrastive_age.model.losses import (
     LossWeights,
     Term,
     TripletPositions,
-    cosine_loss,
-    kl_loss,
-    mean_loss,
-    softmax_loss,
     titles,
     total_loss,
-    triplet_loss,
-    variance_loss,
 )
+from contrastive_age.model.losses.cosine import cosine_loss
+from contrastive_age.model.losses.kl import kl_loss
+from contrastive_age.model.losses.mean import mean_loss
+from contrastive_age.model.losses.registry import weights_of
+from contrastive_age.model.losses.softmax import softmax_loss
+from contrastive_age.model.losses.triplet import triplet_loss
+from contrastive_age.model.losses.variance import variance_loss
 from contrastive_age.model.network import Outputs
 
 ALL = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1.5, lambda_k=0.7, margin=0.3)
@@ -115,15 +117,14 @@ def test_an_empty_batch_costs_nothing():
     assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all").values()] == [0] * 7
 
 
-def test_a_loss_is_its_function_and_a_line_of_the_registry(normal, monkeypatch):
-    @dataclass(frozen=True)
-    class Weights(LossWeights):
-        lambda_toy: float = 0.5
-
-    toy = Term("Toy", "lambda_toy", lambda x, _: x.pairs(x.features)[0].square().sum(1), "pairs")
+def test_a_loss_is_its_term_in_the_registry(normal, monkeypatch):
+    toy = Term(
+        "toy", "Toy", "lambda_toy", lambda x: x.pairs(x.features)[0].square().sum(1), "pairs"
+    )
     monkeypatch.setitem(LOSSES, "toy", toy)
+    weights = weights_of(LOSSES.values())(lambda_toy=0.5, margin=0)
     out = outputs(normal)
-    terms = total_loss(out, AGES, positions(), Weights(), "anchor")
+    terms = total_loss(out, AGES, positions(), weights, "anchor")
     assert list(terms) == list(titles()) == [*by_history(), "toy"]
     assert titles()["toy"] == "Toy"
     expected = out.features[[0, 2, 3]].square().sum(1).mean()
@@ -136,7 +137,27 @@ def by_history():
 
 
 def test_each_term_has_its_weight_and_each_weight_its_term():
-    weights = [term.weight for term in LOSSES.values()]
-    assert weights[0] is None
-    assert {*weights[1:], "margin"} == {field.name for field in fields(LossWeights)}
+    names = [term.weight for term in LOSSES.values()]
+    assert names == [None, "lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k"]
+    assert [*names[1:], "margin"] == [field.name for field in fields(LossWeights)]
     assert list(titles()) == by_history()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lambda_m": -1, "margin": 0}, "lambda_m"),
+        ({"lambda_c": float("inf"), "margin": 0}, "lambda_c"),
+        ({"lambda_x": 1, "margin": 0}, "lambda_x"),
+        ({"lambda_m": 1}, "margin"),
+    ],
+)
+def test_weights_check_themselves(values, message):
+    with pytest.raises(ValueError, match=message):
+        LossWeights(**values)
+
+
+def test_weights_never_change_and_travel_to_other_processes():
+    with pytest.raises(FrozenInstanceError):
+        ALL.lambda_m = 3
+    assert pickle.loads(pickle.dumps(ALL)) == ALL

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from contrastive_age.model.losses import triplet_loss
+from contrastive_age.model.losses.triplet import triplet_loss
 
 
 def softmax_vectors(normal, dtype):

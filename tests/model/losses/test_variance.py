@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from contrastive_age.model.losses import variance_loss
+from contrastive_age.model.losses.variance import variance_loss
 
 
 def test_equals_a_loop_over_every_class(normal, dtype):

@@ -1,21 +1,14 @@
-"""The loss terms, one a file, and their weighted sum."""
+"""The loss terms, one a file, and their weighted sum. Nothing here imports torch at once."""
 
-from contrastive_age.model.losses.cosine import cosine_loss
-from contrastive_age.model.losses.kl import kl_loss
-from contrastive_age.model.losses.mean import mean_loss
-from contrastive_age.model.losses.softmax import softmax_loss
-from contrastive_age.model.losses.total import (
+from contrastive_age.model.losses.registry import (
     LOSSES,
     TOTAL,
-    Forwarded,
-    Term,
-    TripletPositions,
+    LossWeights,
+    Supervise,
     titles,
-    total_loss,
 )
-from contrastive_age.model.losses.triplet import triplet_loss
-from contrastive_age.model.losses.variance import variance_loss
-from contrastive_age.model.weighting import LossWeights, Supervise
+from contrastive_age.model.losses.term import Forwarded, Term, TripletPositions
+from contrastive_age.model.losses.total import total_loss
 
 __all__ = [
     "LOSSES",
@@ -25,12 +18,6 @@ __all__ = [
     "Supervise",
     "Term",
     "TripletPositions",
-    "cosine_loss",
-    "kl_loss",
-    "mean_loss",
-    "softmax_loss",
     "titles",
     "total_loss",
-    "triplet_loss",
-    "variance_loss",
 ]

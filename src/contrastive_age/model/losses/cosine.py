@@ -1,7 +1,6 @@
 """The cosine loss L_c: features of two people of one age should point the same way (Eq. 2)."""
 
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from contrastive_age.model.losses.term import Tensor, Term
 
 
 def cosine_loss(anchor: Tensor, positive: Tensor) -> Tensor:
@@ -16,4 +15,15 @@ def cosine_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     Returns:
         (b,), between 0 and 2.
     """
+    from torch.nn.functional import cosine_similarity
+
     return 1 - cosine_similarity(anchor, positive, dim=1)
+
+
+TERM = Term(
+    "cosine",
+    "Cosine similarity",
+    "lambda_c",
+    lambda batch: cosine_loss(*batch.pairs(batch.features)),
+    over="pairs",
+)

@@ -1,6 +1,6 @@
 """The Kullback-Leibler loss L_KLD between the distributions of anchor and positive (Eq. 9)."""
 
-from torch import Tensor
+from contrastive_age.model.losses.term import Tensor, Term
 
 
 def kl_loss(anchor: Tensor, positive: Tensor) -> Tensor:
@@ -20,3 +20,12 @@ def kl_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     log_positive = positive.log_softmax(dim=1)
     divergence = (log_positive.exp() * (log_positive - log_anchor)).sum(dim=1)
     return divergence / anchor.shape[1]
+
+
+TERM = Term(
+    "kl",
+    "KL divergence",
+    "lambda_k",
+    lambda batch: kl_loss(*batch.pairs(batch.logits)),
+    over="pairs",
+)

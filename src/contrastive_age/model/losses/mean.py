@@ -1,7 +1,6 @@
 """The mean loss L_m: how far the expected age is from the true one (Eq. 3)."""
 
-import torch
-from torch import Tensor
+from contrastive_age.model.losses.term import Tensor, Term, class_numbers
 
 
 def mean_loss(probabilities: Tensor, age_index: Tensor) -> Tensor:
@@ -17,6 +16,12 @@ def mean_loss(probabilities: Tensor, age_index: Tensor) -> Tensor:
     Returns:
         (n,), in years squared.
     """
-    number = probabilities.shape[1]
-    classes = torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
-    return (probabilities @ classes - age_index).square() / 2
+    return (probabilities @ class_numbers(probabilities) - age_index).square() / 2
+
+
+TERM = Term(
+    "mean",
+    "Mean",
+    "lambda_m",
+    lambda batch: mean_loss(batch.probabilities[batch.rows], batch.ages),
+)

@@ -1,7 +1,6 @@
 """The softmax loss L_s: cross entropy of the age classes."""
 
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from contrastive_age.model.losses.term import Tensor, Term
 
 
 def softmax_loss(logits: Tensor, age_index: Tensor) -> Tensor:
@@ -14,4 +13,11 @@ def softmax_loss(logits: Tensor, age_index: Tensor) -> Tensor:
     Returns:
         (n,), in nats.
     """
+    from torch.nn.functional import cross_entropy
+
     return cross_entropy(logits, age_index, reduction="none")
+
+
+TERM = Term(
+    "softmax", "Softmax", None, lambda batch: softmax_loss(batch.logits[batch.rows], batch.ages)
+)

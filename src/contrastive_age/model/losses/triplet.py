@@ -1,6 +1,6 @@
 """The triplet margin loss L_t on softmax vectors (Eq. 6)."""
 
-from torch import Tensor
+from contrastive_age.model.losses.term import Tensor, Term
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
@@ -18,3 +18,12 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
     nearer = (anchor - positive).square().sum(dim=1)
     farther = (anchor - negative).square().sum(dim=1)
     return (nearer - farther + margin).clamp(min=0)
+
+
+TERM = Term(
+    "triplet",
+    "Triplet margin",
+    "lambda_t",
+    lambda batch: triplet_loss(*batch.triples(batch.probabilities), batch.margin),
+    over="triplets",
+)

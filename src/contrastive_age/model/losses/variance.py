@@ -1,7 +1,6 @@
 """The variance loss L_v: how widely the predicted distribution spreads (Eq. 4)."""
 
-import torch
-from torch import Tensor
+from contrastive_age.model.losses.term import Tensor, Term, class_numbers
 
 
 def variance_loss(probabilities: Tensor) -> Tensor:
@@ -13,7 +12,14 @@ def variance_loss(probabilities: Tensor) -> Tensor:
     Returns:
         (n,), in years squared.
     """
-    number = probabilities.shape[1]
-    classes = torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+    classes = class_numbers(probabilities)
     deviation = classes - (probabilities @ classes)[:, None]
     return (probabilities * deviation.square()).sum(dim=1)
+
+
+TERM = Term(
+    "variance",
+    "Variance",
+    "lambda_v",
+    lambda batch: variance_loss(batch.probabilities[batch.rows]),
+)

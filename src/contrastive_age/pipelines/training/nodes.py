@@ -51,7 +51,7 @@ def train(
         TrainingError: A loss is not finite.
     """
     from contrastive_age.model.seen import to_arrays
-    from contrastive_age.model.weights import with_reference
+    from contrastive_age.model.weights import refuse_tested, with_seen
     from contrastive_age.parameters.origins import (
         located_start,
         networks_of,
@@ -61,7 +61,7 @@ def train(
     )
     from contrastive_age.tracking.watching import watcher
     from contrastive_age.training.augmentation import prepare
-    from contrastive_age.training.fold import refuse_tested, stated_by, train_or_keep
+    from contrastive_age.training.fold import stated_by, train_or_keep
 
     part, tested = setting.plan.parts(folds, samples, fold)
     photos = folds.merge(looks, on="sample_id", validate="1:1")
@@ -86,4 +86,4 @@ def train(
         watcher=watcher(setting, in_words(fold)),
     )
     seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
-    return with_reference(model, stated_by(history), seen.digest), history, to_arrays(seen)
+    return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)
