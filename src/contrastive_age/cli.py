@@ -13,10 +13,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from contrastive_age.errors import DataError, TrainingError, library
-from contrastive_age.processes import command_line
-
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status of a command that Control-C ended."""
+from contrastive_age.processes import INTERRUPTED, command_line
 
 logger = logging.getLogger(__name__)
 
@@ -279,7 +276,7 @@ def predict(
     """
     from contrastive_age.commands import predict as prediction
 
-    done = prediction.predict(
+    prediction.predict(
         places,
         project=Path.cwd(),
         model=model,
@@ -290,10 +287,6 @@ def predict(
         min_face=min_face,
         device=device,
     )
-    if done.interrupted:
-        raise SystemExit(INTERRUPTED)
-    if not done.any_read:
-        raise SystemExit(1)
 
 
 @cli.command(name="export-onnx", cls=Friendly)

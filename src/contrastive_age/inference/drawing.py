@@ -4,7 +4,7 @@ import math
 
 from PIL import Image, ImageDraw, ImageFont
 
-from contrastive_age.inference.estimator import Face, Photo
+from contrastive_age.inference.photos import Face, Photo
 
 LEVEL = "80"
 """The interval that is written beside the age, by its level in percent."""

@@ -26,7 +26,13 @@ from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.model.network import expected_age
-from contrastive_age.training.augmentation import ALIGNED_SIZE, frame_size, prepare
+from contrastive_age.training.augmentation import (
+    ALIGNED_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    frame_size,
+    prepare,
+)
 
 INPUT = "faces"
 OUTPUTS = ("age", "std", "probabilities")
@@ -56,8 +62,8 @@ class ExportedNetwork(nn.Module):
         self.spread: Tensor
         self.register_buffer("ages", model.classes.values)
         # In the graph one name must not stand for a constant and an output.
-        self.register_buffer("middle", 255 * torch.tensor(model.normalisation.mean)[:, None, None])
-        self.register_buffer("spread", 255 * torch.tensor(model.normalisation.std)[:, None, None])
+        self.register_buffer("middle", 255 * torch.tensor(IMAGENET_MEAN)[:, None, None])
+        self.register_buffer("spread", 255 * torch.tensor(IMAGENET_STD)[:, None, None])
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give age, standard deviation and probabilities."""
@@ -219,12 +225,12 @@ def _quiet() -> Iterator[None]:
 
 def _metadata(model: AgeModel) -> dict[str, str]:
     radii = {name: r if math.isfinite(r) else None for name, r in model.radii.items()}
-    template = five_point_template(model.alignment.coverage, model.alignment.face_size)
+    template = five_point_template(model.coverage, ALIGNED_SIZE)
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
         "radii": radii,
         "image_size": model.image_size,
-        "coverage": model.alignment.coverage,
+        "coverage": model.coverage,
         "template": template.tolist(),
         "facts": dict(model.facts),
     }
