@@ -7,20 +7,24 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import pandas as pd
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
 
 from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError
+from contrastive_age.faces.alignment import load_image
+from contrastive_age.faces.search import default_workers
 from contrastive_age.files import replacing
+from contrastive_age.inference.drawing import annotate
+from contrastive_age.inference.photos import Photo, list_photos, was_read
 from contrastive_age.processes import INTERRUPTED
 from contrastive_age.running.console import print_line
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from contrastive_age.inference.photos import Photo
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +69,6 @@ def predict(
             lie over a photo.
         SystemExit: Control-C ended it, or no photo at all could be read.
     """
-    from contrastive_age.inference.photos import list_photos, was_read
-
     if output is not None and output.suffix.lower() not in SUFFIXES:
         raise DataError(f"--output={output}: the suffix says the format; give .csv or .json")
     if output is not None and output.is_dir():
@@ -78,7 +80,7 @@ def predict(
     # By name: what `stream` gives has the name that went in.
     copies = {} if draw is None else {str(k): v for k, v in place_copies(photos, draw).items()}
 
-    from contrastive_age.faces.search import default_workers
+    # torch is imported when nothing is left that could be a mistake.
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
 
     estimator = AgeEstimator.load(
@@ -145,8 +147,6 @@ def _without_copies(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _drawn_here(path: Path) -> bool:
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             return image.info.get("comment") == DRAWN
@@ -154,10 +154,7 @@ def _drawn_here(path: Path) -> bool:
         return False
 
 
-def _draw(photo: "Photo", copy: Path) -> None:
-    from contrastive_age.faces.alignment import load_image
-    from contrastive_age.inference.drawing import annotate
-
+def _draw(photo: Photo, copy: Path) -> None:
     try:
         image = load_image(Path(photo.name))
         drawn = annotate(image, photo)
@@ -204,7 +201,7 @@ def _tell(rows: list[dict[str, Any]], output: Path | None) -> None:
         print_table(table, output)
 
 
-def write_table(table: "pd.DataFrame", path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table of faces, whole or not at all.
 
     Args:
@@ -219,18 +216,13 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
             table.to_csv(beside, index=False)
 
 
-def print_table(table: "pd.DataFrame", output: Path | None = None) -> None:
+def print_table(table: pd.DataFrame, output: Path | None = None) -> None:
     """Print the first faces, and how many there are.
 
     Args:
         table: From `faces_table`, at least a row.
         output: Where all of it is.
     """
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    from contrastive_age.inference.photos import was_read
-
     head = table.head(MOST_ROWS).fillna({"reason": ""})
     base = os.path.commonpath([Path(name).absolute().parent for name in head["file"]])
     columns = [Column("file", overflow="fold")]
@@ -262,8 +254,6 @@ def print_table(table: "pd.DataFrame", output: Path | None = None) -> None:
 
 
 def _cells(row: dict[Any, Any], base: str) -> list[str]:
-    from rich.markup import escape
-
     def shown(words: str, *values: float) -> str:
         return "-" if math.isnan(values[0]) else words.format(*values)
 

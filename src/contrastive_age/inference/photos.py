@@ -109,7 +109,7 @@ def was_read(reason: str | None) -> bool:
     return reason is None or not reason.startswith((UNREADABLE, FAILED))
 
 
-def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list[Path]:
+def list_photos(places: Sequence[Path], passed_over: Path | None = None) -> list[Path]:
     """List photos and the photos in folders.
 
     Folders are walked with their subfolders, in order of names; there, a photo is told by its
@@ -125,7 +125,6 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
     Raises:
         DataError: A place is missing, or there is no photo in any.
     """
-    places = list(places)
     photos: dict[Path, Path] = {}
     for place in places:
         if not place.exists():
@@ -133,9 +132,8 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
         for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
             photos.setdefault(photo.absolute(), photo)
     if not photos:
-        listed_places = ", ".join(str(place) for place in places)
         raise DataError(
-            f"there is no photo in {listed_places}: photos are told by their suffix, "
+            f"there is no photo in {', '.join(map(str, places))}: photos are told by their suffix, "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return list(photos.values())
@@ -214,6 +212,9 @@ def batches(
         most: Items of a batch.
         size: What an item adds to a batch.
         enough: The sizes' sum with which a batch is full, too.
+
+    Yields:
+        Batches of at least one item.
     """
     batch: list[Item] = []
     for item in items:
@@ -239,26 +240,27 @@ def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
 def _in_memory(picture: Image.Image | npt.NDArray[np.uint8], name: str) -> Image.Image | str:
     """Give an image as its file would be read, or why it cannot be."""
     if isinstance(picture, np.ndarray):
-        picture = _from_array(picture, name)
+        is_photo = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+        if picture.dtype != np.uint8 or not is_photo or picture.size == 0:
+            raise ValueError(
+                f"{name} is an array of type {picture.dtype} and shape {picture.shape}: give uint8 "
+                f"(h, w, 3), RGB, or (h, w), grey"
+            )
+        picture = Image.fromarray(np.ascontiguousarray(picture))
     if not isinstance(picture, Image.Image):
         raise TypeError(
             f"{name} is {type(picture).__name__}: give a path, a PIL image, or an array uint8 "
             f"(h, w, 3) or (h, w)"
         )
+    return _read(upright, picture)
+
+
+def _read(decoder: Callable[[Item], Image.Image], photo: Item) -> Image.Image | str:
+    """Decode a photo, or say why it cannot be."""
     try:
-        return upright(picture)
+        return decoder(photo)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return _unreadable(error)
-
-
-def _from_array(array: npt.NDArray[np.uint8], name: str) -> Image.Image:
-    colour = array.ndim == 3 and array.shape[2] == 3
-    if array.dtype != np.uint8 or not (array.ndim == 2 or colour) or array.size == 0:
-        raise ValueError(
-            f"{name} is an array of type {array.dtype} and shape {array.shape}: give uint8 "
-            f"(h, w, 3), RGB, or (h, w), grey"
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
+        return f"{UNREADABLE}: {cause(error)}"
 
 
 def _pixels(item: _Item) -> int:
@@ -295,17 +297,14 @@ def _opened(item: _Item) -> Image.Image | str:
     _, photo = item
     if not isinstance(photo, Path):
         return photo
-    try:
-        # A pipe would be waited for without end.
-        if photo.exists() and not photo.is_file():
-            return f"{UNREADABLE}: neither a file nor a link to one"
-        return decode(photo)
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return _unreadable(error)
+    return _read(_decode, photo)
 
 
-def _unreadable(error: BaseException) -> str:
-    return f"{UNREADABLE}: {cause(error)}"
+def _decode(path: Path) -> Image.Image:
+    # A pipe would be waited for without end.
+    if path.exists() and not path.is_file():
+        raise ValueError("neither a file nor a link to one")
+    return decode(path)
 
 
 def _aligned(image: Image.Image, seen: Sighting, coverage: float) -> tuple[Face, ...]:
