@@ -18,9 +18,6 @@ from contrastive_age.processes import INTERRUPTED, command_line
 
 logger = logging.getLogger(__name__)
 
-OF_RUN = {option.name: option for option in kedro_run.params}
-"""Options of `kedro run`, which other commands parse and explain as it does."""
-
 RUNNER = "contrastive_age.running.runners.FoldRunner"
 """Of `kedro run` where none is given."""
 
@@ -89,7 +86,7 @@ def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     return axes
 
 
-@cli.command(cls=Friendly, params=[OF_RUN[name] for name in ("params", "env", "conf_source")])
+@cli.command(cls=Friendly)
 @click.option(
     "--pipeline", "-p", "pipelines", multiple=True, help="A protocol; can be given several times."
 )
@@ -139,11 +136,7 @@ def sweep(
         raise SystemExit(1)
 
 
-@cli.command(
-    name="upload-runs",
-    cls=Friendly,
-    params=[OF_RUN[name] for name in ("params", "env", "conf_source")],
-)
+@cli.command(name="upload-runs", cls=Friendly)
 @click.option(
     "--pipeline", "-p", "pipelines", multiple=True, help="A protocol; none given, all of them."
 )
@@ -166,8 +159,7 @@ def upload_runs(
         )
 
 
-# A pack has the project's own configuration.
-@cli.command(cls=Friendly, params=[OF_RUN[name] for name in ("params", "env")])
+@cli.command(cls=Friendly)
 @click.option(
     "--pipeline",
     "-p",
@@ -363,3 +355,10 @@ def app_command(model: Path | None, port: int, device: str) -> None:
     from contrastive_age.inference.estimator import AgeEstimator
 
     server.serve(AgeEstimator.load(chosen, device=device), port)
+
+
+# Parsed and explained as `kedro run` does. A pack has the project's own configuration.
+OF_RUN = {option.name: option for option in kedro_run.params}
+sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+pack.params += [OF_RUN[name] for name in ("params", "env")]
