@@ -81,7 +81,12 @@ FROM_FACES = {"faces", "networks", "tables"}
     ("module", "old", "new", "kinds"),
     [
         ("sources/utkface.py", "def read(", "def read_all(", {"samples"}),
-        ("sources/decoding.py", '"white"', '"black"', {"samples", "landmarks"} | FROM_FACES),
+        (
+            "sources/decoding.py",
+            '"white"',
+            '"black"',
+            {"drawn photos", "samples", "landmarks"} | FROM_FACES,
+        ),
         ("faces/detection.py", "SURE = 0.993", "SURE = 0.5", {"landmarks"} | FROM_FACES),
         ("faces/mtcnn.py", "0.5", "0.6", {"landmarks"} | FROM_FACES),
         ("faces/alignment.py", "reducing_gap=3.0", "reducing_gap=2.0", {"landmarks"} | FROM_FACES),
@@ -100,7 +105,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("model/initialisation.py", '"fan_out"', '"fan_in"', {"networks", "tables"}),
         ("model/weights.py", 'age_max"]', 'age_min"]', {"networks", "tables"}),
         ("training/loop.py", "WARM_UP = 0.3", "WARM_UP = 0.4", {"networks", "tables"}),
-        ("training/augmentation.py", "CROP_SIZE = ", "CROP_SIZE = 1 + ", {"networks", "tables"}),
+        ("training/recipe.py", "CROP_SIZE = ", "CROP_SIZE = 1 + ", {"networks", "tables"}),
         ("evaluation/metrics.py", "float(sizes.mean())", "2 * float(sizes.mean())", {"tables"}),
         ("evaluation/outputs.py", "centre_crop(send", "(send", {"tables"}),
         # What nodes decided before: where copies stay apart, what trains, what is explained.
@@ -118,7 +123,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("protocols/namespaces.py", 'FINAL = "final"', 'FINAL = "last"', set()),
         ("triplets/part.py", "known, code_of", "code_of", set()),
         ("reporting/figures.py", "def scatter", "def scattered", set()),
-        ("tracking/hook.py", "def log_epoch", "def log_epochs", set()),
+        ("tracking/hook.py", "def after_dataset_saved", "def after_saved", set()),
         ("parameters/setting.py", "ge=0", "ge=1", set()),
         ("parameters/origins.py", "def start_of", "def begun", set()),
         ("pipelines/training/nodes.py", "rows_of(samples", "rows_of(folds", set()),

@@ -12,11 +12,9 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError, TrainingError, library
-from contrastive_age.processes import command_line
-
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status of a command that Control-C ended."""
+from contrastive_age.processes import INTERRUPTED, command_line
 
 logger = logging.getLogger(__name__)
 
@@ -122,17 +120,17 @@ def sweep(
     A setting that fails does not stop the others: it is reported at the end, and the exit status is
     then 1. The same command goes on where it was interrupted.
     """
+    from contrastive_age.commands import estimate, selection
     from contrastive_age.commands import sweep as sweeps
-    from contrastive_age.commands.selection import select
     from contrastive_age.running.place import Place
 
     place = Place(Path.cwd(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
     if dry_run:
         for grid in grids:
-            sweeps.print_estimate(place, grid)
+            estimate.print_estimate(place, grid)
         return
-    action = sweeps.run if select_on is None else select
+    action = sweeps.run if select_on is None else selection.select
     # All of them: what fails in one protocol does not keep the next from running.
     if not all([action(place, grid) for grid in grids]):  # noqa: C419
         raise SystemExit(1)
@@ -218,12 +216,11 @@ def pack(
     from contrastive_age.running.place import Place
 
     machine = Machine(have, python, platform) if wheels else None
-    done = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
-    for kind, size in done.megabytes.items():
+    commands = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
+    for kind, size in packing.megabytes(output).items():
         click.echo(f"{kind:24}{size:10.1f} MB")
-    click.echo(f"Copy {done.folder} to the machine, and type there, in the folder:")
-    for command in done.commands:
-        click.echo(f"  {command}")
+    click.echo(f"Copy {output} to the machine, and type there, in the folder:")
+    click.echo("\n".join(f"  {command}" for command in commands))
 
 
 MODEL = click.option(
@@ -279,7 +276,7 @@ def predict(
     """
     from contrastive_age.commands import predict as prediction
 
-    done = prediction.predict(
+    prediction.predict(
         places,
         project=Path.cwd(),
         model=model,
@@ -290,10 +287,6 @@ def predict(
         min_face=min_face,
         device=device,
     )
-    if done.interrupted:
-        raise SystemExit(INTERRUPTED)
-    if not done.any_read:
-        raise SystemExit(1)
 
 
 @cli.command(name="export-onnx", cls=Friendly)
@@ -311,7 +304,6 @@ def export_onnx(model: Path | None, output: Path) -> None:
 
     A file whose ages differ by more than a thousandth of a year is not kept.
     """
-    from contrastive_age.commands.final_model import find_model
     from contrastive_age.inference.model_file import load_model
     from contrastive_age.inference.onnx import export_onnx as export
 
@@ -330,7 +322,6 @@ def export_onnx(model: Path | None, output: Path) -> None:
 )
 def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.commands.final_model import find_model
     from contrastive_age.serving import save_served
 
     save_served(find_model(model, Path.cwd()), output)
@@ -355,8 +346,6 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     It takes the extra `app`. Control-C ends it.
     """
-    from contrastive_age.commands.final_model import find_model
-
     library("nicegui", "app")
     from contrastive_age.app import server
 

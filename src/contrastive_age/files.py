@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +73,12 @@ def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:
         folder: Not its subfolders; it may be missing.
         older_than: In seconds; for folders into which others may be writing now.
     """
-    try:
-        names = [entry.name for entry in os.scandir(folder)]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for path in (folder / name for name in names if _UNFINISHED.fullmatch(name)):
-        try:
-            if time.time() - path.stat().st_mtime >= older_than:
+    for path in folder.glob(".*"):
+        # Some may be gone meanwhile, or not ours to remove: they harm nobody.
+        with suppress(OSError):
+            old = time.time() - path.stat().st_mtime >= older_than
+            if old and _UNFINISHED.fullmatch(path.name):
                 path.unlink()
-        except OSError:
-            # Gone meanwhile, or not ours to remove: it harms nobody.
-            continue
 
 
 def fingerprint(*parts: Any) -> str:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from multiprocessing import active_children, parent_process
 from pathlib import Path
 
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status of a command that Control-C ended."""
+
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:

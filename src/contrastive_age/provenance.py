@@ -17,7 +17,8 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,7 @@ class Record:
     @property
     def document(self) -> dict[str, Any]:
         """Give what `read` takes, for JSON or `DataFrame.attrs`."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return document
+        return dict(json.loads(json.dumps(asdict(self))))
 
     @classmethod
     def read(cls, document: Any) -> "Record":
@@ -139,10 +139,7 @@ def made_with(*libraries: str) -> dict[str, str]:
 
 @cache
 def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
+    return next((one.version for one in distributions(name=library)), None)
 
 
 @cache
@@ -167,18 +164,18 @@ def _reached(start: set[str]) -> dict[str, Path]:
     while waiting:
         module = waiting.pop()
         path = _file(module)
-        if module in reached or path is None:
-            continue
-        reached[module] = path
-        waiting += _imported(module, path)
-        # To import a module is to run its packages; the project's own says nothing but its version.
-        parent = module.rpartition(".")[0]
-        waiting += [parent] if parent != _PACKAGE else []
+        if path is not None and module not in reached:
+            reached[module] = path
+            # To import a module is to run its packages.
+            waiting += [*_imported(module, path), module.rpartition(".")[0]]
     return reached
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module of the package; None for anything else, such as a name inside one."""
+    """The file of a module of the package; None for anything else, such as a name inside one.
+
+    None for the package itself, too, which says nothing but its version.
+    """
     package, *parts = module.split(".")
     if package != _PACKAGE or not parts:
         return None
@@ -194,8 +191,7 @@ def _imported(module: str, path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = home.split(".")[: len(home.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
+            base = resolve_name("." * node.level + (node.module or ""), home).rstrip(".")
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 

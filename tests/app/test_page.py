@@ -25,8 +25,9 @@ from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.inference.estimator import AgeEstimator, Photo
+from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import save_model
+from contrastive_age.inference.photos import Photo
 from inference.models import untrained_model
 from servers import PATIENCE, listening
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 import page_server
 from contrastive_age.app import parts
-from contrastive_age.inference.estimator import AgeEstimator, Photo
-from contrastive_age.inference.photos import NO_FACE
+from contrastive_age.inference.estimator import AgeEstimator
+from contrastive_age.inference.photos import NO_FACE, Photo
 from inference.models import untrained_model
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import pandas as pd
@@ -14,7 +14,7 @@ import yaml
 from kedro.framework.startup import bootstrap_project
 
 from conftest import ROOT, Project
-from contrastive_age.commands.pack import Pack, pack
+from contrastive_age.commands.pack import megabytes, pack
 from contrastive_age.errors import DataError
 from contrastive_age.io import packed
 from contrastive_age.parameters.given import Detection, Source, Synthetic
@@ -57,9 +57,14 @@ def tracking() -> Iterator[None]:
     mlflow.set_tracking_uri(before)
 
 
-def _pack(project: Project, output: Path, **given: Any) -> Pack:
+class Pack(NamedTuple):
+    folder: Path
+    commands: list[str]
+
+
+def _pack(project: Project, output: Path, *names: str, **given: Any) -> Pack:
     bootstrap_project(project.root)
-    return pack(Place(project.root), given, ["synthetic_se"], output)
+    return Pack(output, pack(Place(project.root), given, names or ["synthetic_se"], output))
 
 
 @pytest.fixture(scope="module")
@@ -309,8 +314,7 @@ def test_what_is_being_written_is_not_packed(finished: Project, tmp_path: Path) 
 
 
 def test_the_final_model_is_packed_with_its_protocol(project: Project, tmp_path: Path) -> None:
-    bootstrap_project(project.root)
-    done = pack(Place(project.root), {}, ["synthetic_se", "final_model"], tmp_path / "pack")
+    done = _pack(project, tmp_path / "pack", "synthetic_se", "final_model")
     assert (done.folder / SPLIT / "folds.parquet").is_file()
     assert done.commands[1:] == [
         f"python3 -m kedro run --pipeline={name}" for name in ("synthetic_se", "final_model")
@@ -364,7 +368,8 @@ def test_parameters_of_this_machine_travel_and_credentials_do_not(
 def test_parameters_of_the_project_are_those_of_the_pack(whole: Pack) -> None:
     kept = yaml.safe_load((whole.folder / "conf/local/parameters.yml").read_text())
     assert kept["protocols"]["synthetic_se"]["folds"] == 2
-    assert whole.megabytes["all"] == pytest.approx(sum(whole.megabytes.values()) / 2)
+    sizes = megabytes(whole.folder)
+    assert sizes["all"] == pytest.approx(sum(sizes.values()) / 2)
 
 
 def test_a_manifest_and_a_split_list_travel(finished: Project, tmp_path: Path) -> None:
@@ -386,8 +391,7 @@ def test_a_manifest_and_a_split_list_travel(finished: Project, tmp_path: Path) -
     values = f"raw_root={photos},manifest={manifest},splitting.folds_file={listed}"
     tags = "--tags=ingestion,alignment,splitting"
     own.kedro("run", "--pipeline=custom_se", tags, f"--params={values},overlap.most_bits=0")
-    bootstrap_project(own.root)
-    done = pack(Place(own.root), given, ["custom_se"], tmp_path / "pack")
+    done = _pack(own, tmp_path / "pack", "custom_se", **given)
     shutil.rmtree(photos)
     manifest.unlink()
     listed.unlink()

@@ -17,9 +17,10 @@ from contrastive_age.commands import predict as prediction
 from contrastive_age.commands.final_model import find_model
 from contrastive_age.commands.predict import place_copies, print_table, write_table
 from contrastive_age.errors import DataError
-from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
+from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
-from contrastive_age.inference.photos import list_photos
+from contrastive_age.inference.photos import Photo, list_photos
+from contrastive_age.processes import INTERRUPTED
 from inference import detectors
 from inference.detectors import photo, save_photos
 from inference.models import untrained_model
@@ -222,7 +223,7 @@ def test_what_is_done_is_kept_when_control_c_is_pressed(
     crops(tmp_path / "p", 5)
     monkeypatch.setattr(AgeEstimator, "stream", stopping_after(3, KeyboardInterrupt()))
     done = predict(tmp_path / "p", "--aligned", "--output=ages.csv")
-    assert done.exit_code == cli.INTERRUPTED
+    assert done.exit_code == INTERRUPTED
     assert "Interrupted after 3 photos; what is done is kept." in done.stderr
     assert len(pd.read_csv("ages.csv")) == 3
     assert "3 faces in 3 photos" in done.stdout
@@ -302,7 +303,7 @@ def test_a_table_is_written_whole_or_not_at_all(
 
 
 def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(table_of(2), photos=2)
+    print_table(table_of(2))
     printed = capsys.readouterr().out
     assert "[bold]0.jpg" in printed
     assert "25.0 to 35.0" in printed

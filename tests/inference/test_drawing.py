@@ -10,7 +10,7 @@ from PIL import Image
 
 from contrastive_age.inference import drawing
 from contrastive_age.inference.drawing import COLOURS, LEAST_SIDE, annotate, label
-from contrastive_age.inference.estimator import Face, Photo
+from contrastive_age.inference.photos import Face, Photo
 
 NAN = float("nan")
 

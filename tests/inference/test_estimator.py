@@ -15,8 +15,9 @@ import torch
 import contrastive_age
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import grad_cam
-from contrastive_age.inference.estimator import AgeEstimator, Photo, faces_table
+from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
+from contrastive_age.inference.photos import Photo
 from contrastive_age.training.augmentation import centre_crop, prepare
 from inference import detectors
 from inference.detectors import photo, save_photos
@@ -177,6 +178,17 @@ def test_a_file_that_is_no_model_and_an_absent_device_are_refused(tmp_path: Path
         AgeEstimator.load(tmp_path / "none.pt")
     with pytest.raises(DataError, match="device=tricorder"):
         AgeEstimator(untrained_model(), device="tricorder")
+
+
+def test_no_estimator_is_made_without_workers() -> None:
+    with pytest.raises(ValueError, match="at least one worker"):
+        AgeEstimator(untrained_model(), workers=0)
+
+
+@pytest.mark.parametrize("min_face", [0, -5, 11.9, float("nan")])
+def test_no_faces_are_looked_for_for_which_photos_must_be_enlarged(min_face: float) -> None:
+    with pytest.raises(ValueError, match="from 12 pixels up"):
+        AgeEstimator(untrained_model(), min_face=min_face)
 
 
 def test_the_table_has_a_row_a_face_and_one_for_none(

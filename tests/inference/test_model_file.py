@@ -1,6 +1,7 @@
 """The final model's file: nothing lost, nothing read wrongly, nothing run."""
 
 import dataclasses
+import json
 import math
 import os
 import pickle
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from contrastive_age.errors import DataError
-from contrastive_age.inference.model_file import Alignment, load_model, save_model
+from contrastive_age.inference.model_file import load_model, save_model
 from inference.models import untrained_model
 
 
@@ -19,11 +20,11 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     model = dataclasses.replace(
         untrained_model(),
         radii={"80": 6.5, "95": math.inf},
-        alignment=Alignment(coverage=1.1),
+        coverage=1.1,
     )
     save_model(model, tmp_path / "deep" / "age_model.pt")
     back = load_model(tmp_path / "deep" / "age_model.pt")
-    for name in ("classes", "image_size", "radii", "card", "facts", "alignment", "normalisation"):
+    for name in ("classes", "image_size", "radii", "card", "facts", "coverage"):
         assert getattr(back, name) == getattr(model, name), name
     assert back.state.keys() == model.state.keys()
     assert all(torch.equal(back.state[name], own) for name, own in model.state.items())
@@ -95,13 +96,17 @@ def test_a_damaged_content_is_refused(tmp_path: Path, change: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 99}, {"face_size": 112}, {"crop_size": 256}, {"coverage": 1.1}]
+    "change",
+    [{"version": 99}, {"face_size": 112}, {"crop_size": 256}, {"mean": [0]}, {"coverage": 1.1}],
 )
 def test_only_other_pixels_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    model = dataclasses.replace(untrained_model(), alignment=Alignment(**change))
-    save_model(model, tmp_path / "m.pt")
+    save_model(untrained_model(), tmp_path / "m.pt")
+    about = json.loads(torch.load(tmp_path / "m.pt", weights_only=True)["about"])
+    for made in about["alignment"], about["normalisation"]:
+        made |= {name: value for name, value in change.items() if name in made}
+    path = edited(tmp_path / "m.pt", about=json.dumps(about))
     if change.keys() == {"coverage"}:
-        assert load_model(tmp_path / "m.pt").alignment.coverage == 1.1
+        assert load_model(path).coverage == 1.1
         return
     with pytest.raises(DataError, match="trained on faces made otherwise"):
-        load_model(tmp_path / "m.pt")
+        load_model(path)

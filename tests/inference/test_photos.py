@@ -20,18 +20,17 @@ from contrastive_age.faces.landmarks import detect_landmarks
 from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.faces.store import Wanted, build_faces
 from contrastive_age.inference import photos
-from contrastive_age.inference.photos import FaceReader, FoundFaces, list_photos, was_read
+from contrastive_age.inference.photos import Photo, find_faces, list_photos, ready_crops, was_read
 from inference import detectors
 from inference.detectors import photo, save_photos
 
 
-@pytest.fixture(scope="module")
-def reader() -> FaceReader:
-    return FaceReader(detectors.boxes)
+def find(pictures: list[Any], load_detector: Any = detectors.boxes, **options: Any) -> list[Photo]:
+    return list(find_faces(pictures, load_detector, **options))
 
 
-def read(reader: FaceReader, pictures: list[Any]) -> list[FoundFaces]:
-    return [found for _, found in reader.photos(pictures)]
+def box_edges(found: Photo) -> np.ndarray:
+    return np.array([face.box for face in found.faces])
 
 
 def trained_on(
@@ -54,17 +53,17 @@ def trained_on(
     return table, np.load(report.path, mmap_mode="r")
 
 
-def assert_same_faces(found: list[FoundFaces], table: pd.DataFrame, faces: np.ndarray) -> None:
+def assert_same_faces(found: list[Photo], table: pd.DataFrame, faces: np.ndarray) -> None:
     """The face that training chose is among those found, with the same pixels."""
     for own, row, points, trained in zip(
         found, table.itertuples(), landmark_array(table), faces, strict=True
     ):
-        [place] = [k for k, other in enumerate(own.landmarks) if np.array_equal(other, points)]
-        np.testing.assert_array_equal(own.pixels[place], trained)
-        assert own.scores[place] == row.score
+        [face] = [face for face in own.faces if np.array_equal(face.landmarks, points)]
+        np.testing.assert_array_equal(face.pixels, trained)
+        assert face.score == row.score
 
 
-def test_the_pixels_are_those_of_training(reader: FaceReader, tmp_path: Path) -> None:
+def test_the_pixels_are_those_of_training(tmp_path: Path) -> None:
     paths = save_photos(tmp_path / "p", ("face",), ("dim",), ("face", "face", "face"))
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -79,14 +78,14 @@ def test_the_pixels_are_those_of_training(reader: FaceReader, tmp_path: Path) ->
 
     table, faces = trained_on(tmp_path / "p", paths, tmp_path / "work")
     assert table["faces_found"].tolist()[:4] == [1, 1, 3, 2]
-    found = read(reader, paths)
+    found = find(paths)
     assert_same_faces(found, table, faces)
-    assert [len(own.pixels) for own in found] == table["faces_found"].tolist()
+    assert [len(own.faces) for own in found] == table["faces_found"].tolist()
     assert found[3].size == (700, 900)
     opened = [Image.open(path) for path in paths]
     arrays = [np.asarray(load_image(path)) for path in paths]
     for given in (opened, arrays):
-        assert_same_faces(read(reader, given), table, faces)
+        assert_same_faces(find(given), table, faces)
 
 
 @pytest.mark.real_data
@@ -95,54 +94,52 @@ def test_the_pixels_are_those_of_training_on_real_photos(shared_data: Path, tmp_
     table, faces = trained_on(paths[0].parent, paths, tmp_path, load_mtcnn)
     assert len(paths) == 8
     assert table["status"].isin(["detected", "retried"]).all()
-    assert_same_faces(read(FaceReader(load_mtcnn), list(paths)), table, faces)
+    assert_same_faces(find(list(paths), load_mtcnn), table, faces)
 
 
-def test_faces_come_from_left_to_right_with_boxes_of_the_photo(reader: FaceReader) -> None:
-    [found] = read(reader, [photo("face", "dim", "face", size=(960, 400))])
+def test_faces_come_from_left_to_right_with_boxes_of_the_photo() -> None:
+    [found] = find([photo("face", "dim", "face", size=(960, 400))])
     assert found.reason is None
     assert found.size == (960, 400)
     # The dim one is not bright enough for the look in which the others are seen.
     expected = [(10, 20, 60, 90), (650, 20, 720, 130)]
-    np.testing.assert_allclose(found.boxes, expected, atol=960 / 240)
-    left, top, right, bottom = found.boxes.T[:, :, None]
-    x, y = found.landmarks.transpose(2, 0, 1)
+    np.testing.assert_allclose(box_edges(found), expected, atol=960 / 240)
+    left, top, right, bottom = box_edges(found).T[:, :, None]
+    x, y = np.stack([face.landmarks for face in found.faces]).transpose(2, 0, 1)
     assert ((left < x) & (x < right) & (top < y) & (y < bottom)).all()
-    assert found.pixels.shape == (2, 256, 256, 3)
+    assert [face.pixels.shape for face in found.faces] == [(256, 256, 3)] * 2
 
 
 def test_a_photo_at_which_the_detector_fails_takes_no_other_along(
-    reader: FaceReader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kinds = [("face",), ("faulty",), (), ("faulty",), ("face", "face"), ("dim",)]
     paths = save_photos(tmp_path, *kinds)
-    found = list(reader.photos(paths))
-    assert [name for name, _ in found] == [str(path) for path in paths]
-    assert [len(own.pixels) for _, own in found] == [1, 0, 0, 0, 2, 1]
-    reasons = [own.reason for _, own in found]
+    found = find(paths)
+    assert [own.name for own in found] == [str(path) for path in paths]
+    assert [len(own.faces) for own in found] == [1, 0, 0, 0, 2, 1]
+    reasons = [own.reason for own in found]
     assert [reasons[place] for place in (0, 2, 4, 5)] == [None, photos.NO_FACE, None, None]
     for place in (1, 3):
         assert str(reasons[place]).startswith(photos.FAILED)
         assert not was_read(reasons[place])
-        assert found[place][1].size == (320, 200)
+        assert found[place].size == (320, 200)
         assert f"{place:02d}.png failed in detection" in caplog.text
     assert "a detector's fault" in str(reasons[3])
 
 
-def test_photo_after_photo_that_fails_has_a_common_cause(
-    reader: FaceReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_photo_after_photo_that_fails_has_a_common_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "MOST_FAILURES", 1)
     apart = [photo("faulty"), photo("face"), photo("faulty")]
     # Alone in their chunks, so that a good one lies between the bad.
     monkeypatch.setattr(photos, "BATCH_SIZE", 1)
-    assert [own.reason is None for own in read(reader, apart)] == [False, True, False]
+    assert [own.reason is None for own in find(apart)] == [False, True, False]
     with pytest.raises(RuntimeError, match=r"2 photos failed in detection, image 1 the last"):
-        read(reader, [photo("faulty"), photo("faulty"), photo("face")])
-    assert read(reader, [photo("face")])[0].reason is None
+        find([photo("faulty"), photo("faulty"), photo("face")])
+    assert find([photo("face")])[0].reason is None
 
 
-def test_what_cannot_be_read_is_said(reader: FaceReader, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").touch()
     photo("face").save(tmp_path / "cut.jpg")
@@ -151,7 +148,7 @@ def test_what_cannot_be_read_is_said(reader: FaceReader, tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe.jpg")
     cut = Image.open(tmp_path / "cut.jpg")
     names = ["text.jpg", "empty.jpg", "cut.jpg", "pipe.jpg", "", "none.jpg", "zero\0byte.jpg"]
-    found = read(reader, [*(tmp_path / name for name in names), cut, photo("face")])
+    found = find([*(tmp_path / name for name in names), cut, photo("face")])
     expected = [
         "no known image format",
         "no known image format",
@@ -171,16 +168,16 @@ def test_what_cannot_be_read_is_said(reader: FaceReader, tmp_path: Path) -> None
 
 
 def test_a_relative_path_is_of_the_folder_that_is_current_when_it_is_given(
-    reader: FaceReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read(reader, [photo("face")])
+    find([photo("face")])
     save_photos(tmp_path, ("face",))
     monkeypatch.chdir(tmp_path)
-    [(name, found)] = reader.photos(["00.png"])
-    assert (name, found.reason) == ("00.png", None)
+    [found] = find(["00.png"])
+    assert (found.name, found.reason) == ("00.png", None)
 
 
-def test_photos_are_taken_as_they_are_needed(reader: FaceReader) -> None:
+def test_photos_are_taken_as_they_are_needed() -> None:
     taken = 0
 
     def endless() -> Iterator[Image.Image]:
@@ -189,20 +186,26 @@ def test_photos_are_taken_as_they_are_needed(reader: FaceReader) -> None:
             taken += 1
             yield photo("face", size=(60, 60)) if taken % 2 else photo(size=(60, 60))
 
-    found = reader.photos(endless())
+    found = find_faces(endless(), detectors.boxes)
     for number in range(5 * BATCH_SIZE):
-        name, own = next(found)
-        assert (name, len(own.pixels)) == (f"image {number}", 1 - number % 2)
+        own = next(found)
+        assert (own.name, len(own.faces)) == (f"image {number}", 1 - number % 2)
         assert taken - number <= 5 * BATCH_SIZE
     found.close()
-    assert len(read(reader, [photo("face")])) == 1
+    assert len(find([photo("face")])) == 1
 
 
 def test_large_images_travel_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def found_in(items: list[Any], *rest: Any) -> Any:
+        sizes.append(len(items))
+        return search.found_in(items, *rest)
+
     monkeypatch.setattr(photos, "MOST_PIXELS", 10_000)
-    images = [Image.new("RGB", (90, 90)) for _ in range(5)]
-    chunks = photos._chunks((str(number), image) for number, image in enumerate(images))
-    assert [[name for name, _ in chunk] for chunk in chunks] == [["0", "1"], ["2", "3"], ["4"]]
+    monkeypatch.setattr(photos, "found_in", found_in)
+    find([Image.new("RGB", (90, 90)) for _ in range(5)])
+    assert sizes == [2, 2, 1]
 
 
 def test_a_worker_that_holds_few_photos_finds_the_same(
@@ -215,21 +218,22 @@ def test_a_worker_that_holds_few_photos_finds_the_same(
     whole = photos._find_and_align(finder, 1.35, items)
     monkeypatch.setattr(search, "MOST_PIXELS", 320 * 200 * 2)
     parts = photos._find_and_align(finder, 1.35, items)
-    assert [faces.reason for _, faces in whole] == [
+    assert [own.reason for own in whole] == [
         None, photos.NO_FACE, "unreadable: so it is", None, None, None,
     ]  # fmt: skip
-    for (_, one), (_, other) in zip(whole, parts, strict=True):
+    for one, other in zip(whole, parts, strict=True):
         assert one.reason == other.reason
-        np.testing.assert_array_equal(one.pixels, other.pixels)
+        for face, again in zip(one.faces, other.faces, strict=True):
+            np.testing.assert_array_equal(face.pixels, again.pixels)
 
 
 def test_any_number_of_workers_finds_the_same(tmp_path: Path) -> None:
     kinds = [("face",) * (number % 3) for number in range(2 * BATCH_SIZE)]
     paths = save_photos(tmp_path, *kinds)
     for workers in (1, 2, 3):
-        found = list(FaceReader(detectors.boxes, workers=workers).photos(paths))
-        assert [name for name, _ in found] == list(map(str, paths))
-        assert [len(own.pixels) for _, own in found] == list(map(len, kinds))
+        found = find(paths, workers=workers)
+        assert [own.name for own in found] == list(map(str, paths))
+        assert [len(own.faces) for own in found] == list(map(len, kinds))
 
 
 def test_workers_look_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,24 +244,25 @@ def test_workers_look_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
         both.wait(60)
         return boxes(*asked)
 
-    found = read(FaceReader(lambda: meet, workers=2), [photo("face"), photo("face")])
+    found = find([photo("face"), photo("face")], lambda: meet, workers=2)
     assert [own.reason for own in found] == [None, None]
 
 
-def test_the_main_face_does_not_come_before_one_further_left(reader: FaceReader) -> None:
+def test_the_main_face_does_not_come_before_one_further_left() -> None:
     image = photo()
     image.paste(detectors.COLOURS["face"], (210, 60, 300, 180))
     image.paste(detectors.COLOURS["face"], (20, 20, 70, 90))
-    [found] = read(reader, [image])
-    np.testing.assert_allclose(found.boxes[:, 0], [20, 210], atol=2)
-    assert found.landmarks[0, 0, 0] < 90 < found.landmarks[1, 0, 0]
+    [found] = find([image])
+    np.testing.assert_allclose(box_edges(found)[:, 0], [20, 210], atol=2)
+    first, second = found.faces
+    assert first.landmarks[0, 0] < 90 < second.landmarks[0, 0]
 
 
 def test_faces_below_the_smallest_are_left_out_and_it_is_said() -> None:
     pictures = [photo("face", "face", "face", size=(1200, 300)), photo(), Path("none.png")]
     for min_face, count in ((None, 3), (55, 2), (65, 1)):
-        found = read(FaceReader(detectors.boxes, min_face=min_face), pictures)
-        assert [len(own.pixels) for own in found] == [count, 0, 0]
+        found = find(pictures, min_face=min_face)
+        assert [len(own.faces) for own in found] == [count, 0, 0]
         assert [own.min_face for own in found[:2]] == [min_face or 24] * 2
         assert np.isnan(found[2].min_face)
 
@@ -267,9 +272,9 @@ def test_a_face_whose_points_fall_together_is_none() -> None:
         row = [2.0, 2.0, 30.0, 30.0, 0.999, *[9.0] * 10]
         return lambda canvases, *_: [np.array([row]) for _ in canvases]
 
-    [found] = read(FaceReader(blurred), [photo(size=(240, 240))])
+    [found] = find([photo(size=(240, 240))], blurred)
     assert found.reason == photos.NO_FACE
-    assert found.pixels.shape == (0, 256, 256, 3)
+    assert found.faces == ()
 
 
 @pytest.mark.parametrize(
@@ -283,34 +288,32 @@ def test_a_face_whose_points_fall_together_is_none() -> None:
 )
 def test_an_array_that_is_no_photo_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image 1 is an array of type"):
-        list(FaceReader(detectors.none).crops([np.zeros((9, 9), np.uint8), wrong]))
+        list(ready_crops([np.zeros((9, 9), np.uint8), wrong]))
 
 
 def test_what_is_no_photo_at_all_is_refused() -> None:
     with pytest.raises(TypeError, match="image 0 is int"):
-        list(FaceReader(detectors.boxes).photos([5]))  # type: ignore[list-item]
+        find([5])
 
 
 def test_ready_crops_are_taken_as_they_are(tmp_path: Path) -> None:
-    reader = FaceReader(detectors.none)
     whole = photo("face", size=(256, 256))
     grey = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
     large = photo("face", size=(512, 511))
     large.save(tmp_path / "large.png")
     given = [whole, grey, tmp_path / "large.png", photo(size=(300, 298)), tmp_path / "none.png"]
-    found = [own for _, own in reader.crops(given)]
-    np.testing.assert_array_equal(found[0].pixels[0], np.asarray(whole))
-    np.testing.assert_array_equal(found[1].pixels[0], np.stack([grey] * 3, axis=2))
+    found = list(ready_crops(given))
+    np.testing.assert_array_equal(found[0].faces[0].pixels, np.asarray(whole))
+    np.testing.assert_array_equal(found[1].faces[0].pixels, np.stack([grey] * 3, axis=2))
     resized = large.resize((256, 256), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(found[2].pixels[0], np.asarray(resized))
+    np.testing.assert_array_equal(found[2].faces[0].pixels, np.asarray(resized))
     assert found[2].size == (512, 511)
     assert [own.reason is None for own in found] == [True, True, True, False, False]
     assert "300 x 298 pixels" in str(found[3].reason)
     assert was_read(found[3].reason)
     assert str(found[4].reason) == "unreadable: no such file or directory"
-    assert np.isnan(found[0].boxes).all()
-    assert np.isnan(found[0].landmarks).all()
-    assert np.isnan(found[0].scores).all()
+    [face] = found[0].faces
+    assert np.isnan([*face.box, *face.landmarks.flat, face.score]).all()
 
 
 class TestListPhotos:
@@ -344,17 +347,6 @@ class TestListPhotos:
             list_photos([tmp_path])
 
 
-def test_no_reader_is_made_without_workers() -> None:
-    with pytest.raises(ValueError, match="at least one worker"):
-        FaceReader(detectors.none, workers=0)
-
-
-@pytest.mark.parametrize("min_face", [0, -5, 11.9, float("nan")])
-def test_no_faces_are_looked_for_for_which_photos_must_be_enlarged(min_face: float) -> None:
-    with pytest.raises(ValueError, match="from 12 pixels up"):
-        FaceReader(detectors.none, min_face=min_face)
-
-
 def test_a_detector_that_cannot_be_loaded_is_an_error() -> None:
     with pytest.raises(AssertionError, match="no detector is needed"):
-        read(FaceReader(detectors.none), [photo("face")])
+        find([photo("face")], detectors.none)

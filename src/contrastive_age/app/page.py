@@ -26,7 +26,8 @@ from contrastive_age.app.parts import (
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import Maps
-from contrastive_age.inference.estimator import AgeEstimator, Photo
+from contrastive_age.inference.estimator import AgeEstimator
+from contrastive_age.inference.photos import Photo
 from contrastive_age.sources.decoding import cause, decode
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ from PIL import Image
 
 from contrastive_age.evaluation.gradcam import Maps
 from contrastive_age.inference.drawing import COLOURS
-from contrastive_age.inference.estimator import Face, Photo
 from contrastive_age.inference.model_file import AgeModel
-from contrastive_age.inference.photos import NO_FACE
+from contrastive_age.inference.photos import NO_FACE, Face, Photo
 from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.templates import environment
 

@@ -1,46 +1,89 @@
 """How long settings will take, from a step that is measured."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
+from kedro.framework.context import KedroContext
+from kedro.io import DatasetError
 
+from contrastive_age.commands.sweep import (
+    SHARED,
+    Sweep,
+    columns_of,
+    standing_metrics,
+    values_of,
+)
+from contrastive_age.errors import DataError
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.parts import parts
+from contrastive_age.running.console import print_line, print_table
+from contrastive_age.running.place import Place
 
 MEASURED_ANCHORS = 16
 
 
-def anchors(folds: pd.DataFrame, setting: Setting) -> int:
+def print_estimate(place: Place, sweep: Sweep) -> None:
+    """Print the settings of a sweep, which of them stand, and how long the others would take.
+
+    The time is not known before the folds are made. It is that of training, from an epoch on
+    made-up images of the setting's size, measured once for each kind of step; reading photos,
+    evaluation and figures come on top.
+    """
+    rows, known = [], []
+    of_an_anchor: dict[tuple[object, ...], float] = {}
+    for candidate in sweep.candidates:
+        setting, training = candidate.setting, candidate.setting.training
+        context = place.context(candidate.given)
+        stands = standing_metrics(context, setting) is not None
+        number = anchors(context, setting)
+        kind = (training.image_size, training.batch_size, training.supervise, setting.triplets.mode)
+        counted, duration = "-", "-"
+        if number is not None:
+            if not stands and kind not in of_an_anchor:
+                of_an_anchor[kind] = _measure(setting)
+            known.append(0.0 if stands else number * of_an_anchor[kind])
+            counted, duration = f"{number:,}", "stands" if stands else _duration(known[-1])
+        rows.append([*values_of(sweep, candidate), setting.key, counted, duration])
+    columns = [*columns_of(sweep), "key", "anchors", "estimated time"]
+    print_table(f"Sweep of {sweep.protocol}: {len(rows)} settings", columns, rows)
+    if len(known) < len(rows):
+        print_line(
+            f"How long it takes is known once the folds are made: kedro run "
+            f"--pipeline={sweep.protocol} --tags={','.join(SHARED)}"
+        )
+    else:
+        total = _duration(sum(known))
+        print_line(f"In all: {total} of training, by a step measured on this machine")
+
+
+def anchors(context: KedroContext, setting: Setting) -> int | None:
     """Count the anchors that all folds of a setting see in all epochs.
 
     Args:
-        folds: The protocol's folds.
+        context: Of a session with the setting's parameters.
         setting: The protocol's effective values.
+
+    Returns:
+        None where the folds are not made yet, or are those of another setting.
     """
-    numbers = folds["fold"].unique()
+    try:
+        folds = context.catalog.load(f"{setting.protocol}.folds")
+        setting.plan.require(folds, context.catalog.load(f"{setting.source}.samples"))
+    except (DatasetError, DataError):
+        return None
     seed = setting.splitting.seed
-    trained = [len(parts(folds, fold, setting.validation, seed).training) for fold in numbers]
+    trained = [
+        len(parts(folds, fold, setting.validation, seed).training)
+        for fold in folds["fold"].unique()
+    ]
     return sum(trained) * setting.training.epochs
 
 
-def per_anchor() -> Callable[[Setting], float]:
-    """Give a function that tells the seconds an anchor takes, measured once for each kind of step.
-
-    What is measured is a training epoch on made-up images of the setting's size; reading photos,
-    evaluation and figures come on top.
-    """
-    known: dict[tuple[object, ...], float] = {}
-
-    def seconds(setting: Setting) -> float:
-        training, mode = setting.training, setting.triplets.mode
-        kind = (training.image_size, training.batch_size, training.supervise, mode)
-        if kind not in known:
-            known[kind] = _measure(setting)
-        return known[kind]
-
-    return seconds
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if hours < 2 else f"{hours:,.1f} h"
 
 
 def _measure(setting: Setting) -> float:

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,21 +51,6 @@ README = "README.txt"
 
 
 @dataclass(frozen=True)
-class Pack:
-    """A folder that was packed.
-
-    Attributes:
-        folder: Where it is.
-        megabytes: By kind of content.
-        commands: What to type on the other machine.
-    """
-
-    folder: Path
-    megabytes: dict[str, float]
-    commands: list[str]
-
-
-@dataclass(frozen=True)
 class _Project:
     """The project that is packed, under the parameters that were given.
 
@@ -90,8 +75,8 @@ class _Project:
         except DatasetError as error:
             raise DataError(f"{name} is missing or damaged; make it with: {remedy}") from error
 
-    def path_in_pack(self, kind: str, owner: str) -> PurePosixPath:
-        """Where an entry such as `{source}.faces` lies in the pack."""
+    def place_in_pack(self, kind: str, owner: str) -> PurePosixPath:
+        """Where an owner's folder, an entry such as `{source}.alignment_folder`, is in the pack."""
         path = str(self.layout[kind]["filepath"]).replace(kind.partition(".")[0], owner)
         if "://" in path or PurePosixPath(path).is_absolute():
             raise DataError(
@@ -114,7 +99,7 @@ def pack(
     names: Sequence[str],
     output: Path,
     machine: Machine | None = None,
-) -> Pack:
+) -> list[str]:
     """Make the folder, whole or not at all.
 
     Args:
@@ -123,6 +108,9 @@ def pack(
         names: The pipelines that are to be run there.
         output: The folder; it must be empty or not there.
         machine: Whose missing wheels are taken along; None for no wheels.
+
+    Returns:
+        What to type on the other machine.
 
     Raises:
         DataError: The folder is not empty, a pipeline is unknown, its shared stages have not been
@@ -133,7 +121,7 @@ def pack(
     context = place.context(given)
     shared = {name: _shared_stages(name) for name in names}
     parameters = context.config_loader["parameters"]
-    project = _Project(place, dict(_flat(given)), parameters, context.catalog, _layout(place))
+    project = _Project(place, _given(given), parameters, context.catalog, _layout(place))
     with replacing_folder(output.absolute()) as staged:
         with ExitStack() as held:  # so that nobody else writes what is packed
             for lock in shared_locks(sum(shared.values(), Pipeline([])), context.catalog):
@@ -146,8 +134,7 @@ def pack(
             download(place.project, machine, staged / "wheels")
         commands = _commands(project, inputs, staged)
         _write_readme(staged, shared, commands)
-        megabytes = _megabytes(staged)
-    return Pack(output, megabytes, commands)
+    return commands
 
 
 def _shared_stages(name: str) -> Pipeline:
@@ -162,8 +149,7 @@ def _shared_stages(name: str) -> Pipeline:
 def _layout(place: Place) -> dict[str, Any]:
     arguments = kedro_settings.CONFIG_LOADER_ARGS | {"default_run_env": "base"}
     source = str(place.project / kedro_settings.CONF_SOURCE)
-    layout: dict[str, Any] = OmegaConfigLoader(source, env=place.env, **arguments)["catalog"]
-    return layout
+    return dict(OmegaConfigLoader(source, env=place.env, **arguments)["catalog"])
 
 
 def _owners(pipeline: Pipeline, tag: str) -> list[str]:
@@ -196,7 +182,7 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
     decided = table_decided_by(samples, detection.min_face)
     photos = store.photos_of(samples, files).merge(landmarks, on="sample_id", validate="1:1")
     if not (
-        _are_alike(read, samples)
+        _says(read) == _says(samples)
         and not Record.of(landmarks).differences(decided)
         and store.are_built(photos, aligned, Wanted(coverage, detection.min_face))
     ):
@@ -204,29 +190,19 @@ def _pack_source(project: _Project, name: str, remedy: str, staged: Path) -> Non
             f"The faces of {name} on disk are not those of these photos and parameters; make them "
             f"with: {remedy}"
         )
-    _pack_files(
-        project,
-        [f"{name}.{kind}" for kind in ("samples", "files", "audit")],
-        ingested,
-        staged / project.path_in_pack("{source}.ingestion_folder", source.key),
-        counts={"samples": audit["n"], "identities": audit["identities"]},
-    )
-    target = staged / project.path_in_pack("{source}.alignment_folder", source.key)
+    counts = {"samples": audit["n"], "identities": audit["identities"]}
+    entries = [f"{name}.{kind}" for kind in ("samples", "files", "audit")]
+    target = staged / project.place_in_pack("{source}.ingestion_folder", source.key)
+    _pack_files(project, entries, ingested, target, counts)
     statuses = {str(status): int(n) for status, n in landmarks["status"].value_counts().items()}
-    _pack_files(
-        project,
-        [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces", "looks")],
-        aligned,
-        target,
-        counts={"faces": len(samples), **statuses},
-    )
+    entries = [f"{name}.{kind}" for kind in ("landmarks", "face_audit", "faces", "looks")]
+    target = staged / project.place_in_pack("{source}.alignment_folder", source.key)
+    _pack_files(project, entries, aligned, target, {"faces": len(samples), **statuses})
 
 
-def _are_alike(table: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Whether two tables say that they were decided by the same, wherever they were made."""
-    records = [Record.of(one) for one in (table, other)]
-    said = [{k: v for k, v in one.attrs.items() if k != "record"} for one in (table, other)]
-    return said[0] == said[1] and not records[0].differences(records[1].decided_by)
+def _says(table: pd.DataFrame) -> dict[Hashable, Any]:
+    """What a table says of its making, but where it was made and with which libraries."""
+    return {**table.attrs, "record": Record.of(table).decided_by}
 
 
 def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> None:
@@ -234,28 +210,19 @@ def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> 
     source = setting.source
     names = f"{source}.samples", f"{source}.looks", f"{protocol}.folds", f"{protocol}.leakage"
     samples, looks, folds, _ = (project.load(name, remedy) for name in names)
-    folder = project.catalog.load(f"{protocol}.splitting_folder")
     if Record.of(folds).differences(setting.plan.decided_by(samples, looks)):
         raise DataError(
             f"The folds of {protocol} on disk are not those of these samples and parameters; make "
             f"them with: {remedy}"
         )
-    _pack_files(
-        project,
-        [f"{protocol}.folds", f"{protocol}.leakage"],
-        folder,
-        staged / project.path_in_pack("{protocol}.splitting_folder", protocol),
-        counts={"samples": len(folds), "folds": setting.folds},
-    )
+    here = project.catalog.load(f"{protocol}.splitting_folder")
+    target = staged / project.place_in_pack("{protocol}.splitting_folder", protocol)
+    counts = {"samples": len(folds), "folds": setting.folds}
+    _pack_files(project, names[2:], here, target, counts)
 
 
 def _pack_files(
-    project: _Project,
-    entries: Sequence[str],
-    here: Path,
-    target: Path,
-    *,
-    counts: dict[str, int],
+    project: _Project, entries: Sequence[str], here: Path, target: Path, counts: dict[str, int]
 ) -> None:
     """Copy the files of a folder, and list them.
 
@@ -270,14 +237,13 @@ def _pack_files(
             with dataset.local_copy() as copy:
                 path = _copy(copy, target / copy.name)
         digests[path.name] = packed.digest(path)
+    contents = packed.Contents(date=f"{datetime.now():%Y-%m-%d}", counts=counts, digests=digests)
     before = packed.read(here)
     if before is not None:
         for name in digests:
             before.checked(name)
-        packed.write(target, before.contents)
-        return
-    date = f"{datetime.now():%Y-%m-%d}"
-    packed.write(target, packed.Contents(date=date, counts=counts, digests=digests))
+        contents = before.contents
+    packed.write(target, contents)
 
 
 def _copy(path: Path, target: Path) -> Path:
@@ -308,6 +274,8 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
     Returns:
         Those parameters by dotted name, as they are to be given there.
     """
+    from contrastive_age.model.weights import read_weights
+
     effective = project.parameters["effective"]
     learning = learnings(effective, registered[pipeline])
     if any(values["model"]["weights"] == "imagenet" for values in learning):
@@ -320,7 +288,9 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
         given[name] = str(_place(path))
         _copy(path, staged / given[name])
         if name == "model.weights":
-            _pack_photos(path, staged / given[name])
+            # The list of photos that a file of weights refers to, where it does.
+            for listed in read_weights(path).files[1:]:
+                _copy(listed, (staged / given[name]).with_name(listed.name))
     return given
 
 
@@ -330,14 +300,6 @@ def _place(path: Path) -> PurePosixPath:
     if ".." not in inside.parts:
         return inside
     return PurePosixPath("data", "inputs", file_digest(path)[:8], path.name)
-
-
-def _pack_photos(weights: Path, target: Path) -> None:
-    """Take along the list of photos that a file of weights refers to, where it does."""
-    from contrastive_age.model.weights import read_weights
-
-    for listed in read_weights(weights).files[1:]:
-        _copy(listed, target.parent / listed.name)
 
 
 def _pack_imagenet(staged: Path) -> None:
@@ -375,13 +337,10 @@ def _commands(
     return commands
 
 
-def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def _given(given: Mapping[str, Any]) -> dict[str, str]:
     """Write nested parameters as `--params` takes them."""
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value if isinstance(value, str) else json.dumps(value)
+    flat = pd.json_normalize(dict(given)).to_dict("records")[0]
+    return {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in flat.items()}
 
 
 def _write_readme(staged: Path, shared: Mapping[str, Pipeline], commands: Sequence[str]) -> None:
@@ -402,8 +361,8 @@ damaged files, end the run with a message. Results lie in data/08_reporting.
     (staged / README).write_text(text, encoding="utf-8")
 
 
-def _megabytes(folder: Path) -> dict[str, float]:
-    """Add the files up by kind, in MB."""
+def megabytes(folder: Path) -> dict[str, float]:
+    """Add the files of a pack up by kind, in MB."""
     sizes: Counter[str] = Counter()
     for path in folder.rglob("*"):
         if path.is_file():

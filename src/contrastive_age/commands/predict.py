@@ -6,20 +6,25 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import pandas as pd
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
 
 from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError
+from contrastive_age.faces.alignment import load_image
+from contrastive_age.faces.search import default_workers
 from contrastive_age.files import replacing
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from contrastive_age.inference.estimator import Photo
+from contrastive_age.inference.drawing import annotate
+from contrastive_age.inference.photos import Photo, list_photos, was_read
+from contrastive_age.processes import INTERRUPTED
+from contrastive_age.running.console import print_line
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +35,6 @@ MOST_ROWS = 50
 
 DRAWN = b"Ages drawn by contrastive-age"
 """The comment by which a drawn copy is known, so that nothing else is ever overwritten."""
-
-
-@dataclass
-class Done:
-    """What became of a prediction.
-
-    Attributes:
-        rows: Those of `faces_table`.
-        photos: Number of photos that were looked at.
-        any_read: Whether at least one photo could be read.
-        interrupted: Whether Control-C ended it.
-    """
-
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    photos: int = 0
-    any_read: bool = False
-    interrupted: bool = False
 
 
 def predict(
@@ -60,7 +48,7 @@ def predict(
     workers: int | None = None,
     min_face: float | None = None,
     device: str = "auto",
-) -> Done:
+) -> None:
     """Estimate the ages of all faces in photos, print the table, and write what is asked for.
 
     What is done when Control-C or an error ends it is printed and written all the same.
@@ -79,47 +67,33 @@ def predict(
     Raises:
         DataError: There is no photo or no model, the output's suffix is another, or a copy would
             lie over a photo.
+        SystemExit: Control-C ended it, or no photo at all could be read.
     """
-    from contrastive_age.inference.photos import list_photos
-
-    if output is not None:
-        check_output(output)
+    if output is not None and output.suffix.lower() not in SUFFIXES:
+        raise DataError(f"--output={output}: the suffix says the format; give .csv or .json")
+    if output is not None and output.is_dir():
+        raise DataError(f"--output={output} is a folder; name a file")
     chosen = find_model(model, project)
     photos = list_photos(places, draw)
     if draw is not None:
         photos = _without_copies(photos, draw)
-    copies = {} if draw is None else place_copies(photos, draw)
+    # By name: what `stream` gives has the name that went in.
+    copies = {} if draw is None else {str(k): v for k, v in place_copies(photos, draw).items()}
 
-    from contrastive_age.faces.search import default_workers
+    # torch is imported when nothing is left that could be a mistake.
     from contrastive_age.inference.estimator import AgeEstimator, face_rows
-    from contrastive_age.inference.photos import was_read
 
-    done = Done()
     estimator = AgeEstimator.load(
         chosen, device=device, workers=workers or default_workers(), min_face=min_face
     )
-    with _told(done, output):
-        # By name, a copy each: what `stream` gives has the name that went in.
-        drawn = {str(photo): copy for photo, copy in copies.items()}
+    rows: list[dict[str, Any]] = []
+    with _told(rows, output):
         for photo in estimator.stream(photos, aligned=aligned, progress=True):
-            done.rows += face_rows(photo)
-            done.photos += 1
-            done.any_read |= was_read(photo.reason)
-            if draw is not None and photo.faces:
-                _draw(photo, drawn[photo.name])
-    return done
-
-
-def check_output(output: Path) -> None:
-    """Refuse a table's file before any work.
-
-    Raises:
-        DataError: Its suffix is another than those of `SUFFIXES`, or it is a folder.
-    """
-    if output.suffix.lower() not in SUFFIXES:
-        raise DataError(f"--output={output}: the suffix says the format; give .csv or .json")
-    if output.is_dir():
-        raise DataError(f"--output={output} is a folder; name a file")
+            rows += face_rows(photo)
+            if photo.faces and draw is not None:
+                _draw(photo, copies[photo.name])
+    if not any(was_read(row.get("reason")) for row in rows):
+        raise SystemExit(1)
 
 
 def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -138,27 +112,25 @@ def place_copies(photos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     Raises:
         DataError: A copy would lie over a photo, or over another file that was not drawn here.
     """
-    absolute = [photo.absolute() for photo in photos]
-    base = Path(os.path.commonpath([photo.parent for photo in absolute]))
-    copies = {}
-    for photo, path in zip(photos, absolute, strict=True):
-        jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
-        copies[photo] = folder / path.relative_to(base).with_name(path.name + ".jpg" * (not jpeg))
-    originals = {photo.resolve() for photo in absolute}
-    taken: set[Path] = set()
-    for photo, copy in copies.items():
+    base = os.path.commonpath([photo.absolute().parent for photo in photos])
+    originals = {photo.resolve() for photo in photos}
+    photo_of: dict[Path, Path] = {}
+    for photo in photos:
+        below = photo.absolute().relative_to(base)
+        is_jpeg = photo.suffix.lower() in {".jpg", ".jpeg"}
+        copy = folder / (below if is_jpeg else below.with_name(f"{below.name}.jpg"))
         if copy.resolve() in originals or (copy.exists() and not _drawn_here(copy)):
             raise DataError(
                 f"--draw={folder}: {copy} is there and no drawn copy, it would be overwritten; "
                 f"name another folder"
             )
-        if copy in taken:
+        if copy in photo_of:
             raise DataError(
-                f"--draw={folder}: {photo} and another photo would have the same copy, {copy}; "
+                f"--draw={folder}: {photo} and {photo_of[copy]} would have the same copy, {copy}; "
                 f"rename one of them"
             )
-        taken.add(copy)
-    return copies
+        photo_of[copy] = photo
+    return {photo: copy for copy, photo in photo_of.items()}
 
 
 def _without_copies(photos: Sequence[Path], folder: Path) -> list[Path]:
@@ -175,8 +147,6 @@ def _without_copies(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _drawn_here(path: Path) -> bool:
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             return image.info.get("comment") == DRAWN
@@ -184,10 +154,7 @@ def _drawn_here(path: Path) -> bool:
         return False
 
 
-def _draw(photo: "Photo", copy: Path) -> None:
-    from contrastive_age.faces.alignment import load_image
-    from contrastive_age.inference.drawing import annotate
-
+def _draw(photo: Photo, copy: Path) -> None:
     try:
         image = load_image(Path(photo.name))
         drawn = annotate(image, photo)
@@ -199,45 +166,42 @@ def _draw(photo: "Photo", copy: Path) -> None:
 
 
 @contextmanager
-def _told(done: Done, output: Path | None) -> Iterator[None]:
+def _told(rows: list[dict[str, Any]], output: Path | None) -> Iterator[None]:
     """Print and write what is done, however the block ends."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
         # Impatience must not keep the results back.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        done.interrupted = True
-        click.echo(f"\nInterrupted {_so_far(done)}", err=True)
+        number = sum(row["face"] <= 0 for row in rows)
+        so_far = f"after {_count(number, 'photo')}; what is done is kept."
+        interrupted = isinstance(error, KeyboardInterrupt)
+        click.echo(
+            f"\n{'Interrupted' if interrupted else 'Failed'} "
+            f"{so_far if number else 'before the first photo was done.'}",
+            err=True,
+        )
         try:
-            _tell(done, output)
+            _tell(rows, output)
         finally:
             signal.signal(signal.SIGINT, before)
-    except Exception:
-        click.echo(f"\nFailed {_so_far(done)}", err=True)
-        _tell(done, output)
+        if interrupted:
+            raise SystemExit(INTERRUPTED) from error
         raise
-    else:
-        _tell(done, output)
+    _tell(rows, output)
 
 
-def _so_far(done: Done) -> str:
-    if not done.photos:
-        return "before the first photo was done."
-    return f"after {_count(done.photos, 'photo')}; what is done is kept."
-
-
-def _tell(done: Done, output: Path | None) -> None:
+def _tell(rows: list[dict[str, Any]], output: Path | None) -> None:
     from contrastive_age.inference.estimator import table_of
 
-    if not done.rows:
-        return
-    table = table_of(done.rows)
-    if output is not None:
-        write_table(table, output)
-    print_table(table, done.photos, output)
+    if rows:
+        table = table_of(rows)
+        if output is not None:
+            write_table(table, output)
+        print_table(table, output)
 
 
-def write_table(table: "pd.DataFrame", path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table of faces, whole or not at all.
 
     Args:
@@ -252,40 +216,29 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
             table.to_csv(beside, index=False)
 
 
-def print_table(table: "pd.DataFrame", photos: int, output: Path | None = None) -> None:
+def print_table(table: pd.DataFrame, output: Path | None = None) -> None:
     """Print the first faces, and how many there are.
 
     Args:
         table: From `faces_table`, at least a row.
-        photos: Number of photos.
         output: Where all of it is.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    from contrastive_age.inference.photos import was_read
-
-    head = table.head(MOST_ROWS)
+    head = table.head(MOST_ROWS).fillna({"reason": ""})
     base = os.path.commonpath([Path(name).absolute().parent for name in head["file"]])
-    shown = Table()
-    shown.add_column("file", overflow="fold")
-    for column in ("face", "age", "80%", "95%", "score"):
-        shown.add_column(column, justify="right", no_wrap=True)
-    reasons = table["reason"].notna().any()
-    if reasons:
-        shown.add_column("reason", overflow="fold")
+    columns = [Column("file", overflow="fold")]
+    for name in ("face", "age", "80%", "95%", "score"):
+        columns.append(Column(name, justify="right", no_wrap=True))
+    reasons = table["reason"].dropna()
+    if len(reasons):
+        columns.append(Column("reason", overflow="fold"))
+    shown = Table(*columns)
     for row in head.to_dict("records"):
-        row["file"] = os.path.relpath(Path(row["file"]).absolute(), base)
-        shown.add_row(*_cells(row)[: 7 if reasons else 6])
-    terminal = Console()
-    terminal.print(f"Photos in {base}", highlight=False, soft_wrap=True, markup=False)
-    terminal.print(shown)
-    faces = int((table["face"] >= 0).sum())
-    reasons_given = table.loc[table["face"] < 0, "reason"]
-    unread = sum(not was_read(reason) for reason in reasons_given)
-    summary = (
-        f"{_count(faces, 'face')} in {_count(photos, 'photo')}, {len(reasons_given)} without a face"
-    )
+        shown.add_row(*_cells(row, base)[: len(columns)])
+    print_line(f"Photos in {base}")
+    Console().print(shown)
+    photos, faces = int((table["face"] <= 0).sum()), int((table["face"] >= 0).sum())
+    unread = sum(not was_read(reason) for reason in reasons)
+    summary = f"{_count(faces, 'face')} in {_count(photos, 'photo')}, {len(reasons)} without a face"
     if unread:
         summary += f", {unread} of them unreadable"
     if len(table) > MOST_ROWS:
@@ -293,28 +246,29 @@ def print_table(table: "pd.DataFrame", photos: int, output: Path | None = None) 
         summary += f"; {_count(len(table) - MOST_ROWS, 'more row')} not shown, {rest}"
     elif output:
         summary += f"; written to {output}"
-    terminal.print(summary, highlight=False, soft_wrap=True, markup=False)
+    print_line(summary)
     least = table["min_face"].dropna().round().unique()
     if len(least):
         smallest = f"{least.min():.0f}" + f" to {least.max():.0f}" * (len(least) > 1)
-        said = f"Faces below {smallest} pixels were not looked for; --min-face changes it"
-        terminal.print(said, highlight=False, soft_wrap=True, markup=False)
+        print_line(f"Faces below {smallest} pixels were not looked for; --min-face changes it")
 
 
-def _cells(row: dict[Any, Any]) -> list[str]:
-    from rich.markup import escape
+def _cells(row: dict[Any, Any], base: str) -> list[str]:
+    def shown(words: str, *values: float) -> str:
+        return "-" if math.isnan(values[0]) else words.format(*values)
 
-    name = escape(row["file"])
-    if row["face"] < 0:
-        return [name, "-", "-", "-", "-", "-", escape(row["reason"])]
-    score = "-" if math.isnan(row["score"]) else f"{row['score']:.3f}"
     intervals = [
-        "-"
-        if math.isnan(row[f"low_{level}"])
-        else f"{row[f'low_{level}']:.1f} to {row[f'high_{level}']:.1f}"
+        shown("{:.1f} to {:.1f}", row[f"low_{level}"], row[f"high_{level}"])
         for level in ("80", "95")
     ]
-    return [name, str(row["face"]), f"{row['age']:.1f}", *intervals, score, ""]
+    return [
+        escape(os.path.relpath(Path(row["file"]).absolute(), base)),
+        "-" if row["face"] < 0 else str(row["face"]),
+        shown("{:.1f}", row["age"]),
+        *intervals,
+        shown("{:.3f}", row["score"]),
+        escape(row["reason"]),
+    ]
 
 
 def _count(number: int, what: str) -> str:

@@ -22,15 +22,14 @@ def project_files(root: Path) -> list[PurePosixPath]:
     Args:
         root: The project's root.
     """
+    files = list((root / "conf" / "local").rglob("*"))
     known = _known_to_git(root, "--cached")
     if PurePosixPath("pyproject.toml") in known:
         known += _known_to_git(root, "--others", "--exclude-standard", "--", "src", "conf")
     else:
-        files = [path for path in root.iterdir() if path.name in NAMES or path.suffix in SUFFIXES]
+        files += [path for path in root.iterdir() if path.name in NAMES or path.suffix in SUFFIXES]
         files += [path for part in PARTS for path in (root / part).rglob("*")]
-        known = [PurePosixPath(path.relative_to(root).as_posix()) for path in files]
-    local = root / "conf" / "local"
-    known += [PurePosixPath(path.relative_to(root).as_posix()) for path in local.rglob("*")]
+    known += [PurePosixPath(path.relative_to(root).as_posix()) for path in files]
     return sorted({path for path in known if _travels(path) and (root / path).is_file()})
 
 
@@ -45,9 +44,8 @@ def _known_to_git(root: Path, *options: str) -> list[PurePosixPath]:
 
 def _travels(path: PurePosixPath) -> bool:
     parts = path.parts
-    if "__pycache__" in parts or any(part.endswith(".egg-info") for part in parts):
-        return False
-    if parts[0] == "data" or "credentials" in path.name:
+    built = any(part == "__pycache__" or part.endswith(".egg-info") for part in parts)
+    if built or parts[0] == "data" or "credentials" in path.name:
         return False
     if parts[:2] == ("conf", "local"):
         return any(part.startswith("parameters") for part in parts[2:])

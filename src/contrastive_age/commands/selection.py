@@ -5,9 +5,9 @@ training subjects, and measured on it. The best one's network, trained on all of
 part, then predicts the test part: its error was never looked at to choose.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,7 @@ def select(place: Place, sweep: Sweep) -> bool:
     outer = _with_validation(place, sweep, None)
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
-        failed = [one.candidate.setting.key for one in outcomes if one.status == "failed"]
-        parent.failed = failed
-        if failed:
+        if parent.failed:
             print_outcomes(inner, outcomes)
             return False
         scores = validation_scores(
@@ -89,11 +87,12 @@ def best_by_fold(scores: pd.DataFrame) -> dict[int, str]:
 
 def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:
     """The same settings, measured on a validation part or on the test part."""
-    measured: list[Candidate] = []
-    for candidate in sweep.candidates:
-        (other,) = candidates(place, sweep.protocol, candidate.given, [{"validation": share}])
-        measured.append(dataclasses.replace(other, point=candidate.point))
-    return dataclasses.replace(sweep, candidates=measured)
+    part = [{"validation": share}]
+    measured = [
+        replace(candidates(place, sweep.protocol, one.given, part)[0], point=one.point)
+        for one in sweep.candidates
+    ]
+    return replace(sweep, candidates=measured)
 
 
 def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFrame:
@@ -102,15 +101,15 @@ def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFr
     for candidate in outer.candidates:
         folds = [fold for fold, key in chosen.items() if key == candidate.setting.key]
         if folds:
-            run_folds(place, outer.protocol, candidate, folds)
+            run_folds(place, candidate, folds)
             parts += [
                 (candidate.setting.key, _load(place, candidate, f"{fold_name(fold)}.predictions"))
                 for fold in folds
             ]
     records = {key: part.attrs["record"] for key, part in parts}
-    tables = [part.reset_index(drop=True) for _, part in parts]
+    tables = pd.concat([part for _, part in parts])
     # Of tables with differing attrs, pandas keeps none.
-    predictions: pd.DataFrame = pd.concat(tables).sort_values("sample_id", ignore_index=True)
+    predictions: pd.DataFrame = tables.sort_values("sample_id", ignore_index=True)
     predictions.attrs = {"made_from": records}
     measures.check_predictions(predictions, _load(place, outer.candidates[0], "folds"))
     return predictions

@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as registered
@@ -142,12 +142,8 @@ def run(place: Place, sweep: Sweep) -> bool:
     """
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
-        failed = [
-            outcome.candidate.setting.key for outcome in outcomes if outcome.status == "failed"
-        ]
-        parent.failed = failed
     print_outcomes(sweep, outcomes)
-    return not failed
+    return not parent.failed
 
 
 def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
@@ -156,7 +152,8 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
     Args:
         place: The project.
         sweep: What to run.
-        parent: The sweep's run in MLflow, which takes the runs of kept settings too.
+        parent: The sweep's run in MLflow, which takes the runs of kept settings too, and is told
+            which fail.
 
     Returns:
         An outcome for each setting, in order.
@@ -168,9 +165,9 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
         logger.info("Setting %d of %d: %s", number, len(sweep.candidates), setting.key)
         try:
             if shared != setting.shared:
-                _run(place, sweep.protocol, candidate, tags=SHARED)
+                _run(place, candidate, tags=SHARED)
                 shared = setting.shared
-            outcomes.append(_run_setting(place, sweep.protocol, candidate, parent))
+            outcomes.append(_run_setting(place, candidate, parent))
         except Exception as error:
             # Whatever one setting runs into, the others may still succeed.
             said = explain(error)
@@ -179,13 +176,15 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
             said = said or str(error)
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             outcomes.append(Outcome(candidate, "failed", reason=reason))
+            parent.failed = [*parent.failed, setting.key]
     return outcomes
 
 
-def run_folds(place: Place, protocol: str, candidate: Candidate, folds: Sequence[int]) -> None:
+def run_folds(place: Place, candidate: Candidate, folds: Sequence[int]) -> None:
     """Run some folds of a setting alone, on its own faces and folds; what is done is kept."""
-    _run(place, protocol, candidate, tags=SHARED)
-    _run(place, protocol, candidate, namespaces=[namespace_of(protocol, fold) for fold in folds])
+    protocol = candidate.setting.protocol
+    _run(place, candidate, tags=SHARED)
+    _run(place, candidate, namespaces=[namespace_of(protocol, fold) for fold in folds])
 
 
 def track(place: Place, sweep: Sweep) -> SweepRun:
@@ -249,8 +248,8 @@ def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
         mae, interval = metrics.get("mae"), metrics.get("mae_interval")
         error = "-" if mae is None else f"{mae:.2f}"
         spread = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-        rows.append([*_values(sweep, outcome.candidate), error, spread, outcome.status])
-    columns = [*_names(sweep), "MAE (years)", "95% interval", "status"]
+        rows.append([*values_of(sweep, outcome.candidate), error, spread, outcome.status])
+    columns = [*columns_of(sweep), "MAE (years)", "95% interval", "status"]
     print_table(f"Sweep of {sweep.protocol}", columns, rows)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
@@ -261,67 +260,15 @@ def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
     print_line(f"Measured on the {part} parts. Compare runs with: make mlflow")
 
 
-def print_estimate(place: Place, sweep: Sweep) -> None:
-    """Print the settings of a sweep, which of them stand, and how long the others would take.
-
-    The time is not known before the folds are made.
-    """
-    from contrastive_age.commands.estimate import anchors, per_anchor
-
-    seconds_of = per_anchor()
-    rows, times = [], []
-    for candidate in sweep.candidates:
-        setting = candidate.setting
-        context = place.context(candidate.given)
-        stands = standing_metrics(context, setting) is not None
-        folds = _folds(context, setting)
-        number = None if folds is None else anchors(folds, setting)
-        seconds = 0.0 if stands else number and number * seconds_of(setting)
-        counted = "-" if number is None else f"{number:,}"
-        duration = "stands" if stands else _duration(seconds)
-        rows.append([*_values(sweep, candidate), setting.key, counted, duration])
-        times.append(seconds)
-    columns = [*_names(sweep), "key", "anchors", "estimated time"]
-    print_table(f"Sweep of {sweep.protocol}: {len(rows)} settings", columns, rows)
-    known = [seconds for seconds in times if seconds is not None]
-    if len(known) < len(times):
-        print_line(
-            f"How long it takes is known once the folds are made: kedro run "
-            f"--pipeline={sweep.protocol} --tags=ingestion,alignment,splitting"
-        )
-    else:
-        total = _duration(sum(known))
-        print_line(f"In all: {total} of training, by a step measured on this machine")
-
-
-def _names(sweep: Sweep) -> list[str]:
-    """The axes' names as columns; `setting` first, since each setting has one."""
+def columns_of(sweep: Sweep) -> list[str]:
+    """Name the axes as columns; `setting` first, since each setting has one."""
     return ["setting", *(name for name in sweep.axes if name != "setting")]
 
 
-def _values(sweep: Sweep, candidate: Candidate) -> list[str]:
+def values_of(sweep: Sweep, candidate: Candidate) -> list[str]:
+    """Give a candidate's cells in these columns."""
     point = {"setting": candidate.setting.setting} | candidate.point
-    return [str(point[name]) for name in _names(sweep)]
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, hours = seconds / 60, seconds / 3600
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if hours < 2 else f"{hours:,.1f} h"
-
-
-def _folds(context: KedroContext, setting: Setting) -> Any:
-    """The protocol's folds, where they are made already, and for this setting."""
-    try:
-        folds = context.catalog.load(f"{setting.protocol}.folds")
-        samples = context.catalog.load(f"{setting.source}.samples")
-        setting.plan.require(folds, samples)
-    except (DatasetError, DataError):
-        return None
-    return folds
+    return [str(point[name]) for name in columns_of(sweep)]
 
 
 def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,24 +281,23 @@ def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, An
                 "conf/local/parameters.yml or give it by --params"
             )
         OmegaConf.update(merged, name, value)
-    nested: Any = OmegaConf.to_container(merged)
-    return dict(nested)
+    return cast(dict[str, Any], OmegaConf.to_container(merged))
 
 
-def _run_setting(place: Place, protocol: str, candidate: Candidate, parent: SweepRun) -> Outcome:
+def _run_setting(place: Place, candidate: Candidate, parent: SweepRun) -> Outcome:
     setting = candidate.setting
     metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
         parent.adopt(setting.key)
         return Outcome(candidate, "kept", metrics)
-    _run(place, protocol, candidate, tags=OWN)
+    _run(place, candidate, tags=OWN)
     metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is None:
         raise DataError(f"{setting.key}: its files were changed while it ran; run the sweep again")
     return Outcome(candidate, "finished", metrics)
 
 
-def _run(place: Place, protocol: str, candidate: Candidate, **chosen: Sequence[str]) -> None:
+def _run(place: Place, candidate: Candidate, **chosen: Sequence[str]) -> None:
     with place.session(candidate.given) as session:
-        session.run(pipeline_names=[protocol], runner=FoldRunner(), **chosen)
+        session.run(pipeline_names=[candidate.setting.protocol], runner=FoldRunner(), **chosen)

@@ -64,19 +64,17 @@ def download(project: Path, machine: Machine, folder: Path) -> None:
         DataError: The list of packages cannot be read, or pip finds no wheel for one.
     """
     requirements = missing(project, machine)
-    built = [
-        requirement
-        for requirement in requirements
-        if canonicalize_name(Requirement(requirement).name) in SOURCE_ONLY
-    ]
-    ready = [requirement for requirement in requirements if requirement not in built]
+    built = [one for one in requirements if Requirement(one).name in SOURCE_ONLY]
+    ready = [one for one in requirements if one not in built]
     platforms = [f"manylinux_2_{minor}_{machine.processor}" for minor in GLIBC]
     platforms += [f"manylinux2014_{machine.processor}", f"manylinux1_{machine.processor}"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={machine.python}"]
     target += [f"--platform={platform}" for platform in platforms]
     folder.mkdir(parents=True, exist_ok=True)
-    _pip("download", [*target, *ready] if ready else [], folder)
-    _pip("wheel", built, folder)
+    if ready:
+        _pip("download", f"--dest={folder}", *target, *ready)
+    if built:
+        _pip("wheel", f"--wheel-dir={folder}", *built)
     logger.info("%d wheels for Python %s", len(requirements), machine.python)
 
 
@@ -159,12 +157,9 @@ def _applies(requirement: Requirement, machine: Machine) -> bool:
     return requirement.marker is None or requirement.marker.evaluate(there)
 
 
-def _pip(command: str, arguments: list[str], folder: Path) -> None:
-    if not arguments:
-        return
-    place = "--dest" if command == "download" else "--wheel-dir"
+def _pip(command: str, *arguments: str) -> None:
     done = subprocess.run(  # noqa: S603 - pip of this very Python
-        [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", place, folder, *arguments],
+        [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from contrastive_age.inference.estimator import Face, Photo
+from contrastive_age.inference.photos import Face, Photo
 
 LEVEL = "80"
 """The interval that is written beside the age, by its level in percent."""
@@ -47,8 +48,10 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
     labels: list[_Box] = []
     for number, face in enumerate(photo.faces):
         colour = COLOURS[number % len(COLOURS)]
-        box = _visible(face.box, factor, size)
+        box: _Box = (0, 0, size[0] - 1, size[1] - 1)
         if math.isfinite(face.box[0]):
+            left, top, right, bottom = np.clip(np.multiply(face.box, factor), 0, box[2:] * 2)
+            box = (float(left), float(top), float(right), float(bottom))
             pen.rectangle(box, outline=colour, width=line)
         text = label(face)
         place = _place(_text_size(pen, text, font), box, size, labels)
@@ -65,15 +68,6 @@ def label(face: Face) -> str:
         return age
     low, high = face.intervals[LEVEL]
     return f"{age} ({low:.0f}-{high:.0f})" if math.isfinite(high) else f"{age} ({low:.0f}+)"
-
-
-def _visible(box: _Box, factor: int, size: tuple[int, int]) -> _Box:
-    """Cut a box off at the photo's edges; all of the photo where there is no box."""
-    if not math.isfinite(box[0]):
-        return 0, 0, size[0] - 1, size[1] - 1
-    left, right = (min(max(x * factor, 0), size[0] - 1) for x in box[0::2])
-    top, bottom = (min(max(y * factor, 0), size[1] - 1) for y in box[1::2])
-    return left, top, right, bottom
 
 
 def _text_size(

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -25,10 +25,17 @@ from tqdm import tqdm
 
 from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.outputs import predict
-from contrastive_age.faces.detection import Detector
+from contrastive_age.faces.detection import TINIEST, Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.inference.model_file import AgeModel, load_model
-from contrastive_age.inference.photos import FaceReader, FoundFaces, Picture
+from contrastive_age.inference.photos import (
+    Face,
+    Photo,
+    Picture,
+    batches,
+    find_faces,
+    ready_crops,
+)
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.loop import choose_device
@@ -36,63 +43,17 @@ from contrastive_age.training.loop import choose_device
 LEVELS = ("80", "95")
 """The intervals that a table shows, by their level in percent."""
 
+EDGES = ("left", "top", "right", "bottom")
+"""Of a face's box, as a table names them."""
+
 NUMBERS = (
     *("age", *(f"{end}_{level}" for level in LEVELS for end in ("low", "high"))),
-    *("score", "left", "top", "right", "bottom", "min_face"),
+    *("score", *EDGES, "min_face"),
 )
 """The columns of a table of faces that hold real numbers."""
 
 BATCH_SIZE = 32
 """Faces that the network sees at a time, and photos that wait for it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """One face of a photo, and what the model says of it.
-
-    Attributes:
-        age: Years, the expectation of the softmax, not rounded.
-        std: Standard deviation of the softmax in years. It is no error: see `intervals`.
-        intervals: By level in percent ("80"), lower and upper end in years: the age minus and plus
-            the model's radius, cut at 0 below; the upper end may be infinite. Empty where the model
-            has no radii, since it was never measured on strangers.
-        score: The detector's confidence, 0 to 1; NaN for ready crops.
-        box: Left, top, right and bottom in pixels of the upright photo, beyond whose edges it may
-            reach; NaN for ready crops.
-        landmarks: Eyes, nose and corners of the mouth, float64 (5, 2), x and y in pixels of the
-            upright photo; NaN for ready crops.
-        probabilities: Of each of the model's age classes, float32 (A,).
-        pixels: The aligned face, uint8 (256, 256, 3) RGB.
-    """
-
-    age: float
-    std: float
-    intervals: Mapping[str, tuple[float, float]]
-    score: float
-    box: tuple[float, float, float, float]
-    landmarks: npt.NDArray[np.float64]
-    probabilities: npt.NDArray[np.float32]
-    pixels: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """What is said of one photo.
-
-    Attributes:
-        name: Its path as it was given, or "image 0", "image 1", ... by its place among the images.
-        faces: From left to right in the photo.
-        reason: Why there is no face: the photo cannot be read, there is none, or the detector
-            failed; None where there is one.
-        size: Width and height of the upright photo in pixels; 0, 0 where it cannot be read.
-        min_face: Side in pixels below which no face was looked for; NaN where none was at all.
-    """
-
-    name: str
-    faces: tuple[Face, ...]
-    reason: str | None
-    size: tuple[int, int]
-    min_face: float = math.nan
 
 
 class AgeEstimator:
@@ -129,16 +90,23 @@ class AgeEstimator:
 
         Raises:
             DataError: The device is not there.
+            ValueError: The smallest face is too small, or there is no worker.
         """
+        if min_face is not None and not TINIEST <= min_face < math.inf:
+            raise ValueError(f"faces are found from {TINIEST} pixels up, not from {min_face}")
+        if workers < 1:
+            raise ValueError(f"faces are found by at least one worker, not {workers}")
         self.model = model
         self.device = choose_device(device)
         self._network = model.network().to(self.device)
-        self._reader = FaceReader(
-            load_detector or functools.partial(load_mtcnn, str(self.device)),
-            coverage=model.alignment.coverage,
+        self._find_faces = functools.partial(
+            find_faces,
+            load_detector=load_detector or functools.partial(load_mtcnn, str(self.device)),
+            coverage=model.coverage,
             min_face=min_face,
             workers=workers,
         )
+        self._ready_crops = functools.partial(ready_crops, workers=workers)
         self._one_call = threading.Lock()
 
     @classmethod
@@ -207,13 +175,13 @@ class AgeEstimator:
             TypeError: As in `predict`.
             ValueError: As in `predict`.
         """
-        find = self._reader.crops if aligned else self._reader.photos
+        find = self._ready_crops if aligned else self._find_faces
         total = len(images) if isinstance(images, Sized) else None
         with (
             closing(cast("Any", find(images))) as results,
             tqdm(total=total, desc="Estimating ages", unit="photo", disable=not progress) as bar,
         ):
-            for batch in _batches(results):
+            for batch in batches(results, BATCH_SIZE, _number_of_faces, BATCH_SIZE):
                 for photo in self._estimate(batch):
                     yield photo
                     bar.update()
@@ -241,66 +209,34 @@ class AgeEstimator:
     def _prepared(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         return prepare(pixels, np.arange(len(pixels)), self.model.image_size)
 
-    def _estimate(self, batch: list[tuple[str, FoundFaces]]) -> Iterator[Photo]:
+    def _estimate(self, batch: list[Photo]) -> Iterator[Photo]:
         """Show the network the faces of some photos, and tell the photos what it says."""
-        pixels = np.concatenate([seen.pixels for _, seen in batch])
-        if len(pixels):
-            size = self.model.image_size
-            _, logits = predict(
-                self._network, self._prepared(pixels), size, BATCH_SIZE, self.device
-            )
-            outputs = torch.from_numpy(logits)
-            ages, stds = (
-                values.tolist() for values in expected_age(outputs, self.model.classes.values)
-            )
-            probabilities = outputs.softmax(dim=1).numpy()
-        first = 0
-        for name, seen in batch:
-            faces = tuple(
-                self._face(
-                    seen, row, ages[first + row], stds[first + row], probabilities[first + row]
-                )
-                for row in range(len(seen.pixels))
-            )
-            first += len(faces)
-            yield Photo(name, faces, seen.reason, seen.size, seen.min_face)
+        pixels = [face.pixels for photo in batch for face in photo.faces]
+        if not pixels:
+            yield from batch
+            return
+        images = self._prepared(np.stack(pixels))
+        size = self.model.image_size
+        _, logits = predict(self._network, images, size, BATCH_SIZE, self.device)
+        outputs = torch.from_numpy(logits)
+        ages, stds = expected_age(outputs, self.model.classes.values)
+        said = zip(ages.tolist(), stds.tolist(), outputs.softmax(dim=1).numpy(), strict=True)
+        for photo in batch:
+            faces = tuple(self._with_age(face, *next(said)) for face in photo.faces)
+            yield replace(photo, faces=faces)
 
-    def _face(
-        self,
-        seen: FoundFaces,
-        row: int,
-        age: float,
-        std: float,
-        probabilities: npt.NDArray[np.float32],
+    def _with_age(
+        self, face: Face, age: float, std: float, probabilities: npt.NDArray[np.float32]
     ) -> Face:
-        left, top, right, bottom = seen.boxes[row].tolist()
-        return Face(
-            age=age,
-            std=std,
-            intervals={
-                level: (max(0.0, age - radius), age + radius)
-                for level, radius in self.model.radii.items()
-            },
-            score=float(seen.scores[row]),
-            box=(left, top, right, bottom),
-            landmarks=seen.landmarks[row],
-            probabilities=probabilities,
-            pixels=seen.pixels[row],
-        )
+        intervals = {
+            level: (max(0.0, age - radius), age + radius)
+            for level, radius in self.model.radii.items()
+        }
+        return replace(face, age=age, std=std, intervals=intervals, probabilities=probabilities)
 
 
-def _batches(results: Iterable[tuple[str, FoundFaces]]) -> Iterator[list[tuple[str, FoundFaces]]]:
-    """Put photos together until there are faces enough for the network, or photos."""
-    batch: list[tuple[str, FoundFaces]] = []
-    faces = 0
-    for name, seen in results:
-        batch.append((name, seen))
-        faces += len(seen.pixels)
-        if max(faces, len(batch)) >= BATCH_SIZE:
-            yield batch
-            batch, faces = [], 0
-    if batch:
-        yield batch
+def _number_of_faces(photo: Photo) -> int:
+    return len(photo.faces)
 
 
 def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
@@ -318,31 +254,28 @@ def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
     return table_of([row for photo in photos for row in face_rows(photo)])
 
 
-def face_rows(photo: Photo) -> list[tuple[Any, ...]]:
+def face_rows(photo: Photo) -> list[dict[str, Any]]:
     """Give the rows of one photo in `faces_table`, for where photos are too many to be kept."""
-    missing = (np.nan, np.nan)
     # A name that is no valid Unicode could not be written.
     name = os.fsencode(photo.name).decode("utf-8", "backslashreplace")
+    about = {"file": name, "min_face": photo.min_face}
     if not photo.faces:
-        unknown = [np.nan] * (6 + 2 * len(LEVELS))
-        return [(name, -1, *unknown, photo.min_face, photo.reason)]
+        return [about | {"face": -1, "reason": photo.reason}]
     return [
-        (
-            name,
-            number,
-            face.age,
-            *(end for level in LEVELS for end in face.intervals.get(level, missing)),
-            face.score,
-            *face.box,
-            photo.min_face,
-            None,
-        )
+        {
+            **about,
+            "face": number,
+            "age": face.age,
+            **{f"low_{level}": low for level, (low, _) in face.intervals.items()},
+            **{f"high_{level}": high for level, (_, high) in face.intervals.items()},
+            "score": face.score,
+            **dict(zip(EDGES, face.box, strict=True)),
+        }
         for number, face in enumerate(photo.faces)
     ]
 
 
-def table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Put rows of `face_rows` into the table that `faces_table` describes."""
-    table = pd.DataFrame(rows, columns=["file", "face", *NUMBERS, "reason"])
-    types = {"file": "str", "face": "int64", "reason": "str"} | dict.fromkeys(NUMBERS, "float64")
-    return table.astype(types)
+    types = {"file": "str", "face": "int64", **dict.fromkeys(NUMBERS, "float64"), "reason": "str"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)

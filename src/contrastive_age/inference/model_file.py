@@ -8,7 +8,7 @@ and normalisation; and what the ages are worth: intervals, cross-validated error
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +29,6 @@ VERSION = 1
 """Raised when files are laid out otherwise, or mean something else."""
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """How a face is cut out of its photo.
-
-    Attributes:
-        coverage: How much of the face's surroundings is shown, see `faces.alignment`.
-        face_size: Side of the aligned face in pixels.
-        crop_size: Side of its centre, in pixels, that becomes the network's view.
-        version: Of the code that aligns; other code gives other pixels.
-    """
-
-    coverage: float = DEFAULT_COVERAGE
-    face_size: int = FACE_SIZE
-    crop_size: int = CROP_SIZE
-    version: int = alignment.VERSION
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """What is subtracted from a view's values, 0..1, and what they are divided by, per channel."""
-
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-
-
 @dataclass(frozen=True, eq=False)
 class AgeModel:
     """A trained network, with all that it takes to use it and to judge it.
@@ -68,8 +43,7 @@ class AgeModel:
         card: The model card, Markdown.
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).
-        alignment: How faces are cut out.
-        normalisation: How views are normalised.
+        coverage: How much of a face's surroundings is shown, see `faces.alignment`.
     """
 
     state: Mapping[str, Tensor]
@@ -78,8 +52,7 @@ class AgeModel:
     radii: Mapping[str, float]
     card: str
     facts: Mapping[str, Any]
-    alignment: Alignment = field(default_factory=Alignment)
-    normalisation: Normalisation = field(default_factory=Normalisation)
+    coverage: float = DEFAULT_COVERAGE
 
     @property
     def name(self) -> str:
@@ -106,11 +79,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "image_size": model.image_size,
         # JSON has no infinity.
         "radii": {name: r if math.isfinite(r) else None for name, r in model.radii.items()},
-        "alignment": vars(model.alignment),
-        "normalisation": {
-            "mean": list(model.normalisation.mean),
-            "std": list(model.normalisation.std),
-        },
+        **_views(model.coverage),
         "facts": dict(model.facts),
     }
     content = {
@@ -144,15 +113,18 @@ def load_model(path: Path) -> AgeModel:
             radii={name: math.inf if r is None else r for name, r in about["radii"].items()},
             card=content["card"],
             facts=about["facts"],
-            alignment=Alignment(**about["alignment"]),
-            normalisation=Normalisation(
-                tuple(about["normalisation"]["mean"]), tuple(about["normalisation"]["std"])
-            ),
+            coverage=about["alignment"]["coverage"],
         )
         model.network()
+        views = {name: about[name] for name in ("alignment", "normalisation")}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is a damaged model ({error}); make or copy it again") from error
-    _check_pixels(model, path)
+    here = _views(model.coverage)
+    if views != here:
+        raise DataError(
+            f"{path} was trained on faces made otherwise ({views}) than this version makes them "
+            f"({here}); use the version of contrastive-age that made it, or make the model again"
+        )
     return model
 
 
@@ -175,13 +147,20 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_pixels(model: AgeModel, path: Path) -> None:
-    """Refuse a model whose faces were cut out or normalised as this code cannot."""
-    wanted = Alignment(coverage=model.alignment.coverage)
-    if model.alignment != wanted or model.normalisation != Normalisation():
-        raise DataError(
-            f"{path} was trained on faces made otherwise ({model.alignment}, "
-            f"{model.normalisation}) than this version makes them ({wanted}, "
-            f"{Normalisation()}); use the version of contrastive-age that made it, or make the "
-            f"model again"
-        )
+def _views(coverage: float) -> dict[str, Any]:
+    """Say what this version makes the network's view of a face by, as the file says it.
+
+    `alignment`: how much of the face's surroundings is shown, the side of the aligned face and of
+    its centre that becomes the view, in pixels, and the version of the code that aligns.
+    `normalisation`: what is subtracted from the view's values, 0..1, and what they are divided by,
+    for each channel.
+    """
+    return {
+        "alignment": {
+            "coverage": coverage,
+            "face_size": FACE_SIZE,
+            "crop_size": CROP_SIZE,
+            "version": alignment.VERSION,
+        },
+        "normalisation": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+    }

@@ -5,13 +5,9 @@ crop, normalisation, network, softmax and its mean and spread. The libraries are
 """
 
 import json
-import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +22,13 @@ from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.model.network import expected_age
-from contrastive_age.training.augmentation import ALIGNED_SIZE, frame_size, prepare
+from contrastive_age.training.augmentation import (
+    ALIGNED_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    frame_size,
+    prepare,
+)
 
 INPUT = "faces"
 OUTPUTS = ("age", "std", "probabilities")
@@ -51,13 +53,10 @@ class ExportedNetwork(nn.Module):
         size = frame_size(model.image_size)
         self.corner = (size - model.image_size) // 2
         self.downscale = None if size == ALIGNED_SIZE else Downscale(size)
-        self.ages: Tensor
-        self.middle: Tensor
-        self.spread: Tensor
-        self.register_buffer("ages", model.classes.values)
+        self.ages = nn.Buffer(model.classes.values)
         # In the graph one name must not stand for a constant and an output.
-        self.register_buffer("middle", 255 * torch.tensor(model.normalisation.mean)[:, None, None])
-        self.register_buffer("spread", 255 * torch.tensor(model.normalisation.std)[:, None, None])
+        self.middle = nn.Buffer(255 * torch.tensor(IMAGENET_MEAN)[:, None, None])
+        self.spread = nn.Buffer(255 * torch.tensor(IMAGENET_STD)[:, None, None])
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give age, standard deviation and probabilities."""
@@ -90,9 +89,8 @@ class Downscale(nn.Module):
         # torch keeps the weights of bytes in 16 bits, with as many binary places as that allows.
         places = math.ceil(math.log2((2**15 - 0.5) / filters.max().item())) - 1
         self.one = 2.0**places
-        self.filters: Tensor
         # Sums go beyond the 24 bits that float32 holds exactly.
-        self.register_buffer("filters", torch.floor(filters * self.one + 0.5))
+        self.filters = nn.Buffer(torch.floor(filters * self.one + 0.5))
 
     def forward(self, images: Tensor) -> Tensor:
         """Downscale bytes (n, 3, 256, 256) to whole numbers 0..255, float64 (n, 3, S, S)."""
@@ -181,20 +179,17 @@ def drawn_faces(number: int = 8) -> Faces:
 
 def _write(model: AgeModel, faces: Faces, path: Path) -> None:
     onnx = library("onnx", "onnx")
-    with _quiet():
-        torch.onnx.export(
-            ExportedNetwork(model).eval(),
-            (torch.from_numpy(faces[:2]),),  # two: of one, the exporter would make a constant
-            path,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-    written = onnx.load(path)
+    program = torch.onnx.export(
+        ExportedNetwork(model).eval(),
+        (torch.from_numpy(faces[:2]),),  # two: of one, the exporter would make a constant
+        input_names=[INPUT],
+        output_names=list(OUTPUTS),
+        opset_version=OPSET,
+        dynamic_shapes=({0: torch.export.Dim("n")},),
+        dynamo=True,
+        verbose=False,
+    )
+    written = cast(torch.onnx.ONNXProgram, program).model_proto
     # The exporter's notes name this machine's folders.
     graph = written.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
@@ -204,27 +199,14 @@ def _write(model: AgeModel, faces: Faces, path: Path) -> None:
     onnx.save(written, path)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what the exporter says of its own code."""
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        exporter.setLevel(level)
-
-
 def _metadata(model: AgeModel) -> dict[str, str]:
     radii = {name: r if math.isfinite(r) else None for name, r in model.radii.items()}
-    template = five_point_template(model.alignment.coverage, model.alignment.face_size)
+    template = five_point_template(model.coverage, ALIGNED_SIZE)
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
         "radii": radii,
         "image_size": model.image_size,
-        "coverage": model.alignment.coverage,
+        "coverage": model.coverage,
         "template": template.tolist(),
         "facts": dict(model.facts),
     }

@@ -4,9 +4,10 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,6 @@ from contrastive_age.faces.alignment import (
 )
 from contrastive_age.faces.detection import (
     BATCH_SIZE,
-    TINIEST,
     Detector,
     Finder,
     Sighting,
@@ -49,31 +49,59 @@ FAILED = "the detector failed"
 _Item = tuple[str, Path | Image.Image | str]
 """A photo's name, and its absolute path, its upright RGB image, or why there is none."""
 
+_Seen = tuple[tuple[int, int], "tuple[Face, ...]"]
+"""A photo's size, and the faces found in it."""
+
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True, eq=False)
-class FoundFaces:
-    """The faces of one photo, k of them, from left to right.
+class Face:
+    """One face of a photo, and what the model says of it once the estimator has shown it.
 
     Attributes:
-        reason: Why there is none; None where there is.
-        size: Width and height of the upright photo in pixels; 0, 0 where unknown.
-        min_face: Side in pixels below which no face was looked for; NaN where none was at all.
-        scores: The detector's confidence, float64 (k,); NaN for ready crops.
-        boxes: Left, top, right and bottom in pixels of the upright photo, float64 (k, 4); NaN for
-            ready crops.
-        landmarks: In pixels of the upright photo, float64 (k, 5, 2); NaN for ready crops.
-        pixels: The aligned faces, uint8 (k, 256, 256, 3).
+        score: The detector's confidence, 0 to 1; NaN for ready crops.
+        box: Left, top, right and bottom in pixels of the upright photo, beyond whose edges it may
+            reach; NaN for ready crops.
+        landmarks: Eyes, nose and corners of the mouth, float64 (5, 2), x and y in pixels of the
+            upright photo; NaN for ready crops.
+        pixels: The aligned face, uint8 (256, 256, 3) RGB.
+        age: Years, the expectation of the softmax, not rounded; NaN before the model has spoken.
+        std: Standard deviation of the softmax in years. It is no error: see `intervals`.
+        intervals: By level in percent ("80"), lower and upper end in years: the age minus and plus
+            the model's radius, cut at 0 below; the upper end may be infinite. Empty where the model
+            has no radii, since it was never measured on strangers.
+        probabilities: Of each of the model's age classes, float32 (A,).
     """
 
+    score: float
+    box: tuple[float, float, float, float]
+    landmarks: npt.NDArray[np.float64]
+    pixels: npt.NDArray[np.uint8]
+    age: float = math.nan
+    std: float = math.nan
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    probabilities: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """What is said of one photo.
+
+    Attributes:
+        name: Its path as it was given, or "image 0", "image 1", ... by its place among the images.
+        faces: From left to right in the photo.
+        reason: Why there is no face: the photo cannot be read, there is none, or the detector
+            failed; None where there is one.
+        size: Width and height of the upright photo in pixels; 0, 0 where it cannot be read.
+        min_face: Side in pixels below which no face was looked for; NaN where none was at all.
+    """
+
+    name: str
+    faces: tuple[Face, ...] = ()
     reason: str | None = None
     size: tuple[int, int] = (0, 0)
     min_face: float = math.nan
-    scores: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    boxes: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
-    landmarks: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 5, 2)))
-    pixels: npt.NDArray[np.uint8] = field(
-        default_factory=lambda: np.empty((0, FACE_SIZE, FACE_SIZE, 3), np.uint8)
-    )
 
 
 def was_read(reason: str | None) -> bool:
@@ -81,7 +109,7 @@ def was_read(reason: str | None) -> bool:
     return reason is None or not reason.startswith((UNREADABLE, FAILED))
 
 
-def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list[Path]:
+def list_photos(places: Sequence[Path], passed_over: Path | None = None) -> list[Path]:
     """List photos and the photos in folders.
 
     Folders are walked with their subfolders, in order of names; there, a photo is told by its
@@ -97,7 +125,6 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
     Raises:
         DataError: A place is missing, or there is no photo in any.
     """
-    places = list(places)
     photos: dict[Path, Path] = {}
     for place in places:
         if not place.exists():
@@ -105,9 +132,8 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
         for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
             photos.setdefault(photo.absolute(), photo)
     if not photos:
-        listed_places = ", ".join(str(place) for place in places)
         raise DataError(
-            f"there is no photo in {listed_places}: photos are told by their suffix, "
+            f"there is no photo in {', '.join(map(str, places))}: photos are told by their suffix, "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return list(photos.values())
@@ -115,84 +141,89 @@ def list_photos(places: Iterable[Path], passed_over: Path | None = None) -> list
 
 def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
     photos = [folder / name for name in sorted(filter(is_image, scan(folder)[0]))]
-    if passed_over is None:
+    left_out = passed_over and passed_over.resolve()
+    if left_out is None or folder.resolve() not in left_out.parents:
         return photos
-    around, left_out = folder.resolve(), passed_over.resolve()
-    if left_out == around or not left_out.is_relative_to(around):
-        return photos
-    return [photo for photo in photos if not photo.resolve().is_relative_to(left_out)]
+    return [photo for photo in photos if left_out not in photo.resolve().parents]
 
 
-class FaceReader:
-    """Finds and aligns the faces of photos."""
+def find_faces(
+    pictures: Iterable[Picture],
+    load_detector: Callable[[], Detector],
+    *,
+    coverage: float = DEFAULT_COVERAGE,
+    min_face: float | None = None,
+    workers: int = 1,
+) -> Iterator[Photo]:
+    """Find and align the faces of photos, with bounded memory whatever their number.
 
-    def __init__(
-        self,
-        load_detector: Callable[[], Detector],
-        *,
-        coverage: float = DEFAULT_COVERAGE,
-        min_face: float | None = None,
-        workers: int = 1,
-    ) -> None:
-        """Load nothing yet.
+    Args:
+        pictures: Photos; a path is read where its faces are found.
+        load_detector: Gives the detector.
+        coverage: How much of a face's surroundings is shown, see `five_point_template`.
+        min_face: Side in pixels from which every face is looked for, see `least_face`.
+        workers: Number of threads.
 
-        Args:
-            load_detector: Gives the detector.
-            coverage: How much of a face's surroundings is shown, see `five_point_template`.
-            min_face: Side in pixels from which every face is looked for, see `least_face`.
-            workers: Number of threads.
+    Yields:
+        Each photo with its faces, in the order given.
 
-        Raises:
-            ValueError: The smallest face is too small, or there is no worker.
-        """
-        if min_face is not None and not TINIEST <= min_face < math.inf:
-            raise ValueError(f"faces are found from {TINIEST} pixels up, not from {min_face}")
-        if workers < 1:
-            raise ValueError(f"faces are found by at least one worker, not {workers}")
-        self._load_detector = load_detector
-        self._coverage = coverage
-        self._min_face = min_face
-        self._workers = workers
+    Raises:
+        DataError: The detector's weights are missing.
+        RuntimeError: Detection fails at more than `MOST_FAILURES` photos in a row.
+        TypeError: Something is no photo.
+        ValueError: An array is no photo.
+    """
+    finder = Finder(load_detector(), min_face)
+    task = functools.partial(_find_and_align, finder, coverage)
+    chunks = batches(_items(pictures), BATCH_SIZE, _pixels, MOST_PIXELS)
+    failures = 0
+    for photos in on_threads(task, chunks, workers):
+        for photo in photos:
+            failures = failures + 1 if (photo.reason or "").startswith(FAILED) else 0
+            if failures > MOST_FAILURES:
+                raise too_many_failures(failures, photo.name)
+            yield photo
 
-    def photos(self, pictures: Iterable[Picture]) -> Iterator[tuple[str, FoundFaces]]:
-        """Find the faces of photos, with bounded memory whatever their number.
 
-        Args:
-            pictures: Photos; a path is read where its faces are found.
+def ready_crops(pictures: Iterable[Picture], workers: int = 1) -> Iterator[Photo]:
+    """Take pictures as aligned faces, without looking for any.
 
-        Yields:
-            Each photo's name and faces, in the order given.
+    Args:
+        pictures: Square crops of any size.
+        workers: Number of threads.
 
-        Raises:
-            DataError: The detector's weights are missing.
-            RuntimeError: Detection fails at more than `MOST_FAILURES` photos in a row.
-            TypeError: Something is no photo.
-            ValueError: An array is no photo.
-        """
-        finder = Finder(self._load_detector(), self._min_face)
-        task = functools.partial(_find_and_align, finder, self._coverage)
-        failures = 0
-        for results in on_threads(task, _chunks(_items(pictures)), self._workers):
-            for name, faces in results:
-                failures = failures + 1 if (faces.reason or "").startswith(FAILED) else 0
-                if failures > MOST_FAILURES:
-                    raise too_many_failures(failures, name)
-                yield name, faces
+    Yields:
+        Each picture with its one face, in the order given.
 
-    def crops(self, pictures: Iterable[Picture]) -> Iterator[tuple[str, FoundFaces]]:
-        """Take pictures as aligned faces, without looking for any.
+    Raises:
+        TypeError: Something is no photo.
+        ValueError: An array is no photo.
+    """
+    yield from on_threads(_crop, _items(pictures), workers)
 
-        Args:
-            pictures: Square crops of any size.
 
-        Yields:
-            Each picture's name and its one face, in the order given.
+def batches(
+    items: Iterable[Item], most: int, size: Callable[[Item], int], enough: int
+) -> Iterator[list[Item]]:
+    """Put items together, in order, until there are enough of them.
 
-        Raises:
-            TypeError: Something is no photo.
-            ValueError: An array is no photo.
-        """
-        yield from on_threads(_crop, _items(pictures), self._workers)
+    Args:
+        items: Taken as they are needed.
+        most: Items of a batch.
+        size: What an item adds to a batch.
+        enough: The sizes' sum with which a batch is full, too.
+
+    Yields:
+        Batches of at least one item.
+    """
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == most or sum(map(size, batch)) >= enough:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
@@ -209,63 +240,56 @@ def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
 def _in_memory(picture: Image.Image | npt.NDArray[np.uint8], name: str) -> Image.Image | str:
     """Give an image as its file would be read, or why it cannot be."""
     if isinstance(picture, np.ndarray):
-        picture = _from_array(picture, name)
+        is_photo = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+        if picture.dtype != np.uint8 or not is_photo or picture.size == 0:
+            raise ValueError(
+                f"{name} is an array of type {picture.dtype} and shape {picture.shape}: give uint8 "
+                f"(h, w, 3), RGB, or (h, w), grey"
+            )
+        picture = Image.fromarray(np.ascontiguousarray(picture))
     if not isinstance(picture, Image.Image):
         raise TypeError(
             f"{name} is {type(picture).__name__}: give a path, a PIL image, or an array uint8 "
             f"(h, w, 3) or (h, w)"
         )
+    return _read(upright, picture)
+
+
+def _read(decoder: Callable[[Item], Image.Image], photo: Item) -> Image.Image | str:
+    """Decode a photo, or say why it cannot be."""
     try:
-        return upright(picture)
+        return decoder(photo)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return _unreadable(error)
+        return f"{UNREADABLE}: {cause(error)}"
 
 
-def _from_array(array: npt.NDArray[np.uint8], name: str) -> Image.Image:
-    colour = array.ndim == 3 and array.shape[2] == 3
-    if array.dtype != np.uint8 or not (array.ndim == 2 or colour) or array.size == 0:
-        raise ValueError(
-            f"{name} is an array of type {array.dtype} and shape {array.shape}: give uint8 "
-            f"(h, w, 3), RGB, or (h, w), grey"
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
+def _pixels(item: _Item) -> int:
+    """How many pixels of a photo are in memory already."""
+    return math.prod(item[1].size) if isinstance(item[1], Image.Image) else 0
 
 
-def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Put items together for one task, images in memory up to `MOST_PIXELS`."""
-    chunk: list[_Item] = []
-    pixels = 0
-    for name, photo in items:
-        chunk.append((name, photo))
-        pixels += math.prod(photo.size) if isinstance(photo, Image.Image) else 0
-        if len(chunk) == BATCH_SIZE or pixels >= MOST_PIXELS:
-            yield chunk
-            chunk, pixels = [], 0
-    if chunk:
-        yield chunk
-
-
-def _find_and_align(
-    finder: Finder, coverage: float, items: list[_Item]
-) -> list[tuple[str, FoundFaces]]:
-    def find(images: Sequence[Image.Image]) -> list[FoundFaces]:
-        seen = finder.all_faces(images)
-        least = [least_face(image.size, finder.min_face) for image in images]
-        return [_aligned(*one, coverage) for one in zip(images, seen, least, strict=True)]
+def _find_and_align(finder: Finder, coverage: float, items: list[_Item]) -> list[Photo]:
+    def find(images: Sequence[Image.Image]) -> list[_Seen]:
+        sightings = finder.all_faces(images)
+        return [
+            (image.size, _aligned(image, sighting, coverage))
+            for image, sighting in zip(images, sightings, strict=True)
+        ]
 
     outcomes = found_in(items, _opened, find)
-    return [(item[0], _faces(item, of)) for item, of in zip(items, outcomes, strict=True)]
+    return [_photo(*of, finder.min_face) for of in zip(items, outcomes, strict=True)]
 
 
-def _faces(item: _Item, outcome: FoundFaces | str | Exception) -> FoundFaces:
-    if isinstance(outcome, FoundFaces):
-        return outcome
-    if isinstance(outcome, str):
-        return FoundFaces(outcome)
+def _photo(item: _Item, outcome: _Seen | str | Exception, min_face: float | None) -> Photo:
     name, photo = item
-    logger.warning("%s failed in detection: %r", name, outcome)
-    size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
-    return FoundFaces(f"{FAILED}: {outcome!r}", size)
+    if isinstance(outcome, str):
+        return Photo(name, reason=outcome)
+    if isinstance(outcome, Exception):
+        logger.warning("%s failed in detection: %r", name, outcome)
+        size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
+        return Photo(name, reason=f"{FAILED}: {outcome!r}", size=size)
+    size, faces = outcome
+    return Photo(name, faces, None if faces else NO_FACE, size, least_face(size, min_face))
 
 
 def _opened(item: _Item) -> Image.Image | str:
@@ -273,52 +297,38 @@ def _opened(item: _Item) -> Image.Image | str:
     _, photo = item
     if not isinstance(photo, Path):
         return photo
-    try:
-        # A pipe would be waited for without end.
-        if photo.exists() and not photo.is_file():
-            return f"{UNREADABLE}: neither a file nor a link to one"
-        return decode(photo)
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return _unreadable(error)
+    return _read(_decode, photo)
 
 
-def _unreadable(error: BaseException) -> str:
-    return f"{UNREADABLE}: {cause(error)}"
+def _decode(path: Path) -> Image.Image:
+    # A pipe would be waited for without end.
+    if path.exists() and not path.is_file():
+        raise ValueError("neither a file nor a link to one")
+    return decode(path)
 
 
-def _aligned(image: Image.Image, seen: Sighting, min_face: float, coverage: float) -> FoundFaces:
-    landmarks, boxes = seen.landmarks, seen.boxes
-    # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
-    usable = [row for row in range(len(boxes)) if usable_landmarks(landmarks[row])]
-    if not usable:
-        return FoundFaces(NO_FACE, image.size, min_face)
-    order = sorted(usable, key=lambda row: tuple(boxes[row]))
-    return FoundFaces(
-        size=image.size,
-        min_face=min_face,
-        scores=seen.scores[order],
-        boxes=boxes[order],
-        landmarks=landmarks[order],
-        pixels=np.stack([align(image, landmarks[row], coverage) for row in order]),
-    )
+def _aligned(image: Image.Image, seen: Sighting, coverage: float) -> tuple[Face, ...]:
+    values = zip(seen.boxes.tolist(), seen.scores.tolist(), seen.landmarks.tolist(), strict=True)
+    faces = []
+    for (left, top, right, bottom), score, points in sorted(values):
+        landmarks = np.array(points)
+        # On a photo of a few pixels, enlarged, a face's points can be found in one and the same.
+        if usable_landmarks(landmarks):
+            pixels = align(image, landmarks, coverage)
+            faces.append(Face(score, (left, top, right, bottom), landmarks, pixels))
+    return tuple(faces)
 
 
-def _crop(item: _Item) -> tuple[str, FoundFaces]:
+def _crop(item: _Item) -> Photo:
     """Take a photo as an aligned face."""
     name, image = item[0], _opened(item)
     if isinstance(image, str):
-        return name, FoundFaces(image)
+        return Photo(name, reason=image)
     width, height = image.size
     if abs(width - height) > 1:
         reason = f"{width} x {height} pixels are no aligned face, which is square"
-        return name, FoundFaces(reason, image.size)
-    face = image
-    if face.size != (FACE_SIZE, FACE_SIZE):
-        face = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
-    return name, FoundFaces(
-        size=image.size,
-        scores=np.full(1, np.nan),
-        boxes=np.full((1, 4), np.nan),
-        landmarks=np.full((1, 5, 2), np.nan),
-        pixels=np.asarray(face)[None],
-    )
+        return Photo(name, reason=reason, size=image.size)
+    resized = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
+    unknown = (math.nan, math.nan, math.nan, math.nan)
+    face = Face(math.nan, unknown, np.full((5, 2), np.nan), np.asarray(resized))
+    return Photo(name, (face,), size=image.size)

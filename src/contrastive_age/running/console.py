@@ -89,4 +89,4 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 def print_line(text: str) -> None:
     """Print a line as it is, however long."""
-    Terminal().print(text, highlight=False, soft_wrap=True)
+    Terminal().print(text, highlight=False, soft_wrap=True, markup=False)

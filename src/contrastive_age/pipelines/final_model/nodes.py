@@ -88,7 +88,7 @@ def assemble(
             radii=radii,
             card=card,
             facts=facts,
-            alignment=model_file.Alignment(coverage=setting.alignment.coverage),
+            coverage=setting.alignment.coverage,
         ),
         card,
     )
