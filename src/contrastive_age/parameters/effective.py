@@ -3,6 +3,7 @@
 `null` in the parameters means the protocol's own value.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -177,10 +178,7 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
 
 def expanded(path: str | Path) -> Path:
     """Put the home folder in the place of `~`; a path of a user whom nobody knows stays."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises for such a user
 
 
 def _digest(root: Path, path: Any) -> str | None:

@@ -21,20 +21,15 @@ NEXT = {
 class Console:
     """Prints the table of a run that made metrics, and where what it made lies."""
 
-    def __init__(self) -> None:
-        """Start with nothing to say."""
-        self._metrics: tuple[str, dict[str, Any]] | None = None
-        self._leakage: dict[str, Any] = {}
-        self._made: list[str] = []
-
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Remember the catalog, which knows the files."""
-        self._project = Path(run_params["project_path"])
-        self._catalog = catalog
-        self._made.clear()
+        """Remember the catalog, which knows the files; there is nothing to say yet."""
+        self._project, self._catalog = Path(run_params["project_path"]), catalog
+        self._metrics: tuple[str, dict[str, Any]] | None = None
+        self._leakage: dict[str, Any] = {}
+        self._made: list[str] = []
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -58,7 +53,6 @@ class Console:
             from contrastive_age.reporting.tables import demo_table
 
             name, metrics = self._metrics
-            self._metrics = None
             Terminal().print()
             Terminal().print(demo_table(metrics, self._leakage))
             lines.append(f"Metrics and figures     {self._place(name).parent}")
@@ -67,8 +61,7 @@ class Console:
         ]
         if lines:
             lines += ["Compare runs            make mlflow", "See the pipeline        make viz"]
-        for line in lines:
-            print_line(line)
+            print_line("\n".join(lines))
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
@@ -79,9 +72,7 @@ class Console:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of strings under its title."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column)
+    table = Table(*columns, title=title, title_justify="left", title_style="bold")
     for row in rows:
         table.add_row(*row)
     Terminal().print(table)

@@ -14,10 +14,9 @@ from typing import Any
 
 import psutil
 from kedro.framework.context import KedroContext
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from mlflow import MlflowClient, set_experiment
 from mlflow.entities import Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from contrastive_age.files import fingerprint
 from contrastive_age.parameters.setting import Learning
@@ -67,20 +66,11 @@ def enter_experiment(context: KedroContext, protocol: str) -> None:
         context: Of a session of the project, with kedro-mlflow's configuration.
         protocol: Names the experiment.
     """
-    options = context.mlflow.tracking.experiment  # type: ignore[attr-defined]
-    options.name = f"{protocol} (demo)" if context.env == "demo" else protocol
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(options.name)
-    if experiment is None:
-        try:
-            client.create_experiment(options.name, **options.create_experiment_kwargs.model_dump())
-        except MlflowException as error:
-            # Another process may have made it since.
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                raise
-    elif experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    tracker.experiment_id = set_experiment(options.name).experiment_id
+    config: KedroMlflowConfig = context.mlflow  # type: ignore[attr-defined]
+    name = f"{protocol} (demo)" if context.env == "demo" else protocol
+    config.tracking.experiment.name = name
+    unique_runs.again(lambda: config.setup(context))
+    tracker.experiment_id = set_experiment(name).experiment_id
 
 
 def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
@@ -134,7 +124,7 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
         tags: Further tags.
     """
     params = [Param(name, str(value)) for name, value in setting.columns().items()]
-    files = {f"{name}_path": path for name, path in setting.places.items()}
+    files = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
     tags = {**tags, **files, "seed": setting.seed}
     as_tags = [RunTag(name, str(value)) for name, value in tags.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
@@ -172,6 +162,11 @@ class SweepRun:
     `FAILED` when an error leaves it, or `KILLED` when it is interrupted.
     """
 
+    run_id = ""
+    failed: Sequence[str] = ()
+    """The settings' keys that failed; with any, the run ends as `FAILED`."""
+
+    @while_reachable
     def __init__(
         self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
     ) -> None:
@@ -183,15 +178,6 @@ class SweepRun:
             keys: The settings' keys, which name the sweep.
             axes: What is varied, logged as parameters.
         """
-        self.run_id = ""
-        self.failed: Sequence[str] = ()
-        """The settings' keys that failed; with any, the run ends as `FAILED`."""
-        self._open(context, protocol, keys, axes)
-
-    @while_reachable
-    def _open(
-        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
-    ) -> None:
         enter_experiment(context, protocol)
         name = f"sweep-{fingerprint(sorted(keys))[:8]}"
         self.run_id = _find_or_make({"level": "sweep", "key": name}, name)
