@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.loader import project_path, settings_of
+from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
 from contrastive_age.parameters.setting import Learning
 
 
@@ -19,11 +18,6 @@ class Inputs:
     results of another one, and say that these are missing.
     """
 
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember the parameters."""
-        self._parameters: dict[str, Any] = context.config_loader["parameters"]
-
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Refuse to run without the files that the parameters name for this pipeline.
@@ -31,7 +25,7 @@ class Inputs:
         Raises:
             DataError: One is missing.
         """
-        for parameter, path in input_files(self._parameters, pipeline):
+        for parameter, path in input_files(project_parameters(), pipeline):
             if not project_path(path).is_file():
                 raise DataError(f"{project_path(path)}: no such file; correct {parameter}")
 

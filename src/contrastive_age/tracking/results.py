@@ -199,14 +199,12 @@ def _manifests(result: Result, metrics: Mapping[str, Any] | None) -> dict[str, s
     """The hashes of the manifests of a setting's sources, as tags."""
     if metrics:
         return {"manifest_hash": metrics["manifest_hash"]}
-    if result.key != result.current.key:
-        return {}
-    sources = result.current.sources
+    sources = result.current.sources if result.key == result.current.key else ()
     audits = {source: result.load(f"{source}.audit") for source in sources}
     return {
         "manifest_hash" if len(sources) == 1 else f"manifest_hash_{source}": audit["manifest_hash"]
         for source, audit in audits.items()
-        if audit and "manifest_hash" in audit
+        if audit
     }
 
 

@@ -60,12 +60,7 @@ def has_ended(process: str) -> bool:
 
 
 def enter_experiment(context: KedroContext, protocol: str) -> None:
-    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own.
-
-    Args:
-        context: Of a session of the project, with kedro-mlflow's configuration.
-        protocol: Names the experiment.
-    """
+    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own."""
     config: KedroMlflowConfig = context.mlflow  # type: ignore[attr-defined]
     name = f"{protocol} (demo)" if context.env == "demo" else protocol
     config.tracking.experiment.name = name
@@ -74,22 +69,15 @@ def enter_experiment(context: KedroContext, protocol: str) -> None:
 
 
 def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
-    """Find or make the run of a setting in the experiment that was entered.
-
-    Args:
-        key: The setting's key.
-        tags: Further tags of a run that is made.
-    """
+    """Find or make the run of a setting in the experiment; `tags` are further ones of a new run."""
     return _find_or_make(_of_setting(key), key, tags)
 
 
 def fold_run(parent: str, fold: str, **values: Any) -> str:
-    """Find or make the run of a fold in the experiment that was entered.
+    """Find or make the run of a fold, such as `fold_3`, below a setting's run.
 
-    Args:
-        parent: The setting's run.
-        fold: Its name, as in `fold_3`.
-        values: Further arguments of `create_run` where it is made.
+    It is made in the experiment that was entered, with `values` as further arguments of
+    `create_run`.
     """
     return _find_or_make({PARENT: parent, "fold": fold, "level": "fold"}, fold, **values)
 
