@@ -252,5 +252,4 @@ def _refusal(reason: str, row: int | None = None) -> MlflowException:
 
 def _for_json(table: pd.DataFrame) -> pd.DataFrame:
     """Put None in place of what JSON cannot say."""
-    unsayable = table.isna() | table.isin([np.inf, -np.inf])
-    return table.astype(object).mask(unsayable, None)
+    return table.astype(object).mask(table.isna() | table.isin([np.inf, -np.inf]), None)

@@ -16,8 +16,6 @@ from contrastive_age.provenance import file_digest
 from contrastive_age.sources.layouts import of_table
 from contrastive_age.training.recipe import Computing
 
-BLOCKS = ("training", "triplets", "model", "augmentation")
-
 
 def check(params: Mapping[str, Any]) -> Given:
     """Refuse parameters that do not exist, and values whose kind cannot be right.
@@ -113,7 +111,10 @@ def _learning(
             f"setting={params['setting']} is unknown; choose one of {', '.join(sorted(settings))}"
         )
     age_min, age_max = values.pop("ages")
-    blocks: dict[str, Any] = {name: values.pop(name) | _given(params[name]) for name in BLOCKS}
+    blocks: dict[str, Any] = {
+        name: values.pop(name) | _given(params[name])
+        for name in ("training", "triplets", "model", "augmentation")
+    }
     weights = blocks["model"].get("weights")
     blocks["model"]["digest"] = None if weights in NAMED_WEIGHTS else _digest(root, weights)
     listed = any(of_table(params["sources"][name]["layout"]) for name in sources)

@@ -79,8 +79,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
         settings = settings_of(self._parameters)
-        sources = map(Source.model_validate, self._parameters["effective"]["sources"].values())
-        listed = [source for source in sources if source.manifest_digest is not None]
+        sources = self._parameters["effective"]["sources"].values()
+        listed = [each for each in map(Source.model_validate, sources) if each.manifest_digest]
         entries: dict[str, Any] = {}
         for entry, body in config.items():
             for source in listed if "{source}" in entry else []:

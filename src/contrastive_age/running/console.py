@@ -55,8 +55,7 @@ class Console:
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
-        inside = path.is_relative_to(self._project)
-        return path.relative_to(self._project) if inside else path
+        return path.relative_to(self._project) if path.is_relative_to(self._project) else path
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

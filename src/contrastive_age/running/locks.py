@@ -39,9 +39,6 @@ logger = logging.getLogger(__name__)
 
 Catalog = CatalogProtocol[Any, Any]
 
-OF_SOURCE = {"ingestion", "detection", "alignment"}
-OF_SETTING = {"evaluation", "reporting"}
-
 
 @dataclass(eq=False)
 class Lock:
@@ -181,7 +178,8 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
         folders = {folder, *_parents(catalog, outputs - shared)}
         yield Lock(f"{fold} of {protocol}, {folder.parent.name},", folder, folders=folders)
     rest = (node for node in pipeline.nodes if not is_fold(node.namespace))
-    for protocol, outputs in _written(node for node in rest if OF_SETTING & node.tags).items():
+    last = (node for node in rest if {"evaluation", "reporting"} & node.tags)
+    for protocol, outputs in _written(last).items():
         folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
         yield Lock(name, folder, folders=_parents(catalog, outputs))
@@ -193,7 +191,7 @@ def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     What is only read has no outputs: then it is enough that nobody is writing just now.
     """
     sources = _read(pipeline, {"samples", "files", "landmarks", "faces"}) | _written(
-        node for node in pipeline.nodes if OF_SOURCE & node.tags
+        node for node in pipeline.nodes if {"ingestion", "detection", "alignment"} & node.tags
     )
     protocols = _read(pipeline, {"folds", "leakage"}) | _written(
         node for node in pipeline.nodes if "splitting" in node.tags

@@ -161,5 +161,4 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
             )
         # A protocol's pipeline has its folds; another one has the training on all samples.
         is_final = namespace == namespace_of(protocol, None) and protocol != PRETRAIN
-        pipeline = "final_model" if is_final else protocol
-        session.run(pipeline_names=[pipeline], node_names=node_names)
+        session.run(pipeline_names=["final_model" if is_final else protocol], node_names=node_names)

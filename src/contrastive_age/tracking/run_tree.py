@@ -112,9 +112,9 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
         tags: Further tags.
     """
     params = [Param(name, str(value)) for name, value in setting.columns().items()]
-    files = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
-    tags = {**tags, **files, "seed": setting.seed}
-    as_tags = [RunTag(name, str(value)) for name, value in tags.items()]
+    places = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
+    known = {**tags, **places, "seed": setting.seed}
+    as_tags = [RunTag(name, str(value)) for name, value in known.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
 
 
@@ -158,7 +158,7 @@ class SweepRun:
     def __init__(
         self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
     ) -> None:
-        """Find or make the run.
+        """Find or make the run, and begin it.
 
         Args:
             context: Of a session of the project.
@@ -172,10 +172,10 @@ class SweepRun:
         for axis, values in axes.items():
             text = ", ".join(map(str, values))[:500]
             unique_runs.set_once(MlflowClient(), self.run_id, axis, text)
+        begin(self.run_id)
 
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
-        while_reachable(begin)(self.run_id)
         tracker.sweep_id = self.run_id or None
         return self
 

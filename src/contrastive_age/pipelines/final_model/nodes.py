@@ -72,10 +72,13 @@ def assemble(
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
-    facts = _facts(setting, samples, metrics) | training_facts(setting, history)
-    facts["licence"] = seen.from_arrays(photos).licence
-    # JSON has no infinity.
-    facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
+    facts = {
+        **_facts(setting, samples, metrics),
+        **training_facts(setting, history),
+        "licence": seen.from_arrays(photos).licence,
+        # JSON has no infinity.
+        "radii": {level: r if math.isfinite(r) else None for level, r in radii.items()},
+    }
     card = cards.model_card(facts)
     return (
         model_file.AgeModel(

@@ -116,8 +116,10 @@ def explain(
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.reporting.heatmaps import mean_maps
 
-    parts = [summary.of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(maps)]
-    explained = pd.concat(parts, ignore_index=True)
+    explained = pd.concat(
+        [summary.of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(maps)],
+        ignore_index=True,
+    )
     all_maps = np.concatenate([arrays["maps"] for arrays in maps])
     ages = explained["age"].to_numpy()
     rows = rows_of(samples, faces, explained, setting.faces)
