@@ -30,7 +30,6 @@ from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import AgeModel, save_model
-from contrastive_age.tracking import models
 from inference.models import untrained_model
 from servers import model_server
 
@@ -258,9 +257,9 @@ def test_what_is_logged_is_loaded_with_signature_and_example(
     model = mlflow.pyfunc.load_model(uri)
     found = model.predict(pd.DataFrame({"image": TEXTS}), params={"aligned": True})
     assert found["age"].tolist() == pytest.approx(estimated["age"].tolist(), abs=1e-4)
-    assert model.metadata.signature == models.signature()
+    assert model.metadata.signature == serving.signature()
     requirements = (tmp_path / "ages" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert requirements == models.requirements()
+    assert requirements == serving.requirements()
     assert all(re.fullmatch(r"[a-z-]+==[\d.]+", own) for own in requirements)
 
 

@@ -16,8 +16,6 @@ from contrastive_age.pipelines.training.pipeline import create_pipeline as train
 from contrastive_age.pipelines.triplets.pipeline import create_pipeline as triplets
 from contrastive_age.protocols.namespaces import namespace_of
 
-DEFAULT = "synthetic_se"
-
 
 def fold_pipeline(protocol: str, source: str, fold: int | None) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
@@ -88,5 +86,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "pretrain": pretrain_pipeline(list(parameters["effective"]["pretraining"]["sources"])),
         "final_model": final_model_pipeline(*final),
         "paper_report": paper_report(),
-        "__default__": pipelines[DEFAULT],
+        "__default__": pipelines["synthetic_se"],
     }

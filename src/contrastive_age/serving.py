@@ -17,16 +17,23 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from PIL import Image
 
+from contrastive_age import __version__
+from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing_folder
-from contrastive_age.inference.estimator import AgeEstimator, faces_table
+from contrastive_age.inference.estimator import NUMBERS, AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
-from contrastive_age.tracking.models import COLUMN, log_served, what_to_save
+from contrastive_age.provenance import made_with
 
-__all__ = ["ServedModel", "log_served", "save_served"]
+COLUMN = "image"
+
+REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
+"""What serving imports."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Read from strangers; Pillow's decoders of rare formats are not offered to them."""
@@ -101,11 +108,73 @@ def save_served(model_path: Path, folder: Path) -> None:
     Raises:
         DataError: There is no such model, or the folder holds something.
     """
-    load_model(model_path)
+    described = _described(model_path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists already; give another --output, or remove it")
     with replacing_folder(folder) as beside:
-        mlflow.pyfunc.save_model(str(beside), **what_to_save(model_path))
+        mlflow.pyfunc.save_model(str(beside), **described)
+
+
+def log_served(model_path: Path, name: str = "age_model") -> str:
+    """Log a final model into the active MLflow run, ready to be served.
+
+    Args:
+        model_path: The final model, `age_model.pt`.
+        name: What MLflow calls it.
+
+    Returns:
+        The model's URI, such as `models:/m-...`.
+
+    Raises:
+        DataError: There is no such model.
+    """
+    uri: str = mlflow.pyfunc.log_model(name=name, **_described(model_path)).model_uri
+    return uri
+
+
+def signature() -> ModelSignature:
+    """Say what the served model takes and gives."""
+    numbers = [ColSpec(DataType.double, name, required=False) for name in NUMBERS]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, COLUMN)]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.long, "photo"),
+                ColSpec(DataType.long, "face"),
+                *numbers,
+                ColSpec(DataType.string, "reason", required=False),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("aligned", DataType.boolean, default=False)]),
+    )
+
+
+def input_example() -> pd.DataFrame:
+    """Give a request of one photo: a drawn face, of nobody."""
+    file = io.BytesIO()
+    draw_face(1, 30, size=200).save(file, "JPEG", quality=90)
+    return pd.DataFrame({COLUMN: [base64.b64encode(file.getvalue()).decode("ascii")]})
+
+
+def _described(model_path: Path) -> dict[str, Any]:
+    """What MLflow's pyfunc flavor is told of a final model, after making sure that it is one."""
+    load_model(model_path)
+    return {
+        "loader_module": __name__,
+        "data_path": str(model_path),
+        "signature": signature(),
+        "input_example": input_example(),
+        # Else MLflow would load the model in another process to see what it imports.
+        "pip_requirements": requirements(),
+    }
+
+
+def requirements() -> list[str]:
+    """Name what a server of the model needs, in the installed versions; the detector may miss."""
+    # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
+    versions = {name: number.partition("+")[0] for name, number in made_with(*REQUIREMENTS).items()}
+    pinned = [f"{name}=={versions[name]}" if name in versions else name for name in REQUIREMENTS]
+    return [f"contrastive-age=={__version__}", *pinned]
 
 
 def _load_pyfunc(path: str) -> ServedModel:
@@ -183,5 +252,4 @@ def _refusal(reason: str, row: int | None = None) -> MlflowException:
 
 def _for_json(table: pd.DataFrame) -> pd.DataFrame:
     """Put None in place of what JSON cannot say."""
-    unsayable = table.isna() | table.isin([np.inf, -np.inf])
-    return table.astype(object).mask(unsayable, None)
+    return table.astype(object).mask(table.isna() | table.isin([np.inf, -np.inf]), None)

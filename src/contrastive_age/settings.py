@@ -2,14 +2,21 @@
 
 import os
 
-# Before MLflow is imported: nothing about a run leaves this machine.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# MLflow would wait for a server that is gone for many minutes; training is not to wait for it.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-# What a run looks up on the server does not belong among its own bars.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# Before MLflow is imported.
+os.environ.update(
+    {
+        # Nothing about a run leaves this machine.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # MLflow would wait many minutes for a server that is gone; training is not to wait for it.
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        # What a run looks up on the server does not belong among its own bars.
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # What the environment says wins.
+        **os.environ,
+    }
+)
 
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.running.console import Console

@@ -292,7 +292,7 @@ def test_where_files_lie_is_no_column(given: dict[str, Any], tmp_path: Path) -> 
         given["model"]["weights"] = str(tmp_path / name)
         effective = params.effective(given, "fgnet_se")
         columns.append(effective.columns())
-        assert effective.places == {"weights": str(tmp_path / name)}
+        assert effective.places == {"model.weights": str(tmp_path / name)}
     assert columns[0] == columns[1]
 
 

@@ -38,7 +38,7 @@ def _node(tag: str, namespace: str | None = "p.fold_0") -> Node:
 
 def _tracking() -> Tracking:
     tracking: Any = Tracking()
-    tracking._result = SimpleNamespace()
+    tracking._result, tracking._folds = SimpleNamespace(), {}
     return tracking
 
 

@@ -276,12 +276,11 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
     """
     from contrastive_age.model.weights import read_weights
 
-    effective = project.parameters["effective"]
-    learning = learnings(effective, registered[pipeline])
-    if any(values["model"]["weights"] == "imagenet" for values in learning):
+    learning = learnings(project.parameters, registered[pipeline])
+    if any(values.model.weights == "imagenet" for values in learning):
         _pack_imagenet(staged)
     given = {}
-    for name, file in input_files(effective, registered[pipeline]):
+    for name, file in input_files(project.parameters, registered[pipeline]):
         path = project_path(file)
         if not path.is_file():
             raise DataError(f"{path}: no such file; correct {name}")

@@ -10,11 +10,11 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
-from kedro.io import CatalogProtocol
 from mlflow import MlflowClient
 
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
+from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.running.place import Place
 from contrastive_age.tracking import run_tree
@@ -36,50 +36,49 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
     Raises:
         DataError: The server fails, or a protocol is unknown.
     """
-    with place.session(given) as session:
-        context = session.load_context()
-        if tracker.lost is not None:
-            raise DataError(
-                f"Nothing was uploaded: {tracker.lost}. Start the server or set "
-                "MLFLOW_TRACKING_URI, and run this command again"
+    context = place.context(given)
+    if tracker.lost is not None:
+        raise DataError(
+            f"Nothing was uploaded: {tracker.lost}. Start the server or set MLFLOW_TRACKING_URI, "
+            "and run this command again"
+        )
+    parameters = context.config_loader["parameters"]
+    known = {n: each for n, each in settings_of(parameters).items() if isinstance(each, Setting)}
+    for protocol in protocols:
+        if protocol not in known:
+            raise DataError(f"{protocol} is no protocol; choose one of {', '.join(known)}")
+    catalog = context.catalog  # a context makes it anew whenever it is asked
+    try:
+        return [
+            _upload(context, result, folds)
+            for current in (known[protocol] for protocol in protocols or known)
+            for result, folds in _results(
+                Result(catalog, current, current.key, may_log_faces(parameters, current))
             )
-        parameters = context.config_loader["parameters"]
-        known = parameters["effective"]["protocols"]
-        for protocol in protocols:
-            if protocol not in known:
-                raise DataError(f"{protocol} is no protocol; choose one of {', '.join(known)}")
-        # A context makes its catalog anew whenever it is asked.
-        catalog = context.catalog
-        try:
-            return [
-                _upload(context, result, folds)
-                for protocol in protocols or known
-                for result, folds in _results(
-                    parameters, catalog, Setting.model_validate(known[protocol])
-                )
-            ]
-        except FAILURES as error:
-            raise DataError(
-                f"The upload stopped: {without_password(str(error))}. Run this command again; what "
-                "the server has by now is kept"
-            ) from error
+        ]
+    except FAILURES as error:
+        raise DataError(
+            f"The upload stopped: {without_password(str(error))}. Run this command again; what the "
+            "server has by now is kept"
+        ) from error
 
 
-def _results(
-    parameters: Mapping[str, Any], catalog: CatalogProtocol[Any, Any], current: Setting
-) -> Iterator[tuple[Result, list[str]]]:
-    """The settings of a protocol that have left anything, with the names of their trained folds."""
-    at_hand = Result(catalog, current, current.key, may_log_faces(parameters, current))
+def _results(at_hand: Result) -> Iterator[tuple[Result, list[str]]]:
+    """The settings of a protocol that have left anything, with the names of their trained folds.
+
+    Args:
+        at_hand: The files of one of them, which may be missing.
+    """
+    protocol = at_hand.current.protocol
     report, history = (
-        path_of(catalog, f"{current.protocol}.{entry}") for entry in ("metrics", "fold_0.history")
+        path_of(at_hand.catalog, f"{protocol}.{entry}") for entry in ("metrics", "fold_0.history")
     )
     folds: dict[str, list[str]] = {
-        path.parent.name: [] for path in report.parent.parent.glob(f"*/{report.name}")
+        path.parent.name: [] for path in report.parents[1].glob(f"*/{report.name}")
     }
-    for path in history.parent.parent.parent.glob(f"*/fold_*/{history.name}"):
-        folds.setdefault(path.parent.parent.name, []).append(path.parent.name)
+    for path in sorted(history.parents[2].glob(f"*/fold_*/{history.name}")):
+        folds.setdefault(path.parts[-3], []).append(path.parts[-2])
     for key, names in sorted(folds.items()):
-        names.sort(key=lambda name: (len(name), name))
         yield replace(at_hand, key=key), names
 
 

@@ -1,18 +1,13 @@
 """Numpy archives and torch state dicts: written whole or not at all, and loaded without pickles."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from contrastive_age.io.files import OneFile
-
-if TYPE_CHECKING:
-    import torch
-
-    from contrastive_age.inference.model_file import AgeModel
-    from contrastive_age.triplets.index import TripletIndex
+from contrastive_age.triplets.index import TripletIndex
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -31,12 +26,10 @@ class ArrayArchive(OneFile):
 class TripletIndexFile(OneFile):
     """The triplet index of a training part."""
 
-    def _read(self, path: Path) -> "TripletIndex":
-        from contrastive_age.triplets.index import TripletIndex
-
+    def _read(self, path: Path) -> TripletIndex:
         return TripletIndex.load(path)
 
-    def _write(self, data: "TripletIndex", path: Path) -> None:
+    def _write(self, data: TripletIndex, path: Path) -> None:
         data.save(path)
 
 
@@ -46,13 +39,12 @@ class StateDict(OneFile):
     An `OrderedDict` keeps its attributes, in which `model.weights` states what it has seen.
     """
 
-    def _read(self, path: Path) -> "dict[str, torch.Tensor]":
+    def _read(self, path: Path) -> Any:
         from contrastive_age.model.weights import read_saved
 
-        state: dict[str, torch.Tensor] = read_saved(path, "a state dict")
-        return state
+        return read_saved(path, "a state dict")
 
-    def _write(self, data: "dict[str, torch.Tensor]", path: Path) -> None:
+    def _write(self, data: dict[str, Any], path: Path) -> None:
         import torch
 
         # Given a path, torch writes its name into the file: equal models would differ by it.
@@ -63,12 +55,12 @@ class StateDict(OneFile):
 class AgeModelFile(OneFile):
     """The final model: weights with all that it takes to use and to judge them."""
 
-    def _read(self, path: Path) -> "AgeModel":
+    def _read(self, path: Path) -> Any:
         from contrastive_age.inference.model_file import load_model
 
         return load_model(path)
 
-    def _write(self, data: "AgeModel", path: Path) -> None:
+    def _write(self, data: Any, path: Path) -> None:
         from contrastive_age.inference.model_file import save_model
 
         save_model(data, path)

@@ -3,6 +3,7 @@
 `null` in the parameters means the protocol's own value.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,8 +15,6 @@ from contrastive_age.parameters.setting import NAMED_WEIGHTS, Pretraining, Setti
 from contrastive_age.provenance import file_digest
 from contrastive_age.sources.layouts import of_table
 from contrastive_age.training.recipe import Computing
-
-BLOCKS = ("training", "triplets", "model", "augmentation")
 
 
 def check(params: Mapping[str, Any]) -> Given:
@@ -112,7 +111,10 @@ def _learning(
             f"setting={params['setting']} is unknown; choose one of {', '.join(sorted(settings))}"
         )
     age_min, age_max = values.pop("ages")
-    blocks: dict[str, Any] = {name: values.pop(name) | _given(params[name]) for name in BLOCKS}
+    blocks: dict[str, Any] = {
+        name: values.pop(name) | _given(params[name])
+        for name in ("training", "triplets", "model", "augmentation")
+    }
     weights = blocks["model"].get("weights")
     blocks["model"]["digest"] = None if weights in NAMED_WEIGHTS else _digest(root, weights)
     listed = any(of_table(params["sources"][name]["layout"]) for name in sources)
@@ -177,10 +179,7 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
 
 def expanded(path: str | Path) -> Path:
     """Put the home folder in the place of `~`; a path of a user whom nobody knows stays."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises for such a user
 
 
 def _digest(root: Path, path: Any) -> str | None:

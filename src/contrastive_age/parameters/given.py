@@ -40,9 +40,6 @@ def _known(layout: str) -> str:
 Layout = Annotated[str, AfterValidator(_known)]
 """A name in the registry of layouts."""
 
-UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-"""What Pydantic calls a name that a model, or a dataclass, does not have."""
-
 Values = TypeVar("Values")
 Block = dict[str, Any]
 """Values that are validated where they take effect: `null` is the protocol's own."""
@@ -231,7 +228,8 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
         return said
     if error["type"] == "missing":
         return f"{name} has no value; give one, or correct the name"
-    if error["type"] not in UNKNOWN:
+    # So Pydantic calls a name that a model, or a dataclass, does not have.
+    if error["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f"{name}={error['input']!r}: {said}"
     near = _near(name, sorted({*_names(model), *_names(Setting)}))
     hint = f"; did you mean {near[0]}?" if near else ""

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections import UserDict
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -77,9 +78,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return config | {"effective": effective}
 
     def _with_setting_keys(self, config: dict[str, Any]) -> dict[str, Any]:
-        settings = _settings(self._parameters)
-        sources = map(Source.model_validate, self._parameters["effective"]["sources"].values())
-        listed = [source for source in sources if source.manifest_digest is not None]
+        settings = settings_of(self._parameters)
+        sources = self._parameters["effective"]["sources"].values()
+        listed = [each for each in map(Source.model_validate, sources) if each.manifest_digest]
         entries: dict[str, Any] = {}
         for entry, body in config.items():
             for source in listed if "{source}" in entry else []:
@@ -89,8 +90,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 entries[entry] = body
                 continue
             for protocol, setting in settings.items():
+                share = getattr(setting, "validation", None)
+                part = "" if share is None else f"validation-{share}/"
                 path = body["filepath"].replace("{protocol}", protocol)
-                path = path.replace(SETTING, setting.key).replace(f"{PART}/", _folder(setting))
+                path = path.replace(SETTING, setting.key).replace(f"{PART}/", part)
                 entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
         return entries
 
@@ -121,18 +124,13 @@ def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def _settings(parameters: dict[str, Any]) -> dict[str, Learning]:
-    """What each protocol and the pretraining are trained with, from all parameters."""
+def settings_of(parameters: Mapping[str, Any]) -> dict[str, Learning]:
+    """Give what each protocol and the pretraining are trained with, from all parameters."""
     effective = parameters["effective"]
     settings: dict[str, Learning] = {
         name: Setting.model_validate(values) for name, values in effective["protocols"].items()
     }
     return settings | {PRETRAIN: Pretraining.model_validate(effective["pretraining"])}
-
-
-def _folder(setting: Learning) -> str:
-    part = setting.validation if isinstance(setting, Setting) else None
-    return "" if part is None else f"validation-{part}/"
 
 
 def tracking_uri(root: Path) -> str:
@@ -157,11 +155,6 @@ def project_path(path: str | Path) -> Path:
     loader = ProjectConfigLoader.latest
     expanded = merged.expanded(path)
     return expanded if loader is None else loader.root / expanded
-
-
-def setting_keys(parameters: dict[str, Any]) -> dict[str, str]:
-    """Give the key of each protocol's setting, and of the pretraining's, from all parameters."""
-    return {name: setting.key for name, setting in _settings(parameters).items()}
 
 
 def unchanged(path: str | Path, digest: str | None) -> Path:

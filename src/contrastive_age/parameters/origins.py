@@ -19,7 +19,6 @@ from contrastive_age.provenance import Record, table_digest
 from contrastive_age.training.fold import networks_decided_by
 from contrastive_age.training.recipe import Start
 
-DRAWN = "drawn faces, no terms"
 _STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
 
 
@@ -127,4 +126,4 @@ def terms_of(source: Any) -> str | None:
         source: As the parameters give it, validated or not.
     """
     given = Source.model_validate(source)
-    return given.terms if given.synthetic is None else DRAWN
+    return given.terms if given.synthetic is None else "drawn faces, no terms"

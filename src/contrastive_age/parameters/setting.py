@@ -7,7 +7,7 @@ folder.
 import hashlib
 import operator
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -134,9 +134,9 @@ class Common(Strict):
 
     @property
     def places(self) -> dict[str, str]:
-        """Where the files lie that the columns name by what they hold."""
+        """Where the files lie that count by what they hold, by the parameters that name them."""
         weights = self.model.weights
-        return {} if weights in NAMED_WEIGHTS else {"weights": weights}
+        return {} if weights in NAMED_WEIGHTS else {"model.weights": weights}
 
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
@@ -228,9 +228,9 @@ class Setting(Common):
 
     @property
     def places(self) -> dict[str, str]:
-        """Where the files lie that the columns name by what they hold."""
+        """Where the files lie that count by what they hold, by the parameters that name them."""
         file = self.splitting.folds_file
-        return super().places | ({} if file is None else {"folds_file": file})
+        return super().places | ({} if file is None else {"splitting.folds_file": file})
 
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
@@ -251,10 +251,8 @@ class Pretraining(Common):
 
     sources: tuple[str, ...] = Field(min_length=1)
 
-    @property
-    def protocol(self) -> str:
-        """What names its folders and its experiment."""
-        return PRETRAIN
+    protocol: ClassVar[str] = PRETRAIN
+    """What names its folders and its experiment."""
 
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""

@@ -42,11 +42,8 @@ def explain(error: BaseException) -> str | None:
         the database of runs, or a choice that Kedro refuses.
     """
     errors = list(leading_to(error))
-    for each in reversed(errors):
-        said = database.explain(each) or _system(each) or _choice(each)
-        if said is not None:
-            return said
-    return next(filter(None, map(_dataset, errors)), None)
+    said = [database.explain(each) or _system(each) or _choice(each) for each in reversed(errors)]
+    return next(filter(None, [*said, *map(_dataset, errors)]), None)
 
 
 def _choice(error: BaseException) -> str | None:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import NAMED_WEIGHTS, PRETRAIN
+from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
+from contrastive_age.parameters.setting import Learning
 
 
 class Inputs:
@@ -19,11 +18,6 @@ class Inputs:
     results of another one, and say that these are missing.
     """
 
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember the parameters."""
-        self._parameters: dict[str, Any] = context.config_loader["parameters"]
-
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Refuse to run without the files that the parameters name for this pipeline.
@@ -31,38 +25,32 @@ class Inputs:
         Raises:
             DataError: One is missing.
         """
-        for parameter, path in input_files(self._parameters["effective"], pipeline):
+        for parameter, path in input_files(project_parameters(), pipeline):
             if not project_path(path).is_file():
                 raise DataError(f"{project_path(path)}: no such file; correct {parameter}")
 
 
-def learnings(effective: Mapping[str, Any], pipeline: Pipeline) -> list[dict[str, Any]]:
+def learnings(parameters: Mapping[str, Any], pipeline: Pipeline) -> list[Learning]:
     """Give the values of each protocol in a pipeline, and of the pretraining."""
     owners = _owners(pipeline)
-    protocols = [values for name, values in effective["protocols"].items() if name in owners]
-    return protocols + ([effective["pretraining"]] if PRETRAIN in owners else [])
+    return [values for name, values in settings_of(parameters).items() if name in owners]
 
 
-def input_files(effective: Mapping[str, Any], pipeline: Pipeline) -> list[tuple[str, str]]:
+def input_files(parameters: Mapping[str, Any], pipeline: Pipeline) -> list[tuple[str, str]]:
     """Give the files that parameters name for a pipeline, each with the parameter's dotted name.
 
     Args:
-        effective: The parameters' block of that name.
+        parameters: All parameters.
         pipeline: The pipeline.
     """
-    learning = learnings(effective, pipeline)
-    sources = _owners(pipeline).union(
-        *(values.get("sources", [values.get("source")]) for values in learning)
-    )
+    learning = learnings(parameters, pipeline)
+    sources = _owners(pipeline).union(*(values.sources for values in learning))
     files = [
         ("manifest", values["manifest"])
-        for name, values in effective["sources"].items()
-        if name in sources
+        for name, values in parameters["effective"]["sources"].items()
+        if name in sources and values["manifest"] is not None
     ]
-    for values in learning:
-        files.append(("splitting.folds_file", values.get("splitting", {}).get("folds_file")))
-        files.append(("model.weights", values["model"]["weights"]))
-    return [(name, path) for name, path in files if path not in (None, *NAMED_WEIGHTS)]
+    return files + [place for values in learning for place in values.places.items()]
 
 
 def _owners(pipeline: Pipeline) -> set[str]:

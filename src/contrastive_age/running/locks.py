@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -38,9 +38,6 @@ from contrastive_age.tracking.tracker import tracker
 logger = logging.getLogger(__name__)
 
 Catalog = CatalogProtocol[Any, Any]
-
-OF_SOURCE = {"ingestion", "detection", "alignment"}
-OF_SETTING = {"evaluation", "reporting"}
 
 
 @dataclass(eq=False)
@@ -170,27 +167,22 @@ class Locks:
 
 def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     """Give a lock for each fold in the pipeline, and one for what needs all folds of a setting."""
-    folds: dict[str, list[Node]] = {}
-    rest: dict[str, list[Node]] = {}
-    for node in pipeline.nodes:
-        if is_fold(node.namespace):
-            folds.setdefault(node.namespace, []).append(node)
-        elif OF_SETTING & set(node.tags):
-            rest.setdefault(node.name.partition(".")[0], []).append(node)
-    for namespace, nodes in folds.items():
+    inside = [node for node in pipeline.nodes if is_fold(node.namespace)]
+    for namespace, outputs in _written(inside, lambda node: str(node.namespace)).items():
         protocol, _, fold = namespace.partition(".")
         folder = path_of(catalog, f"{namespace}.training_folder")
         # All settings share the triplets, and all folds the list of photos; each writes the same.
-        shared = {output for output in _outputs(nodes) if output.endswith((".triplets", ".photos"))}
-        for output in shared:
-            remove_unfinished(path_of(catalog, output).parent, older_than=DAY)
-        written = {path_of(catalog, output).parent for output in _outputs(nodes) - shared}
-        name = f"{fold} of {protocol}, {folder.parent.name},"
-        yield Lock(name, folder, folders={folder, *written})
-    for protocol, nodes in rest.items():
+        shared = {output for output in outputs if output.endswith((".triplets", ".photos"))}
+        for parent in _parents(catalog, shared):
+            remove_unfinished(parent, older_than=DAY)
+        folders = {folder, *_parents(catalog, outputs - shared)}
+        yield Lock(f"{fold} of {protocol}, {folder.parent.name},", folder, folders=folders)
+    rest = (node for node in pipeline.nodes if not is_fold(node.namespace))
+    last = (node for node in rest if {"evaluation", "reporting"} & node.tags)
+    for protocol, outputs in _written(last).items():
         folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent
         name = f"The collection of {protocol}, {folder.name},"
-        yield Lock(name, folder, folders=_parents(catalog, nodes))
+        yield Lock(name, folder, folders=_parents(catalog, outputs))
 
 
 def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
@@ -198,39 +190,43 @@ def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
 
     What is only read has no outputs: then it is enough that nobody is writing just now.
     """
-    sources: dict[str, list[Node]] = {}
-    protocols: dict[str, list[Node]] = {}
-    for name in sorted(pipeline.inputs()):
-        prefix, _, kind = name.partition(".")
-        if kind in {"samples", "files", "landmarks", "faces"}:
-            sources[prefix] = []
-        elif kind in {"folds", "leakage"}:
-            protocols[prefix] = []
-    for node in pipeline.nodes:
-        owner = node.name.partition(".")[0]
-        if OF_SOURCE & set(node.tags):
-            sources.setdefault(owner, []).append(node)
-        elif "splitting" in node.tags:
-            protocols.setdefault(owner, []).append(node)
+    sources = _read(pipeline, {"samples", "files", "landmarks", "faces"}) | _written(
+        node for node in pipeline.nodes if {"ingestion", "detection", "alignment"} & node.tags
+    )
+    protocols = _read(pipeline, {"folds", "leakage"}) | _written(
+        node for node in pipeline.nodes if "splitting" in node.tags
+    )
     # In this order everywhere, so that no two runs wait for each other.
-    for source, nodes in sorted(sources.items()):
+    for source, outputs in sorted(sources.items()):
         folder = path_of(catalog, f"{source}.alignment_folder")
-        cache = (path for path in folder.glob("detections/*") if nodes and path.is_dir())
-        folders = {*_parents(catalog, nodes), *cache}
-        yield Lock(f"the photos of {source}", folder, True, _outputs(nodes), folders)
-    for protocol, nodes in sorted(protocols.items()):
+        cache = (path for path in folder.glob("detections/*") if outputs and path.is_dir())
+        folders = {*_parents(catalog, outputs), *cache}
+        yield Lock(f"the photos of {source}", folder, True, outputs, folders)
+    for protocol, outputs in sorted(protocols.items()):
         folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent.parent
-        folders = _parents(catalog, nodes)
-        yield Lock(f"the folds of {protocol}", folder, True, _outputs(nodes), folders)
+        folders = _parents(catalog, outputs)
+        yield Lock(f"the folds of {protocol}", folder, True, outputs, folders)
 
 
-def _outputs(nodes: Iterable[Node]) -> set[str]:
-    return {output for node in nodes for output in node.outputs}
+def _read(pipeline: Pipeline, kinds: Container[str]) -> dict[str, set[str]]:
+    """The sources or protocols of which the pipeline is given something of these kinds."""
+    names = (name.partition(".") for name in pipeline.inputs())
+    return {owner: set() for owner, _, kind in names if kind in kinds}
 
 
-def _parents(catalog: Catalog, nodes: Iterable[Node]) -> set[Path]:
-    """The folders into which nodes write their outputs."""
-    return {path_of(catalog, output).parent for output in _outputs(nodes)}
+def _written(
+    nodes: Iterable[Node], owner: Callable[[Node], str] = lambda node: node.name.partition(".")[0]
+) -> dict[str, set[str]]:
+    """The outputs of nodes by their owner: the source, or the protocol."""
+    outputs: dict[str, set[str]] = {}
+    for node in nodes:
+        outputs.setdefault(owner(node), set()).update(node.outputs)
+    return outputs
+
+
+def _parents(catalog: Catalog, outputs: Iterable[str]) -> set[Path]:
+    """The folders into which outputs are written."""
+    return {path_of(catalog, output).parent for output in outputs}
 
 
 def _holder(path: Path) -> str:

@@ -48,28 +48,25 @@ class RayRunner(SequentialRunner):
         run_id: str | None = None,
     ) -> None:
         before, folds, after = split(pipeline)
-        if before.nodes:
-            super()._run(before, catalog, hook_manager, run_id)
+        super()._run(before, catalog, hook_manager, run_id)
         if folds:
             share = RayShare.model_validate(catalog.load("params:effective.ray"))
-            names = {fold: [node.name for node in nodes] for fold, nodes in folds.items()}
             work = partial(
                 run_fold_here,
                 _job_of_workers(share),
-                names,
+                folds,
                 max(1, int(share.cpus_per_fold)),
                 os.environ.get("MLFLOW_TRACKING_URI"),
             )
             with cluster(share):
                 failed = {
                     name: error
-                    for name, error in run_tasks(work, list(names), share)
+                    for name, error in run_tasks(work, list(folds), share)
                     if error is not None
                 }
             if failed:
-                raise TrainingError(_account(failed, len(names)))
-        if after.nodes:
-            super()._run(after, catalog, hook_manager, run_id)
+                raise TrainingError(_account(failed, len(folds)))
+        super()._run(after, catalog, hook_manager, run_id)
 
 
 def run_fold_here(

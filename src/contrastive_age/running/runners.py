@@ -14,15 +14,14 @@ from typing import Any
 
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.loader import ProjectConfigLoader, setting_keys
+from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
-from contrastive_age.protocols.namespaces import FINAL, is_fold
+from contrastive_age.protocols.namespaces import is_fold, namespace_of
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
 
@@ -37,7 +36,7 @@ class Job:
         place: The project with its configuration.
         given: What `--params` gave.
         run_id: The setting's MLflow run; None where nothing is tracked.
-        keys: Of each protocol's setting, which name its results.
+        keys: Of the setting of each protocol and the pretraining, which name their results.
     """
 
     place: Place
@@ -61,36 +60,33 @@ class FoldRunner(SequentialRunner):
         run_id: str | None = None,
     ) -> None:
         before, folds, after = split(pipeline)
-        asked_for = catalog.load("params:effective.computing.folds_at_once")
-        at_once = min(int(asked_for), len(folds))
+        at_once = min(catalog.load("params:effective.computing.folds_at_once"), len(folds))
         if at_once < 2:
             super()._run(pipeline, catalog, hook_manager, run_id)
             return
-        if before.nodes:
-            super()._run(before, catalog, hook_manager, run_id)
+        super()._run(before, catalog, hook_manager, run_id)
         _run_folds(folds, at_once)
-        if after.nodes:
-            super()._run(after, catalog, hook_manager, run_id)
+        super()._run(after, catalog, hook_manager, run_id)
 
 
-def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[Node]], Pipeline]:
-    """Give what runs before all folds, each fold's nodes by its namespace, and what runs after."""
-    folds: dict[str, list[Node]] = {}
+def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[str]], Pipeline]:
+    """Give what runs before all folds, the names of each fold's nodes, and what runs after."""
+    folds: dict[str, list[str]] = {}
     for node in pipeline.nodes:
         if is_fold(node.namespace):
-            folds.setdefault(node.namespace, []).append(node)
-    inside = [node.name for nodes in folds.values() for node in nodes]
+            folds.setdefault(node.namespace, []).append(node.name)
+    inside = [name for names in folds.values() for name in names]
     since = pipeline.from_nodes(*inside)
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
 
 
-def _run_folds(folds: dict[str, list[Node]], at_once: int) -> None:
+def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
     """Run folds in a pool of processes.
 
     When one fails, those under way are waited for, and no other begins.
 
     Args:
-        folds: The nodes of each namespace.
+        folds: The names of each namespace's nodes.
         at_once: The number of processes.
 
     Raises:
@@ -105,9 +101,8 @@ def _run_folds(folds: dict[str, list[Node]], at_once: int) -> None:
             # No more than one fold a worker: what is submitted cannot always be taken back.
             while waiting and len(running) < at_once:
                 name = waiting.popleft()
-                nodes = [node.name for node in folds[name]]
                 with interrupts_held():
-                    running[pool.submit(run_fold, job, name, nodes)] = name
+                    running[pool.submit(run_fold, job, name, folds[name])] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
                 future.result()
@@ -137,7 +132,7 @@ def present_job() -> Job:
         place=Place(loader.root, loader.env, str(loader.conf_source)),
         given=loader.runtime_params or {},
         run_id=active_run_id(),
-        keys=setting_keys(loader["parameters"]),
+        keys={name: setting.key for name, setting in settings_of(loader["parameters"]).items()},
     )
 
 
@@ -158,16 +153,12 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     with job.place.session(job.given) as session:
         protocol = namespace.rpartition(".")[0]
         parameters = session.load_context().config_loader["parameters"]
-        if setting_keys(parameters)[protocol] != job.keys[protocol]:
+        if settings_of(parameters)[protocol].key != job.keys[protocol]:
             raise DataError(
                 f"{namespace} would be of another setting than the run that it belongs to: the "
                 "weights, the manifest, the split list or the parameters were changed since it "
                 "began, or are others on this machine; start the command again"
             )
-        session.run(pipeline_names=[_pipeline_of(namespace)], node_names=node_names)
-
-
-def _pipeline_of(namespace: str) -> str:
-    """The pipeline that holds a namespace: a protocol has its folds, another the final training."""
-    protocol, _, part = namespace.rpartition(".")
-    return "final_model" if part == FINAL and protocol != PRETRAIN else protocol
+        # A protocol's pipeline has its folds; another one has the training on all samples.
+        is_final = namespace == namespace_of(protocol, None) and protocol != PRETRAIN
+        session.run(pipeline_names=["final_model" if is_final else protocol], node_names=node_names)

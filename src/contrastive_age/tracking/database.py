@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from contrastive_age.errors import DataError
@@ -41,37 +41,32 @@ def explain(error: BaseException) -> str | None:
     return remedy and f"MLflow's database {_place()}: {remedy}, or set MLFLOW_TRACKING_URI"
 
 
-def check() -> None:
-    """Make sure that the database of runs can be read, where it is a file of this machine.
+def prepare() -> None:
+    """Make the database where it is to be a file of this machine, or make sure that it can be read.
 
-    MLflow itself would try for minutes, and print each trial's stack trace.
+    MLflow itself would try for minutes to read a damaged one, and print each trial's stack trace.
 
     Raises:
         DataError: It is locked, damaged or no database.
-    """
-    if "://" in _place() or not Path(_place()).is_file():
-        return
-    try:
-        connection = sqlite3.connect(_place(), timeout=PATIENCE)
-        try:
-            connection.execute("select count(*) from sqlite_master")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise DataError(explain(error) or f"MLflow's database {_place()}: {error}") from error
-
-
-def make() -> None:
-    """Make the database where it is to be a file that is not there yet, whole or not at all.
-
-    MLflow makes its tables in many steps, and cannot go on from the middle of them.
     """
     path = Path(_place())
     if "://" in _place():
         return
     remove_unfinished(path.parent, older_than=DAY)
-    if path.exists():
-        return
+    if not path.exists():
+        _make(path)
+    try:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
+            connection.execute("select count(*) from sqlite_master")
+    except sqlite3.Error as error:
+        raise DataError(explain(error) or f"MLflow's database {path}: {error}") from error
+
+
+def _make(path: Path) -> None:
+    """Make the database whole or not at all.
+
+    MLflow makes its tables in many steps, and cannot go on from the middle of them.
+    """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     beside = unfinished(path)

@@ -5,7 +5,6 @@ every parameter that a node takes.
 """
 
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from contrastive_age.parameters.setting import PRETRAIN, Learning, Pretraining, Setting
+from contrastive_age.parameters.loader import settings_of
+from contrastive_age.parameters.setting import Learning
 from contrastive_age.processes import command_line
 from contrastive_age.tracking import database, run_tree
 from contrastive_age.tracking.results import Result, log_fold, log_result, may_log_faces
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
-
-TRACKED_TAGS = {"training", "evaluation", "reporting"}
 
 
 class Tracking:
@@ -34,67 +32,60 @@ class Tracking:
     status and tags are the employer's, alone.
     """
 
-    def __init__(self) -> None:
-        """Track nothing yet."""
-        self._result: Result | None = None
-        self._names: set[str] = set()
-        self._folds: dict[str, str] = {}
-
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up and remember the context."""
         self._context = context
-        if tracker.may_track:
-            database.check()
-            database.make()
+        if tracker.lost is None:
+            database.prepare()
             config = KedroMlflowConfig.model_validate(context.config_loader["mlflow"])
             while_reachable(config.setup)(context)
             # As kedro-mlflow's own hook does, for its commands.
             context.mlflow = config  # type: ignore[attr-defined]
 
     @hook_impl
+    @while_reachable
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Start or re-enter the setting's run; without a node that is tracked, none is made."""
-        self._result, self._names, self._folds = None, pipeline.datasets(), {}
+        self._result: Result | None = None
+        self._names = pipeline.datasets()
+        self._folds: dict[str, str] = {}
         tracker.fold_id = None
         if not tracker.is_worker:
             tracker.setting_id = None
-        if tracker.may_track:
-            self._begin(run_params, pipeline, catalog)
-
-    @while_reachable
-    def _begin(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
-    ) -> None:
         parameters = self._context.config_loader["parameters"]
-        protocols = _protocols(pipeline, parameters)
-        if len(protocols) != 1:
+        # Protocols that are trained, evaluated or reported on, or the pretraining.
+        names = {node.name.partition(".")[0] for node in pipeline.nodes if _is_tracked(node)}
+        settings = [each for name, each in settings_of(parameters).items() if name in names]
+        if len(settings) != 1:
             return
-        (protocol,) = protocols
-        setting = _setting(protocol, parameters["effective"])
-        run_tree.enter_experiment(self._context, protocol)
-        result = Result(catalog, setting, setting.key, may_log_faces(parameters, setting))
+        (setting,) = settings
+        run_tree.enter_experiment(self._context, setting.protocol)
         if not tracker.is_worker:
-            run_id = run_tree.setting_run(setting.key, resolve_tags())
-            run_tree.begin(run_id)
-            tags = {name: value for name, value in run_params.items() if value} | {
-                "kedro_command": command_line(),
-                "git_revision": _git_revision(self._context.project_path),
-            }
-            if tracker.sweep_id is not None:
-                tags[run_tree.PARENT] = tracker.sweep_id
-            run_tree.log_setting(run_id, setting, tags)
-            run_tree.close_abandoned()
-            tracker.setting_id = run_id
-        self._result = result
+            tracker.setting_id = self._begin(setting, run_params)
+        self._result = Result(catalog, setting, setting.key, may_log_faces(parameters, setting))
+
+    def _begin(self, setting: Learning, run_params: dict[str, Any]) -> str:
+        """Be at the run of a setting, and say what it is."""
+        run_id = run_tree.setting_run(setting.key, resolve_tags())
+        run_tree.begin(run_id)
+        tags = {name: value for name, value in run_params.items() if value} | {
+            "kedro_command": command_line(),
+            "git_revision": _git_revision(self._context.project_path),
+        }
+        if tracker.sweep_id is not None:
+            tags[run_tree.PARENT] = tracker.sweep_id
+        run_tree.log_setting(run_id, setting, tags)
+        run_tree.close_abandoned()
+        return run_id
 
     @hook_impl
     @while_reachable
     def before_node_run(self, node: Node) -> None:
         """Enter the fold's child run before a node of its namespace that is tracked."""
-        if node.namespace and TRACKED_TAGS & set(node.tags):
+        if node.namespace and _is_tracked(node):
             self._enter(node.namespace)
 
     @hook_impl
@@ -160,17 +151,8 @@ class Tracking:
             MlflowClient().set_terminated(run_id, status)
 
 
-def _protocols(pipeline: Pipeline, parameters: Mapping[str, Any]) -> set[str]:
-    """What is trained, evaluated or reported on in the pipeline: protocols, or the pretraining."""
-    names = {node.name.split(".")[0] for node in pipeline.nodes if TRACKED_TAGS & set(node.tags)}
-    return names & {*parameters["protocols"], PRETRAIN}
-
-
-def _setting(protocol: str, effective: Mapping[str, Any]) -> Learning:
-    """The values of a protocol, or those of the pretraining."""
-    if protocol == PRETRAIN:
-        return Pretraining.model_validate(effective["pretraining"])
-    return Setting.model_validate(effective["protocols"][protocol])
+def _is_tracked(node: Node) -> bool:
+    return bool(node.tags & {"training", "evaluation", "reporting"})
 
 
 def _git_revision(project: Path) -> str:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
 from kedro.io import CatalogProtocol, DatasetError
 from mlflow.entities import Metric, Run, RunTag
 from pydantic import ValidationError
 
+from contrastive_age.evaluation.metrics import signed_errors
 from contrastive_age.io.files import OneFile
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.provenance import Record, file_digest, table_digest
@@ -146,15 +146,14 @@ def log_result(
     if setting is not None:
         log_setting(run_id, setting, _manifests(result, metrics))
     else:
-        why = "all folds are measured" if metrics is None else "this version measures it again"
         logger.warning(
-            "%s: its parameters are known once %s; or give --params as the run had them",
+            "%s: its parameters are known once this version has measured all folds; or give "
+            "--params as the run had them",
             result.key,
-            why,
         )
     if metrics is not None:
         run = mlflow.MlflowClient().get_run(run_id)
-        logged.append((0, _log_metrics(run, as_metrics(metrics))))
+        logged.append((0, _log_metrics(run, flattened(metrics))))
         _log_files(result, run, names, metrics)
     epochs, new_metrics = map(sum, zip((0, 0), *logged, strict=True))
     return Logged(
@@ -190,30 +189,33 @@ def log_fold(result: Result, setting_id: str, fold: str) -> tuple[int, int]:
     for first in range(0, len(curves), width):
         client.log_batch(run_id, curves[first : first + width])
     predictions = result.load(f"{name}.predictions")
-    errors = [] if predictions is None else [_metric("mae", fold_error(predictions))]
+    error = {} if predictions is None else {"mae": abs(signed_errors(predictions)).mean()}
     if run.info.status != "FINISHED":
         client.set_terminated(run_id, end_time=int(1000 * end))
-    return int(missing.sum()), _log_metrics(run, errors)
+    return int(missing.sum()), _log_metrics(run, error)
 
 
 def _manifests(result: Result, metrics: Mapping[str, Any] | None) -> dict[str, str]:
     """The hashes of the manifests of a setting's sources, as tags."""
     if metrics:
         return {"manifest_hash": metrics["manifest_hash"]}
-    if result.key != result.current.key:
-        return {}
-    sources = result.current.sources
+    sources = result.current.sources if result.key == result.current.key else ()
     audits = {source: result.load(f"{source}.audit") for source in sources}
     return {
         "manifest_hash" if len(sources) == 1 else f"manifest_hash_{source}": audit["manifest_hash"]
         for source, audit in audits.items()
-        if audit and "manifest_hash" in audit
+        if audit
     }
 
 
-def _log_metrics(run: Run, metrics: Sequence[Metric]) -> int:
+def _log_metrics(run: Run, metrics: Mapping[str, float]) -> int:
     """Log those metrics that the run has not, and give their number."""
-    missing = [metric for metric in metrics if run.data.metrics.get(metric.key) != metric.value]
+    now = int(time.time() * 1000)
+    missing = [
+        Metric(name, float(value), now, 0)
+        for name, value in metrics.items()
+        if run.data.metrics.get(name) != float(value)
+    ]
     if missing:
         mlflow.MlflowClient().log_batch(run.info.run_id, metrics=missing)
     return len(missing)
@@ -247,7 +249,7 @@ def _log_files(result: Result, run: Run, names: Iterable[str], metrics: Mapping[
 
 def _log_model(run: Run, path: Path) -> None:
     """Log the final model as `mlflow models serve` takes it, unless the run has this very one."""
-    from contrastive_age.tracking.models import log_served
+    from contrastive_age.serving import log_served
 
     digest = file_digest(path)
     if run.data.tags.get("age_model") != digest:
@@ -263,23 +265,11 @@ def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
     return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
 
 
-def fold_error(predictions: pd.DataFrame) -> float:
-    """Give the mean absolute error of a fold's predictions, in years."""
-    return float((predictions["predicted_age"] - predictions["age"]).abs().mean())
-
-
-def as_metrics(document: Mapping[str, Any]) -> list[Metric]:
-    """The numbers of metrics.json as flat MLflow metrics; what has no value is left out."""
-    flat = {key: value for key, value in document.items() if isinstance(value, int | float)}
-    sound = document.get("without_leaks")
-    if sound and sound["mae"] is not None:
-        flat["mae_without_leaks"] = sound["mae"]
-    flat |= {f"cs_{years}": share for years, share in document.get("cs", {}).items()}
+def flattened(document: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of metrics.json by their names in MLflow; what has no value is left out."""
+    sound = document.get("without_leaks") or {"mae": None}
+    numbers = {**document, "mae_without_leaks": sound["mae"]}
+    numbers |= {f"cs_{years}": share for years, share in document.get("cs", {}).items()}
     for name, values in document.get("age_bins", {}).items():
-        if values["mae"] is not None:
-            flat[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
-    return [_metric(key, float(value)) for key, value in flat.items()]
-
-
-def _metric(name: str, value: float) -> Metric:
-    return Metric(name, value, int(time.time() * 1000), 0)
+        numbers[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
+    return {name: value for name, value in numbers.items() if isinstance(value, int | float)}

@@ -14,10 +14,9 @@ from typing import Any
 
 import psutil
 from kedro.framework.context import KedroContext
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from mlflow import MlflowClient, set_experiment
 from mlflow.entities import Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from contrastive_age.files import fingerprint
 from contrastive_age.parameters.setting import Learning
@@ -61,45 +60,24 @@ def has_ended(process: str) -> bool:
 
 
 def enter_experiment(context: KedroContext, protocol: str) -> None:
-    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own.
-
-    Args:
-        context: Of a session of the project, with kedro-mlflow's configuration.
-        protocol: Names the experiment.
-    """
-    options = context.mlflow.tracking.experiment  # type: ignore[attr-defined]
-    options.name = f"{protocol} (demo)" if context.env == "demo" else protocol
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(options.name)
-    if experiment is None:
-        try:
-            client.create_experiment(options.name, **options.create_experiment_kwargs.model_dump())
-        except MlflowException as error:
-            # Another process may have made it since.
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                raise
-    elif experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    tracker.experiment_id = set_experiment(options.name).experiment_id
+    """Let runs be made in the protocol's experiment; drawn faces of the demo have their own."""
+    config: KedroMlflowConfig = context.mlflow  # type: ignore[attr-defined]
+    name = f"{protocol} (demo)" if context.env == "demo" else protocol
+    config.tracking.experiment.name = name
+    unique_runs.again(lambda: config.setup(context))
+    tracker.experiment_id = set_experiment(name).experiment_id
 
 
 def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
-    """Find or make the run of a setting in the experiment that was entered.
-
-    Args:
-        key: The setting's key.
-        tags: Further tags of a run that is made.
-    """
+    """Find or make the run of a setting in the experiment; `tags` are further ones of a new run."""
     return _find_or_make(_of_setting(key), key, tags)
 
 
 def fold_run(parent: str, fold: str, **values: Any) -> str:
-    """Find or make the run of a fold in the experiment that was entered.
+    """Find or make the run of a fold, such as `fold_3`, below a setting's run.
 
-    Args:
-        parent: The setting's run.
-        fold: Its name, as in `fold_3`.
-        values: Further arguments of `create_run` where it is made.
+    It is made in the experiment that was entered, with `values` as further arguments of
+    `create_run`.
     """
     return _find_or_make({PARENT: parent, "fold": fold, "level": "fold"}, fold, **values)
 
@@ -134,9 +112,9 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
         tags: Further tags.
     """
     params = [Param(name, str(value)) for name, value in setting.columns().items()]
-    files = {f"{name}_path": path for name, path in setting.places.items()}
-    tags = {**tags, **files, "seed": setting.seed}
-    as_tags = [RunTag(name, str(value)) for name, value in tags.items()]
+    places = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
+    known = {**tags, **places, "seed": setting.seed}
+    as_tags = [RunTag(name, str(value)) for name, value in known.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
 
 
@@ -172,10 +150,15 @@ class SweepRun:
     `FAILED` when an error leaves it, or `KILLED` when it is interrupted.
     """
 
+    run_id = ""
+    failed: Sequence[str] = ()
+    """The settings' keys that failed; with any, the run ends as `FAILED`."""
+
+    @while_reachable
     def __init__(
         self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
     ) -> None:
-        """Find or make the run.
+        """Find or make the run, and begin it.
 
         Args:
             context: Of a session of the project.
@@ -183,25 +166,16 @@ class SweepRun:
             keys: The settings' keys, which name the sweep.
             axes: What is varied, logged as parameters.
         """
-        self.run_id = ""
-        self.failed: Sequence[str] = ()
-        """The settings' keys that failed; with any, the run ends as `FAILED`."""
-        self._open(context, protocol, keys, axes)
-
-    @while_reachable
-    def _open(
-        self, context: KedroContext, protocol: str, keys: Sequence[str], axes: Mapping[str, Any]
-    ) -> None:
         enter_experiment(context, protocol)
         name = f"sweep-{fingerprint(sorted(keys))[:8]}"
         self.run_id = _find_or_make({"level": "sweep", "key": name}, name)
         for axis, values in axes.items():
             text = ", ".join(map(str, values))[:500]
             unique_runs.set_once(MlflowClient(), self.run_id, axis, text)
+        begin(self.run_id)
 
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
-        while_reachable(begin)(self.run_id)
         tracker.sweep_id = self.run_id or None
         return self
 

@@ -39,8 +39,7 @@ class Tracker:
         is_worker: Whether this process runs folds for another one.
         experiment_id: The experiment that was entered last.
         sweep_id: The run of the sweep under way.
-        setting_id: The run of the setting under way; a worker's is held open by its employer, and
-            None where that does not track.
+        setting_id: The run of the setting under way; a worker's is held open by its employer.
         fold_id: The run of the fold under way.
         lost: Why this process tracks no more; None while it does.
     """
@@ -56,14 +55,11 @@ class Tracker:
         """Run folds of a setting for another process.
 
         Args:
-            setting_id: The setting's run; None where nothing is tracked.
+            setting_id: The setting's run; None where that process tracks nothing.
         """
         self.is_worker, self.setting_id = True, setting_id
-
-    @property
-    def may_track(self) -> bool:
-        """Whether this process begins runs."""
-        return not self.is_worker or self.setting_id is not None
+        if setting_id is None:
+            self.lost = "the process that this one works for tracks nothing"
 
 
 tracker = Tracker()

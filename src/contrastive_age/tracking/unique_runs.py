@@ -17,6 +17,7 @@ count, whatever the clocks say. A process that dies half-way leaves candidates f
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mlflow import MlflowClient
@@ -25,6 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     BAD_REQUEST,
     INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
     TEMPORARILY_UNAVAILABLE,
     ErrorCode,
 )
@@ -33,7 +35,9 @@ KEY = "key"
 DOUBLE = "(double)"
 
 ATTEMPTS = 8
-CONFLICTS = {ErrorCode.Name(code) for code in (BAD_REQUEST, TEMPORARILY_UNAVAILABLE)}
+CONFLICTS = {
+    ErrorCode.Name(code) for code in (BAD_REQUEST, RESOURCE_ALREADY_EXISTS, TEMPORARILY_UNAVAILABLE)
+}
 REFUSED = ErrorCode.Name(INVALID_PARAMETER_VALUE)
 
 
@@ -83,7 +87,8 @@ def find_or_make(
             _key(first) == name or set_once(client, run_id, KEY, name)
         ):
             for other in others:
-                _delete(client, other)
+                # Another process may have done so already.
+                _accepted(partial(client.delete_run, other))
             return run_id
 
 
@@ -96,13 +101,18 @@ def set_once(client: MlflowClient, run_id: str, parameter: str, value: str) -> b
         parameter: Its name.
         value: What it is set to. Of several processes that set different values one succeeds.
     """
+    # It is refused where it has another value, or the run is deleted.
+    return _accepted(lambda: client.log_param(run_id, parameter, value))
+
+
+def _accepted(function: Callable[[], Any]) -> bool:
+    """Ask the server for something, and say whether what is there allowed it."""
     try:
-        again(lambda: client.log_param(run_id, parameter, value))
+        again(function)
     except MlflowException as error:
-        # It has another value, or the run is deleted.
-        if error.error_code == REFUSED:
-            return False
-        raise
+        if error.error_code != REFUSED:
+            raise
+        return False
     return True
 
 
@@ -136,12 +146,3 @@ def _key(run: Run) -> str | None:
 def _rank(run: Run) -> tuple[bool, int, str]:
     """Order runs alike in every process: the one that counts, then the oldest."""
     return _key(run) is None, run.info.start_time, run.info.run_id
-
-
-def _delete(client: MlflowClient, run_id: str) -> None:
-    """Delete a double, unless another process has done so already."""
-    try:
-        client.delete_run(run_id)
-    except MlflowException as error:
-        if error.error_code != REFUSED:
-            raise

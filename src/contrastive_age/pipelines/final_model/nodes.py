@@ -10,9 +10,6 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import conformal_radii
 from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.given import Explanation
-from contrastive_age.parameters.origins import (
-    training_facts,
-)
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record, table_digest
 
@@ -61,7 +58,7 @@ def assemble(
     """
     from contrastive_age.inference import cards, model_file
     from contrastive_age.model import seen
-    from contrastive_age.parameters.origins import networks_of, tables_of
+    from contrastive_age.parameters.origins import networks_of, tables_of, training_facts
     from contrastive_age.training import checkpoint, fold
 
     _check(setting, metrics, predictions)
@@ -75,10 +72,13 @@ def assemble(
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
-    facts = _facts(setting, samples, metrics) | training_facts(setting, history)
-    facts["licence"] = seen.from_arrays(photos).licence
-    # JSON has no infinity.
-    facts["radii"] = {level: r if math.isfinite(r) else None for level, r in radii.items()}
+    facts = {
+        **_facts(setting, samples, metrics),
+        **training_facts(setting, history),
+        "licence": seen.from_arrays(photos).licence,
+        # JSON has no infinity.
+        "radii": {level: r if math.isfinite(r) else None for level, r in radii.items()},
+    }
     card = cards.model_card(facts)
     return (
         model_file.AgeModel(

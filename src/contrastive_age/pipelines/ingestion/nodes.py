@@ -44,8 +44,6 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
     if source.synthetic is not None:
         try:
             synthetic.draw(source.layout, source.folder, **source.synthetic.model_dump())
-        except DataError:
-            raise
         except ValueError as error:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
     if source.manifest is not None:

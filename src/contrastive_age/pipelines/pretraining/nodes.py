@@ -9,6 +9,7 @@ from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.parameters.setting import Pretraining
 from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
+from contrastive_age.tracking.tracker import log_epoch, tracker
 from contrastive_age.training.recipe import Computing
 from contrastive_age.triplets.part import index_of
 
@@ -72,7 +73,6 @@ def train(
 
     from contrastive_age.model.weights import with_seen
     from contrastive_age.parameters.origins import located_start, networks_of, seen_by, terms_of
-    from contrastive_age.tracking.watching import watcher
     from contrastive_age.training import augmentation, fold
 
     samples, faces, audits = gather(setting, *tables)
@@ -92,7 +92,11 @@ def train(
         folder=training_folder,
         decided_by=networks_of(setting, samples, *faces.values()),
         computing=computing,
-        watcher=watcher(setting, f"on {' and '.join(setting.sources)}"),
+        watcher=fold.Watcher(
+            f"{setting.protocol} {setting.key}, on {' and '.join(setting.sources)}",
+            on_epoch=log_epoch,
+            progress=not tracker.is_worker,
+        ),
     )
     terms = {name: terms_of(sources[name]) for name in of_source}
     data = [

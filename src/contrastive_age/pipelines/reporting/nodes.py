@@ -8,7 +8,6 @@ import pandas as pd
 from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.given import Explanation
-from contrastive_age.parameters.origins import start_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.parts import constant_mae
@@ -43,7 +42,7 @@ def summarise(
     """
     from contrastive_age.evaluation.summary import measure, tables_made_with
     from contrastive_age.model.weights import external_faces
-    from contrastive_age.parameters.origins import tables_of
+    from contrastive_age.parameters.origins import start_of, tables_of
     from contrastive_age.reporting.tables import preview_table
 
     record, name = Record.of(predictions), f"{setting.protocol} {setting.key}"
@@ -117,8 +116,10 @@ def explain(
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.reporting.heatmaps import mean_maps
 
-    parts = [summary.of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(maps)]
-    explained = pd.concat(parts, ignore_index=True)
+    explained = pd.concat(
+        [summary.of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(maps)],
+        ignore_index=True,
+    )
     all_maps = np.concatenate([arrays["maps"] for arrays in maps])
     ages = explained["age"].to_numpy()
     rows = rows_of(samples, faces, explained, setting.faces)

@@ -10,6 +10,7 @@ from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import in_words
+from contrastive_age.tracking.tracker import log_epoch, tracker
 from contrastive_age.training.recipe import Computing
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
@@ -59,9 +60,8 @@ def train(
         start_of,
         terms_of,
     )
-    from contrastive_age.tracking.watching import watcher
     from contrastive_age.training.augmentation import prepare
-    from contrastive_age.training.fold import stated_by, train_or_keep
+    from contrastive_age.training.fold import Watcher, stated_by, train_or_keep
 
     part, tested = setting.plan.parts(folds, samples, fold)
     photos = folds.merge(looks, on="sample_id", validate="1:1")
@@ -83,7 +83,12 @@ def train(
         folder=training_folder,
         decided_by=networks_of(setting, part, faces),
         computing=computing,
-        watcher=watcher(setting, in_words(fold)),
+        watcher=Watcher(
+            f"{setting.protocol} {setting.key}, {in_words(fold)}",
+            on_epoch=log_epoch,
+            # A terminal has room for the bar of one process.
+            progress=not tracker.is_worker,
+        ),
     )
     seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
     return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)
