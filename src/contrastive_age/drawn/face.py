@@ -48,7 +48,7 @@ def _sitter(identity: int, age: int, seed: int, picture: int) -> Sitter:
     skin = person.skin
     if person.race != "B":
         skin = blend(skin, (206, 176, 156), 0.16 * min(1.0, now.ageing))
-    return Sitter(person, now, shot, anatomy(person, now, shot), skin, person.hair)
+    return Sitter(person, now, shot, anatomy(person, now, shot), skin)
 
 
 def _develop(canvas: Canvas, picture: Moment, rng: np.random.Generator) -> Image.Image:

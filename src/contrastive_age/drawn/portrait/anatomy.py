@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from contrastive_age.drawn.portrait.curves import Points, both_sides, moved, spline
 from contrastive_age.drawn.portrait.people import Colour, Moment, Stage, Traits
@@ -21,10 +20,10 @@ class Eye:
 
 @dataclass(frozen=True)
 class Brow:
-    """One brow from its inner end outwards, with its half-thickness at every point."""
+    """One brow from its inner end outwards, with the step to its lower edge at every point."""
 
     spine: Points
-    half: npt.NDArray[np.float64]
+    half: Points
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Anatomy:
 
     top: float
     chin: float
-    jaw: float
     width: float
     hairline: float
     outline: Points
@@ -124,7 +122,7 @@ def _brow(person: Traits, now: Stage, picture: Moment, side: float) -> Brow:
     weight = person.brow_weight * _mix(0.55, 1.0, now.maturity)
     weight *= 1.25 if person.sex == "M" else 0.85
     profile = np.sin(np.pi * np.linspace(0.18, 0.97, len(curve))) ** 0.6
-    return Brow(curve, 0.048 * weight * profile)
+    return Brow(curve, np.column_stack([np.zeros_like(profile), 0.048 * weight * profile]))
 
 
 def _mouth(person: Traits, now: Stage, smile: float, centre: float) -> Mouth:
@@ -164,7 +162,6 @@ def anatomy(person: Traits, now: Stage, picture: Moment) -> Anatomy:
     return Anatomy(
         top=top,
         chin=chin,
-        jaw=jaw,
         width=width,
         hairline=_mix(-1.16, -0.98, now.growth),
         outline=_outline(width, jaw, chin, top, now),
@@ -187,7 +184,6 @@ class Sitter:
         picture: Pose, expression and light.
         face: Where everything lies.
         skin: Colour of the skin in full light.
-        hair: Natural colour of the hair.
     """
 
     person: Traits
@@ -195,7 +191,6 @@ class Sitter:
     picture: Moment
     face: Anatomy
     skin: Colour
-    hair: Colour
 
 
 def _along(curve: Points, count: int) -> Points:
@@ -205,8 +200,7 @@ def _along(curve: Points, count: int) -> Points:
 
 def _brow_points(brow: Brow) -> Points:
     """Outer end, two points above, inner end, two points below."""
-    up = np.column_stack([np.zeros_like(brow.half), brow.half])
-    above, below = brow.spine - up, brow.spine + up
+    above, below = brow.spine - brow.half, brow.spine + brow.half
     last = len(brow.spine) - 1
     rows = [brow.spine[last], above[2 * last // 3], above[last // 4], brow.spine[0]]
     return np.vstack([*rows, below[last // 3], below[2 * last // 3]])

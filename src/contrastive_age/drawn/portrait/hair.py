@@ -132,7 +132,7 @@ def _strands(hair: Hair, count: int, rng: np.random.Generator) -> Points:
 
 def draw_hair_behind(canvas: Canvas, hair: Hair, sitter: Sitter) -> None:
     """Paint what lies behind the neck and ears, and a bun."""
-    colour = blend(sitter.hair, GREY, sitter.now.grey)
+    colour = blend(sitter.person.hair, GREY, sitter.now.grey)
     if hair.bun:
         knot = ellipse((0.0, float(hair.outer[:, 1].min()) - 0.08), (0.34, 0.25))
         canvas.paste(tone(colour, 0.78), canvas.patch(knot, blur=2))
@@ -142,7 +142,7 @@ def draw_hair_behind(canvas: Canvas, hair: Hair, sitter: Sitter) -> None:
 
 def draw_hair(canvas: Canvas, hair: Hair, sitter: Sitter, rng: np.random.Generator) -> None:
     """Paint the hair around the face; single strands turn grey one after the other."""
-    natural, now = sitter.hair, sitter.now
+    natural, now = sitter.person.hair, sitter.now
     base = blend(natural, GREY, now.grey)
     count = round(200 * now.hair)
     region = [np.vstack([hair.outer, hair.inner[::-1]])]
@@ -199,7 +199,7 @@ def draw_beard(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None
     inner = spline(both_sides(line), 5)
     outer = both_sides(moved(right, v=0.03))
     outer = outer[np.linspace(0, len(outer) - 1, len(inner)).round().astype(int)]
-    colour = tone(blend(sitter.hair, GREY, 0.85 * now.grey), 0.8)
+    colour = tone(blend(sitter.person.hair, GREY, 0.85 * now.grey), 0.8)
     patch = canvas.patch(np.vstack([outer, inner[::-1]]), blur=5)
     if not full:
         canvas.paste(colour, patch.faded(0.2))

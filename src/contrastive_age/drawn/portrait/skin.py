@@ -143,7 +143,7 @@ def draw_face_skin(
     face, now, skin = sitter.face, sitter.now, sitter.skin
     patch = canvas.patch(face.outline, blur=1)
     layer = canvas.enlarge(_complexion(canvas, sitter, passing), patch)
-    hollows, rims = Image.new("L", patch.size), Image.new("L", patch.size)
+    hollows, rims = (Image.new("L", layer.size) for _ in range(2))
     pen, rim_pen = ImageDraw.Draw(hollows), ImageDraw.Draw(rims)
     for curve, depth in _curves(now, face, lasting):
         width = canvas.width(0.014 + 0.022 * depth)
@@ -163,9 +163,8 @@ def draw_ears(canvas: Canvas, sitter: Sitter) -> None:
     """Paint both ears; they grow a little all life long."""
     face, person, now = sitter.face, sitter.person, sitter.now
     height = (0.25 + 0.03 * now.growth + 0.04 * now.ageing) * person.ears
-    pen = canvas.pen()
     for side in (-1.0, 1.0):
         for share, light in ((1.0, 0.84), (0.66, 0.64), (0.42, 0.75)):
             centre = (side * (face.width + 0.03 - 0.03 * (1 - share)), 0.2)
             shape = ellipse(centre, (0.12 * person.ears * share, height * share), 20)
-            pen.polygon(canvas.flat(shape), fill=tone(sitter.skin, light))
+            canvas.polygon(shape, tone(sitter.skin, light))

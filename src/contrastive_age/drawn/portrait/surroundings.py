@@ -8,6 +8,9 @@ from contrastive_age.drawn.portrait.canvas import Canvas, coloured, tone
 from contrastive_age.drawn.portrait.curves import both_sides, moved, spline
 from contrastive_age.drawn.portrait.people import Moment
 
+_NECKLINES = ((0.34, 1.28, 0.5, 0.78), (0.72, 1.2, 0.45, 0.55), (0.5, 1.32, 0.5, 0.78))
+"""Depth, width in widths of the neck, and where in both the line bends."""
+
 
 def draw_backdrop(canvas: Canvas, picture: Moment, rng: np.random.Generator) -> None:
     """Paint a blurred wall, lit from the same side as the face."""
@@ -46,9 +49,8 @@ def draw_body(canvas: Canvas, sitter: Sitter) -> None:
     patch = canvas.patch(both_sides(half))
     canvas.paste(canvas.enlarge(coloured(sitter.skin, shade), patch), patch)
 
-    drop = (0.34, 0.72, 0.5)[picture.collar]
-    spread = neck * (1.28, 1.2, 1.32)[picture.collar]
-    bend_u, bend_v = ((0.5, 0.78), (0.45, 0.55), (0.5, 0.78))[picture.collar]
+    drop, width, bend_u, bend_v = _NECKLINES[picture.collar]
+    spread = neck * width
     bend = (bend_u * spread, base + bend_v * drop)
     neckline = spline([(0.0, base + drop), bend, (spread, base + 0.06)], 4)
     sleeve = [
@@ -63,5 +65,4 @@ def draw_body(canvas: Canvas, sitter: Sitter) -> None:
     patch = canvas.patch(both_sides(np.vstack([neckline, sleeve])))
     canvas.paste(canvas.enlarge(coloured(picture.clothes, shade), patch), patch)
     hem = tone(picture.clothes, 0.72 if sum(picture.clothes) > 330 else 1.15)
-    seam = canvas.flat(both_sides(neckline))
-    canvas.pen().line(seam, fill=hem, width=canvas.width(0.05), joint="curve")
+    canvas.line(both_sides(neckline), hem, 0.05, joint="curve")
