@@ -114,10 +114,14 @@ class Canvas:
         """A line's width in pixels, at least 1."""
         return max(1, round(units * self.pose.unit))
 
-    def flat(self, points: Points, patch: Patch | None = None) -> list[float]:
-        """Pixels x0, y0, x1, y1, ... for Pillow, from the patch's corner if one is given."""
+    def flat(self, points: Points, patch: Patch | None = None) -> list[Any]:
+        """Pixels x0, y0, x1, y1, ... for Pillow, from the patch's corner if one is given.
+
+        Of several curves, (k, n, 2), a list of such lists.
+        """
         corner = (0, 0) if patch is None else patch.box[:2]
-        flat: list[float] = (self.pose.pixels(points) - corner).ravel().tolist()
+        pixels = self.pose.pixels(points) - corner
+        flat: list[Any] = pixels.reshape(*points.shape[:-2], -1).tolist()
         return flat
 
     def patch(self, *outlines: Points, blur: float = 0.0) -> Patch:
@@ -127,7 +131,7 @@ class Canvas:
         margin = 2 * blur + 2
         low = np.clip(np.floor(corners.min(axis=0) - margin), 0, self.side - 1).astype(int)
         high = np.clip(np.ceil(corners.max(axis=0) + margin), low + 1, self.side).astype(int)
-        x0, y0, x1, y1 = *low.tolist(), *high.tolist()
+        (x0, y0), (x1, y1) = low.tolist(), high.tolist()
         mask = Image.new("L", (x1 - x0, y1 - y0))
         pen = ImageDraw.Draw(mask)
         for shape in shapes:

@@ -48,6 +48,11 @@ def both_sides(half: Sequence[tuple[float, float]] | Points) -> Points:
     return np.vstack([right[:0:-1] * (-1.0, 1.0), right])
 
 
+def along(curve: Points, count: int) -> Points:
+    """Pick `count` points evenly by index from one end of a curve to the other."""
+    return np.asarray(curve[np.linspace(0, len(curve) - 1, count).round().astype(int)])
+
+
 @cache
 def _unit_circle(steps: int) -> Points:
     angle = np.linspace(0, 2 * np.pi, steps, endpoint=False)
