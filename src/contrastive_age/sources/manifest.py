@@ -67,7 +67,8 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
     texts = delimited.read(manifest, _NEEDED)["path"]
     bases = (raw_root, manifest.parent)
     searched = [file_names.finder(base, outside=outside) for base in bases]
-    for finders in ([_as_written, _as_written], searched):
+    as_written: list[Callable[[str], list[str]]] = [lambda path: [path]] * len(bases)
+    for finders in (as_written, searched):
         for text in texts:
             for base, find in zip(bases, finders, strict=True):
                 path = _relative(text, base, outside)
@@ -76,10 +77,6 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
                 if any(os.path.isfile(base / fit) for fit in fits):  # noqa: PTH113
                     return base
     return raw_root
-
-
-def _as_written(path: str) -> list[str]:
-    return [path]
 
 
 def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[str]:
