@@ -9,7 +9,6 @@ import io
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,8 @@ _DATA_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".pts", ".csv"}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Files below a folder, and the function that makes the content of each, or of more."""
-
-    files: tuple[str, ...]
-    contents: Callable[[], list[bytes]]
+_Job = tuple[tuple[str, ...], Callable[[], list[bytes]]]
+"""Files below a folder, and the function that makes the content of each, or of more."""
 
 
 def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
@@ -104,7 +99,7 @@ def _morph2(identities: int, images: int, seed: int) -> list[_Job]:
     arrests = morph2_population(identities, images, seed)
 
     pictures = [_picture(arrest.shot, seed) for arrest in arrests]
-    return [*pictures, _Job((TABLE_NAME,), lambda: [_morph2_table(arrests, seed).encode()])]
+    return [*pictures, ((TABLE_NAME,), lambda: [_morph2_table(arrests, seed).encode()])]
 
 
 LAYOUTS: dict[str, Callable[[int, int, int], list[_Job]]] = {"fgnet": _fgnet, "morph2": _morph2}
@@ -124,7 +119,7 @@ def _picture(shot: Shot, seed: int, points: str | None = None) -> _Job:
         text = f"version: 1\r\nn_points: {len(landmarks)}\r\n{{\r\n{rows}\r\n}}\r\n"
         return [jpeg.getvalue(), text.encode()]
 
-    return _Job((shot.name,) if points is None else (shot.name, points), draw_picture)
+    return (shot.name,) if points is None else (shot.name, points), draw_picture
 
 
 def _morph2_table(arrests: list[Arrest], seed: int) -> str:
@@ -173,7 +168,7 @@ def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
     an interrupted run is known as ours, and only files that the marker names are ever removed.
     """
     marker = _marked(folder)
-    wanted = sorted(name for job in jobs for name in job.files)
+    wanted = sorted(name for names, _ in jobs for name in names)
     present = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -195,9 +190,9 @@ def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
         present = set()
     _mark(folder, population, wanted, complete=False)
     _log.info("Drawing %d synthetic faces into %s", population["images"], folder)
-    for job in jobs:
-        if not present.issuperset(job.files):
-            for name, content in zip(job.files, job.contents(), strict=False):
+    for names, contents in jobs:
+        if not present.issuperset(names):
+            for name, content in zip(names, contents(), strict=False):
                 with replacing(folder / name) as path:
                     path.write_bytes(content)
     _mark(folder, population, wanted, complete=True)

@@ -179,7 +179,8 @@ def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
 
 
 def _both_sexes(samples: pd.DataFrame) -> dict[str, Any]:
-    images = samples.groupby(["identity", "sex"])["sample_id"].agg(list).unstack()
+    lists = samples.groupby(["identity", "sex"])["sample_id"].agg(list)
+    images = lists.unstack()  # noqa: PD010 - of a series, which has no pivot_table
     return {
         "identities_with_both_sexes": _anomaly(
             "Identities with images of both sexes, by sex: some label is wrong.",

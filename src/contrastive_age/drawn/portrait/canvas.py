@@ -34,10 +34,9 @@ def tone(colour: Colour, factor: float) -> Colour:
 
 def coloured(colour: Colour, shade: Grid) -> Grid:
     """Shade a colour by (n, n) factors into an (n, n, 3) grid; shadows stay warm as in `tone`."""
-    root = np.sqrt(np.sqrt(shade))
-    warm = shade / np.sqrt(root)
-    cool = shade * np.sqrt(root)
-    return np.stack([colour[0] * warm, colour[1] * shade, colour[2] * cool], axis=-1)
+    eighth = np.sqrt(np.sqrt(np.sqrt(shade)))
+    red, green, blue = colour
+    return np.stack([red * (shade / eighth), green * shade, blue * (shade * eighth)], axis=-1)
 
 
 @dataclass(frozen=True)
