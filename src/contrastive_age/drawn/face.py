@@ -30,13 +30,12 @@ _NECKLINES = ((0.34, 1.28, 0.5, 0.78), (0.72, 1.2, 0.45, 0.55), (0.5, 1.32, 0.5,
 
 
 def _pose(side: int, now: Stage, picture: Moment) -> Pose:
-    young = 1 - now.growth
-    down = 0.475 + 0.045 * young + picture.shift[1]
+    young, (right, down) = 1 - now.growth, picture.shift
     return Pose(
-        origin=(side * (0.5 + picture.shift[0]), side * down),
+        origin=(side * (0.5 + right), side * (0.475 + 0.045 * young + down)),
         unit=side * 0.212 * picture.scale * (1 + 0.06 * young),
         angle=math.radians(picture.angle),
-        turn=(picture.yaw, picture.pitch),
+        turn=picture.turn,
     )
 
 
@@ -46,9 +45,8 @@ def _sitter(identity: int, age: int, seed: int, picture: int) -> Sitter:
     if now.years < 2:
         # babies have no teeth to show
         shot = replace(shot, smile=min(shot.smile, 0.5))
-    skin = person.skin
-    if person.race != "B":
-        skin = blend(skin, (206, 176, 156), 0.16 * min(1.0, now.ageing))
+    pallor = 0.0 if person.race == "B" else 0.16 * min(1.0, now.ageing)
+    skin = blend(person.skin, (206, 176, 156), pallor)
     return Sitter(person, now, shot, anatomy(person, now, shot), skin)
 
 

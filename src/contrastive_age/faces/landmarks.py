@@ -208,8 +208,7 @@ def fallback_landmarks(width: int, height: int) -> Points:
     """
     side = max(min(width, height), LEAST_FALLBACK) if min(width, height) else FACE_SIZE
     shift = np.array([(size - side) / 2 if size else 0 for size in (width, height)])
-    points: Points = five_point_template(size=side) + shift
-    return points
+    return np.asarray(five_point_template(size=side) + shift)
 
 
 def detect_landmarks(

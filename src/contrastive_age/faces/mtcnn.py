@@ -95,26 +95,21 @@ class MTCNN:
             pixels; left is the smaller x of an upright face.
         """
         with torch.inference_mode(), exact(self.device):
-            return self._find(images, min_face, thresholds)
-
-    def _find(
-        self, images: npt.NDArray[np.uint8], min_face: float, thresholds: Thresholds
-    ) -> list[npt.NDArray[np.float64]]:
-        # Rows first, so that all photos are shrunk in one product.
-        pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
-        pixels = (pixels.float() - 127.5) / 128
-        height, count, width, _ = pixels.shape
-        candidates = self._propose(pixels, min_face, thresholds[0])
-        candidates = _refine(self._refinement, REFINED_SIDE, pixels, candidates, thresholds[1])
-        candidates = squared(suppress(candidates, candidates.photo, 0.7))
-        candidates = _refine(self._output, FINAL_SIDE, pixels, candidates, thresholds[2])
-        candidates = suppress(candidates, candidates.photo, 0.7, of_smaller=True)
-        edges = candidates.corners.new_tensor([width - 1, height - 1]).repeat(2)
-        corners = torch.minimum(candidates.corners.clamp(min=0), edges)
-        points = candidates.points.reshape(len(corners), 10)
-        faces = torch.cat([corners, candidates.scores[:, None].double(), points], dim=1)
-        counts = torch.bincount(candidates.photo, minlength=count).tolist()
-        return [part.numpy() for part in torch.split(faces.cpu(), counts)]
+            # Rows first, so that all photos are shrunk in one product.
+            pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
+            pixels = (pixels.float() - 127.5) / 128
+            height, count, width, _ = pixels.shape
+            candidates = self._propose(pixels, min_face, thresholds[0])
+            candidates = _refine(self._refinement, REFINED_SIDE, pixels, candidates, thresholds[1])
+            candidates = squared(suppress(candidates, candidates.photo, 0.7))
+            candidates = _refine(self._output, FINAL_SIDE, pixels, candidates, thresholds[2])
+            candidates = suppress(candidates, candidates.photo, 0.7, of_smaller=True)
+            edges = candidates.corners.new_tensor([width - 1, height - 1]).repeat(2)
+            corners = torch.minimum(candidates.corners.clamp(min=0), edges)
+            points = candidates.points.reshape(len(corners), 10)
+            faces = torch.cat([corners, candidates.scores[:, None].double(), points], dim=1)
+            counts = torch.bincount(candidates.photo, minlength=count).tolist()
+            return [part.numpy() for part in torch.split(faces.cpu(), counts)]
 
     def _propose(self, pixels: Tensor, min_face: float, threshold: float) -> Candidates:
         """Let the first network look everywhere, at every size."""

@@ -115,9 +115,9 @@ def parse_dates(texts: pd.Series) -> pd.Series:
         datetime64 with the same index, missing where no way fits.
     """
     days = texts.str.split(r"[ T]", n=1, regex=True).str[0]
-    readings = [_parse(days, way) for way in _DATE_FORMATS]
-    readings.sort(key=lambda dates: dates.isna().sum())
-    return functools.reduce(pd.Series.fillna, readings)
+    readings = (_parse(days, way) for way in _DATE_FORMATS)
+    best_first = sorted(readings, key=lambda dates: dates.isna().sum())
+    return functools.reduce(pd.Series.fillna, best_first)
 
 
 def _parse(days: pd.Series, way: str) -> pd.Series:

@@ -422,5 +422,4 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
         )
     order = [column for column in _schema().columns if column in rows.columns]
     samples = check_samples(rows.assign(identity=spelled)[order].reset_index(drop=True))
-    logger.info("%s: %d samples, %d rejected.", place, len(samples), len(everything))
     return Reading(samples, everything, joined)

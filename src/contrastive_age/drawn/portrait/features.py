@@ -78,8 +78,7 @@ def draw_lips(canvas: Canvas, sitter: Sitter) -> None:
     """Paint the lips, and teeth in a broad smile."""
     person, now, skin = sitter.person, sitter.now, sitter.skin
     mouth = sitter.face.mouth
-    woman = person.sex == "F" and now.maturity > 0.5
-    red = (190, 74, 82) if woman else (188, 100, 94)
+    red = (190, 74, 82) if person.sex == "F" and now.maturity > 0.5 else (188, 100, 94)
     lip = blend(tone(skin, 0.82), red, 0.6 - 0.25 * min(1.0, now.ageing))
     if person.sex == "M":
         lip = blend(lip, tone(skin, 0.8), 0.3 * now.maturity)
