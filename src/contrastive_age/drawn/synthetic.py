@@ -20,9 +20,9 @@ from contrastive_age.drawn.portrait.people import traits
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
 from contrastive_age.provenance import code_of
-from contrastive_age.sources.morph2 import TABLE_NAME
 
 MARKER = "synthetic.json"
+MORPH_TABLE = "morph_2008_nonCommercial.csv"
 MORPH_COLUMNS = (
     "id_num",
     "picture_num",
@@ -99,7 +99,7 @@ def _morph2(identities: int, images: int, seed: int) -> list[_Job]:
     arrests = morph2_population(identities, images, seed)
 
     pictures = [_picture(arrest.shot, seed) for arrest in arrests]
-    return [*pictures, ((TABLE_NAME,), lambda: [_morph2_table(arrests, seed).encode()])]
+    return [*pictures, ((MORPH_TABLE,), lambda: [_morph2_table(arrests, seed).encode()])]
 
 
 LAYOUTS: dict[str, Callable[[int, int, int], list[_Job]]] = {"fgnet": _fgnet, "morph2": _morph2}
