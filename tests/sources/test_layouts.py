@@ -47,11 +47,10 @@ def test_the_parameters_know_the_layouts_of_the_registry(monkeypatch: pytest.Mon
 def test_a_source_of_every_layout_is_read(tmp_path: Path, layout: str) -> None:
     table = make_source(tmp_path, layout)
     assert layouts.photo_folder(layout, tmp_path, table, outside=False) == tmp_path
-    listed = layouts.list_images(layout, tmp_path, table, outside=False)
-    assert set(listed) >= set(NAMES[layout])
     samples, files, audit = layouts.read_source(layout, tmp_path, table, outside=False, known=None)
     assert sorted(samples["path"]) == sorted(NAMES[layout])
-    assert files["path"].to_list() == listed
+    assert set(files["path"]) >= set(NAMES[layout])
+    assert files["path"].is_monotonic_increasing
     assert audit["n"] == 2
     assert ("spans_over_limit" in audit["anomalies"]) == (layout == "morph2")
 
@@ -105,9 +104,8 @@ def test_a_new_layout_is_a_line_of_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
-        rows, unparsed = reading.parse_names(files, r"(?P<identity>\w+)-(?P<age>\d+)", "name-age")
-        rows = rows.astype({"age": "int64"})
-        return reading.finish(rows, [unparsed, reading.unreadable(files)], str(folder))
+        rows, rejected = reading.parse_names(files, r"(?P<identity>\w+)-(?P<age>\d+)", "name-age")
+        return reading.finish(rows, [rejected], str(folder))
 
     toy = layouts.Layout(lambda folder: reading.list_images(folder, "", "Put toys there."), read)
     monkeypatch.setitem(layouts.LAYOUTS, "toy", toy)

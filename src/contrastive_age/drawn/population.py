@@ -3,6 +3,7 @@
 import datetime
 from collections import Counter
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
 import numpy.typing as npt
@@ -97,19 +98,15 @@ def fgnet_population(identities: int, images: int, seed: int) -> list[Shot]:
         drawn = np.searchsorted(edges, _stratified(int(count), rng), side="right")
         ages.append(np.minimum(drawn, high).tolist())
     _spread_holders(ages, min(_HOLDERS, identities))
-    return [shot for who, life in enumerate(ages, start=1) for shot in _fgnet_shots(who, life)]
-
-
-def _fgnet_shots(identity: int, ages: list[int]) -> list[Shot]:
-    shots = []
-    for age, count in sorted(Counter(ages).items()):
-        if count > 26:
-            raise ValueError(f"{count} pictures of one identity at one age: letters end at z")
-        for picture in range(count):
-            letter = "abcdefghijklmnopqrstuvwxyz"[picture] if count > 1 else ""
-            name = f"images/{identity:03d}A{age:02d}{letter}.JPG"
-            shots.append(Shot(identity, age, picture, name))
-    return shots
+    shots = Counter((who, age) for who, life in enumerate(ages, start=1) for age in life)
+    most = max(shots.values())
+    if most > len(ascii_lowercase):
+        raise ValueError(f"{most} pictures of one identity at one age: letters end at z")
+    return [
+        Shot(who, age, picture, f"images/{who:03d}A{age:02d}{letter}.JPG")
+        for (who, age), count in sorted(shots.items())
+        for picture, letter in enumerate(ascii_lowercase[:count] if count > 1 else [""])
+    ]
 
 
 @dataclass(frozen=True)
@@ -121,10 +118,6 @@ class Arrest:
     born: datetime.date
     taken: datetime.date
     days_since_last: int
-
-
-def _age_on(born: datetime.date, day: datetime.date) -> int:
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 def _arrests(
@@ -139,7 +132,8 @@ def _arrests(
     taken = first
     for picture, gap in enumerate([0, *np.maximum(gaps.astype(np.int64), 1).tolist()]):
         taken += datetime.timedelta(days=gap)
-        age = _age_on(born, taken)
+        before_birthday = (taken.month, taken.day) < (born.month, born.day)
+        age = taken.year - born.year - before_birthday
         name = f"Album2/{identity:06d}_{picture}{sex}{age:02d}.JPG"
         arrests.append(Arrest(Shot(identity, age, picture, name), sex, born, taken, gap))
     return arrests
@@ -167,6 +161,5 @@ def morph2_population(identities: int, images: int, seed: int) -> list[Arrest]:
     arrests: list[Arrest] = []
     for identity, (count, place) in enumerate(zip(shares, places, strict=True), start=1):
         first_age = low + int(place * (high - 6 - low))
-        sex = traits(identity, seed).sex
-        arrests += _arrests(identity, sex, first_age, int(count), rng)
+        arrests += _arrests(identity, traits(identity, seed).sex, first_age, int(count), rng)
     return arrests

@@ -5,25 +5,24 @@ They let the real pipelines run end to end where no photographs are at hand. A m
 goes on, and photographs of real people are never touched.
 """
 
-import csv
 import io
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from contrastive_age.drawn.face import portrait
 from contrastive_age.drawn.population import Arrest, Shot, fgnet_population, morph2_population
-from contrastive_age.drawn.portrait.curves import Points
 from contrastive_age.drawn.portrait.people import traits
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
 from contrastive_age.provenance import code_of
-from contrastive_age.sources.morph2 import TABLE_NAME
 
 MARKER = "synthetic.json"
+MORPH_TABLE = "morph_2008_nonCommercial.csv"
 MORPH_COLUMNS = (
     "id_num",
     "picture_num",
@@ -45,12 +44,8 @@ _DATA_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".pts", ".csv"}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Files below a folder, and the function that writes all of them into it."""
-
-    files: tuple[str, ...]
-    write: Callable[[Path], None]
+_Job = tuple[tuple[str, ...], Callable[[], list[bytes]]]
+"""Files below a folder, and the function that makes the content of each, or of more."""
 
 
 def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
@@ -103,12 +98,8 @@ def _morph2(identities: int, images: int, seed: int) -> list[_Job]:
     """
     arrests = morph2_population(identities, images, seed)
 
-    def write_table(folder: Path) -> None:
-        with replacing(folder / TABLE_NAME) as path:
-            path.write_text(_morph2_table(arrests, seed), newline="")
-
     pictures = [_picture(arrest.shot, seed) for arrest in arrests]
-    return [*pictures, _Job((TABLE_NAME,), write_table)]
+    return [*pictures, ((MORPH_TABLE,), lambda: [_morph2_table(arrests, seed).encode()])]
 
 
 LAYOUTS: dict[str, Callable[[int, int, int], list[_Job]]] = {"fgnet": _fgnet, "morph2": _morph2}
@@ -118,56 +109,48 @@ LAYOUTS: dict[str, Callable[[int, int, int], list[_Job]]] = {"fgnet": _fgnet, "m
 def _picture(shot: Shot, seed: int, points: str | None = None) -> _Job:
     """Plan a picture and, where they are given a name, its landmarks."""
 
-    def write(folder: Path) -> None:
+    def draw_picture() -> list[bytes]:
         face, landmarks = portrait(
             shot.identity, shot.age, seed=seed, picture=shot.picture, size=_SIZE
         )
-        if points is not None:
-            with replacing(folder / points) as path:
-                path.write_text(_points_text(landmarks), newline="")
-        with replacing(folder / shot.name) as path:
-            face.save(path, format="JPEG", quality=_QUALITY)
+        jpeg = io.BytesIO()
+        face.save(jpeg, format="JPEG", quality=_QUALITY)
+        rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in landmarks)
+        text = f"version: 1\r\nn_points: {len(landmarks)}\r\n{{\r\n{rows}\r\n}}\r\n"
+        return [jpeg.getvalue(), text.encode()]
 
-    return _Job((shot.name,) if points is None else (shot.name, points), write)
-
-
-def _points_text(points: Points) -> str:
-    rows = "\r\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
-    return f"version: 1\r\nn_points: {len(points)}\r\n{{\r\n{rows}\r\n}}\r\n"
+    return (shot.name,) if points is None else (shot.name, points), draw_picture
 
 
 def _morph2_table(arrests: list[Arrest], seed: int) -> str:
     """The table beside the pictures; dates are month/day/year, age_diff is in days."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(MORPH_COLUMNS)
-    for row in arrests:
-        shot, person = row.shot, traits(row.shot.identity, seed)
-        table.writerow(
-            [
-                f"{shot.identity:06d}",
-                shot.picture,
-                f"{row.born:%m/%d/%Y}",
-                f"{row.taken:%m/%d/%Y}",
-                person.race,
-                row.sex,
-                int(person.bearded(shot.age)),
-                shot.age,
-                row.days_since_last,
-                int(shot.age >= person.glasses_age),
-                shot.name,
-            ]
+    people = [traits(row.shot.identity, seed) for row in arrests]
+    rows = [
+        (
+            f"{row.shot.identity:06d}",
+            row.shot.picture,
+            f"{row.born:%m/%d/%Y}",
+            f"{row.taken:%m/%d/%Y}",
+            person.race,
+            row.sex,
+            int(person.bearded(row.shot.age)),
+            row.shot.age,
+            row.days_since_last,
+            int(row.shot.age >= person.glasses_age),
+            row.shot.name,
         )
-    return text.getvalue()
+        for row, person in zip(arrests, people, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=MORPH_COLUMNS).to_csv(index=False, lineterminator="\r\n")
 
 
 def _marked(folder: Path) -> dict[str, Any]:
     """What the marker says, or nothing where there is none."""
     path = folder / MARKER
-    if not path.is_file():
-        return {"population": None, "complete": False, "files": []}
     try:
         marker = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {"population": None, "complete": False, "files": []}
     except ValueError:
         marker = None
     if not isinstance(marker, dict) or not {"population", "complete", "files"} <= marker.keys():
@@ -185,7 +168,7 @@ def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
     an interrupted run is known as ours, and only files that the marker names are ever removed.
     """
     marker = _marked(folder)
-    wanted = sorted(name for job in jobs for name in job.files)
+    wanted = sorted(name for names, _ in jobs for name in names)
     present = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -207,9 +190,11 @@ def _fill(folder: Path, population: dict[str, Any], jobs: list[_Job]) -> None:
         present = set()
     _mark(folder, population, wanted, complete=False)
     _log.info("Drawing %d synthetic faces into %s", population["images"], folder)
-    for job in jobs:
-        if not present.issuperset(job.files):
-            job.write(folder)
+    for names, contents in jobs:
+        if not present.issuperset(names):
+            for name, content in zip(names, contents(), strict=False):
+                with replacing(folder / name) as path:
+                    path.write_bytes(content)
     _mark(folder, population, wanted, complete=True)
 
 

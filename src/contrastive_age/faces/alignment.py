@@ -165,9 +165,7 @@ def estimate_similarity(landmarks: Points, template: Points) -> Points:
             f"no face can be aligned by the landmarks {np.round(landmarks, 2).tolist()}: they must "
             f"be finite and not all in one place; correct them"
         )
-    transform = SimilarityTransform.from_estimate(landmarks, template)
-    matrix: Points = transform.params[:2]
-    return matrix
+    return np.asarray(SimilarityTransform.from_estimate(landmarks, template).params[:2])
 
 
 def align(
@@ -240,5 +238,6 @@ def warp(image: Image.Image, matrix: Points, size: int) -> npt.NDArray[np.uint8]
     linear = backward * factor[:, None]
     offset = (-backward @ shift - first) * factor - lower
     affine = (*linear[0], offset[0], *linear[1], offset[1])
-    face = patch.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
-    return np.asarray(face)
+    return np.asarray(
+        patch.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
+    )

@@ -72,37 +72,31 @@ def create(path: Path, count: int, record: Record) -> FaceFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     needed, free = count * FACE_BYTES, shutil.disk_usage(path.parent).free
+    lack = DataError(
+        f"{path} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
+        f"make room or move the data folder"
+    )
+    if needed > free:
+        raise lack
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *FACE_SHAPE)}
     text = np.frombuffer(json.dumps(record.document).encode(), np.uint8)
     try:
         with path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
-            _reserve(file, needed, free)
+            file.flush()
+            # Taken from the disk now, where the system can: a mapped file with holes that finds its
+            # disk filled by others kills the process without a message.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), file.tell(), needed)
             file.seek(needed, os.SEEK_CUR)
             np.lib.format.write_array(file, np.zeros(count, LABEL))
             np.lib.format.write_array(file, text)
     except OSError as error:
         path.unlink(missing_ok=True)
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DataError(
-            f"{path} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
-            f"make room or move the data folder"
-        ) from error
+        if error.errno == errno.ENOSPC:
+            raise lack from error
+        raise
     return map_file(path, "r+")
-
-
-def _reserve(file: BinaryIO, needed: int, free: int) -> None:
-    """Take the bytes that follow from the disk, where the system can.
-
-    A mapped file with holes that finds its disk filled by others kills the process without a
-    message.
-    """
-    if needed > free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    file.flush()
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), file.tell(), needed)
 
 
 def map_if_sound(path: Path, mode: Literal["r", "r+"] = "r") -> FaceFile | None:

@@ -164,8 +164,8 @@ class Finder:
             A sighting each, whose `main` is the face.
         """
         seen = self._look(images, FIRST)
-        blank = {row for row, sighting in enumerate(seen) if not len(sighting.faces)}
-        self._look_where_missed(images, seen, FINE)
+        blank = set(_missed(seen))
+        self._look_again(images, seen, _missed(seen), FINE)
         unsure = {row for row, sighting in enumerate(seen) if not _is_sure(sighting)}
         for look, rows in ((FIRST, sorted(unsure - blank)), (FINE, sorted(unsure & blank))):
             doubtful = [images[row] for row in rows]
@@ -173,7 +173,7 @@ class Finder:
             for row, *others in zip(rows, *turned, strict=True):
                 seen[row] = self._most_upright(images[row], [seen[row], *others])
         for look in LAST:
-            self._look_where_missed(images, seen, look)
+            self._look_again(images, seen, _missed(seen), look)
         return seen
 
     def all_faces(self, images: Sequence[Image.Image]) -> list[Sighting]:
@@ -204,13 +204,16 @@ class Finder:
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             # Only photos of one size, or canvases of one, share a call.
-            scales = [self._scale(image, look.side) for image in batch]
+            least: float = COARSE_FACE
+            if look.side is None:
+                least = least_face(batch[0].size, self.min_face)
+                scales = [min(1.0, FINEST / least)]
+                least *= scales[0]
+            else:
+                scales = [look.side / max(image.size) for image in batch]
             canvases = np.stack(
                 [canvas_of(image, look, scale) for image, scale in zip(batch, scales, strict=True)]
             )
-            least: float = COARSE_FACE
-            if look.side is None:
-                least = least_face(batch[0].size, self.min_face) * scales[0]
             detected = self.detector(canvases, least, look.thresholds)
             shape = canvases.shape[1:3]
             seen += [
@@ -224,25 +227,17 @@ class Finder:
         if look.side is None:
             return self._look(images, look)
         seen = self._look(images, replace(GLANCE, turn=look.turn))
-        worthwhile = [row for row, sighting in enumerate(seen) if len(sighting.faces)]
-        for row, sighting in zip(
-            worthwhile, self._look([images[row] for row in worthwhile], look), strict=True
-        ):
-            seen[row] = sighting
+        worthwhile = sorted({*range(len(seen))}.difference(_missed(seen)))
+        self._look_again(images, seen, worthwhile, look)
         return seen
 
-    def _scale(self, image: Image.Image, side: int | None) -> float:
-        if side is None:
-            return min(1.0, FINEST / least_face(image.size, self.min_face))
-        return side / max(image.size)
-
-    def _look_where_missed(
-        self, images: Sequence[Image.Image], seen: list[Sighting], look: Look
+    def _look_again(
+        self, images: Sequence[Image.Image], seen: list[Sighting], rows: list[int], look: Look
     ) -> None:
-        missed = [row for row, sighting in enumerate(seen) if not len(sighting.faces)]
-        again = self._look([images[row] for row in missed], look)
-        for row, sighting in zip(missed, again, strict=True):
-            seen[row] = sighting if len(sighting.faces) else seen[row]
+        """Put what another look sees in some of the photos in the place of what was seen."""
+        again = self._look([images[row] for row in rows], look)
+        for row, sighting in zip(rows, again, strict=True):
+            seen[row] = sighting
 
     def _most_upright(self, image: Image.Image, sightings: list[Sighting]) -> Sighting:
         """Choose among what is seen in the four turns of a photo, the first of which is its own."""
@@ -283,14 +278,11 @@ def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:
     Returns:
         uint8 (h, w, 3).
     """
-    size = _scaled(image.size, scale)
-    scaled = image
-    if size != image.size:
-        scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    scaled = image.resize(_scaled(image.size, scale), Image.Resampling.BILINEAR, reducing_gap=2.0)
     canvas = np.asarray(scaled)
     if look.side is not None:
         canvas = np.zeros((look.side, look.side, 3), np.uint8)
-        canvas[: size[1], : size[0]] = scaled
+        canvas[: scaled.height, : scaled.width] = scaled
     canvas = np.rot90(canvas, look.turn)
     return canvas[:, ::-1] if look.mirrored else canvas
 
@@ -318,6 +310,11 @@ def _on_photo(
     return np.concatenate([corners, faces[:, 4:5], points], axis=1)
 
 
+def _missed(seen: list[Sighting]) -> list[int]:
+    """The numbers of the photos in which no face was seen."""
+    return [row for row, sighting in enumerate(seen) if not len(sighting.faces)]
+
+
 def _log_odds(seen: Sighting) -> float:
     """How sure the look is of its faces, all together; 0, even odds, where it sees none."""
     return float(np.log(seen.scores / (1 - seen.scores).clip(1e-9)).sum())
@@ -327,11 +324,9 @@ def _lean(seen: Sighting) -> float:
     """How far the main face leans in the turned photo, in radians; 0 where there is none."""
     if not len(seen.faces):
         return 0.0
-    points = seen.landmarks[seen.main]
-    x, y = points[1] - points[0]
-    across = complex(x, -y)
-    x, y = points[3:].mean(axis=0) - points[:2].mean(axis=0)
-    down = complex(x, -y) * 1j
+    points = seen.landmarks[seen.main] @ (1, -1j)
+    across = points[1] - points[0]
+    down = (points[3:].mean() - points[:2].mean()) * 1j
     return max(abs(cmath.phase(way * 1j**seen.look.turn)) for way in (across, down))
 
 

@@ -3,9 +3,10 @@
 import functools
 import logging
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,14 @@ class Finding:
     landmarks: tuple[float, ...] = (math.nan,) * len(LANDMARK_COLUMNS)
 
 
-FINDING_COLUMNS = [
-    *("status", "width", "height", "turn", "score", "faces_found", "larger_faces"),
-    *LANDMARK_COLUMNS,
-]
-
+FINDING_TYPES: dict[str, type] = {
+    "status": str,
+    **dict.fromkeys(("width", "height", "turn"), np.int64),
+    "score": np.float64,
+    **dict.fromkeys(("faces_found", "larger_faces"), np.int64),
+    **dict.fromkeys(LANDMARK_COLUMNS, np.float64),
+}
+"""Columns of a table of findings."""
 
 TABLE_COLUMNS = ["sample_id", "status", "score", "faces_found", *LANDMARK_COLUMNS]
 """Of `landmarks.parquet`."""
@@ -145,13 +149,13 @@ class DetectionCache:
         self._folder = folder / fingerprint(decided_by(min_face))
 
     def load(self) -> pd.DataFrame:
-        """Read all findings: `FINDING_COLUMNS`, indexed by `digest`. Damaged files are removed."""
+        """Read all findings: `FINDING_TYPES`, indexed by `digest`. Damaged files are removed."""
         # Manifests share them, and so may be writing into them now.
         remove_unfinished(self._folder, older_than=DAY)
         tables = [empty := _findings_table([], [])]
         for part in self._parts():
             try:
-                table = pd.read_parquet(part)[FINDING_COLUMNS]
+                table = pd.read_parquet(part)[list(FINDING_TYPES)]
                 table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
                 tables.append(table.astype(empty.dtypes))
             except FileNotFoundError:  # another run has put it into one with others
@@ -165,7 +169,7 @@ class DetectionCache:
     def add(self, findings: pd.DataFrame) -> None:
         """Write findings, as `load` gives them, into a new file."""
         if len(findings):
-            with replacing(self._folder / f"{fingerprint(*findings.index)}.parquet") as part:
+            with replacing(self._part(findings)) as part:
                 findings.to_parquet(part)
 
     def compact(self) -> None:
@@ -174,10 +178,11 @@ class DetectionCache:
         if len(parts) > 1:
             findings = self.load()
             self.add(findings)
-            kept = fingerprint(*findings.index)
-            for part in parts:
-                if part.stem != kept:
-                    part.unlink(missing_ok=True)
+            for part in set(parts) - {self._part(findings)}:
+                part.unlink(missing_ok=True)
+
+    def _part(self, findings: pd.DataFrame) -> Path:
+        return self._folder / f"{fingerprint(*findings.index)}.parquet"
 
     def _parts(self) -> list[Path]:
         # Dot files are being written.
@@ -186,12 +191,8 @@ class DetectionCache:
 
 def _findings_table(digests: list[str], findings: list[Finding]) -> pd.DataFrame:
     rows = [(*list(vars(finding).values())[:-1], *finding.landmarks) for finding in findings]
-    table = pd.DataFrame(
-        rows, index=pd.Index(digests, name="digest", dtype=str), columns=FINDING_COLUMNS
-    )
-    integers = dict.fromkeys(("width", "height", "turn", "faces_found", "larger_faces"), np.int64)
-    reals = dict.fromkeys(("score", *LANDMARK_COLUMNS), np.float64)
-    return table.astype({"status": str, **integers, **reals})
+    index = pd.Index(digests, name="digest", dtype=str)
+    return pd.DataFrame(rows, index=index, columns=list(FINDING_TYPES)).astype(FINDING_TYPES)
 
 
 def fallback_landmarks(width: int, height: int) -> Points:
@@ -207,8 +208,7 @@ def fallback_landmarks(width: int, height: int) -> Points:
     """
     side = max(min(width, height), LEAST_FALLBACK) if min(width, height) else FACE_SIZE
     shift = np.array([(size - side) / 2 if size else 0 for size in (width, height)])
-    points: Points = five_point_template(size=side) + shift
-    return points
+    return np.asarray(five_point_template(size=side) + shift)
 
 
 def detect_landmarks(
@@ -260,40 +260,23 @@ def detect_landmarks(
     require_files(Path(path) for path in paths)
 
     tables = [known]
-    chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
-    bar = tqdm(
-        total=len(paths), desc="Detecting faces", unit="photo", disable=not (progress and paths)
-    )
-    with bar, closing(_findings(chunks, load_detector, min_face, workers)) as results:
-        for chunk, findings in results:
-            table = _findings_table([digests[path] for path in chunk], findings)
-            # The others may have failed for a passing cause.
-            cache.add(table[table["status"].isin(["detected", "retried", "missed"])])
-            tables.append(table)
-            bar.update(len(chunk))
+    if paths:
+        look = functools.partial(_find_in_files, Finder(load_detector(), min_face))
+        chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
+        bar = tqdm(total=len(paths), desc="Detecting faces", unit="photo", disable=not progress)
+        failed: list[str] = []
+        with bar, closing(on_threads(look, chunks, min(workers, len(chunks)))) as results:
+            for chunk, findings in zip(chunks, results, strict=True):
+                table = _findings_table([digests[path] for path in chunk], findings)
+                # The others may have failed for a passing cause.
+                cache.add(table[table["status"].isin(["detected", "retried", "missed"])])
+                tables.append(table)
+                bar.update(len(chunk))
+                failed += compress(chunk, table["status"] == "failed")
+                if len(failed) > MOST_FAILURES:
+                    raise too_many_failures(len(failed), failed[-1])
     cache.compact()
     return _landmarks_table(files, pd.concat(tables), annotated)
-
-
-def _findings(
-    chunks: list[list[str]],
-    load_detector: Callable[[], Detector],
-    min_face: float | None,
-    workers: int,
-) -> Generator[tuple[list[str], list[Finding]], None, None]:
-    """Give findings of every photo, chunk by chunk."""
-    if not chunks:
-        return
-    finder = Finder(load_detector(), min_face)
-    task = functools.partial(_find_in_files, finder)
-    results = on_threads(task, chunks, min(workers, len(chunks)))
-    failed: list[str] = []
-    for chunk, findings in zip(chunks, results, strict=True):
-        yield chunk, findings
-        pairs = zip(chunk, findings, strict=True)
-        failed += [path for path, finding in pairs if finding.status == "failed"]
-        if len(failed) > MOST_FAILURES:
-            raise too_many_failures(len(failed), failed[-1])
 
 
 def _annotates(points: Points, width: int, height: int) -> bool:

@@ -68,11 +68,12 @@ class MTCNN:
             DataError: The package `mtcnn` is missing, or its weights are others.
         """
         self.device = torch.device(device)
-        networks = {"pnet": _proposal(), "rnet": _refinement(), "onet": _output()}
+        networks = _networks()
         for name, network in networks.items():
             _fill(network, read_weights(name))
-            network.eval().requires_grad_(False)
-            network.to(self.device).to(memory_format=torch.channels_last)
+            network.eval().requires_grad_(False).to(self.device).to(
+                memory_format=torch.channels_last
+            )
         self._proposal, self._refinement, self._output = networks.values()
 
     def __call__(
@@ -94,46 +95,36 @@ class MTCNN:
             pixels; left is the smaller x of an upright face.
         """
         with torch.inference_mode(), exact(self.device):
-            return self._find(images, min_face, thresholds)
-
-    def _find(
-        self, images: npt.NDArray[np.uint8], min_face: float, thresholds: Thresholds
-    ) -> list[npt.NDArray[np.float64]]:
-        # Rows first, so that all photos are shrunk in one product.
-        pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
-        pixels = (pixels.float() - 127.5) / 128
-        height, count, width, _ = pixels.shape
-        candidates = self._propose(pixels, min_face, thresholds[0])
-        candidates = _refine(self._refinement, REFINED_SIDE, pixels, candidates, thresholds[1])
-        candidates = squared(suppress(candidates, candidates.photo, 0.7))
-        candidates = _refine(self._output, FINAL_SIDE, pixels, candidates, thresholds[2])
-        candidates = suppress(candidates, candidates.photo, 0.7, of_smaller=True)
-        edges = candidates.corners.new_tensor([width - 1, height - 1]).repeat(2)
-        corners = torch.minimum(candidates.corners.clamp(min=0), edges)
-        points = candidates.points.reshape(len(corners), 10)
-        faces = torch.cat([corners, candidates.scores[:, None].double(), points], dim=1)
-        counts = torch.bincount(candidates.photo, minlength=count).tolist()
-        return [part.numpy() for part in torch.split(faces.cpu(), counts)]
+            # Rows first, so that all photos are shrunk in one product.
+            pixels = torch.tensor(images).to(self.device).transpose(0, 1).contiguous()
+            pixels = (pixels.float() - 127.5) / 128
+            height, count, width, _ = pixels.shape
+            candidates = self._propose(pixels, min_face, thresholds[0])
+            candidates = _refine(self._refinement, REFINED_SIDE, pixels, candidates, thresholds[1])
+            candidates = squared(suppress(candidates, candidates.photo, 0.7))
+            candidates = _refine(self._output, FINAL_SIDE, pixels, candidates, thresholds[2])
+            candidates = suppress(candidates, candidates.photo, 0.7, of_smaller=True)
+            edges = candidates.corners.new_tensor([width - 1, height - 1]).repeat(2)
+            corners = torch.minimum(candidates.corners.clamp(min=0), edges)
+            points = candidates.points.reshape(len(corners), 10)
+            faces = torch.cat([corners, candidates.scores[:, None].double(), points], dim=1)
+            counts = torch.bincount(candidates.photo, minlength=count).tolist()
+            return [part.numpy() for part in torch.split(faces.cpu(), counts)]
 
     def _propose(self, pixels: Tensor, min_face: float, threshold: float) -> Candidates:
         """Let the first network look everywhere, at every size."""
         height, _, width, _ = pixels.shape
-        scales = pyramid(height, width, min_face)
-        levels = []
-        for scale in scales:
+        # A photo may be too small for any level.
+        levels = [_proposed(pixels.new_empty(0, 6, 1, 1), 1.0, threshold)]
+        for scale in pyramid(height, width, min_face):
             shrunk = shrink(pixels, int(height * scale), int(width * scale))
-            levels.append(_proposed(self._proposal(shrunk), scale, threshold))
-        if not levels:
-            levels = [_proposed(pixels.new_empty(0, 6, 1, 1), 1.0, threshold)]
+            proposed = _proposed(self._proposal(shrunk), scale, threshold)
+            levels.append(suppress(proposed, proposed.photo, 0.5))
         candidates = Candidates(*(torch.cat(columns) for columns in zip(*levels, strict=True)))
-        numbers = [
-            proposed.photo.new_full((len(proposed.photo),), level)
-            for level, proposed in enumerate(levels)
-        ]
-        candidates = suppress(candidates, candidates.photo * len(levels) + torch.cat(numbers), 0.5)
         return squared(suppress(candidates, candidates.photo, 0.7))
 
 
+@functools.cache
 def load_mtcnn(device: str = "cpu") -> MTCNN:
     """Give the detector, made at the first call.
 
@@ -144,46 +135,38 @@ def load_mtcnn(device: str = "cpu") -> MTCNN:
     Raises:
         DataError: The package `mtcnn` is missing, or its weights are others.
     """
-    return _loaded(device if device.startswith("cuda") else "cpu")
+    return MTCNN(device if device.startswith("cuda") else "cpu")
 
 
-@functools.cache
-def _loaded(device: str) -> MTCNN:
-    return MTCNN(device)
+def _networks() -> dict[str, nn.Sequential]:
+    """Make the three networks, by the names of their weights.
 
-
-# Dense layers are convolutions over all that is left of a candidate. The last layer has all
-# outputs: four of the box, ten of the points where there are any, not a face and a face.
-
-
-def _proposal() -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(3, 10, 3), nn.PReLU(10), nn.MaxPool2d(2, 2, ceil_mode=True)),
-        *(nn.Conv2d(10, 16, 3), nn.PReLU(16)),
-        *(nn.Conv2d(16, 32, 3), nn.PReLU(32)),
-        nn.Conv2d(32, 6, 1),
-    )
-
-
-def _refinement() -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(3, 28, 3), nn.PReLU(28), nn.MaxPool2d(3, 2, ceil_mode=True)),
-        *(nn.Conv2d(28, 48, 3), nn.PReLU(48), nn.MaxPool2d(3, 2)),
-        *(nn.Conv2d(48, 64, 2), nn.PReLU(64)),
-        *(nn.Conv2d(64, 128, 3), nn.PReLU(128)),
-        nn.Conv2d(128, 6, 1),
-    )
-
-
-def _output() -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(3, 32, 3), nn.PReLU(32), nn.MaxPool2d(3, 2, ceil_mode=True)),
-        *(nn.Conv2d(32, 64, 3), nn.PReLU(64), nn.MaxPool2d(3, 2)),
-        *(nn.Conv2d(64, 64, 3), nn.PReLU(64), nn.MaxPool2d(2, 2, ceil_mode=True)),
-        *(nn.Conv2d(64, 128, 2), nn.PReLU(128)),
-        *(nn.Conv2d(128, 256, 3), nn.PReLU(256)),
-        nn.Conv2d(256, 16, 1),
-    )
+    Dense layers are convolutions over all that is left of a candidate. The last layer has all
+    outputs: four of the box, ten of the points where there are any, not a face and a face.
+    """
+    return {
+        "pnet": nn.Sequential(
+            *(nn.Conv2d(3, 10, 3), nn.PReLU(10), nn.MaxPool2d(2, 2, ceil_mode=True)),
+            *(nn.Conv2d(10, 16, 3), nn.PReLU(16)),
+            *(nn.Conv2d(16, 32, 3), nn.PReLU(32)),
+            nn.Conv2d(32, 6, 1),
+        ),
+        "rnet": nn.Sequential(
+            *(nn.Conv2d(3, 28, 3), nn.PReLU(28), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(nn.Conv2d(28, 48, 3), nn.PReLU(48), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(48, 64, 2), nn.PReLU(64)),
+            *(nn.Conv2d(64, 128, 3), nn.PReLU(128)),
+            nn.Conv2d(128, 6, 1),
+        ),
+        "onet": nn.Sequential(
+            *(nn.Conv2d(3, 32, 3), nn.PReLU(32), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(nn.Conv2d(32, 64, 3), nn.PReLU(64), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(64, 64, 3), nn.PReLU(64), nn.MaxPool2d(2, 2, ceil_mode=True)),
+            *(nn.Conv2d(64, 128, 2), nn.PReLU(128)),
+            *(nn.Conv2d(128, 256, 3), nn.PReLU(256)),
+            nn.Conv2d(256, 16, 1),
+        ),
+    }
 
 
 def _fill(network: nn.Sequential, weights: list[npt.NDArray[np.float32]]) -> None:

@@ -3,11 +3,10 @@
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -25,14 +24,14 @@ Result = TypeVar("Result")
 
 def default_workers() -> int:
     """Give the number of threads to find faces on: one a processor, at most `MOST_WORKERS`."""
-    if hasattr(os, "sched_getaffinity"):  # a batch system gives a part of the machine's
-        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-    return min(os.cpu_count() or 1, MOST_WORKERS)
+    # A batch system gives a part of the machine's.
+    asked = hasattr(os, "sched_getaffinity")
+    return min(len(os.sched_getaffinity(0)) if asked else os.cpu_count() or 1, MOST_WORKERS)
 
 
 def on_threads(
     task: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do a task for many items, several at a time, each on one thread of the processor.
 
     Args:
@@ -44,35 +43,26 @@ def on_threads(
     Yields:
         The results, in the order of the items.
     """
-    rest = iter(items)
-    first = list(islice(rest, 2))
-    rest = chain(first, rest)
+    items = iter(items)
+    first = list(islice(items, 2))
+    rest = chain(first, items)
     if workers == 1 or len(first) < 2:
         yield from map(task, rest)
         return
-    with _single_threads(workers) as pool:
-        try:
-            running = deque(pool.submit(task, item) for item in islice(rest, 2 * workers))
-            while running:
-                result = running.popleft().result()
-                running.extend(pool.submit(task, item) for item in islice(rest, 1))
-                yield result
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool in which torch computes on the calling thread alone."""
     import torch
 
     # Threads that begin later, and this one where it has not asked yet, would take over what was
     # last said on any.
     before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "faces", torch.set_num_threads, (1,))
     try:
-        with ThreadPoolExecutor(workers, "faces", torch.set_num_threads, (1,)) as pool:
-            yield pool
+        running = deque(pool.submit(task, item) for item in islice(rest, 2 * workers))
+        while running:
+            result = running.popleft().result()
+            running.extend(pool.submit(task, item) for item in islice(rest, 1))
+            yield result
     finally:
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
 
 
@@ -92,19 +82,16 @@ def found_in(
         For each item the result, why there is no photo, or the error with which `find` failed on it
         alone.
     """
-    outcomes: dict[int, Result | str | Exception] = {}
-    photos: dict[int, Image.Image] = {}
-    for place, item in enumerate(items):
-        photo = opened(item)
-        if isinstance(photo, str):
-            outcomes[place] = photo
-        else:
-            photos[place] = photo
-        pixels = sum(math.prod(photo.size) for photo in photos.values())
-        if pixels >= MOST_PIXELS or place == len(items) - 1:
-            outcomes.update(zip(photos, _one_by_one(find, list(photos.values())), strict=True))
-            photos.clear()
-    return [outcomes[place] for place in range(len(items))]
+    outcomes: list[Any] = []
+    for item in items:
+        outcomes.append(opened(item))
+        # Photos stand in their places until something is found in them.
+        photos = [photo for photo in outcomes if isinstance(photo, Image.Image)]
+        pixels = sum(math.prod(photo.size) for photo in photos)
+        if pixels >= MOST_PIXELS or len(outcomes) == len(items):
+            results = iter(_one_by_one(find, photos))
+            outcomes = [next(results) if isinstance(of, Image.Image) else of for of in outcomes]
+    return outcomes
 
 
 def _one_by_one(

@@ -338,17 +338,17 @@ def photos_digest(sample_ids: Iterable[str], digests: Iterable[str]) -> str:
         sample_ids: Of all samples, in their order.
         digests: SHA-256 of their photos in hexadecimal digits.
     """
-    return _digest(_sample_labels(sample_ids), _photo_labels(digests))
+    return _digest(_sample_labels(sample_ids), list(digests))
 
 
 def _digest(*columns: npt.ArrayLike) -> str:
-    """Name the values of columns of labels, one column after the other."""
+    """Name the values of columns of labels, one column after the other, of each 16 letters."""
     content = b"".join(np.asarray(column, "S16").tobytes() for column in columns)
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _is(file: FaceFile, labels: Labels, wanted: Wanted) -> bool:
-    same = len(file.labels) == len(labels) and not len(file.lacks(labels))
+    same = np.array_equal(file.labels[MADE_OF], labels[MADE_OF])
     return same and not file.record.differences(wanted.decided_by)
 
 
@@ -356,7 +356,7 @@ def _labels(table: pd.DataFrame, landmarks: Points, wanted: Wanted) -> Labels:
     """What the rows' labels are to be, without the looks."""
     labels = np.zeros(len(table), LABEL)
     labels["sample"] = _sample_labels(table["sample_id"])
-    labels["photo"] = _photo_labels(table["digest"])
+    labels["photo"] = table["digest"].str[:16]
     decided = wanted.decided_by["coverage"], wanted.decided_by["code of alignment"]
     labels["content"] = [
         fingerprint(*decided, digest, points.tolist())
@@ -367,10 +367,6 @@ def _labels(table: pd.DataFrame, landmarks: Points, wanted: Wanted) -> Labels:
 
 def _sample_labels(sample_ids: Iterable[str]) -> list[bytes]:
     return [fingerprint(str(sample)).encode() for sample in sample_ids]
-
-
-def _photo_labels(digests: Iterable[str]) -> list[bytes]:
-    return [digest[:16].encode() for digest in digests]
 
 
 def _chunks(rows: list[int]) -> list[list[int]]:

@@ -43,6 +43,5 @@ def age_bin(ages: npt.ArrayLike) -> pd.Categorical:
             f"{bad.size} of {years.size} ages are negative or missing (first: {bad[0]}); "
             "ages are whole years from 0, correct or remove these images"
         )
-    upper = [border for _, border in AGE_BINS.values()]
-    names = np.array(list(AGE_BINS))[np.searchsorted(upper, years, side="right")]
-    return pd.Categorical(names, categories=list(AGE_BINS), ordered=True)
+    borders = [AGE_MIN, *(upper for _, upper in AGE_BINS.values())]
+    return pd.cut(years, borders, right=False, labels=list(AGE_BINS))

@@ -152,15 +152,13 @@ def _distinct(values: pd.Series) -> list[Any]:
 
 def _identities(samples: pd.DataFrame) -> dict[str, Any]:
     single = samples.loc[~samples["identity"].duplicated(keep=False), ["identity", "sample_id"]]
+    listed, explanation = single, "Identities with one image only."
     if (samples["identity"] == samples["sample_id"]).all():
-        listed = _anomaly(
-            "The source knows no identities, so every image is its own; they are not listed.",
-            single.head(0),
-            count=len(single),
+        listed = single.head(0)
+        explanation = (
+            "The source knows no identities, so every image is its own; they are not listed."
         )
-    else:
-        listed = _anomaly("Identities with one image only.", single)
-    return {"single_image_identities": listed}
+    return {"single_image_identities": _anomaly(explanation, listed, len(single))}
 
 
 def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
@@ -181,17 +179,12 @@ def _ages_held_by_one_identity(samples: pd.DataFrame) -> dict[str, Any]:
 
 
 def _both_sexes(samples: pd.DataFrame) -> dict[str, Any]:
-    known = samples[samples["sex"].notna()]
-    sexes = known[["identity", "sex"]].drop_duplicates()
-    both = sexes.loc[sexes["identity"].duplicated(), "identity"]
-    listed = known[known["identity"].isin(both)]
-    images = {
-        sex: part.groupby("identity")["sample_id"].agg(list) for sex, part in listed.groupby("sex")
-    }
-    items = pd.DataFrame(images).reset_index(names="identity")
+    lists = samples.groupby(["identity", "sex"])["sample_id"].agg(list)
+    images = lists.unstack()  # noqa: PD010 - of a series, which has no pivot_table
     return {
         "identities_with_both_sexes": _anomaly(
-            "Identities with images of both sexes, by sex: some label is wrong.", items
+            "Identities with images of both sexes, by sex: some label is wrong.",
+            images.reindex(columns=["F", "M"]).dropna().reset_index(),
         )
     }
 

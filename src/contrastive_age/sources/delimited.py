@@ -83,12 +83,9 @@ def _in_words(names: tuple[str, ...]) -> str:
 
 def _table(header: list[str], records: list[tuple[int, list[str]]]) -> pd.DataFrame:
     width = len(header)
-    padding = [""] * width
-    values = [[*record, *padding][:width] for _, record in records]
-    table = pd.DataFrame(values, columns=header, dtype="str")
-    table = table.loc[:, list(map(bool, header))].copy()
-    for column in table:
-        table[column] = table[column].str.strip()
-    table["row"] = pd.Series([line for line, _ in records], dtype="int64")
-    table["surplus"] = [any(map(str.strip, record[width:])) for _, record in records]
-    return table
+    values = [[*map(str.strip, record), *[""] * width][:width] for _, record in records]
+    table = pd.DataFrame(values, columns=header, dtype="str").loc[:, list(map(bool, header))]
+    return table.assign(
+        row=pd.Series([line for line, _ in records], dtype="int64"),
+        surplus=[any(map(str.strip, record[width:])) for _, record in records],
+    )

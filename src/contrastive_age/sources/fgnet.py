@@ -55,12 +55,9 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     Raises:
         DataError: Not one image can be used.
     """
-    names, unparsed = reading.parse_names(files, _NAME, _EXPECTED)
+    rows, rejected = reading.parse_names(files, _NAME, _EXPECTED)
     others = reading.not_images(folder, reading.subfolder(folder, "images"))
-    rows = names.astype({"age": "int64"})
-    return reading.finish(
-        rows, [reading.unreadable(files), unparsed, others], str(folder.absolute())
-    )
+    return reading.finish(rows, [rejected, others], str(folder.absolute()))
 
 
 def read_points(folder: Path, samples: pd.DataFrame) -> pd.DataFrame:
@@ -77,12 +74,10 @@ def read_points(folder: Path, samples: pd.DataFrame) -> pd.DataFrame:
     points = folder / reading.subfolder(folder, "points")
     if not points.is_dir():
         logger.warning("No annotated landmarks: the folder %s does not exist.", points)
-        return pd.DataFrame(columns=LANDMARK_COLUMNS, dtype="float64").assign(
-            sample_id=pd.Series(dtype="str")
-        )[["sample_id", *LANDMARK_COLUMNS]]
+        samples = samples.head(0)
     annotated = {
         path.stem.lower(): path
-        for path in points.iterdir()
+        for path in points.glob("*")
         if path.suffix.lower() == ".pts" and path.is_file()
     }
     points_of: dict[str, npt.NDArray[np.float64]] = {}
@@ -95,12 +90,9 @@ def read_points(folder: Path, samples: pd.DataFrame) -> pd.DataFrame:
             points_of[sample_id] = _five_points(annotated[name])
         except (OSError, ValueError) as error:
             logger.warning("%s cannot be used: %s.", annotated[name], error)
-    table = pd.DataFrame(
-        np.array(list(points_of.values()), dtype=np.float64).reshape(len(points_of), 10),
-        columns=LANDMARK_COLUMNS,
-    )
-    table.insert(0, "sample_id", pd.Series(list(points_of), dtype="str"))
-    return table
+    ids = pd.Index(points_of, dtype="str", name="sample_id")
+    values = np.array(list(points_of.values()), dtype=np.float64).reshape(len(ids), 10)
+    return pd.DataFrame(values, ids, LANDMARK_COLUMNS).reset_index()
 
 
 def _five_points(path: Path) -> npt.NDArray[np.float64]:
@@ -109,9 +101,6 @@ def _five_points(path: Path) -> npt.NDArray[np.float64]:
     values = np.array(body.partition("}")[0].split(), dtype=np.float64)
     if not brace or values.size != 2 * _POINTS or not np.isfinite(values).all():
         raise ValueError(f"it does not hold {_POINTS} points between braces, x and y on each line")
-    left_eye, right_eye, nose, mouth_left, mouth_right = values.reshape(-1, 2)[list(_ROWS)]
-    if left_eye[0] > right_eye[0]:
-        left_eye, right_eye = right_eye, left_eye
-    if mouth_left[0] > mouth_right[0]:
-        mouth_left, mouth_right = mouth_right, mouth_left
-    return np.concatenate([left_eye, right_eye, nose, mouth_left, mouth_right])
+    pupils, nose, corners = np.split(values.reshape(-1, 2)[list(_ROWS)], [2, 3])
+    pupils, corners = (pair[pair[:, 0].argsort(kind="stable")] for pair in (pupils, corners))
+    return np.concatenate([pupils, nose, corners]).ravel()

@@ -12,8 +12,9 @@ a person who stays two is in training and test, and nobody learns of it.
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import groupby
 
 import pandas as pd
 
@@ -94,7 +95,5 @@ def differing_by_zeros(identities: pd.Series) -> pd.DataFrame:
 
 def _grouped(identities: Iterable[str], common: Callable[[str], str]) -> list[list[str]]:
     """Group different identities by what they have in common, each group sorted."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for identity in sorted(identities):
-        groups[common(identity)].append(identity)
-    return list(groups.values())
+    ordered = sorted(sorted(identities), key=common)
+    return [list(group) for _, group in groupby(ordered, common)]

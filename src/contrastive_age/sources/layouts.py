@@ -80,30 +80,12 @@ def photo_folder(layout: str, folder: Path, manifest: Path | None, outside: bool
     return _layout(layout, manifest, outside).base_folder(folder)
 
 
-def list_images(layout: str, base: Path, manifest: Path | None, outside: bool) -> list[str]:
-    """List the images of a source.
-
-    Args:
-        layout: A name in `LAYOUTS`.
-        base: As `photo_folder` gives it.
-        manifest: The table, where the layout has one.
-        outside: Whether the table's paths may leave the folder.
-
-    Returns:
-        Posix paths relative to `base`, sorted.
-
-    Raises:
-        DataError: The folder holds no image, or the manifest is not given or cannot be read.
-    """
-    return _layout(layout, manifest, outside).list_images(base)
-
-
 def has_photos(layout: str, folder: Path, manifest: Path | None, outside: bool) -> bool:
     """Whether any photo of a source is there; the arguments are those of `photo_folder`."""
     try:
-        base = photo_folder(layout, folder, manifest, outside)
-        paths = list_images(layout, base, manifest, outside)
-        return any((base / path).is_file() for path in paths)
+        chosen = _layout(layout, manifest, outside)
+        base = chosen.base_folder(folder)
+        return any((base / path).is_file() for path in chosen.list_images(base))
     except DataError:
         return False
 

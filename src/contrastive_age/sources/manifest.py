@@ -11,13 +11,15 @@ import logging
 import os
 import posixpath
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from contrastive_age.sources import delimited, file_names, identities, reading
+from contrastive_age.sources import delimited, identities, reading
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ OUTSIDE = (
 SEVERAL = "no file is called so, and in another case or Unicode form several are"
 
 _NEEDED = ("path", "identity", "age")
+_NEVER_LISTED = ("/", "..")
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 
@@ -66,8 +69,9 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
     """
     texts = delimited.read(manifest, _NEEDED)["path"]
     bases = (raw_root, manifest.parent)
-    searched = [file_names.finder(base, outside=outside) for base in bases]
-    for finders in ([_as_written, _as_written], searched):
+    searched = [finder(base, outside=outside) for base in bases]
+    as_written: list[Callable[[str], list[str]]] = [lambda path: [path]] * len(bases)
+    for finders in (as_written, searched):
         for text in texts:
             for base, find in zip(bases, finders, strict=True):
                 path = _relative(text, base, outside)
@@ -76,10 +80,6 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
                 if any(os.path.isfile(base / fit) for fit in fits):  # noqa: PTH113
                     return base
     return raw_root
-
-
-def _as_written(path: str) -> list[str]:
-    return [path]
 
 
 def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[str]:
@@ -187,19 +187,17 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
 
 def _optional(good: pd.DataFrame) -> pd.DataFrame:
     """Take the optional columns that hold anything, with missing values where they are empty."""
-    columns = {}
-    if "sex" in good and good["sex"].ne("").any():
-        columns["sex"] = good["sex"].str.lower().map(_SEXES).astype("str")
-        unknown = good["sex"].ne("") & columns["sex"].isna()
-        if unknown.any():
-            logger.warning(
-                "In %d rows the sex is none of F, M, female, male and counts as missing: %s.",
-                unknown.sum(),
-                ", ".join(sorted(set(good.loc[unknown, "sex"]))),
-            )
-    if "race" in good and good["race"].ne("").any():
-        columns["race"] = good["race"].mask(good["race"] == "")
-    return pd.DataFrame(columns, index=good.index)
+    written = good.reindex(columns=["sex", "race"], fill_value="")
+    sexes = written["sex"].str.lower().map(_SEXES).astype("str")
+    unknown = written["sex"].ne("") & sexes.isna()
+    if unknown.any():
+        logger.warning(
+            "In %d rows the sex is none of F, M, female, male and counts as missing: %s.",
+            unknown.sum(),
+            ", ".join(sorted(set(good.loc[unknown, "sex"]))),
+        )
+    columns = written.mask(written == "").assign(sex=sexes)
+    return columns[[name for name in columns if (written[name] != "").any()]]
 
 
 def _locate(paths: pd.Series, base: Path, outside: bool) -> pd.DataFrame:
@@ -215,7 +213,7 @@ def _locate(paths: pd.Series, base: Path, outside: bool) -> pd.DataFrame:
         where there is a fault), `fault` (why no file is taken, or "") and `otherwise` (whether the
         file is called otherwise than it is written).
     """
-    find = file_names.finder(base, outside=outside)
+    find = finder(base, outside=outside)
     located = [_file(_relative(path, base, outside), find) for path in paths]
     table = pd.DataFrame(located, columns=["file", "fault", "otherwise"], index=paths.index)
     table = table.astype({"file": "str", "fault": "str", "otherwise": "bool"})
@@ -238,12 +236,9 @@ def _file(path: str | None, find: Callable[[str], list[str]]) -> tuple[str | Non
 def _relative(text: str, base: Path, outside: bool) -> str | None:
     """Bring a path into the form relative to `base`; None where it is empty or leaves `base`."""
     path = PurePosixPath(text.replace("\\", "/"))
-    if not text:
+    if not text or (".." in path.parts and not outside):
         return None
-    if ".." in path.parts:
-        if not outside:
-            return None
-        path = PurePosixPath(posixpath.normpath(path))
+    path = PurePosixPath(posixpath.normpath(path))
     if not path.is_absolute():
         return path.as_posix()
     for folder in (base.absolute(), base.resolve()):
@@ -273,6 +268,65 @@ def _led_outside(files: pd.Series, base: Path) -> pd.Series:
                 place = os.path.realpath(place)
         except ValueError:  # a zero byte: there is no such file anywhere
             return False
-        return not file_names.is_inside(place, root)
+        return not _is_inside(place, root)
 
     return files.map(leaves, na_action="ignore").fillna(value=False).astype("bool")
+
+
+def _folded(name: str) -> str:
+    """Give what a file's name has in common with itself in another case or Unicode form."""
+    # Folding can leave accents in another order, so it is normalised before and after.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:
+    """Make a function that looks paths up below a folder.
+
+    It lists each folder once and asks for no single file. As the names are those that the folders
+    list, it also tells how a file is called where the file system takes any case.
+
+    Args:
+        base: The folder that the paths are relative to.
+        outside: Whether folders outside `base` are looked into.
+
+    Returns:
+        A function from a posix path to the paths that fit: the path alone where it exists as it is
+        written, else all that differ from it in case or Unicode form, in any of their parts; none
+        where there is none, or where a folder cannot be listed. It never raises.
+    """
+    root = os.path.realpath(base)
+
+    @functools.cache
+    def names(folder: str) -> dict[str, list[str]]:
+        listed = defaultdict(list)
+        try:
+            place = os.path.realpath(posixpath.join(root, folder))
+            if outside or _is_inside(place, root):
+                for name in sorted(os.listdir(place)):  # noqa: PTH208 - names, no paths, of millions
+                    listed[_folded(name)].append(name)
+        except (OSError, ValueError):  # no folder, a closed one, or a zero byte
+            pass
+        return listed
+
+    def below(places: list[str], part: str) -> list[str]:
+        return [
+            posixpath.join(place, name)
+            for place in places
+            for name in ([part] if part in _NEVER_LISTED else names(place).get(_folded(part), []))
+        ]
+
+    @functools.cache
+    def folders(path: str) -> list[str]:
+        return functools.reduce(below, PurePosixPath(path).parts, [""])
+
+    def find(path: str) -> list[str]:
+        parent, name = posixpath.split(path)
+        fits = below(folders(parent), name)
+        return [path] if path in fits else fits
+
+    return find
+
+
+def _is_inside(place: str, root: str) -> bool:
+    """Whether a path, free of links, is that of a folder or lies in it."""
+    return place == root or place.startswith(posixpath.join(root, ""))

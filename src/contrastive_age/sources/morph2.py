@@ -6,6 +6,7 @@ gender, facial_hair, age, age_diff, glasses, photo`, where `photo` is the path r
 table. All names are matched without regard to case.
 """
 
+import functools
 import logging
 from pathlib import Path
 
@@ -63,15 +64,13 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     Raises:
         DataError: Not one image can be used, or the table is damaged.
     """
-    names, unparsed = reading.parse_names(files, _NAME, _EXPECTED)
+    names, unusable = reading.parse_names(files, _NAME, _EXPECTED)
     rows = names.assign(
         identity=names["identity"].str.zfill(6),
-        age=names["age"].astype("int64"),
         sex=names["sex"].str.upper(),
         capture=names["capture"].astype("int64"),
     )
-    others = reading.not_images(folder, reading.subfolder(folder, "Album2"))
-    rejected = [reading.unreadable(files), unparsed, others]
+    rejected = [unusable, reading.not_images(folder, reading.subfolder(folder, "Album2"))]
     table = _read_table(folder)
     if table is not None:
         if "race" in table:
@@ -116,12 +115,9 @@ def parse_dates(texts: pd.Series) -> pd.Series:
         datetime64 with the same index, missing where no way fits.
     """
     days = texts.str.split(r"[ T]", n=1, regex=True).str[0]
-    readings = [_parse(days, way) for way in _DATE_FORMATS]
-    readings.sort(key=lambda dates: dates.isna().sum())
-    result = readings[0]
-    for dates in readings[1:]:
-        result = result.fillna(dates)
-    return result
+    readings = (_parse(days, way) for way in _DATE_FORMATS)
+    best_first = sorted(readings, key=lambda dates: dates.isna().sum())
+    return functools.reduce(pd.Series.fillna, best_first)
 
 
 def _parse(days: pd.Series, way: str) -> pd.Series:

@@ -161,34 +161,33 @@ def scan(folder: Path, below: str = "") -> tuple[list[str], pd.DataFrame]:
         has its stray bytes escaped, so that it is later listed as a file that cannot be opened. And
         the folders that were not entered, as rejections.
     """
-    start = folder / below
     files: list[str] = []
     passed_over: dict[str, str] = {}
-    folders, links = [start] if start.is_dir() else [], deque[Path]()
+
+    def closed(error: OSError) -> None:
+        passed_over[_name(Path(error.filename), folder)] = f"{UNREADABLE}: {cause(error)}"
+
+    start = folder / below
+    waiting = deque([start] if start.is_dir() else [])
     # The folders around this one: a link to one of them would lead back into it.
-    seen = {_inode(parent) for parent in start.resolve().parents} if folders else set()
-    while folders or links:
-        place = folders.pop() if folders else links.popleft()
-        try:
-            inode = _inode(place)
-            if inode in seen:
-                passed_over[_name(place, folder)] = "a link to a folder that is read already"
+    seen = {_inode(parent) for parent in start.resolve().parents} if waiting else set()
+    while waiting:
+        for place, folders, names in os.walk(waiting.popleft(), onerror=closed):
+            # What is left in `folders` is walked next.
+            if _inode(Path(place)) in seen:
+                passed_over[_name(Path(place), folder)] = "a link to a folder that is read already"
+                folders.clear()
                 continue
-            seen.add(inode)
-            paths = sorted(place.iterdir())
-        except OSError as error:
-            passed_over[_name(place, folder)] = f"{UNREADABLE}: {cause(error)}"
-            continue
-        for path in paths:
-            if path.name.startswith(".") or path.name.lower() in _NEVER_DATA:
-                continue
-            if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where links are a loop
-                files.append(_name(path, folder))
-            elif path.is_symlink():
-                links.append(path)
-            else:
-                folders.append(path)
+            seen.add(_inode(Path(place)))
+            folders[:] = sorted(filter(_may_be_data, folders), reverse=True)
+            links = [path for name in folders[::-1] if (path := Path(place, name)).is_symlink()]
+            waiting.extend(links)
+            files += [_name(Path(place, name), folder) for name in filter(_may_be_data, names)]
     return files, rejections(passed_over.keys(), passed_over.values())
+
+
+def _may_be_data(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _NEVER_DATA
 
 
 def _inode(path: Path) -> tuple[int, int]:
@@ -235,10 +234,8 @@ def _why_without_images(place: Path) -> str:
 
 def subfolder(folder: Path, name: str) -> str:
     """Name the subfolder that is called `name` without regard to case; `name` where none is."""
-    if folder.is_dir():
-        names = {entry.name.lower(): entry.name for entry in folder.iterdir() if entry.is_dir()}
-        return names.get(name.lower(), name)
-    return name
+    folders = (entry for entry in folder.glob("*") if entry.name.lower() == name.lower())
+    return next((entry.name for entry in folders if entry.is_dir()), name)
 
 
 def inspect_files(
@@ -332,15 +329,8 @@ def _problem(content: bytes) -> str:
 
 def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFrame:
     """Make rows of `Reading.rejected`, with one reason for all paths or one for each."""
-    table = pd.DataFrame({"path": pd.Series(list(paths), dtype="str")})
-    table["reason"] = reasons if isinstance(reasons, str) else pd.Series(list(reasons), dtype="str")
-    return table.astype("str")
-
-
-def unreadable(files: pd.DataFrame) -> pd.DataFrame:
-    """List the files that could not be read or decoded as rejections."""
-    bad = files[files["problem"] != ""]
-    return rejections(bad["path"], f"{UNREADABLE}: " + bad["problem"])
+    given = reasons if isinstance(reasons, str) else list(reasons)
+    return pd.DataFrame({"path": list(paths), "reason": given}, dtype="str")
 
 
 def not_images(folder: Path, below: str) -> pd.DataFrame:
@@ -363,20 +353,23 @@ def parse_names(
 
     Args:
         files: As `inspect_files` gives it.
-        pattern: Regular expression with named groups for the whole file name without its last
-            suffix, matched without regard to case.
+        pattern: Regular expression with named groups, of which one is `age`, for the whole file
+            name without its last suffix, matched without regard to case.
         expected: What a name should look like, for the reason of a rejection.
 
     Returns:
-        The readable files whose name parses, `path` and one str column a group, and the rejections
-        of the others.
+        The readable files whose name parses, `path`, `age` (int64) and one str column for each
+        other group; and the rejections of all others.
     """
-    paths = files.loc[files["problem"] == "", "path"]
+    bad = files[files["problem"] != ""]
+    unreadable = rejections(bad["path"], f"{UNREADABLE}: " + bad["problem"])
+    paths = files["path"].drop(bad.index)
     stems = sample_ids(paths).str.rsplit("/", n=1).str[-1]
     fields = stems.str.extract(rf"^(?:{pattern})\Z", flags=re.ASCII | re.IGNORECASE)
     parsed = fields["age"].notna()
-    rejected = rejections(paths[~parsed], f"{UNPARSED}: expected {expected}")
-    return pd.concat([paths, fields], axis=1)[parsed], rejected
+    unparsed = rejections(paths[~parsed], f"{UNPARSED}: expected {expected}")
+    rows = pd.concat([paths, fields], axis=1)[parsed].astype({"age": "int64"})
+    return rows, pd.concat([unreadable, unparsed])
 
 
 def sample_ids(paths: pd.Series) -> pd.Series:
@@ -402,36 +395,22 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
         DataError: No sample is left.
     """
     rows = rows.assign(sample_id=sample_ids(rows["path"])).sort_values(["sample_id", "path"])
-    valid = rows["age"].between(AGE_MIN, AGE_MAX)
-    impossible = rows[~valid]
-    age_text = impossible["age"].astype("str")
-    rows = rows[valid]
-    nobody = identities.faults(rows["identity"])
-    unnamed = rows[nobody != ""]
-    rows = rows[nobody == ""]
-    repeated = rows.duplicated("sample_id")
-    again = rows[repeated]
-    everything = pd.concat(
-        [
-            *rejected,
-            rejections(
-                impossible["path"], "age " + age_text + f" is outside {AGE_MIN} to {AGE_MAX}"
-            ),
-            rejections(unnamed["path"], nobody[nobody != ""]),
-            rejections(
-                again["path"],
-                "another file has the same name but for its suffix, sample " + again["sample_id"],
-            ),
-        ]
-    ).sort_values(["path", "reason"], ignore_index=True)
-    rows = rows[~repeated]
+    ages = "age " + rows["age"].astype("str") + f" is outside {AGE_MIN} to {AGE_MAX}"
+    reasons = identities.faults(rows["identity"])
+    reasons = reasons.mask(~rows["age"].between(AGE_MIN, AGE_MAX), ages)
+    again = rows[reasons == ""].duplicated("sample_id")
+    repeated = rows.loc[again[again].index, "sample_id"]
+    reasons.update("another file has the same name but for its suffix, sample " + repeated)
+    refused = rejections(rows.loc[reasons != "", "path"], reasons[reasons != ""])
+    everything = pd.concat([*rejected, refused]).sort_values(["path", "reason"], ignore_index=True)
+    rows = rows[reasons == ""]
     if rows.empty:
-        reasons = "; ".join(
+        first = "; ".join(
             f"{path}: {reason}" for path, reason in everything.head(3).itertuples(index=False)
         )
         raise DataError(
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
-            f"the first of them: {reasons}. Correct the files or their names and run again."
+            f"the first of them: {first}. Correct the files or their names and run again."
         )
     spelled, joined = identities.join(rows["identity"])
     if len(joined):
@@ -443,5 +422,4 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
         )
     order = [column for column in _schema().columns if column in rows.columns]
     samples = check_samples(rows.assign(identity=spelled)[order].reset_index(drop=True))
-    logger.info("%s: %d samples, %d rejected.", place, len(samples), len(everything))
     return Reading(samples, everything, joined)

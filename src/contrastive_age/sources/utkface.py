@@ -46,14 +46,11 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     Raises:
         DataError: Not one image can be used.
     """
-    names, unparsed = reading.parse_names(files, _NAME, _EXPECTED)
+    names, rejected = reading.parse_names(files, _NAME, _EXPECTED)
     rows = names.assign(
         identity=reading.sample_ids(names["path"]),
-        age=names["age"].astype("int64"),
         sex=names["sex"].map(_SEXES).astype("str"),
         race=names["race"].map(_RACES).astype("str"),
     )
     others = reading.not_images(folder, "")
-    return reading.finish(
-        rows, [reading.unreadable(files), unparsed, others], str(folder.absolute())
-    )
+    return reading.finish(rows, [rejected, others], str(folder.absolute()))

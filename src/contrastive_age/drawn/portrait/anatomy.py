@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from contrastive_age.drawn.portrait.curves import Points, both_sides, moved, spline
+from contrastive_age.drawn.portrait.curves import Points, along, both_sides, moved, spline
 from contrastive_age.drawn.portrait.people import Colour, Moment, Stage, Traits
 
 
@@ -21,10 +20,10 @@ class Eye:
 
 @dataclass(frozen=True)
 class Brow:
-    """One brow from its inner end outwards, with its half-thickness at every point."""
+    """One brow from its inner end outwards, with the step to its lower edge at every point."""
 
     spine: Points
-    half: npt.NDArray[np.float64]
+    half: Points
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Anatomy:
 
     top: float
     chin: float
-    jaw: float
     width: float
     hairline: float
     outline: Points
@@ -103,12 +101,10 @@ def _eye(person: Traits, now: Stage, picture: Moment, side: float) -> Eye:
         (0.66 * half, 0.40 * height + 0.5 * droop),
         outer,
     ]
-    scale = np.array([side, 1.0])
-    offset = np.array([centre, 0.0])
-    ordered = slice(None) if side > 0 else slice(None, None, -1)
+    ordered = slice(None, None, int(side))
     return Eye(
-        upper=(spline(upper, 5) * scale + offset)[ordered],
-        lower=(spline(lower, 5) * scale + offset)[ordered],
+        upper=moved(spline(upper, 5) * (side, 1.0), centre)[ordered],
+        lower=moved(spline(lower, 5) * (side, 1.0), centre)[ordered],
         pupil=(centre + picture.gaze[0], -0.1 * height + picture.gaze[1]),
         iris_radius=half * _mix(0.53, 0.45, now.growth),
     )
@@ -124,7 +120,7 @@ def _brow(person: Traits, now: Stage, picture: Moment, side: float) -> Brow:
     weight = person.brow_weight * _mix(0.55, 1.0, now.maturity)
     weight *= 1.25 if person.sex == "M" else 0.85
     profile = np.sin(np.pi * np.linspace(0.18, 0.97, len(curve))) ** 0.6
-    return Brow(curve, 0.048 * weight * profile)
+    return Brow(curve, np.column_stack([np.zeros_like(profile), 0.048 * weight * profile]))
 
 
 def _mouth(person: Traits, now: Stage, smile: float, centre: float) -> Mouth:
@@ -132,23 +128,20 @@ def _mouth(person: Traits, now: Stage, smile: float, centre: float) -> Mouth:
     lips = person.lips * _mix(0.9, 1.0, now.growth) * (1 - 0.42 * min(1.0, now.ageing))
     lift = 0.12 * smile + 0.01 - 0.035 * now.ageing
     gap = 0.085 * max(0.0, smile - 0.5)
-    corner = (half, -lift)
-    upper = [(0.0, -0.085), (0.07, -0.108), (0.2, -0.066)]
-    upper = [(u, v * lips - gap) for u, v in upper] + [corner]
-    seam = [(0.0, 0.008), (0.08, -0.002), (0.22, -0.3 * lift), corner]
-    above = [(u, v - gap * (u < half)) for u, v in seam]
-    below = [(u, v + gap * (u < half)) for u, v in seam]
-    lower = [
-        (0.0, 0.145 * lips + gap),
-        (0.12, 0.128 * lips + gap),
-        (0.25, 0.055 * lips + 0.6 * gap - 0.2 * lift),
-        corner,
+    upper = ((0.0, -0.085), (0.07, -0.108), (0.2, -0.066))
+    seam = ((0.0, 0.008), (0.08, -0.002), (0.22, -0.3 * lift))
+    curves = [
+        [(u, v * lips - gap) for u, v in upper],
+        [(u, v - gap) for u, v in seam],
+        [(u, v + gap) for u, v in seam],
+        [
+            (0.0, 0.145 * lips + gap),
+            (0.12, 0.128 * lips + gap),
+            (0.25, 0.055 * lips + 0.6 * gap - 0.2 * lift),
+        ],
     ]
-
-    def curve(half_curve: list[tuple[float, float]]) -> Points:
-        return moved(spline(both_sides(half_curve), 5), v=centre)
-
-    return Mouth(curve(upper), curve(above), curve(below), curve(lower))
+    corner = (half, -lift)
+    return Mouth(*(moved(spline(both_sides([*curve, corner]), 5), v=centre) for curve in curves))
 
 
 def anatomy(person: Traits, now: Stage, picture: Moment) -> Anatomy:
@@ -164,7 +157,6 @@ def anatomy(person: Traits, now: Stage, picture: Moment) -> Anatomy:
     return Anatomy(
         top=top,
         chin=chin,
-        jaw=jaw,
         width=width,
         hairline=_mix(-1.16, -0.98, now.growth),
         outline=_outline(width, jaw, chin, top, now),
@@ -187,7 +179,6 @@ class Sitter:
         picture: Pose, expression and light.
         face: Where everything lies.
         skin: Colour of the skin in full light.
-        hair: Natural colour of the hair.
     """
 
     person: Traits
@@ -195,18 +186,11 @@ class Sitter:
     picture: Moment
     face: Anatomy
     skin: Colour
-    hair: Colour
-
-
-def _along(curve: Points, count: int) -> Points:
-    """Pick `count` points evenly by index from one end of a curve to the other."""
-    return np.asarray(curve[np.linspace(0, len(curve) - 1, count).round().astype(int)])
 
 
 def _brow_points(brow: Brow) -> Points:
     """Outer end, two points above, inner end, two points below."""
-    up = np.column_stack([np.zeros_like(brow.half), brow.half])
-    above, below = brow.spine - up, brow.spine + up
+    above, below = brow.spine - brow.half, brow.spine + brow.half
     last = len(brow.spine) - 1
     rows = [brow.spine[last], above[2 * last // 3], above[last // 4], brow.spine[0]]
     return np.vstack([*rows, below[last // 3], below[2 * last // 3]])
@@ -217,17 +201,14 @@ def landmarks(face: Anatomy) -> Points:
 
     Rows 31 and 36 are the pupils, 67 the tip of the nose, 48 and 54 the corners of the mouth.
     """
-    edge = face.outline
-    below = edge[edge[:, 1] > 0.0]
-    left = below[below[:, 0] < 0]
+    left = face.outline[(face.outline[:, 1] > 0.0) & (face.outline[:, 0] < 0)]
     left = left[np.argsort(left[:, 1])]
     jaw = np.vstack([left, [(0.0, face.chin)], left[::-1] * (-1.0, 1.0)])
-    eyes = []
-    for eye, outer in zip(face.eyes, (0, -1), strict=True):
-        middle = len(eye.upper) // 2
-        inner = -1 if outer == 0 else 0
-        corners = [eye.upper[outer], eye.upper[middle], eye.upper[inner], eye.lower[middle]]
-        eyes.append(np.vstack([*corners, eye.pupil]))
+    middle = len(face.eyes[0].upper) // 2
+    eyes = [
+        [*eye.upper[[outer, middle, inner]], eye.lower[middle], eye.pupil]
+        for eye, outer, inner in zip(face.eyes, (0, -1), (-1, 0), strict=True)
+    ]
     spread, base = face.nose_half_width, face.nose_base
     half_nose = [
         (0.0, base),
@@ -236,23 +217,20 @@ def landmarks(face: Anatomy) -> Points:
         (0.55 * spread, 0.55 * base),
         (0.5 * spread, 0.02),
     ]
-    nostrils = [(-0.45 * spread, base - 0.03), (0.45 * spread, base - 0.03)]
     mouth = face.mouth
-    lower = _along(mouth.lower, 7)[-2:0:-1]
-    seam_low, seam_up = _along(mouth.seam_lower, 5)[1:-1], _along(mouth.seam_upper, 5)[-2:0:-1]
     centre = (mouth.seam_lower + mouth.seam_upper)[len(mouth.seam_lower) // 2] / 2
     return np.vstack(
         [
-            _along(jaw, 15),
+            along(jaw, 15),
             _brow_points(face.brows[1]),
             _brow_points(face.brows[0]),
             *eyes,
             both_sides(half_nose),
-            nostrils,
-            _along(mouth.upper, 7),
-            lower,
-            seam_low,
-            seam_up,
+            [(-0.45 * spread, base - 0.03), (0.45 * spread, base - 0.03)],
+            along(mouth.upper, 7),
+            along(mouth.lower, 7)[-2:0:-1],
+            along(mouth.seam_lower, 5)[1:-1],
+            along(mouth.seam_upper, 5)[-2:0:-1],
             [centre],
             [face.nose_tip],
         ]

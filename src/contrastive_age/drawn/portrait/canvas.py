@@ -7,7 +7,7 @@ keep a portrait within some milliseconds.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +34,9 @@ def tone(colour: Colour, factor: float) -> Colour:
 
 def coloured(colour: Colour, shade: Grid) -> Grid:
     """Shade a colour by (n, n) factors into an (n, n, 3) grid; shadows stay warm as in `tone`."""
-    root = np.sqrt(np.sqrt(shade))
-    warm = shade / np.sqrt(root)
-    cool = shade * np.sqrt(root)
-    return np.stack([colour[0] * warm, colour[1] * shade, colour[2] * cool], axis=-1)
+    eighth = np.sqrt(np.sqrt(np.sqrt(shade)))
+    red, green, blue = colour
+    return np.stack([red * (shade / eighth), green * shade, blue * (shade * eighth)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,6 @@ class Patch:
     box: Box
     mask: Image.Image
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return self.mask.size
-
     def faded(self, strength: float) -> "Patch":
         """The same patch with its mask multiplied by `strength` (0 to 1)."""
         return Patch(self.box, self.mask.point([round(strength * value) for value in range(256)]))
@@ -109,6 +103,7 @@ class Canvas:
         self.side = side
         self.pose = pose
         self.image = Image.new("RGB", (side, side))
+        self._pen = ImageDraw.Draw(self.image)
         centres = (np.arange(side // COARSE, dtype=np.float32) + 0.5) * COARSE
         grid = pose.face(np.stack(np.meshgrid(centres, centres), axis=-1))
         self.u: Grid = np.ascontiguousarray(grid[..., 0])
@@ -118,12 +113,14 @@ class Canvas:
         """A line's width in pixels, at least 1."""
         return max(1, round(units * self.pose.unit))
 
-    def flat(self, points: Points, patch: Patch | None = None) -> list[float]:
-        """Pixels x0, y0, x1, y1, ... for Pillow, from the patch's corner if one is given."""
-        pixels = self.pose.pixels(points)
-        if patch is not None:
-            pixels = pixels - patch.box[:2]
-        flat: list[float] = pixels.ravel().tolist()
+    def flat(self, points: Points, patch: Patch | None = None) -> list[Any]:
+        """Pixels x0, y0, x1, y1, ... for Pillow, from the patch's corner if one is given.
+
+        Of several curves, (k, n, 2), a list of such lists.
+        """
+        corner = (0, 0) if patch is None else patch.box[:2]
+        pixels = self.pose.pixels(points) - corner
+        flat: list[Any] = pixels.reshape(*points.shape[:-2], -1).tolist()
         return flat
 
     def patch(self, *outlines: Points, blur: float = 0.0) -> Patch:
@@ -133,37 +130,42 @@ class Canvas:
         margin = 2 * blur + 2
         low = np.clip(np.floor(corners.min(axis=0) - margin), 0, self.side - 1).astype(int)
         high = np.clip(np.ceil(corners.max(axis=0) + margin), low + 1, self.side).astype(int)
-        mask = Image.new("L", (int(high[0] - low[0]), int(high[1] - low[1])))
+        (x0, y0), (x1, y1) = low.tolist(), high.tolist()
+        mask = Image.new("L", (x1 - x0, y1 - y0))
         pen = ImageDraw.Draw(mask)
         for shape in shapes:
             pen.polygon((shape - low).ravel().tolist(), fill=255)
         if blur:
             mask = mask.filter(ImageFilter.BoxBlur(blur))
-        return Patch((int(low[0]), int(low[1]), int(high[0]), int(high[1])), mask)
+        return Patch((x0, y0, x1, y1), mask)
 
     def paste(self, fill: Colour | Image.Image, patch: Patch) -> None:
         """Lay a colour, or a layer of the patch's size, through a patch."""
         self.image.paste(fill, patch.box, patch.mask)
 
-    def pen(self) -> ImageDraw.ImageDraw:
-        """Draw straight on the picture, in pixels as `flat` gives them."""
-        return ImageDraw.Draw(self.image)
+    def line(
+        self, curve: Points, colour: Colour, width: float, joint: Literal["curve"] | None = None
+    ) -> None:
+        """Draw a curve on the picture, `width` face units wide."""
+        self._pen.line(self.flat(curve), fill=colour, width=self.width(width), joint=joint)
+
+    def polygon(self, outline: Points, colour: Colour) -> None:
+        """Fill an outline on the picture, with hard edges."""
+        self._pen.polygon(self.flat(outline), fill=colour)
 
     def enlarge(self, grid: Grid, patch: Patch) -> Image.Image:
         """Turn a coarse (n, n, 3) grid of values 0 to 255 into a layer of the patch's size."""
         small = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
         x0, y0, x1, y1 = (edge / COARSE for edge in patch.box)
-        return small.resize(patch.size, Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
+        return small.resize(patch.mask.size, Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
 
     def shadow(self, outline: Points, blur: float) -> Grid:
         """A blurred mask on the coarse grid, 0 to 1; `blur` is a radius in face units."""
-        side = self.side // COARSE
-        mask = Image.new("L", (side, side))
+        mask = Image.new("L", self.u.shape)
         points = (self.pose.pixels(outline) / COARSE).ravel().tolist()
         ImageDraw.Draw(mask).polygon(points, fill=255)
-        radius = blur * self.pose.unit / COARSE
-        blurred = np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)), np.float32)
-        return blurred * np.float32(1 / 255)
+        blurred = mask.filter(ImageFilter.GaussianBlur(blur * self.pose.unit / COARSE))
+        return np.asarray(blurred, np.float32) * np.float32(1 / 255)
 
     def bump(self, u: float, v: float, half_u: float, half_v: float) -> Grid:
         """A Gaussian hill of height 1 at (u, v) on the coarse grid."""

@@ -37,21 +37,20 @@ def spline(points: Sequence[tuple[float, float]] | Points, steps: int = 6) -> Po
         ((n - 1) * steps + 1, 2) points.
     """
     given = np.asarray(points, dtype=np.float64)
-    count = len(given)
-    padded = np.empty((count + 2, 2))
-    padded[1:-1] = given
-    padded[0], padded[-1] = 2 * given[0] - given[1], 2 * given[-1] - given[-2]
-    windows = padded[np.arange(count - 1)[:, None] + np.arange(4)]
-    curve = np.empty(((count - 1) * steps + 1, 2))
-    curve[:-1] = (_catmull_rom(steps) @ windows).reshape(-1, 2)
-    curve[-1] = given[-1]
-    return curve
+    padded = np.vstack([2 * given[0] - given[1], given, 2 * given[-1] - given[-2]])
+    windows = padded[np.arange(len(given) - 1)[:, None] + np.arange(4)]
+    return np.vstack([(_catmull_rom(steps) @ windows).reshape(-1, 2), given[-1]])
 
 
 def both_sides(half: Sequence[tuple[float, float]] | Points) -> Points:
     """Mirror a right half that starts on the midline: left end ... midline ... right end."""
     right = np.asarray(half, dtype=np.float64)
     return np.vstack([right[:0:-1] * (-1.0, 1.0), right])
+
+
+def along(curve: Points, count: int) -> Points:
+    """Pick `count` points evenly by index from one end of a curve to the other."""
+    return np.asarray(curve[np.linspace(0, len(curve) - 1, count).round().astype(int)])
 
 
 @cache

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from PIL import ImageDraw
 
 from contrastive_age.drawn.portrait.anatomy import Sitter
-from contrastive_age.drawn.portrait.canvas import GREY, Canvas, Patch, coloured, tone
-from contrastive_age.drawn.portrait.curves import Points, both_sides, ellipse, moved, spline
+from contrastive_age.drawn.portrait.canvas import GREY, Canvas, coloured, tone
+from contrastive_age.drawn.portrait.curves import Points, along, both_sides, ellipse, moved, spline
 from contrastive_age.drawn.portrait.people import Traits, blend
 
 _VOLUME = {"buzz": 0.035, "crop": 0.10, "side": 0.14, "bun": 0.09, "curls": 0.24}
@@ -31,11 +31,11 @@ class Hair:
 
     outer: Points
     inner: Points
-    parting: float
-    flows_down: bool
-    curly: bool
-    bun: bool
-    wave: float
+    parting: float = 0.5
+    flows_down: bool = False
+    curly: bool = False
+    bun: bool = False
+    wave: float = 0.0
 
 
 def _part(inner: Points, line: float, person: Traits) -> Points:
@@ -98,8 +98,10 @@ def _between(hair: Hair, along: npt.NDArray[np.float64], depth: npt.NDArray[np.f
     """Points at shares `along` the curves (0 to 1) and `depth` from silhouette to hairline."""
     index = np.arange(len(hair.outer))
     place = np.clip(along, 0, 1) * index[-1]
-    outer = np.stack([np.interp(place, index, hair.outer[:, k]) for k in (0, 1)], -1)
-    inner = np.stack([np.interp(place, index, hair.inner[:, k]) for k in (0, 1)], -1)
+    outer, inner = (
+        np.stack([np.interp(place, index, values) for values in curve.T], -1)
+        for curve in (hair.outer, hair.inner)
+    )
     return np.asarray(outer + (inner - outer) * depth[..., None])
 
 
@@ -132,7 +134,7 @@ def _strands(hair: Hair, count: int, rng: np.random.Generator) -> Points:
 
 def draw_hair_behind(canvas: Canvas, hair: Hair, sitter: Sitter) -> None:
     """Paint what lies behind the neck and ears, and a bun."""
-    colour = blend(sitter.hair, GREY, sitter.now.grey)
+    colour = blend(sitter.person.hair, GREY, sitter.now.grey)
     if hair.bun:
         knot = ellipse((0.0, float(hair.outer[:, 1].min()) - 0.08), (0.34, 0.25))
         canvas.paste(tone(colour, 0.78), canvas.patch(knot, blur=2))
@@ -142,7 +144,7 @@ def draw_hair_behind(canvas: Canvas, hair: Hair, sitter: Sitter) -> None:
 
 def draw_hair(canvas: Canvas, hair: Hair, sitter: Sitter, rng: np.random.Generator) -> None:
     """Paint the hair around the face; single strands turn grey one after the other."""
-    natural, now = sitter.hair, sitter.now
+    natural, now = sitter.person.hair, sitter.now
     base = blend(natural, GREY, now.grey)
     count = round(200 * now.hair)
     region = [np.vstack([hair.outer, hair.inner[::-1]])]
@@ -155,7 +157,7 @@ def draw_hair(canvas: Canvas, hair: Hair, sitter: Sitter, rng: np.random.Generat
     height = np.sqrt(1.21 * np.maximum(ball, 0.06)).astype(np.float32)
     shade, gloss = canvas.lit(height, sitter.picture)
     layer = canvas.enlarge(coloured(base, 0.88 * shade + 0.4 * gloss * (ball > 0.06)), patch)
-    pixels = canvas.pose.pixels(_strands(hair, count, rng)) - patch.box[:2]
+    courses = canvas.flat(_strands(hair, count, rng), patch)
     share, darkest = (0.25, 0.8) if hair.curly else (0.5, 0.66)
     tints = [
         [tone(blend(base, colour, share), darkest + (1.12 - darkest) * k / 7) for k in range(8)]
@@ -163,20 +165,16 @@ def draw_hair(canvas: Canvas, hair: Hair, sitter: Sitter, rng: np.random.Generat
     ]
     silver = (rng.random(count) < now.grey).astype(int).tolist()
     light = rng.integers(8, size=count).tolist()
-    mask = patch.mask
-    pen, mask_pen = ImageDraw.Draw(layer), ImageDraw.Draw(mask)
-    for course, grey, tint in zip(pixels.reshape(count, -1).tolist(), silver, light, strict=True):
+    pen, mask_pen = ImageDraw.Draw(layer), ImageDraw.Draw(patch.mask)
+    for course, grey, tint in zip(courses, silver, light, strict=True):
         pen.line(course, fill=tints[grey][tint], width=2 if hair.curly else 1)
         mask_pen.line(course, fill=255, width=1)
-    strength = 0.3 + 0.7 * now.hair
-    canvas.paste(tone(base, 0.35), _hairline_shadow(canvas, hair, strength))
-    canvas.paste(layer, patch if strength == 1 else patch.faded(strength))
-
-
-def _hairline_shadow(canvas: Canvas, hair: Hair, strength: float) -> Patch:
+    # the hair's shadow on the forehead
     edge = hair.inner[np.abs(hair.inner[:, 1]) < 2]
     band = np.vstack([moved(edge, v=-0.1), moved(edge * (0.98, 1.0), v=0.05)[::-1]])
-    return canvas.patch(band, blur=4).faded(0.4 * strength)
+    strength = 0.3 + 0.7 * now.hair
+    canvas.paste(tone(base, 0.35), canvas.patch(band, blur=4).faded(0.4 * strength))
+    canvas.paste(layer, patch.faded(strength))
 
 
 def draw_beard(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
@@ -184,9 +182,7 @@ def draw_beard(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None
     face, person, now = sitter.face, sitter.person, sitter.now
     if person.beard < 0.3 or now.maturity < 0.9:
         return
-    full = person.bearded(now.years)
-    edge = face.outline[face.outline[:, 1] > 0.3]
-    right = edge[edge[:, 0] >= 0]
+    right = face.outline[(face.outline[:, 1] > 0.3) & (face.outline[:, 0] >= 0)]
     right = right[np.argsort(-right[:, 1])]
     lip_u, lip_v = face.mouth.upper[-1].tolist()
     line = [
@@ -197,17 +193,14 @@ def draw_beard(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None
         (0.92 * face.width, 0.3),
     ]
     inner = spline(both_sides(line), 5)
-    outer = both_sides(moved(right, v=0.03))
-    outer = outer[np.linspace(0, len(outer) - 1, len(inner)).round().astype(int)]
-    colour = tone(blend(sitter.hair, GREY, 0.85 * now.grey), 0.8)
+    outer = along(both_sides(moved(right, v=0.03)), len(inner))
+    colour = tone(blend(sitter.person.hair, GREY, 0.85 * now.grey), 0.8)
     patch = canvas.patch(np.vstack([outer, inner[::-1]]), blur=5)
-    if not full:
+    if not person.bearded(now.years):
         canvas.paste(colour, patch.faded(0.2))
         return
     patch = patch.faded(0.75)
-    region = Hair(outer, inner, 0.5, flows_down=False, curly=False, bun=False, wave=0.0)
-    strands = canvas.pose.pixels(_strands(region, 140, rng)) - patch.box[:2]
     pen = ImageDraw.Draw(patch.mask)
-    for course in strands.reshape(140, -1).tolist():
+    for course in canvas.flat(_strands(Hair(outer, inner), 140, rng), patch):
         pen.line(course, fill=235, width=1)
     canvas.paste(colour, patch)

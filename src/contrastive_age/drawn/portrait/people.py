@@ -83,8 +83,7 @@ class Moment:
     scale: float
     angle: float
     shift: tuple[float, float]
-    yaw: float
-    pitch: float
+    turn: tuple[float, float]
     smile: float
     lids: float
     gaze: tuple[float, float]
@@ -192,8 +191,10 @@ def moment(identity: int, age: int, picture: int, seed: int) -> Moment:
         scale=float(rng.uniform(0.92, 1.07)),
         angle=float(np.clip(rng.normal(0, 4), -9, 9)),
         shift=(float(rng.normal(0, 0.018)), float(rng.normal(0, 0.012))),
-        yaw=float(np.clip(rng.normal(0, 0.09), -0.2, 0.2)),
-        pitch=float(np.clip(rng.normal(0, 0.04), -0.08, 0.08)),
+        turn=(
+            float(np.clip(rng.normal(0, 0.09), -0.2, 0.2)),
+            float(np.clip(rng.normal(0, 0.04), -0.08, 0.08)),
+        ),
         smile=float(rng.beta(1.2, 1.4)),
         lids=float(rng.uniform(0.86, 1.06)),
         gaze=(float(rng.normal(0, 0.02)), float(rng.normal(0, 0.01))),

@@ -1,5 +1,8 @@
 """Skin: the lit relief of the face, blush and blotches, wrinkles, freckles and age spots."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -8,18 +11,20 @@ from contrastive_age.drawn.portrait.canvas import Canvas, Grid, coloured, tone
 from contrastive_age.drawn.portrait.curves import Points, ellipse, spline
 from contrastive_age.drawn.portrait.people import Stage, Traits
 
+_Wrinkle = tuple[list[tuple[float, float]], float, float]
+"""Points to pass through, and the onset and depth of `_wrinkles`."""
+
 
 def _nose_height(canvas: Canvas, face: Anatomy, now: Stage) -> Grid:
     tip = face.nose_tip[1]
     rise = np.clip((canvas.v + 0.3) / (tip + 0.3), 0, 1)
     fall = np.exp(-((np.maximum(canvas.v - tip, 0) / 0.13) ** 2))
     ridge = (0.25 + 0.75 * rise**1.5) * fall * (canvas.v > -0.3)
-    half = 0.11 + 0.07 * rise
-    height: Grid = (0.15 + 0.07 * now.growth) * ridge * np.exp(-((canvas.u / half) ** 2))
+    height: Grid = (0.15 + 0.07 * now.growth) * ridge
+    height *= np.exp(-((canvas.u / (0.11 + 0.07 * rise)) ** 2))
     height += 0.05 * canvas.bump(0, tip, 0.1, 0.1)
-    spread = face.nose_half_width
-    height += 0.06 * canvas.bumps(spread * 0.72, face.nose_base - 0.08, 0.09, 0.09)
-    return height
+    wings = canvas.bumps(face.nose_half_width * 0.72, face.nose_base - 0.08, 0.09, 0.09)
+    return height + 0.06 * wings
 
 
 def _relief(canvas: Canvas, sitter: Sitter) -> Grid:
@@ -61,59 +66,71 @@ def _complexion(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> Gri
     shade *= 1 - (0.05 + 0.15 * old) * canvas.bumps(eye, 0.17, 0.2, 0.09)
     shade *= 1 - 0.10 * canvas.bumps(eye * 0.92, -0.13, 0.22, 0.09)
     shade *= 1 - 0.12 * canvas.bump(0, face.nose_base + 0.05, 0.2, 0.06)
-    colour = coloured(sitter.skin, shade)
     blush = (0.15 - 0.06 * now.growth) * canvas.bumps(0.6, 0.36 * face.chin, 0.24, 0.2)
     blush += 0.05 * canvas.bump(0, face.nose_tip[1], 0.16, 0.12)
-    blotches = rng.standard_normal(shade.shape, np.float32)
-    blush += (0.004 + 0.018 * old) * blotches
-    colour *= 1 - blush[..., None] * np.array([0.15, 1.0, 0.85], np.float32)
+    blush += (0.004 + 0.018 * old) * rng.standard_normal(shade.shape, np.float32)
+    redness = 1 - blush[..., None] * np.array([0.15, 1.0, 0.85], np.float32)
     sheen: Grid = (27 - 9 * old) * gloss[..., None]
-    return colour + sheen
+    return coloured(sitter.skin, shade) * redness + sheen
 
 
-def _curves(now: Stage, face: Anatomy, rng: np.random.Generator) -> list[tuple[Points, float]]:
-    """Wrinkles as (curve, depth). Each has an onset of its own and deepens with age."""
-    wrinkles: list[tuple[Points, float]] = []
-
-    def add(points: list[tuple[float, float]], onset: float, depth: float) -> None:
-        shaky = np.array(points) + rng.normal(0, 0.01, (len(points), 2))
-        strength = depth * min(1.0, max(0.0, now.wear - onset) / 0.45)
-        if strength > 0.03:
-            wrinkles.append((spline(shaky, 4), strength))
-
-    def add_both(points: list[tuple[float, float]], onset: float, depth: float) -> None:
-        before = len(wrinkles)
-        add(points, onset, depth)
-        mirrored = [(curve * (-1.0, 1.0), strength) for curve, strength in wrinkles[before:]]
-        wrinkles.extend(mirrored)
-
+def _forehead(rng: np.random.Generator) -> Iterator[_Wrinkle]:
     for row in range(5):
         v, (left, right) = -0.54 - 0.1 * row, rng.uniform(0.28, 0.62, 2)
         bow = [(-left, v + 0.03), (-left / 2, v), (0, v + 0.02), (right / 2, v), (right, v + 0.03)]
-        add(bow, 0.05 + 0.09 * row, 0.6)
-    eye, (corner_u, corner_v) = face.eyes[1], face.eyes[1].upper[-1].tolist()
-    for ray in range(5):
-        slope, u = -0.1 + 0.065 * ray, corner_u + 0.05
-        foot = [(u, corner_v + 0.55 * slope), (u + 0.09, corner_v + slope)]
-        add_both([*foot, (u + 0.2, corner_v + 2.1 * slope)], 0.08 + 0.06 * abs(ray - 2), 0.7)
-    inner_u = float(eye.upper[0, 0])
-    for fold in range(3):
-        drop = 0.13 + 0.07 * fold
-        bag = [(inner_u, 0.7 * drop), (eye.pupil[0] - 0.05, drop + 0.06)]
-        add_both([*bag, (corner_u - 0.02, drop - 0.01)], 0.06 + 0.16 * fold, 0.6)
-    lip_u, lip_v = face.mouth.upper[-1].tolist()
-    wing_u, wing_v = face.nose_half_width + 0.04, face.nose_base - 0.1
-    add_both([(wing_u, wing_v), (wing_u + 0.15, wing_v + 0.16), (lip_u + 0.13, lip_v)], 0.0, 1.1)
-    add_both([(lip_u + 0.04, lip_v + 0.06), (lip_u + 0.08, lip_v + 0.28)], 0.3, 0.7)
-    add_both([(0.05, -0.42), (0.07, -0.3), (0.05, -0.18)], 0.2, 0.45)
-    for crease in range(3):
-        u = 0.64 + 0.07 * crease
-        add_both([(u, 0.62), (u + 0.03, 0.85), (u - 0.03, 1.05)], 0.45 + 0.12 * crease, 0.45)
-    top = float(face.mouth.upper[len(face.mouth.upper) // 2, 1])
-    for crease in range(4):
-        u = 0.05 + 0.08 * crease
-        add_both([(u, top - 0.11), (u * 0.95, top - 0.02)], 0.45, 0.45)
-    return wrinkles
+        yield bow, 0.05 + 0.09 * row, 0.6
+
+
+def _right_side(face: Anatomy) -> list[_Wrinkle]:
+    """Wrinkles that have their like on the left."""
+    eye, lip = face.eyes[1], face.mouth.upper
+    (inner, _), (corner, level) = eye.upper[[0, -1]].tolist()
+    (_, lip_top), (lip_end, lip_level) = lip[[len(lip) // 2, -1]].tolist()
+    wing, wing_level = face.nose_half_width + 0.04, face.nose_base - 0.1
+    foot, bag = corner + 0.05, eye.pupil[0] - 0.05
+    rays, drops = [(k, -0.1 + 0.065 * k) for k in range(5)], [0.13 + 0.07 * k for k in range(3)]
+    cheeks, creases = [0.64 + 0.07 * k for k in range(3)], [0.05 + 0.08 * k for k in range(4)]
+    return [
+        # crow's feet, bags under the eye
+        *(
+            (
+                [(foot, level + 0.55 * s), (foot + 0.09, level + s), (foot + 0.2, level + 2.1 * s)],
+                0.08 + 0.06 * abs(k - 2),
+                0.7,
+            )
+            for k, s in rays
+        ),
+        *(
+            ([(inner, 0.7 * v), (bag, v + 0.06), (corner - 0.02, v - 0.01)], 0.06 + 0.16 * k, 0.6)
+            for k, v in enumerate(drops)
+        ),
+        # from the nose to the mouth and down from it, between the brows
+        (
+            [(wing, wing_level), (wing + 0.15, wing_level + 0.16), (lip_end + 0.13, lip_level)],
+            0.0,
+            1.1,
+        ),
+        ([(lip_end + 0.04, lip_level + 0.06), (lip_end + 0.08, lip_level + 0.28)], 0.3, 0.7),
+        ([(0.05, -0.42), (0.07, -0.3), (0.05, -0.18)], 0.2, 0.45),
+        # down the cheeks, above the lips
+        *(
+            ([(u, 0.62), (u + 0.03, 0.85), (u - 0.03, 1.05)], 0.45 + 0.12 * k, 0.45)
+            for k, u in enumerate(cheeks)
+        ),
+        *(([(u, lip_top - 0.11), (u * 0.95, lip_top - 0.02)], 0.45, 0.45) for u in creases),
+    ]
+
+
+def _wrinkles(now: Stage, face: Anatomy, rng: np.random.Generator) -> list[tuple[Points, float]]:
+    """Wrinkles as (curve, depth). Each has an onset of its own and deepens with age."""
+    shown: list[tuple[Points, float]] = []
+    for course, onset, depth in chain(_forehead(rng), _right_side(face)):
+        curve = np.array(course) + rng.normal(0, 0.01, (len(course), 2))
+        strength = depth * min(1.0, max(0.0, now.wear - onset) / 0.45)
+        sides = (1.0,) if course[0][0] < 0 else (1.0, -1.0)
+        if strength > 0.03:
+            shown += [(spline(curve, 4) * (side, 1.0), strength) for side in sides]
+    return shown
 
 
 def _spots(person: Traits, now: Stage, rng: np.random.Generator) -> list[tuple[Points, float]]:
@@ -143,13 +160,12 @@ def draw_face_skin(
     face, now, skin = sitter.face, sitter.now, sitter.skin
     patch = canvas.patch(face.outline, blur=1)
     layer = canvas.enlarge(_complexion(canvas, sitter, passing), patch)
-    hollows, rims = Image.new("L", patch.size), Image.new("L", patch.size)
+    hollows, rims = (Image.new("L", layer.size) for _ in range(2))
     pen, rim_pen = ImageDraw.Draw(hollows), ImageDraw.Draw(rims)
-    for curve, depth in _curves(now, face, lasting):
-        width = canvas.width(0.014 + 0.022 * depth)
-        pixels = canvas.flat(curve, patch)
-        pen.line(pixels, fill=round(170 * min(1.0, depth)), width=width)
+    for curve, depth in _wrinkles(now, face, lasting):
+        width, pixels = canvas.width(0.014 + 0.022 * depth), canvas.flat(curve, patch)
         below = [value + (0.028 * canvas.pose.unit) * (k % 2) for k, value in enumerate(pixels)]
+        pen.line(pixels, fill=round(170 * min(1.0, depth)), width=width)
         rim_pen.line(below, fill=round(70 * min(1.0, depth)), width=width)
     for outline, depth in _spots(sitter.person, now, lasting):
         pen.polygon(canvas.flat(outline, patch), fill=round(255 * depth))
@@ -163,9 +179,8 @@ def draw_ears(canvas: Canvas, sitter: Sitter) -> None:
     """Paint both ears; they grow a little all life long."""
     face, person, now = sitter.face, sitter.person, sitter.now
     height = (0.25 + 0.03 * now.growth + 0.04 * now.ageing) * person.ears
-    pen = canvas.pen()
     for side in (-1.0, 1.0):
         for share, light in ((1.0, 0.84), (0.66, 0.64), (0.42, 0.75)):
             centre = (side * (face.width + 0.03 - 0.03 * (1 - share)), 0.2)
             shape = ellipse(centre, (0.12 * person.ears * share, height * share), 20)
-            pen.polygon(canvas.flat(shape), fill=tone(sitter.skin, light))
+            canvas.polygon(shape, tone(sitter.skin, light))

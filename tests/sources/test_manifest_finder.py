@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contrastive_age.sources import file_names
+from contrastive_age.sources.manifest import finder
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 NAMES = ["a", "A", COMPOSED, DECOMPOSED, "É", "b"]
@@ -33,7 +33,7 @@ def test_the_paths_found_are_those_of_a_search_through_all(tree: Path, path: str
         return unicodedata.normalize("NFD", text).lower()
 
     expected = [each for each in TREE if folded(each) == folded(path)]
-    found = file_names.finder(tree)(path)
+    found = finder(tree)(path)
     assert sorted(found) == ([path] if path in TREE else sorted(expected))
 
 
@@ -47,7 +47,7 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(st.text(min_size=1))
 def test_no_name_is_too_odd(lone: Path, path: str) -> None:
-    assert file_names.finder(lone)(path) in ([], [path], ["a.jpg"])
+    assert finder(lone)(path) in ([], [path], ["a.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_no_name_is_too_odd(lone: Path, path: str) -> None:
     ["x/" * 5000 + "x", "x" * 5000, "a\0b", "\0/a", "a.jpg/a", "loop/a", ".", "..", "\udce9"],
 )
 def test_what_is_no_file_is_not_found(lone: Path, path: str) -> None:
-    assert file_names.finder(lone)(path) in ([], [path])
+    assert finder(lone)(path) in ([], [path])
 
 
 def test_each_folder_is_listed_once_and_no_file_asked_for(
@@ -68,7 +68,7 @@ def test_each_folder_is_listed_once_and_no_file_asked_for(
     listed = []
     listing = os.listdir
     monkeypatch.setattr(os, "listdir", lambda place: listed.append(place) or listing(place))
-    find = file_names.finder(tmp_path)
+    find = finder(tmp_path)
     assert [find(path) for path in [*paths, *paths]] == [[path] for path in [*paths, *paths]]
     assert len(listed) == 3
 
@@ -78,10 +78,10 @@ def test_folders_outside_are_listed_only_where_that_is_allowed(tmp_path: Path) -
     (tmp_path / "a.jpg").touch()
     (tmp_path / "base" / "door").symlink_to("..", target_is_directory=True)
     for path in ("door/A.JPG", "../A.JPG", f"{tmp_path.as_posix()}/A.JPG"):
-        assert file_names.finder(tmp_path / "base")(path) == []
-        (found,) = file_names.finder(tmp_path / "base", outside=True)(path)
+        assert finder(tmp_path / "base")(path) == []
+        (found,) = finder(tmp_path / "base", outside=True)(path)
         assert found == path.replace("A.JPG", "a.jpg")
 
 
 def test_a_folder_that_cannot_be_listed_is_left_alone(tmp_path: Path) -> None:
-    assert file_names.finder(tmp_path / "absent")("a.jpg") == []
+    assert finder(tmp_path / "absent")("a.jpg") == []
