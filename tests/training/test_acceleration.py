@@ -18,7 +18,6 @@ from contrastive_age.training.acceleration import Acceleration, Plan, gather, re
 from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.loop import TrainingData, TrainingSettings, train
 from contrastive_age.triplets.index import build_index
-from contrastive_age.triplets.sampling import batches
 
 CLASSES = AgeClasses(20, 24)
 WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1, lambda_k=0.5)
@@ -255,6 +254,7 @@ def test_resumed_it_ends_like_one_never_interrupted(part, tmp_path, monkeypatch,
         ({"channels_last": True}, False),
         ({"fused": True}, False),
         ({"compile": True}, False),
+        ({"capture": False}, True),
         ({"residence": "host"}, True),
     ],
 )
@@ -296,7 +296,7 @@ def gpu(monkeypatch):
     ],
 )
 def test_by_default_a_gpu_takes_what_makes_it_fast(gpu, image_bytes, share, residence):
-    expected = Plan("bfloat16", channels_last=True, fused=True, compile=False, residence=residence)
+    expected = Plan("bfloat16", channels_last=True, fused=True, capture=True, residence=residence)
     assert resolve(Acceleration(), CUDA, image_bytes, share) == expected
 
 
@@ -342,7 +342,6 @@ class Copies(TorchDispatchMode):
 def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
     """On a pretended GPU: what looks at a value there raises, as do mixed-up devices."""
     images, ages, index = part
-    (batch, *_) = batches(index, triplets, 8, np.random.default_rng(0))
     plan = Plan(channels_last=True, residence=residence)
     with FakeTensorMode(allow_non_fake_inputs=True):
         with CUDA:
@@ -350,21 +349,27 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
             age_index = torch.zeros(len(ages), dtype=torch.int64)
             faces = torch.zeros(images.shape, dtype=torch.uint8)
         data = TrainingData(faces if residence == "device" else images, age_index, index)
-        with Copies() as copies:
+        settings = dataclasses.replace(SETTINGS, triplets=triplets)
+        with Copies() as epoch:
+            drawn, *_ = loop._drawn(data, settings, epoch=1, seed=0)
+        with Copies() as step:
+            on_host = residence == "host"
             terms = loop._forward(
                 network,
                 data,
-                batch,
-                settings=SETTINGS,
+                drawn.numbers,
+                drawn.maps,
+                gather(images, drawn.batch.rows, CUDA) if on_host else None,
+                settings=settings,
                 weights=WEIGHTS,
                 plan=plan,
-                views=torch.Generator(),
             )
     assert {term.device.type for term in terms} == {"cuda"}
-    # rows, the triplets' five arrays, the views' geometry and, from the host, the faces
-    assert copies.sent == [True] * (7 if residence == "device" else 8)
-    assert copies.pinned == len(copies.sent)
-    assert copies.fetched == []
+    # The numbers of all batches and the maps of all views once an epoch; faces from the host.
+    assert epoch.sent == [True] * 2
+    assert step.sent == [True] * on_host
+    assert (epoch.pinned, step.pinned) == (2, on_host)
+    assert epoch.fetched == step.fetched == []
 
 
 def test_the_pretended_gpu_notices_who_looks():

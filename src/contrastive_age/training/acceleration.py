@@ -31,6 +31,7 @@ class Acceleration:
         channels_last: Whether images lie pixel by pixel in memory, which GPUs like.
         fused: Whether Adam changes all weights in one kernel.
         compile: Whether the network is compiled first; pays when an epoch takes minutes.
+        capture: Whether steps are recorded and replayed, see `capture.Steps`; only on a GPU.
         residence: Whether all faces lie on the device, or on the host and are sent step by step.
     """
 
@@ -38,6 +39,7 @@ class Acceleration:
     channels_last: Auto | bool = "auto"
     fused: Auto | bool = "auto"
     compile: bool = False
+    capture: Auto | bool = "auto"
     residence: Auto | Residence = "auto"
 
 
@@ -49,12 +51,14 @@ class Plan:
     channels_last: bool = False
     fused: bool = False
     compile: bool = False
+    capture: bool = False
     residence: Residence = "device"
 
     @property
     def arithmetic(self) -> dict[str, Any]:
-        """What may change the rounding: all but where the faces lie."""
-        return {name: value for name, value in asdict(self).items() if name != "residence"}
+        """What may change the rounding: not where faces lie, nor how kernels are launched."""
+        alike = ("residence", "capture")
+        return {name: value for name, value in asdict(self).items() if name not in alike}
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """Lay the network out as planned, in place, and give what to call for a forward pass."""
@@ -73,7 +77,8 @@ class Plan:
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Compute in the planned precision for as long as the block lasts."""
         lower = self.precision == "bfloat16"
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)
+        # Every weight is used once a pass; and what a cache held could not be recorded.
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower, cache_enabled=False)
 
 
 def resolve(
@@ -81,8 +86,9 @@ def resolve(
 ) -> Plan:
     """Choose for a device what is left to it.
 
-    A GPU computes in bfloat16 where it can, with channels last and a fused Adam, and holds the
-    faces if they take at most half of the memory that is free. Everything else is plain.
+    A GPU computes in bfloat16 where it can, with channels last, a fused Adam and recorded steps,
+    and holds the faces if they take at most half of the memory that is free. Everything else is
+    plain.
 
     Args:
         wanted: What is asked for; wins over the choice.
@@ -104,6 +110,7 @@ def resolve(
         channels_last=choose(wanted.channels_last, True, False),
         fused=choose(wanted.fused, True, False),
         compile=wanted.compile,
+        capture=gpu and choose(wanted.capture, True, False),
         residence=choose(wanted.residence, "device" if fits else "host", "device"),
     )
 
