@@ -254,7 +254,6 @@ def test_resumed_it_ends_like_one_never_interrupted(part, tmp_path, monkeypatch,
         ({"channels_last": True}, False),
         ({"fused": True}, False),
         ({"compile": True}, False),
-        ({"capture": False}, True),
         ({"residence": "host"}, True),
     ],
 )
@@ -273,6 +272,10 @@ def test_a_checkpoint_of_another_arithmetic_is_not_used(
         )
     assert trained == ([] if used else [1, 2])
     assert ("made with other data or parameters" in caplog.text) is not used
+
+
+def test_recorded_steps_are_the_same_arithmetic():
+    assert Plan(capture=True).arithmetic == PLAIN.arithmetic
 
 
 def test_by_default_a_cpu_computes_plainly():

@@ -93,14 +93,16 @@ class KilledError(Exception):
     pass
 
 
-def trained(triplets="shared", capture=True, precision="auto", epochs=6, **options):
+def trained(
+    triplets="shared", capture=True, epochs=6, precision="auto", residence="auto", **options
+):
     """The losses and weights of a training on the GPU."""
     rng = np.random.default_rng(1)
     ages, size = rng.integers(20, 30, 90), frame_size(64)
     images = torch.from_numpy(rng.integers(0, 256, (90, 3, size, size), np.uint8))
     network = AgeNetwork(CLASSES)
     load_initial_weights(network, CLASSES, None, seed=5)
-    asked = Acceleration(precision=precision, capture=capture)
+    asked = Acceleration(precision=precision, capture=capture, residence=residence)
     history = train(
         images,
         ages,
@@ -132,6 +134,11 @@ def test_recorded_steps_change_not_a_bit(triplets, precision):
     expected = trained(triplets, capture=False, precision=precision)
     assert_same(trained(triplets, capture=False, precision=precision), expected)
     assert_same(trained(triplets, precision=precision), expected)
+
+
+@on_a_gpu
+def test_faces_on_the_host_change_not_a_bit_either():
+    assert_same(trained(residence="host"), trained())
 
 
 @on_a_gpu

@@ -11,7 +11,7 @@ training meets more than a few times.
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Steps:
         self._capture = capture
         self._met: Counter[tuple[torch.Size, ...]] = Counter()
         self._recorded: dict[tuple[torch.Size, ...], _Recording] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Take a step.
@@ -106,7 +106,9 @@ def adam(
     )
 
 
-def load_adam(optimiser: torch.optim.Optimizer, state: dict, device: torch.device) -> None:
+def load_adam(
+    optimiser: torch.optim.Optimizer, state: dict[str, Any], device: torch.device
+) -> None:
     """Bring an optimiser of `adam` to a state that was read on the CPU."""
     optimiser.load_state_dict(state)
     # Unlike the moments, a rate is left where it was read.

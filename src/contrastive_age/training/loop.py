@@ -305,7 +305,7 @@ def _drawn(
         draws = draw(sum(images), frame, settings.image_size, settings.augmentation, views)
         maps = send(geometry(draws, frame, settings.image_size), device)
         lengths = [len(batch.rows) + 5 * len(batch.anchor) for batch in part]
-        yield from map(_Drawn, part, numbers.split(lengths), maps.split(images))
+        yield from map(_Drawn, part, torch.split(numbers, lengths), torch.split(maps, images))
 
 
 def _step(
