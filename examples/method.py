@@ -20,7 +20,7 @@ from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights, TripletPositions, total_loss
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.protocols.splits import subject_exclusive
-from contrastive_age.training.augmentation import ALIGNED_SIZE, augment, prepare
+from contrastive_age.training.augmentation import ALIGNED_SIZE, draw, geometry, prepare, sample
 from contrastive_age.training.loop import learning_rate
 from contrastive_age.training.recipe import Augmentation
 from contrastive_age.triplets.index import build_index
@@ -91,7 +91,9 @@ def train(
         for batch in batches(index, "shared", batch_size, rng):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate("onecycle", (epoch + seen / len(index)) / epochs, peak)
-            faces = augment(images[batch.rows], image_size, VIEWS, views)
+            draws = draw(len(batch.rows), images.shape[-1], image_size, VIEWS, views)
+            maps = geometry(draws, images.shape[-1], image_size)
+            faces = sample(images[batch.rows], image_size, maps)
             triplets = TripletPositions(
                 *map(
                     torch.from_numpy,
