@@ -39,6 +39,11 @@ def topics(quick: bool, ten_million: bool) -> dict[str, Callable[[], list[Result
 
         return run
 
+    def loop_alone() -> Result:
+        from benchmarks import loop_on_gpu
+
+        return loop_on_gpu.run(loop_on_gpu.Size(rows=640) if quick else None)
+
     return {
         "startup": lambda: [startup.run(rounds=2 if quick else 5)],
         "growth": lambda: [growth.run(repeats=1 if quick else 3, ten_million=ten_million)],
@@ -48,6 +53,7 @@ def topics(quick: bool, ten_million: bool) -> dict[str, Callable[[], list[Result
         ],
         "shared_batches": on_each_device("shared_batches"),
         "training_loop": on_each_device("training_loop"),
+        "loop_on_gpu": lambda: [loop_alone() for device in machine.devices() if device == "cuda"],
     }
 
 

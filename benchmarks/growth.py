@@ -170,17 +170,17 @@ def measure_faces(rows: int) -> Cost:
 
 def write_hollow_faces(path: Path, rows: int) -> None:
     """Write a face file as the alignment does, but leave the faces out: they read as black."""
-    from contrastive_age.faces import store
+    from contrastive_age.faces import array_file, store
     from contrastive_age.faces.alignment import DEFAULT_COVERAGE
     from contrastive_age.files import fingerprint
     from contrastive_age.provenance import Record
 
-    labels = np.zeros(rows, store.LABEL)
+    labels = np.zeros(rows, array_file.LABEL)
     labels["sample"] = [fingerprint(str(row)).encode() for row in range(rows)]
-    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *store.FACE_SHAPE)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *array_file.FACE_SHAPE)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        file.seek(rows * store.FACE_BYTES, 1)
+        file.seek(rows * array_file.FACE_BYTES, 1)
         np.lib.format.write_array(file, labels)
         record = Record(store.Wanted(DEFAULT_COVERAGE).decided_by).document
         np.lib.format.write_array(file, np.frombuffer(json.dumps(record).encode(), np.uint8))

@@ -80,6 +80,13 @@ def in_turn(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
     return [list(values) for values in zip(*taken, strict=True)]
 
 
+def seconds_of(run: Callable[[], object]) -> float:
+    """Time a function that takes no arguments."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """Fit the k of cost = c size^k, by least squares on the logarithms of both."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])

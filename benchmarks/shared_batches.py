@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 
 from benchmarks import made_up
+from benchmarks.loop_on_gpu import CLASSES
 from benchmarks.measuring import Comparison, Result, in_turn
-from benchmarks.training_loop import CLASSES, GPU_SIZE, Size
+from benchmarks.training_loop import GPU_SIZE, Size
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import frame_size

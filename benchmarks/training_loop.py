@@ -3,7 +3,8 @@
 Ours reads faces from a mapped array, draws triplets, augments, computes all losses, logs to MLflow
 and keeps a checkpoint. The bare network takes the very same number of images a step through
 forward, cross entropy, backward and Adam. On a CPU a bare step follows each step of ours, so that
-whatever else the machine does falls on both; on a GPU, whose work is queued, a bare epoch follows.
+whatever else the machine does falls on both; on a GPU, whose work is queued, a bare epoch of the
+tuned one follows. `loop_on_gpu` takes apart what the loop alone costs there.
 """
 
 import logging
@@ -20,25 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torchvision.models import resnet18
 
 from benchmarks import made_up
+from benchmarks.bare import Bare
+from benchmarks.loop_on_gpu import CLASSES, MODES, TARGET, VIEWS, WEIGHTS, images_an_epoch
 from benchmarks.measuring import Comparison, Result
-from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.losses import LossWeights
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.tracking.tracker import log_epoch, tracker, wait_for_curves
 from contrastive_age.training import loop
 from contrastive_age.training.augmentation import prepare
-from contrastive_age.training.recipe import Augmentation, Recipe, TrainingSettings
-from contrastive_age.triplets.index import TripletIndex, build_index
+from contrastive_age.training.recipe import Recipe, TrainingSettings
+from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import Mode
-
-TARGET = 0.93
-MODES: tuple[Mode, ...] = ("explicit", "shared")
-CLASSES = AgeClasses(16, 77)
-WEIGHTS = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1, margin=0.2)
-VIEWS = Augmentation(degrees=10, translate=0.03, scale=0.05, flip="horizontal")
 
 
 @dataclass(frozen=True)
@@ -76,30 +70,13 @@ class Size:
 GPU_SIZE = Size(rows=4096, image_size=224)
 
 
-class Bare:
-    """A ResNet-18 that trains on a tensor of noise."""
-
-    def __init__(self, size: Size, device: torch.device) -> None:
-        images = 3 * (size.batch_size + 1)
-        self._images = torch.randn((images, 3, size.image_size, size.image_size), device=device)
-        self._classes = torch.arange(images, device=device) % CLASSES.number
-        self._network = resnet18(num_classes=CLASSES.number).to(device).train()
-        self._optimiser = torch.optim.Adam(self._network.parameters())
-
-    def step(self, images: int) -> None:
-        """Train one step on so many images."""
-        logits = self._network(self._images[:images])
-        loss = nn.functional.cross_entropy(logits, self._classes[:images])
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-
-
 def run(size: Size | None = None, device: str = "cpu") -> Result:
     """Measure both modes on a device."""
     size = size or (Size() if device == "cpu" else GPU_SIZE)
     where = torch.device(device)
-    bare = Bare(size, where)
+    tuned = where.type != "cpu"
+    most = 3 * (size.batch_size + 1)
+    bare = Bare(size.image_size, most, CLASSES.number, where, tuned=tuned)
     with tempfile.TemporaryDirectory() as folder, _tracked(Path(folder)):
         faces = made_up.write_faces(Path(folder) / "faces.npy", size.rows)
         for images in (size.batch_size, 3 * size.batch_size):
@@ -110,7 +87,7 @@ def run(size: Size | None = None, device: str = "cpu") -> Result:
         }
     comparisons = [
         Comparison(
-            f"whole training loop against bare ResNet-18, {mode}",
+            f"whole training loop against {'tuned' if tuned else 'bare'} ResNet-18, {mode}",
             [ours for ours, _ in pairs],
             [reference for _, reference in pairs],
             unit="images/s",
@@ -156,14 +133,6 @@ def images_per_second(
     return images / seconds, images / bare_seconds
 
 
-def images_an_epoch(index: TripletIndex, mode: Mode) -> int:
-    """The images that go through the network in one epoch."""
-    counts = index.counts
-    if mode == "shared":
-        return counts["anchors"]
-    return 3 * counts["anchors"] - counts["without_positive"] - counts["without_negative"]
-
-
 def step_by_step(train: Callable[[], None], network: nn.Module, bare: Bare) -> tuple[float, float]:
     """Train, and let a bare step on as many images follow each step of ours.
 
@@ -178,9 +147,8 @@ def step_by_step(train: Callable[[], None], network: nn.Module, bare: Bare) -> t
     def catch_up() -> None:
         nonlocal bare_seconds
         started = time.perf_counter()
-        with _free_choice_of_algorithms():
-            while due:
-                bare.step(due.pop())
+        while due:
+            bare.step(due.pop())
         bare_seconds += time.perf_counter() - started
 
     def before_forward(_: nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -231,17 +199,6 @@ def _tracked(folder: Path) -> Iterator[None]:
     finally:
         tracker.setting_id = None
         mlflow.set_tracking_uri(before)
-
-
-@contextmanager
-def _free_choice_of_algorithms() -> Iterator[None]:
-    """Lift the loop's demand for algorithms that give the same bits twice."""
-    enabled = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(False)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=True)
 
 
 def _details(size: Size, comparisons: Sequence[Comparison], device: str) -> list[str]:

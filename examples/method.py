@@ -20,7 +20,7 @@ from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights, TripletPositions, total_loss
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.protocols.splits import subject_exclusive
-from contrastive_age.training.augmentation import ALIGNED_SIZE, augment, prepare
+from contrastive_age.training.augmentation import ALIGNED_SIZE, draw, geometry, prepare, sample
 from contrastive_age.training.loop import learning_rate
 from contrastive_age.training.recipe import Augmentation
 from contrastive_age.triplets.index import build_index
@@ -71,7 +71,10 @@ def train(
         for batch in batches(index, "shared", BATCH, rng):
             done = (epoch + seen / len(index)) / epochs
             optimiser.param_groups[0]["lr"] = learning_rate("onecycle", done, PEAK)
-            faces = augment(images[batch.rows], image_size, VIEWS, views)
+            draws = draw(len(batch.rows), images.shape[-1], image_size, VIEWS, views)
+            faces = sample(
+                images[batch.rows], image_size, geometry(draws, images.shape[-1], image_size)
+            )
             places = (torch.from_numpy(getattr(batch, name)) for name in TripletPositions._fields)
             # Anchors, positives and negatives go through the network as one batch.
             outputs, ages = network(faces), classes[batch.rows]

@@ -18,10 +18,10 @@ def switches() -> dict[str, bool]:
     return {name: getattr(CUDNN, name) for name in SWITCHES}
 
 
-@pytest.mark.parametrize("benchmark", [True, False])
-def test_only_tf32_is_switched_off_and_only_in_the_block(benchmark: bool) -> None:
+@pytest.mark.parametrize("benchmarking", [True, False])
+def test_only_tf32_is_switched_off_and_only_in_the_block(benchmarking: bool) -> None:
     before = CUDNN.benchmark
-    CUDNN.benchmark = benchmark
+    CUDNN.benchmark = benchmarking
     try:
         outside = switches()
         with exact(torch.device("cuda")):

@@ -12,6 +12,7 @@ from benchmarks import (
     alignment,
     busy,
     growth,
+    loop_on_gpu,
     made_up,
     onnx_speed,
     parity,
@@ -20,6 +21,7 @@ from benchmarks import (
     startup,
     training_loop,
 )
+from benchmarks.bare import Bare
 from benchmarks.measuring import Result
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.sources.reading import check_samples
@@ -50,16 +52,35 @@ def test_training_loop() -> None:
 def test_the_images_of_an_epoch_are_counted(mode: Mode) -> None:
     index = build_index([3, 3, 3, 40, 40, 41], [0, 1, 1, 2, 3, 3])
     made = batches(index, mode, 2, np.random.default_rng(0))
-    assert training_loop.images_an_epoch(index, mode) == sum(len(batch.rows) for batch in made)
+    assert loop_on_gpu.images_an_epoch(index, mode) == sum(len(batch.rows) for batch in made)
 
 
 def test_a_gpu_is_measured_over_whole_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    bare = training_loop.Bare(TINY, torch.device("cpu"))
+    bare = Bare(32, 4, 10, torch.device("cpu"), tuned=False)
     steps: list[int] = []
     monkeypatch.setattr(bare, "step", steps.append)
     training_loop.one_after_the_other(lambda: None, bare, images=10, a_step=4)
     assert steps == [4, 4, 4]
+
+
+def test_the_loop_alone_as_on_a_gpu() -> None:
+    """Without one nothing is recorded, and no kernels are seen."""
+    size = loop_on_gpu.Size(rows=4, epochs=3, batch_size=4, image_sizes=(32,), steps=1)
+    found = loop_on_gpu.run(size, "cpu")
+    _check(found, lines=6)
+    names = ("ours, recorded", "ours, launched", "tuned ResNet-18", "plain ResNet-18")
+    assert all(sum(name in line for line in found.details) == 2 for name in names)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_the_loop_alone_on_a_gpu() -> None:
+    size = loop_on_gpu.Size(rows=80, epochs=6, batch_size=8, image_sizes=(64,))
+    device = torch.device("cuda")
+    ours = loop_on_gpu.ours(size, 64, "shared", device, capture=True)
+    tuned = loop_on_gpu.reference(64, 8, device, 5, tuned=True)
+    assert 0 < tuned.kernels < ours.kernels
+    assert 0 < tuned.busy < ours.busy
 
 
 def test_growth(monkeypatch: pytest.MonkeyPatch) -> None:

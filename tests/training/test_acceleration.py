@@ -18,7 +18,6 @@ from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.loop import TrainingData, train
 from contrastive_age.training.recipe import Acceleration
 from contrastive_age.triplets.index import build_index
-from contrastive_age.triplets.sampling import batches
 from training.recipes import SMALL, varied
 
 RECIPE = varied(loss=dataclasses.replace(SMALL.loss, lambda_k=0.5))
@@ -271,6 +270,10 @@ def test_a_checkpoint_of_another_arithmetic_is_not_used(
     assert ("made with other data or parameters" in caplog.text) is not used
 
 
+def test_recorded_steps_are_the_same_arithmetic():
+    assert Plan(capture=True).arithmetic == PLAIN.arithmetic
+
+
 def test_by_default_a_cpu_computes_plainly():
     assert resolve(Acceleration(), CPU, 10**15) == PLAIN
 
@@ -292,7 +295,7 @@ def gpu(monkeypatch):
     ],
 )
 def test_by_default_a_gpu_takes_what_makes_it_fast(gpu, image_bytes, share, residence):
-    expected = Plan("bfloat16", channels_last=True, fused=True, compile=False, residence=residence)
+    expected = Plan("bfloat16", channels_last=True, fused=True, capture=True, residence=residence)
     assert resolve(Acceleration(), CUDA, image_bytes, share) == expected
 
 
@@ -338,7 +341,6 @@ class Copies(TorchDispatchMode):
 def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
     """On a pretended GPU: what looks at a value there raises, as do mixed-up devices."""
     images, ages, index = part
-    (batch, *_) = batches(index, triplets, 8, np.random.default_rng(0))
     plan = Plan(channels_last=True, residence=residence)
     with FakeTensorMode(allow_non_fake_inputs=True):
         with CUDA:
@@ -346,20 +348,26 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
             age_index = torch.zeros(len(ages), dtype=torch.int64)
             faces = torch.zeros(images.shape, dtype=torch.uint8)
         data = TrainingData(faces if residence == "device" else images, age_index, index)
-        with Copies() as copies:
+        recipe = varied(RECIPE, triplets=triplets)
+        with Copies() as epoch:
+            drawn, *_ = loop._drawn(data, recipe, epoch=1)
+        with Copies() as step:
+            on_host = residence == "host"
             terms = loop._forward(
                 network,
                 data,
-                batch,
-                RECIPE,
+                drawn.numbers,
+                drawn.maps,
+                gather(images, drawn.batch.rows, CUDA) if on_host else None,
+                recipe=recipe,
                 plan=plan,
-                views=torch.Generator(),
             )
     assert {term.device.type for term in terms.values()} == {"cuda"}
-    # rows, the triplets' five arrays, the views' geometry and, from the host, the faces
-    assert copies.sent == [True] * (7 if residence == "device" else 8)
-    assert copies.pinned == len(copies.sent)
-    assert copies.fetched == []
+    # The numbers of all batches and the maps of all views once an epoch; faces from the host.
+    assert epoch.sent == [True] * 2
+    assert step.sent == [True] * on_host
+    assert (epoch.pinned, step.pinned) == (2, on_host)
+    assert epoch.fetched == step.fetched == []
 
 
 def test_the_pretended_gpu_notices_who_looks():

@@ -11,10 +11,10 @@ from torchvision.transforms import functional as reference
 
 from contrastive_age.errors import DataError
 from contrastive_age.training.augmentation import (
-    augment,
     centre_crop,
     draw,
     frame_size,
+    geometry,
     prepare,
     sample,
 )
@@ -27,6 +27,13 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def augment(images, image_size, augmentation, generator):
+    """A random view of each image."""
+    frame = images.shape[-1]
+    draws = draw(len(images), frame, image_size, augmentation, generator)
+    return sample(images, image_size, geometry(draws, frame, image_size))
 
 
 def random_images(number, size, seed=5):
@@ -60,7 +67,7 @@ def test_equals_torchvision_image_by_image(flip, frame, image_size):
     images = random_images(12, frame)
     augmentation = Augmentation(degrees=25, translate=0.1, scale=0.3, flip=flip)
     draws = draw(12, frame, image_size, augmentation, generator(1))
-    views = sample(images, image_size, draws)
+    views = sample(images, image_size, geometry(draws, frame, image_size))
     for row in range(12):
         expected = view_by_torchvision(images[row], image_size, draws, row)
         torch.testing.assert_close(views[row], expected, atol=2e-4, rtol=0)
@@ -70,7 +77,7 @@ def test_a_view_without_variation_is_the_exact_cut():
     images = torch.randint(0, 256, (5, 3, 37, 37), dtype=torch.uint8, generator=generator())
     still = Augmentation(degrees=0, translate=0, scale=0, flip="none")
     draws = draw(5, 37, 32, still, generator())._replace(corner=torch.full((5, 2), 2.0))
-    views = sample(images, 32, draws)
+    views = sample(images, 32, geometry(draws, 37, 32))
     torch.testing.assert_close(views, centre_crop(images, 32), atol=2e-3, rtol=0)
 
 
@@ -98,6 +105,15 @@ def test_one_seed_one_view_and_each_image_its_own():
     assert torch.equal(once, again)
     assert not torch.equal(once[0], once[1])
     assert not torch.equal(once, augment(images, 32, VIEWS, generator(4)))
+
+
+def test_views_drawn_together_are_those_drawn_batch_by_batch():
+    together, apart = generator(1), generator(1)
+    sizes = [62, 64, 1, 65, 25]
+    maps = geometry(draw(sum(sizes), 37, 32, VIEWS, together), 37, 32).split(sizes)
+    for size, drawn in zip(sizes, maps, strict=True):
+        alone = geometry(draw(size, 37, 32, VIEWS, apart), 37, 32)
+        assert torch.equal(drawn, alone)
 
 
 def test_draws_fill_their_ranges():

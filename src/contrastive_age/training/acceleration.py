@@ -28,12 +28,14 @@ class Plan:
     channels_last: bool = False
     fused: bool = False
     compile: bool = False
+    capture: bool = False
     residence: Residence = "device"
 
     @property
     def arithmetic(self) -> dict[str, Any]:
-        """What may change the rounding: all but where the faces lie."""
-        return {name: value for name, value in asdict(self).items() if name != "residence"}
+        """What may change the rounding: not where faces lie, nor how kernels are launched."""
+        alike = ("residence", "capture")
+        return {name: value for name, value in asdict(self).items() if name not in alike}
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """Lay the network out as planned, in place, and give what to call for a forward pass."""
@@ -52,7 +54,8 @@ class Plan:
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Compute in the planned precision for as long as the block lasts."""
         lower = self.precision == "bfloat16"
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)
+        # Every weight is used once a pass; and what a cache held could not be recorded.
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower, cache_enabled=False)
 
 
 def resolve(
@@ -60,8 +63,9 @@ def resolve(
 ) -> Plan:
     """Choose for a device what is left to it.
 
-    A GPU computes in bfloat16 where it can, with channels last and a fused Adam, and holds the
-    faces if they take at most half of the memory that is free. Everything else is plain.
+    A GPU computes in bfloat16 where it can, with channels last, a fused Adam and recorded steps,
+    and holds the faces if they take at most half of the memory that is free. Everything else is
+    plain.
 
     Args:
         wanted: What is asked for; wins over the choice.
@@ -83,6 +87,7 @@ def resolve(
         channels_last=choose(wanted.channels_last, True, False),
         fused=choose(wanted.fused, True, False),
         compile=wanted.compile,
+        capture=gpu and choose(wanted.capture, True, False),
         residence=choose(wanted.residence, "device" if fits else "host", "device"),
     )
 

@@ -1,5 +1,7 @@
 """Random views of faces, made for a whole batch at once on the device that holds them.
 
+What is random is drawn on the CPU, for many batches at once and alike for every device.
+
 The aligned face (256 pixels a side) is downscaled once, to the frame of which the network sees
 224/256. Each step then takes ONE batched sampling through that frame: affine, mirror and crop
 together. At test the centre of the frame is cut out.
@@ -15,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
-from contrastive_age.training.acceleration import send
 from contrastive_age.training.recipe import CROP_SIZE, SMALLEST_IMAGE, Augmentation
 
 ALIGNED_SIZE = 256
@@ -90,24 +91,6 @@ def prepare(
     return prepared
 
 
-def augment(
-    images: Tensor, image_size: int, augmentation: Augmentation, generator: torch.Generator
-) -> Tensor:
-    """Give one random, normalised view of each image.
-
-    Args:
-        images: uint8 (n, 3, S, S), on any device.
-        image_size: Side of the views in pixels.
-        augmentation: The ranges to draw from.
-        generator: On the CPU, so that every device sees the same views.
-
-    Returns:
-        float32 (n, 3, image_size, image_size) on the device of `images`.
-    """
-    draws = draw(len(images), images.shape[-1], image_size, augmentation, generator)
-    return sample(images, image_size, draws)
-
-
 def draw(
     number: int,
     frame: int,
@@ -131,31 +114,46 @@ def draw(
     )
 
 
-def sample(images: Tensor, image_size: int, draws: Draws) -> Tensor:
-    r"""Apply affine transform about the centre, mirroring and crop (in this order), and normalise.
+def geometry(draws: Draws, frame: int, image_size: int) -> Tensor:
+    r"""Give the affine maps from n views to the frames that they are sampled from.
 
-    All three are one affine map from a pixel of the view to a place in the frame: with d the
-    pixel's position relative to the frame's centre, F the mirroring, R the rotation by the angle, s
-    the scale and t the shift, the place is R^{-1} (F d - t) / s. What lies outside is black.
+    Affine transform about the centre, mirroring and crop (in this order) are one map from a pixel
+    of the view to a place in the frame: with d the pixel's position relative to the frame's centre,
+    F the mirroring, R the rotation by the angle, s the scale and t the shift, the place is
+    R^{-1} (F d - t) / s.
+
+    Args:
+        draws: Of n views.
+        frame: Side of the frames in pixels.
+        image_size: Side of the views in pixels.
+
+    Returns:
+        float32 (n, 2, 3), as `affine_grid` takes them: it counts in half sides of view and frame,
+        from their centres.
+    """
+    number = len(draws.angle)
+    cos, sin = torch.cos(draws.angle), torch.sin(draws.angle)
+    inverse = torch.stack([cos, sin, -sin, cos], dim=1).view(number, 2, 2)
+    inverse = inverse / draws.scale[:, None, None]
+    centre = draws.corner - (frame - image_size) / 2
+    offset = inverse @ (draws.mirror * centre - draws.shift)[:, :, None] * (2 / frame)
+    linear = inverse * draws.mirror[:, None, :] * (image_size / frame)
+    return torch.cat([linear, offset], dim=2)
+
+
+def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
+    """Take one normalised view of each image; what lies outside is black.
 
     Args:
         images: uint8 (n, 3, S, S), on any device.
         image_size: Side of the views in pixels.
-        draws: Of n views, on the CPU.
+        maps: From `geometry`, (n, 2, 3), on the same device.
 
     Returns:
         float32 (n, 3, image_size, image_size), bilinearly sampled, normalised as for ImageNet.
     """
-    number, channels, frame, _ = images.shape
-    cos, sin = torch.cos(draws.angle), torch.sin(draws.angle)
-    inverse = torch.stack([cos, sin, -sin, cos], dim=1).view(number, 2, 2)
-    inverse = inverse / draws.scale[:, None, None]
-    # affine_grid and grid_sample count in half sides of view and frame, from their centres.
-    centre = draws.corner - (frame - image_size) / 2
-    offset = inverse @ (draws.mirror * centre - draws.shift)[:, :, None] * (2 / frame)
-    linear = inverse * draws.mirror[:, None, :] * (image_size / frame)
-    theta = send(torch.cat([linear, offset], dim=2), images.device)
-    grid = affine_grid(theta, [number, channels, image_size, image_size], align_corners=False)
+    shape = [*images.shape[:2], image_size, image_size]
+    grid = affine_grid(maps, shape, align_corners=False)
     views = grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
     return _normalise(views)
 

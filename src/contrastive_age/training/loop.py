@@ -7,11 +7,12 @@ resumed after a kill ends like one that was never interrupted.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,8 @@ from contrastive_age.model.losses import (
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
-from contrastive_age.training.augmentation import augment
+from contrastive_age.training.augmentation import draw, geometry, sample
+from contrastive_age.training.capture import Steps, adam, load_adam, set_rate
 from contrastive_age.training.checkpoint import Checkpoint
 from contrastive_age.training.recipe import Acceleration, Recipe, Schedule, TrainingSettings
 from contrastive_age.triplets.index import TripletIndex
@@ -47,6 +49,8 @@ WARM_UP = 0.3
 FIRST_RATE = 1 / 25
 LAST_RATE = FIRST_RATE / 1e4
 
+# Batches that are drawn and sent in one go: enough to hide the cost of it, little to hold.
+BATCHES_AT_ONCE = 1024
 # Looking at a loss on a GPU waits for all work queued before it: there it is done now and then.
 STEPS_BETWEEN_CHECKS = 50
 
@@ -143,11 +147,12 @@ def train(
         images.to(device) if plan.residence == "device" else images, age_index, index
     )
     forward = plan.prepared(network.to(device).train())
-    optimiser = torch.optim.Adam(
+    optimiser = adam(
         network.parameters(),
-        lr=recipe.training.lr,
-        weight_decay=recipe.training.weight_decay,
+        recipe.training.lr,
+        recipe.training.weight_decay,
         fused=plan.fused,
+        device=device,
     )
     made_by = fingerprint_of(fingerprint, asdict(recipe), len(ages), plan.arithmetic)
     history = _resume(network, optimiser, work_folder, made_by)
@@ -160,12 +165,11 @@ def train(
         disable=not progress,
         leave=False,
     )
+    step = _step(forward, optimiser, data, recipe, plan=plan)
     with bar, _deterministic():
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{epochs}")
-            entry = train_one_epoch(
-                forward, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar
-            )
+            entry = train_one_epoch(step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar)
             history.append(entry)
             if on_epoch:
                 on_epoch(epoch, entry)
@@ -176,7 +180,7 @@ def train(
 
 
 def train_one_epoch(
-    network: nn.Module,
+    step: Steps,
     optimiser: torch.optim.Optimizer,
     data: TrainingData,
     recipe: Recipe,
@@ -188,8 +192,8 @@ def train_one_epoch(
     """Make each row an anchor once, and give the epoch's entry of the history.
 
     Args:
-        network: In training mode, on the device of `data`, as the plan prepared it.
-        optimiser: Over its parameters.
+        step: Trains on a batch.
+        optimiser: Whose rate is set before each step.
         data: The training part.
         recipe: How to train; its seed determines with `epoch` everything random.
         plan: How to compute.
@@ -200,17 +204,15 @@ def train_one_epoch(
         TrainingError: A loss is not finite; names epoch, step and terms.
     """
     started = time.perf_counter()
-    order, views = _generators(recipe.seed, epoch)
-    losses = _EpochLosses(epoch, data.age_index.device, bar)
+    device = data.age_index.device
+    losses = _EpochLosses(epoch, device, bar)
     seen = without_positive = 0
     lr = recipe.training.lr
-    for batch in batches(data.index, recipe.triplets, recipe.training.batch_size, order):
+    for batch, numbers, maps in _drawn(data, recipe, epoch):
         lr = _set_rate(optimiser, recipe.training, epoch - 1 + seen / len(data.index))
-        terms = _forward(network, data, batch, recipe, plan=plan, views=views)
-        optimiser.zero_grad()
-        terms[TOTAL].backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        losses.add(terms, len(batch.anchor))
+        on_host = plan.residence == "host"
+        faces = [gather(data.images, batch.rows, device)] if on_host else []
+        losses.add(step(numbers, maps, *faces), len(batch.anchor))
         seen += len(batch.anchor)
         without_positive += int(np.count_nonzero(~batch.has_positive))
     return {
@@ -222,22 +224,76 @@ def train_one_epoch(
     }
 
 
-def _forward(
+class _Drawn(NamedTuple):
+    """A batch, and what a step needs of it on the device.
+
+    Attributes:
+        batch: m images, b anchors.
+        numbers: Its arrays one after the other, int64 (m + 5 b,).
+        maps: Of its views, from `geometry`, (m, 2, 3).
+    """
+
+    batch: Batch
+    numbers: Tensor
+    maps: Tensor
+
+
+def _drawn(data: TrainingData, recipe: Recipe, epoch: int) -> Iterator[_Drawn]:
+    """Draw the batches of an epoch with their views, and send many at a time."""
+    order, views = _generators(recipe.seed, epoch)
+    device, frame = data.age_index.device, data.images.shape[-1]
+    size = recipe.training.image_size
+    batches_left = batches(data.index, recipe.triplets, recipe.training.batch_size, order)
+    while part := list(islice(batches_left, BATCHES_AT_ONCE)):
+        arrays = [array for batch in part for array in vars(batch).values()]
+        numbers = send(torch.from_numpy(np.concatenate(arrays, dtype=np.int64)), device)
+        images = [len(batch.rows) for batch in part]
+        draws = draw(sum(images), frame, size, recipe.augmentation, views)
+        maps = send(geometry(draws, frame, size), device)
+        lengths = [len(batch.rows) + 5 * len(batch.anchor) for batch in part]
+        yield from map(_Drawn, part, torch.split(numbers, lengths), torch.split(maps, images))
+
+
+def _step(
     network: nn.Module,
+    optimiser: torch.optim.Optimizer,
     data: TrainingData,
-    batch: Batch,
     recipe: Recipe,
     *,
     plan: Plan,
-    views: torch.Generator,
+) -> Steps:
+    """Give what trains the network on a batch.
+
+    It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
+    host, and gives the total and the losses as one tensor, in the order of `LOSSES`.
+    """
+
+    def step(numbers: Tensor, maps: Tensor, faces: Tensor | None = None) -> Tensor:
+        terms = _forward(network, data, numbers, maps, faces, recipe=recipe, plan=plan)
+        optimiser.zero_grad()
+        terms[TOTAL].backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return torch.stack(list(terms.values())).detach()
+
+    return Steps(step, capture=plan.capture)
+
+
+def _forward(
+    network: nn.Module,
+    data: TrainingData,
+    numbers: Tensor,
+    maps: Tensor,
+    faces: Tensor | None,
+    *,
+    recipe: Recipe,
+    plan: Plan,
 ) -> dict[str, Tensor]:
     """Give the losses of a batch; a GPU is never waited for."""
-    device = data.age_index.device
-    rows, positions = _to_device(batch, device)
-    resident = plan.residence == "device"
-    faces = data.images[rows] if resident else gather(data.images, batch.rows, device)
-    inputs = augment(faces, recipe.training.image_size, recipe.augmentation, views)
-    with plan.autocast(device):
+    rows, positions = _taken_apart(numbers, len(maps))
+    if faces is None:
+        faces = data.images[rows]
+    inputs = sample(faces, recipe.training.image_size, maps)
+    with plan.autocast(numbers.device):
         outputs: Outputs = network(plan.laid_out(inputs))
     exact = Outputs(outputs.features.float(), outputs.logits.float())
     ages, supervise = data.age_index[rows], recipe.training.supervise
@@ -272,8 +328,7 @@ def _set_rate(
 ) -> float:
     """Set and give the learning rate after a number of epochs, whole or not."""
     lr = learning_rate(settings.schedule, epochs_done / settings.epochs, settings.lr)
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+    set_rate(optimiser, lr)
     return lr
 
 
@@ -284,14 +339,13 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
     return np.random.default_rng(order), torch.Generator().manual_seed(state)
 
 
-def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, TripletPositions]:
-    """Send a batch's rows and positions to the device."""
-    arrays = (
-        *(batch.rows, batch.anchor, batch.positive, batch.negative),
-        *(batch.has_positive, batch.has_negative),
+def _taken_apart(numbers: Tensor, images: int) -> tuple[Tensor, TripletPositions]:
+    """Give the rows and positions of a batch of so many images from its `numbers`."""
+    rows, triplets = numbers[:images], numbers[images:].view(5, -1)
+    anchor, positive, negative, has_positive, has_negative = triplets
+    return rows, TripletPositions(
+        anchor, positive, negative, has_positive.bool(), has_negative.bool()
     )
-    rows, *positions = (send(torch.from_numpy(array), device) for array in arrays)
-    return rows, TripletPositions(*positions)
 
 
 class _EpochLosses:
@@ -306,9 +360,9 @@ class _EpochLosses:
         self._terms: list[npt.NDArray[np.float64]] = []
         self._anchors: list[int] = []
 
-    def add(self, terms: Mapping[str, Tensor], anchors: int) -> None:
-        """Keep a step's terms, averages over so many anchors."""
-        self._waiting.append(torch.stack(list(terms.values())).detach())
+    def add(self, terms: Tensor, anchors: int) -> None:
+        """Keep a step's total and terms, averages over so many anchors."""
+        self._waiting.append(terms)
         self._anchors.append(anchors)
         if len(self._waiting) == self._between:
             self._look()
@@ -348,7 +402,7 @@ def _resume(
     if state is None:
         return []
     network.load_state_dict(state.network)
-    optimiser.load_state_dict(state.optimiser)
+    load_adam(optimiser, state.optimiser, next(network.parameters()).device)
     logger.info("Training goes on after epoch %d, from %s", len(state.history), work_folder)
     return state.history
 

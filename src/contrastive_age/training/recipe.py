@@ -109,6 +109,7 @@ class Acceleration:
         channels_last: Whether images lie pixel by pixel in memory, which GPUs like.
         fused: Whether Adam changes all weights in one kernel.
         compile: Whether the network is compiled first; pays when an epoch takes minutes.
+        capture: Whether steps are recorded and replayed, see `capture.Steps`; only on a GPU.
         residence: Whether all faces lie on the device, or on the host and are sent step by step.
     """
 
@@ -116,6 +117,7 @@ class Acceleration:
     channels_last: Literal["auto"] | bool = "auto"
     fused: Literal["auto"] | bool = "auto"
     compile: bool = False
+    capture: Literal["auto"] | bool = "auto"
     residence: Literal["auto", Residence] = "auto"
 
     @property
