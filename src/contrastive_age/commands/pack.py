@@ -274,8 +274,6 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
     Returns:
         Those parameters by dotted name, as they are to be given there.
     """
-    from contrastive_age.model.weights import read_weights
-
     learning = learnings(project.parameters, registered[pipeline])
     if any(values.model.weights == "imagenet" for values in learning):
         _pack_imagenet(staged)
@@ -287,6 +285,8 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
         given[name] = str(_place(path))
         _copy(path, staged / given[name])
         if name == "model.weights":
+            from contrastive_age.model.weights import read_weights
+
             # The list of photos that a file of weights refers to, where it does.
             for listed in read_weights(path).files[1:]:
                 _copy(listed, (staged / given[name]).with_name(listed.name))
