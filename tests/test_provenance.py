@@ -85,7 +85,7 @@ FROM_FACES = {"faces", "networks", "tables"}
             "sources/decoding.py",
             '"white"',
             '"black"',
-            {"drawn photos", "samples", "landmarks"} | FROM_FACES,
+            {"samples", "landmarks"} | FROM_FACES,
         ),
         ("faces/detection.py", "SURE = 0.993", "SURE = 0.5", {"landmarks"} | FROM_FACES),
         ("faces/mtcnn.py", "0.5", "0.6", {"landmarks"} | FROM_FACES),
