@@ -1,5 +1,7 @@
 """The registered pipelines have the shape that the protocols promise."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ from contrastive_age.training.recipe import Computing
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
 PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]
 STAGES = ["ingestion", "alignment", "splitting", "triplets", "training", "evaluation", "reporting"]
+
+
+def test_commands_that_train_nothing_wait_for_no_torch() -> None:
+    loaded = "import sys, contrastive_age.pipeline_registry; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
 
 
 def test_the_papers_protocols_have_its_folds() -> None:

@@ -25,7 +25,7 @@ from contrastive_age.faces.alignment import (
     landmark_array,
     usable_landmarks,
 )
-from contrastive_age.faces.detection import FIRST, Look, Sighting
+from contrastive_age.faces.detection import FIRST, Pass, Sighting
 from contrastive_age.faces.landmarks import (
     DetectionCache,
     Finding,
@@ -108,7 +108,7 @@ def test_points_that_cannot_be_a_face_are_not_used() -> None:
 def test_a_finding_is_of_the_main_face() -> None:
     central, larger = face(80, 30, 120, 70, 0.97), face(0, 0, 60, 60, 0.99)
     small = face(150, 80, 170, 100)
-    seen = Sighting((200, 100), Look(240, turn=3), np.array([larger, small, central]))
+    seen = Sighting((200, 100), Pass(240, turn=3), np.array([larger, small, central]))
     found = finding_of(seen)
     points = tuple(central[5:])
     assert found == Finding("retried", 200, 100, 3, 0.97, 3, 1, points)

@@ -43,7 +43,7 @@ BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
-class Look:
+class Pass:
     """One way of looking at a photo.
 
     Attributes:
@@ -60,12 +60,12 @@ class Look:
     mirrored: bool = False
 
 
-FIRST = Look(240)
-FINE = Look(None)
+FIRST = Pass(240)
+FINE = Pass(None)
 TURNS = (1, 2, 3)
-GLANCE = Look(120)
+GLANCE = Pass(120)
 """Whether it is worth the while to look at a photo in a turn."""
-LAST = (Look(240, (0.5, 0.5, 0.6)), Look(480, (0.5, 0.5, 0.6)))
+LAST = (Pass(240, (0.5, 0.5, 0.6)), Pass(480, (0.5, 0.5, 0.6)))
 """Taken in turn where all other looks saw nothing."""
 
 SURE = 0.993
@@ -74,7 +74,7 @@ UPRIGHT = math.pi / 4
 """How far a face may lean, in radians: one that leans further is nearer to another turn."""
 RIVAL = 3.0
 """Log-odds within which the faces of different turns are rivals, and are looked at again."""
-RECOUNTS = (replace(FIRST, mirrored=True), Look(180), Look(180, mirrored=True))
+RECOUNTS = (replace(FIRST, mirrored=True), Pass(180), Pass(180, mirrored=True))
 FINE_RECOUNTS = (replace(FINE, mirrored=True),)
 """Further looks at rivals; the turn with the highest mean of log-odds over all looks is right."""
 AS_IT_IS = 1.0
@@ -92,7 +92,7 @@ class Sighting:
     """
 
     size: tuple[int, int]
-    look: Look
+    look: Pass
     faces: Faces
 
     @property
@@ -198,7 +198,7 @@ class Finder:
                 seen[row] = replace(sighting, faces=_apart(faces))
         return seen
 
-    def _look(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
+    def _look(self, images: Sequence[Image.Image], look: Pass) -> list[Sighting]:
         size = 1 if look.side is None else BATCH_SIZE
         seen: list[Sighting] = []
         for start in range(0, len(images), size):
@@ -222,7 +222,7 @@ class Finder:
             ]
         return seen
 
-    def _look_turned(self, images: Sequence[Image.Image], look: Look) -> list[Sighting]:
+    def _look_turned(self, images: Sequence[Image.Image], look: Pass) -> list[Sighting]:
         """Take a look where a glance sees anything, which in upright photos it seldom does."""
         if look.side is None:
             return self._look(images, look)
@@ -232,7 +232,7 @@ class Finder:
         return seen
 
     def _look_again(
-        self, images: Sequence[Image.Image], seen: list[Sighting], rows: list[int], look: Look
+        self, images: Sequence[Image.Image], seen: list[Sighting], rows: list[int], look: Pass
     ) -> None:
         """Put what another look sees in some of the photos in the place of what was seen."""
         again = self._look([images[row] for row in rows], look)
@@ -267,7 +267,7 @@ class Finder:
         return float(np.mean([_log_odds(sighting), *odds])) + (AS_IT_IS if turn == 0 else 0.0)
 
 
-def canvas_of(image: Image.Image, look: Look, scale: float) -> Canvases:
+def canvas_of(image: Image.Image, look: Pass, scale: float) -> Canvases:
     """Draw a photo as a look sees it: scaled, into the top left of a black square, and turned.
 
     Args:
@@ -292,7 +292,7 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def _on_photo(
-    faces: Faces, look: Look, shape: tuple[int, int], size: tuple[int, int], scale: float
+    faces: Faces, look: Pass, shape: tuple[int, int], size: tuple[int, int], scale: float
 ) -> Faces:
     """Carry faces from a canvas of a shape (height, width) back onto the photo of a size."""
     # Corners count from the canvas's edge, points from the centre of its first pixel.

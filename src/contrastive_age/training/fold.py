@@ -53,7 +53,7 @@ class Watcher:
 
 
 def networks_decided_by(
-    setting: str,
+    key: str,
     weights: str,
     faces: Sequence[Faces],
     trained_on: pd.DataFrame,
@@ -61,13 +61,13 @@ def networks_decided_by(
     """Name all that decides a network.
 
     Args:
-        setting: The key of the values that it is trained with.
+        key: Of the setting that it is trained with.
         weights: SHA-256 of the file that it starts from, or its name in `Recipe`.
         faces: Of each source, as mapped from their files.
         trained_on: The samples that train, in their order: `sample_id, identity, age` at least.
     """
     return {
-        "setting": setting,
+        "setting": key,
         "weights": weights,
         "faces": [faces_digest(array) for array in faces],
         "samples trained on": table_digest(trained_on[["sample_id", "identity", "age"]]),

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.evaluation.summary import tables_made_with
 from contrastive_age.parameters.given import Report
 from contrastive_age.parameters.loader import environment
 
@@ -28,6 +27,7 @@ def make_report(
     Returns:
         The page as HTML, and its tables by name.
     """
+    from contrastive_age.evaluation.summary import tables_made_with
     from contrastive_age.reporting import groups, page, pictures, results
     from contrastive_age.reporting.papers import Papers
 
