@@ -116,13 +116,13 @@ def test_a_training_says_what_made_it_and_how_it_was_computed(tmp_path: Path) ->
 
 
 TRAINED_ON = pd.DataFrame({"sample_id": ["a", "b"], "identity": ["1", "2"], "age": [30, 40]})
-NAMED = {"setting": "mv-0", "weights": "none", "faces": [], "trained_on": TRAINED_ON}
+NAMED = {"key": "mv-0", "weights": "none", "faces": [], "trained_on": TRAINED_ON}
 
 
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"setting": "ce-0"}, "setting"),
+        ({"key": "ce-0"}, "setting"),
         ({"weights": "imagenet"}, "weights"),
         ({"faces": [np.zeros((1, 256, 256, 3), np.uint8)]}, "faces"),
         ({"trained_on": TRAINED_ON.iloc[::-1]}, "samples trained on"),
