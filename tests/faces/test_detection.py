@@ -27,7 +27,7 @@ from contrastive_age.faces.detection import (
     Canvases,
     Faces,
     Finder,
-    Look,
+    Pass,
     Thresholds,
     choose_face,
     least_face,
@@ -125,7 +125,7 @@ def test_what_is_seen_on_a_canvas_lies_at_its_place_in_the_photo(
     photo[:, :, 1] = np.round(np.arange(height) * steps[1])[:, None]
     fake = Everywhere()
     image = Image.fromarray(photo)
-    [seen] = Finder(fake)._look([image], Look(side, turn=turn, mirrored=mirrored))
+    [seen] = Finder(fake)._look([image], Pass(side, turn=turn, mirrored=mirrored))
     assert seen.size == size
     expected = fake.colours[:, :, :2] / steps
     # Left and right of a person are exchanged in a mirror.
@@ -207,7 +207,7 @@ class TestMainFaces:
     def test_a_turned_face_is_found_in_its_place(self, turn: int) -> None:
         fake = Compass(lambda lean, *_: 0.9 if lean else 0.999)
         [seen] = Finder(fake).main_faces([photo := leaning(turn)])
-        assert seen.look == Look(240, turn=turn)
+        assert seen.look == Pass(240, turn=turn)
         assert seen.status == ("retried" if turn else "detected")
         [points] = seen.landmarks
         left, right, mouth = spots(np.asarray(photo))
@@ -257,7 +257,7 @@ class TestMainFaces:
 
         fake = Compass(score)
         [seen] = Finder(fake).main_faces([photo := leaning(turn)])
-        assert (seen.look, seen.status) == (Look(None, turn=turn), "retried")
+        assert (seen.look, seen.status) == (Pass(None, turn=turn), "retried")
         np.testing.assert_allclose(seen.landmarks[0, :2], spots(np.asarray(photo))[:2], atol=1e-9)
         turns = [photo.size[::-1], photo.size, photo.size[::-1]] if turn else []
         looks = [(240, 240), photo.size, *turns]
@@ -279,7 +279,7 @@ class TestMainFaces:
             assert all(np.less(look.thresholds, FIRST.thresholds))
 
     @pytest.mark.parametrize("last", LAST)
-    def test_a_doubtful_face_is_seen_at_last(self, last: Look) -> None:
+    def test_a_doubtful_face_is_seen_at_last(self, last: Pass) -> None:
         def score(_: int, size: tuple[int, int], thresholds: Thresholds) -> float:
             return 0.65 if (kind(size), thresholds) == (last.side, last.thresholds) else 0
 
@@ -332,7 +332,7 @@ class TestMainFaces:
             (log_odds(first) + len(RECOUNTS) * log_odds(own)) / (1 + len(RECOUNTS))
             for first, own in zip((0.6, 0.9999), again, strict=True)
         ]
-        assert seen.look == Look(240, turn=0 if means[0] + AS_IT_IS > means[1] else 2)
+        assert seen.look == Pass(240, turn=0 if means[0] + AS_IT_IS > means[1] else 2)
         assert seen.look.turn == turn
         assert next(script, None) is None
 
@@ -349,7 +349,7 @@ class TestMainFaces:
             return [np.array([face(80, 80, 140, 140, score)] if score else np.empty((0, 15)))]
 
         [seen] = Finder(fake).main_faces([leaning(0)])
-        assert seen.look == Look(None, turn=2)
+        assert seen.look == Pass(None, turn=2)
         assert len(asked) == 5 + recounts * len(FINE_RECOUNTS)
 
     def test_a_face_that_leans_in_a_turn_is_no_rival(self) -> None:
@@ -373,7 +373,7 @@ class TestMainFaces:
             np.mean([log_odds(own) for own in (first[turn], *again[turn].tolist())])
             for turn in range(2)
         ]
-        assert seen.look == Look(240, turn=int(means[1] > means[0] + AS_IT_IS))
+        assert seen.look == Pass(240, turn=int(means[1] > means[0] + AS_IT_IS))
         assert seen.scores.tolist() == [first[seen.look.turn]]
         sides = [kind(call.size) for call in fake.calls]
         assert sides == [240, 120, 240, 120, 120] + [look.side for look in RECOUNTS] * 2
@@ -439,7 +439,7 @@ class TestAllFaces:
     def test_the_fine_look_is_turned_as_the_photo_is(self) -> None:
         fake = Compass(lambda lean, *_: 0.9 if lean else 0.999)
         [seen] = Finder(fake).all_faces([photo := leaning(3)])
-        assert seen.look == Look(240, turn=3)
+        assert seen.look == Pass(240, turn=3)
         assert fake.calls[-1].size == photo.size[::-1]
         assert len(seen.faces) == 1
 
