@@ -26,22 +26,29 @@ ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = re.compile(
     r"(AWS|KEDRO|MLFLOW|RAY)_\w+|\w+_proxy|COLUMNS|LINES|(NO|FORCE)_COLOR|MPLBACKEND", re.IGNORECASE
 )
-for foreign in filter(FOREIGN.fullmatch, list(os.environ)):
-    del os.environ[foreign]
-os.environ |= {
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "MATPLOTLIBRC": os.devnull,
-    # Sums round alike with any number of cores, and no thread spins while it waits.
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # Another checkout may be the one that is installed.
-    "PYTHONPATH": str(ROOT / "src"),
-}
 
-# `CONTRASTIVE_AGE_GPU=1 make test` is for tests of the GPU.
-if "CONTRASTIVE_AGE_GPU" not in os.environ:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+def pytest_configure() -> None:
+    """Set the environment once: tests import this module a second time, and Kedro's settings then
+    have had their say."""
+    for foreign in filter(FOREIGN.fullmatch, list(os.environ)):
+        del os.environ[foreign]
+    os.environ.update(
+        {
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "MATPLOTLIBRC": os.devnull,
+            # Sums round alike with any number of cores, and no thread spins while it waits.
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            # Another checkout may be the one that is installed.
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+    )
+    # `CONTRASTIVE_AGE_GPU=1 make test` is for tests of the GPU.
+    if "CONTRASTIVE_AGE_GPU" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
 
 # Every protocol on a handful of drawn faces, one epoch at the smallest size.
 SMALL = {"training": {"epochs": 1, "batch_size": 8, "image_size": 32}, "model": {"weights": "none"}}
