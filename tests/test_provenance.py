@@ -124,7 +124,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("triplets/part.py", "known, code_of", "code_of", set()),
         ("reporting/figures.py", "def scatter", "def scattered", set()),
         ("tracking/hook.py", "def after_dataset_saved", "def after_saved", set()),
-        ("parameters/setting.py", "ge=0", "ge=1", set()),
+        ("parameters/setting.py", "class Overlap", "class Overlapping", set()),
         ("parameters/origins.py", "def start_of", "def begun", set()),
         ("pipelines/training/nodes.py", "rows_of(samples", "rows_of(folds", set()),
         ("__init__.py", '"0.1.0"', '"0.2.0"', set()),

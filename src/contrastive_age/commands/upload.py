@@ -16,6 +16,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.running.place import Place
 from contrastive_age.tracking import run_tree
 from contrastive_age.tracking.results import Logged, Result, log_result, may_log_faces
@@ -71,7 +72,8 @@ def _results(at_hand: Result) -> Iterator[tuple[Result, list[str]]]:
     """
     protocol = at_hand.current.protocol
     report, history = (
-        path_of(at_hand.catalog, f"{protocol}.{entry}") for entry in ("metrics", "fold_0.history")
+        path_of(at_hand.catalog, f"{owner}.{entry}")
+        for owner, entry in ((protocol, "metrics"), (namespace_of(protocol, 0), "history"))
     )
     folds: dict[str, list[str]] = {
         path.parent.name: [] for path in report.parents[1].glob(f"*/{report.name}")

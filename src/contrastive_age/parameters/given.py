@@ -24,7 +24,8 @@ from pydantic_core import ErrorDetails
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import SmallestFace
-from contrastive_age.parameters.setting import Alignment, Overlap, Setting, Split
+from contrastive_age.parameters.setting import Alignment, Overlap, Setting
+from contrastive_age.protocols.folds import Split
 from contrastive_age.sources.layouts import LAYOUTS
 from contrastive_age.sources.manifest import source_key
 from contrastive_age.strict import Strict

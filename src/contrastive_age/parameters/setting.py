@@ -7,7 +7,7 @@ folder.
 import hashlib
 import operator
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -20,12 +20,11 @@ from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights
-from contrastive_age.protocols.folds import Plan
+from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import Strict
 from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
 from contrastive_age.triplets.sampling import Mode
 
-Split = Literal["rs", "se", "lopo"]
 Columns = dict[str, str | int | float | None]
 
 PRETRAIN = "pretrain"
@@ -67,7 +66,7 @@ class Triplets(Strict):
 class Overlap(Strict):
     """Up to how many differing bits of 256 two faces are one photo."""
 
-    most_bits: Annotated[int, Field(ge=0, le=256)]
+    most_bits: Bits
 
 
 class Common(Strict):
@@ -81,7 +80,7 @@ class Common(Strict):
     age_max: int
     setting: str
     seed: NonNegativeInt
-    max_samples: Annotated[int, Field(gt=1)] | None = None
+    max_samples: Several | None = None
     # What is null is left out, so that results keep the keys that they had without it.
     manifest: str | None = Field(default=None, exclude_if=operator.not_)
     alignment: Alignment
@@ -165,8 +164,8 @@ class Setting(Common):
     protocol: str
     source: str
     split: Split
-    folds: Annotated[int, Field(gt=1)]
-    validation: float | None = Field(default=None, gt=0, lt=1, exclude_if=operator.not_)
+    folds: Several
+    validation: Share | None = Field(default=None, exclude_if=operator.not_)
     drawn: bool = Field(default=False, exclude_if=operator.not_)
     splitting: Splitting
     overlap: Overlap

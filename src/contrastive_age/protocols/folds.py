@@ -1,11 +1,13 @@
 """A protocol's folds: making them of samples and copies, and knowing them again."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import Field, NonNegativeInt
+from pydantic.dataclasses import dataclass
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
@@ -13,6 +15,7 @@ from contrastive_age.protocols import copies, leakage, splits
 from contrastive_age.protocols.copies import Ints
 from contrastive_age.protocols.parts import COPIES, Parts, keep_apart, parts
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
+from contrastive_age.strict import STRICT
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +25,13 @@ Folds = tuple[pd.DataFrame, dict[str, Any]]
 LIBRARIES = ("numpy", "pandas", "scikit-learn")
 """What folds are made with."""
 
+Split = Literal["rs", "se", "lopo"]
+Several = Annotated[int, Field(gt=1)]
+Bits = Annotated[int, Field(ge=0, le=256)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=STRICT)
 class Plan:
     """How a protocol divides a source's samples.
 
@@ -43,16 +51,16 @@ class Plan:
     """
 
     protocol: str
-    split: Literal["rs", "se", "lopo"]
-    folds: int
-    max_samples: int | None
-    seed: int
+    split: Split
+    folds: Several
+    max_samples: Several | None
+    seed: NonNegativeInt
     folds_file_digest: str | None
     group_copies: bool
     allow_leaks: bool
-    most_bits: int
+    most_bits: Bits
     ages: tuple[int, int]
-    validation: float | None = None
+    validation: Share | None = None
 
     @property
     def as_listed(self) -> bool:

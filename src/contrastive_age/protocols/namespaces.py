@@ -28,6 +28,12 @@ def is_fold(namespace: str | None) -> TypeGuard[str]:
     return namespace is not None and _FOLD.fullmatch(namespace) is not None
 
 
+def parted(name: str) -> tuple[str, str]:
+    """Part a last name from what it belongs to: a fold from its protocol, data from its owner."""
+    owner, _, last = name.rpartition(".")
+    return owner, last
+
+
 def in_words(fold: int | None) -> str:
     """Name what is trained on, for messages."""
     return "all samples" if fold is None else f"fold {fold}"

@@ -32,7 +32,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished
 from contrastive_age.io.files import path_of
 from contrastive_age.processes import command_line
-from contrastive_age.protocols.namespaces import is_fold, namespace_of
+from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     """Give a lock for each fold in the pipeline, and one for what needs all folds of a setting."""
     inside = [node for node in pipeline.nodes if is_fold(node.namespace)]
     for namespace, outputs in _written(inside, lambda node: str(node.namespace)).items():
-        protocol, _, fold = namespace.partition(".")
+        protocol, fold = parted(namespace)
         folder = path_of(catalog, f"{namespace}.training_folder")
         # All settings share the triplets, and all folds the list of photos; each writes the same.
         shared = {output for output in outputs if output.endswith((".triplets", ".photos"))}

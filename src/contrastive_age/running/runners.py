@@ -21,7 +21,7 @@ from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import end_with_parent, interrupts_held, stop
-from contrastive_age.protocols.namespaces import is_fold, namespace_of
+from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
 
@@ -151,7 +151,7 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     bootstrap_project(job.place.project)
     tracker.work_for(job.run_id)
     with job.place.session(job.given) as session:
-        protocol = namespace.rpartition(".")[0]
+        protocol, _ = parted(namespace)
         parameters = session.load_context().config_loader["parameters"]
         if settings_of(parameters)[protocol].key != job.keys[protocol]:
             raise DataError(

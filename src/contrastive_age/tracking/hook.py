@@ -20,6 +20,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Learning
 from contrastive_age.processes import command_line
+from contrastive_age.protocols.namespaces import is_fold, parted
 from contrastive_age.tracking import database, run_tree
 from contrastive_age.tracking.results import Result, log_fold, log_result, may_log_faces
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
@@ -85,7 +86,7 @@ class Tracking:
     @while_reachable
     def before_node_run(self, node: Node) -> None:
         """Enter the fold's child run before a node of its namespace that is tracked."""
-        if node.namespace and _is_tracked(node):
+        if is_fold(node.namespace) and _is_tracked(node):
             self._enter(node.namespace)
 
     @hook_impl
@@ -98,7 +99,7 @@ class Tracking:
     @while_reachable
     def on_node_error(self, error: Exception, node: Node) -> None:
         """Mark the fold's child run as failed."""
-        if node.namespace:
+        if is_fold(node.namespace):
             fold_id = self._enter(node.namespace)
             if fold_id is not None:
                 MlflowClient().set_tag(fold_id, "error", str(error)[:5000])
@@ -108,9 +109,9 @@ class Tracking:
     @while_reachable
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Log what has been written of a fold."""
-        namespace = dataset_name.rpartition(".")[0]
+        namespace, _ = parted(dataset_name)
         if self._result and namespace in self._folds and self._result.kind(dataset_name) == "fold":
-            log_fold(self._result, str(tracker.setting_id), namespace.rpartition(".")[2])
+            log_fold(self._result, str(tracker.setting_id), parted(namespace)[1])
 
     @hook_impl
     @while_reachable
@@ -131,8 +132,8 @@ class Tracking:
         """Be at the run of a fold below the setting's run, which is made at its first node."""
         if self._result and tracker.setting_id and tracker.fold_id is None:
             if namespace not in self._folds:
-                fold = namespace.rpartition(".")[2]
-                self._folds[namespace] = run_tree.fold_run(tracker.setting_id, fold)
+                fold_id = run_tree.fold_run(tracker.setting_id, parted(namespace)[1])
+                self._folds[namespace] = fold_id
             run_tree.begin(self._folds[namespace])
             tracker.fold_id = self._folds[namespace]
         return tracker.fold_id

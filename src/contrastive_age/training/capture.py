@@ -67,8 +67,8 @@ class Steps:
             return self._step(*(tensor.clone() for tensor in inputs))
         if form not in self._recorded:
             self._recorded[form] = self._record(inputs)
-        graph, own, output = self._recorded[form]
-        for tensor, given in zip(own, inputs, strict=True):
+        graph, places, output = self._recorded[form]
+        for tensor, given in zip(places, inputs, strict=True):
             tensor.copy_(given)
         graph.replay()
         # Recordings share their memory, so the next one may write there.
@@ -76,13 +76,13 @@ class Steps:
 
     def _record(self, inputs: Iterable[Tensor]) -> _Recording:
         """Record a step; nothing is computed."""
-        own = [tensor.clone() for tensor in inputs]
+        places = [tensor.clone() for tensor in inputs]
         graph = torch.cuda.CUDAGraph()
         # Other threads may use the GPU meanwhile, as those that log do.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            output = self._step(*own)
+            output = self._step(*places)
         self._pool = graph.pool()
-        return _Recording(graph, own, output)
+        return _Recording(graph, places, output)
 
 
 def adam(

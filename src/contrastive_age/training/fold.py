@@ -62,7 +62,7 @@ def networks_decided_by(
 
     Args:
         key: Of the setting that it is trained with.
-        weights: SHA-256 of the file that it starts from, or its name in `Recipe`.
+        weights: SHA-256 of the file that it starts from, or its name in `Start`.
         faces: Of each source, as mapped from their files.
         trained_on: The samples that train, in their order: `sample_id, identity, age` at least.
     """

@@ -4,10 +4,10 @@ These are the parameters, with their bounds; they need no torch, so that command
 What the paper's values are is said in `conf/base/parameters` alone.
 """
 
-import dataclasses
+from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
@@ -78,7 +78,7 @@ class Start:
     digest: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """All values that decide a training, but for its start.
 
@@ -97,7 +97,7 @@ class Recipe:
     triplets: Mode
     augmentation: Augmentation
     loss: LossWeights
-    seed: int
+    seed: NonNegativeInt
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -123,10 +123,8 @@ class Acceleration:
     @property
     def given(self) -> dict[str, Any]:
         """What is not left to the device. It moves a result as much as a seed does."""
-        left = {field.name: field.default for field in dataclasses.fields(self)}
-        return {
-            name: value for name, value in dataclasses.asdict(self).items() if value != left[name]
-        }
+        left = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != left[name]}
 
 
 @dataclass(frozen=True, config=STRICT)
