@@ -38,8 +38,16 @@ def _node(tag: str, namespace: str | None = "p.fold_0") -> Node:
 
 def _tracking() -> Tracking:
     tracking: Any = Tracking()
-    tracking._result, tracking._folds = SimpleNamespace(), {}
+    tracking._result, tracking._folds, tracking._names = SimpleNamespace(), {}, []
     return tracking
+
+
+@pytest.fixture(autouse=True)
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The settings whose results were logged from their files."""
+    run_ids: list[str] = []
+    monkeypatch.setattr(hook, "log_result", lambda _, run_id, __: run_ids.append(run_id))
+    return run_ids
 
 
 def test_a_fold_that_is_only_indexed_has_no_run(events: list[Any]) -> None:
@@ -71,10 +79,18 @@ def test_an_error_in_any_node_of_a_fold_is_in_its_run(events: list[Any], tag: st
     assert active_run_id() is None
 
 
+def test_what_is_measured_is_logged_whether_or_not_a_later_node_fails(
+    events: list[Any], logged: list[str]
+) -> None:
+    _tracking().on_pipeline_error()
+    assert logged == ["s"]
+    assert events == [("FAILED", "s")]
+
+
 def test_a_worker_leaves_the_run_of_the_setting_to_its_employer(
-    events: list[Any], monkeypatch: pytest.MonkeyPatch
+    events: list[Any], logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracker, "is_worker", True)
     _tracking().on_pipeline_error()
-    assert events == []
+    assert events == logged == []
     assert active_run_id() == "s"

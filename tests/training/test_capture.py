@@ -78,8 +78,25 @@ def test_a_rate_is_a_number_on_the_cpu_and_is_set():
     assert optimiser.param_groups[0]["lr"] == 0.25
     assert not optimiser.param_groups[0]["capturable"]
     other = adam([torch.nn.Parameter(torch.zeros(2))], 0.5, 0, fused=False, device=CPU)
-    load_adam(other, optimiser.state_dict(), CPU)
-    assert other.param_groups[0]["lr"] == 0.25
+    load_adam(other, optimiser.state_dict())
+    set_rate(other, 0.125)
+    assert other.param_groups[0]["lr"] == 0.125
+
+
+def test_a_state_from_a_gpu_goes_on_on_a_cpu_with_its_moments():
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = adam([weight], 0.5, 0, fused=False, device=CPU)
+    weight.grad = torch.tensor([1.0, 2.0])
+    optimiser.step()
+    state, before = optimiser.state_dict(), optimiser.state[weight]["exp_avg"].clone()
+    # As a GPU leaves it: recorded steps take their rate from a tensor.
+    state["param_groups"][0] |= {"lr": torch.tensor(0.5), "capturable": True, "fused": True}
+    other = adam([weight], 0.5, 0, fused=False, device=CPU)
+    load_adam(other, state)
+    other.step()
+    moments = other.state[weight]["exp_avg"]
+    torch.testing.assert_close(moments, 0.9 * before + 0.1 * weight.grad)
+    assert not other.param_groups[0]["capturable"]
 
 
 def test_only_a_gpu_records(monkeypatch):

@@ -158,6 +158,15 @@ class FinalModelGiven(Strict):
     protocol: str
 
 
+class SplittingGiven(Strict):
+    """What there is to set of `Splitting`; null is the protocol's own value."""
+
+    seed: int
+    folds_file: str | None
+    group_copies: bool | None
+    allow_leaks: bool
+
+
 class Given(Strict):
     """All parameters."""
 
@@ -167,7 +176,7 @@ class Given(Strict):
     sources: dict[str, SourceGiven]
     detection: Detection
     alignment: Alignment
-    splitting: Block
+    splitting: SplittingGiven
     protocols: dict[str, ProtocolGiven]
     pretrain: PretrainingGiven
     final_model: FinalModelGiven

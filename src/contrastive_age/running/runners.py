@@ -20,7 +20,7 @@ from pluggy import PluginManager
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
 from contrastive_age.parameters.setting import PRETRAIN
-from contrastive_age.processes import end_with_parent, interrupts_held, stop
+from contrastive_age.processes import command_line, end_with_parent, interrupts_held, stop
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
@@ -114,6 +114,9 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
         ) from error
     except KeyboardInterrupt:
         stop(pool)
+        raise
+    except Exception:
+        logger.info("What is done is kept; go on with: %s", command_line())
         raise
     finally:
         pool.shutdown()

@@ -49,9 +49,9 @@ def prepare() -> None:
     Raises:
         DataError: It is locked, damaged or no database.
     """
-    path = Path(_place())
-    if "://" in _place():
+    if not _uri().startswith(SQLITE):
         return
+    path = Path(_place())
     remove_unfinished(path.parent, older_than=DAY)
     if not path.exists():
         _make(path)
@@ -80,7 +80,11 @@ def _make(path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _uri() -> str:
+    loader = ProjectConfigLoader.latest
+    return tracking_uri(Path.cwd() if loader is None else loader.root)
+
+
 def _place() -> str:
     """Where the runs are kept: the path of an SQLite database, or the URI of something else."""
-    loader = ProjectConfigLoader.latest
-    return tracking_uri(Path.cwd() if loader is None else loader.root).removeprefix(SQLITE)
+    return _uri().removeprefix(SQLITE)

@@ -117,14 +117,12 @@ class Tracking:
     @while_reachable
     def after_pipeline_run(self) -> None:
         """Log what has been written of the setting, and end its run."""
-        if self._result and tracker.setting_id and not tracker.is_worker:
-            log_result(self._result, tracker.setting_id, self._names)
         self._end("FINISHED")
 
     @hook_impl
     @while_reachable
     def on_pipeline_error(self) -> None:
-        """End the runs as failed."""
+        """Log what has been written all the same, and end the runs as failed."""
         self._leave("FAILED")
         self._end("FAILED")
 
@@ -146,8 +144,9 @@ class Tracking:
             MlflowClient().set_terminated(fold_id, status)
 
     def _end(self, status: str) -> None:
-        """End the setting's run, if it is this process that holds it open."""
-        if tracker.setting_id and not tracker.is_worker:
+        """Log the setting's result and end its run, if it is this process that holds it open."""
+        if self._result and tracker.setting_id and not tracker.is_worker:
+            log_result(self._result, tracker.setting_id, self._names)
             run_id, tracker.setting_id = tracker.setting_id, None
             MlflowClient().set_terminated(run_id, status)
 

@@ -10,7 +10,7 @@ training meets more than a few times.
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,9 @@ Step = Callable[..., Tensor]
 UNRECORDED = 2
 """Steps of one form before it is recorded: a recording costs as much time as a few of them gain,
 and kernels that are run for the first time may allocate, which a recording cannot."""
+
+MOST_RECORDED = 64
+"""Forms: each keeps inputs of its own, and a training has few that it meets often."""
 
 
 class _Recording(NamedTuple):
@@ -62,10 +65,11 @@ class Steps:
             return self._step(*inputs)
         form = tuple(tensor.shape for tensor in inputs)
         self._met[form] += 1
-        if self._met[form] <= UNRECORDED:
+        new = form not in self._recorded
+        if self._met[form] <= UNRECORDED or (new and len(self._recorded) == MOST_RECORDED):
             # A copy, because kernels may be chosen by how their inputs are aligned.
             return self._step(*(tensor.clone() for tensor in inputs))
-        if form not in self._recorded:
+        if new:
             self._recorded[form] = self._record(inputs)
         graph, places, output = self._recorded[form]
         for tensor, given in zip(places, inputs, strict=True):
@@ -106,15 +110,19 @@ def adam(
     )
 
 
-def load_adam(
-    optimiser: torch.optim.Optimizer, state: dict[str, Any], device: torch.device
-) -> None:
-    """Bring an optimiser of `adam` to a state that was read on the CPU."""
-    optimiser.load_state_dict(state)
-    # Unlike the moments, a rate is left where it was read.
-    for group in optimiser.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"] = group["lr"].to(device)
+def load_adam(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Bring an optimiser of `adam` to a state that was saved on a device of any kind.
+
+    Args:
+        optimiser: Its moments become those of the state; its rate is for `set_rate` to say.
+        state: As it was read on the CPU.
+    """
+    of_device = ("lr", "capturable", "fused")
+    groups = [
+        saved | {name: present[name] for name in of_device}
+        for saved, present in zip(state["param_groups"], optimiser.param_groups, strict=True)
+    ]
+    optimiser.load_state_dict({**state, "param_groups": groups})
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

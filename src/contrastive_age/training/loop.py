@@ -402,7 +402,7 @@ def _resume(
     if state is None:
         return []
     network.load_state_dict(state.network)
-    load_adam(optimiser, state.optimiser, next(network.parameters()).device)
+    load_adam(optimiser, state.optimiser)
     logger.info("Training goes on after epoch %d, from %s", len(state.history), work_folder)
     return state.history
 
