@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,14 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_tracked_from_test_to_test() -> Iterator[None]:
+    yield
+    module = sys.modules.get("contrastive_age.tracking.tracker")
+    if module is not None:
+        vars(module.tracker).update(vars(type(module.tracker)()))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ SMALL = Recipe(
         supervise="anchor",
     ),
     "explicit",
-    Augmentation(degrees=10, translate=0.03, scale=0.05, flip="horizontal"),
+    Augmentation(degrees=10, translate=0.03, scale=0.1, flip="horizontal"),
     LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=1, lambda_t=1, margin=0.2),
     seed=5,
 )
