@@ -107,7 +107,7 @@ class OneFile(AbstractDataset[Any, Any]):
         """Read a file on a disk."""
 
     def _write(self, data: Any, path: Path) -> None:
-        """Write a file on a disk; what has a `save` of its own needs none."""
+        """Write a file on a disk; datasets with a `save` of their own have no need of it."""
         raise NotImplementedError
 
     @contextmanager
