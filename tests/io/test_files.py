@@ -11,7 +11,7 @@ import torch
 from kedro.io import DatasetError
 
 from contrastive_age.io.arrays import ArrayArchive, StateDict, TripletIndexFile
-from contrastive_age.io.files import OneFile
+from contrastive_age.io.files import WholeFile
 from contrastive_age.io.folders import FaceArray, WorkFolder
 from contrastive_age.triplets.index import build_index
 
@@ -45,7 +45,7 @@ def test_a_triplet_index_comes_back_from_a_store(store: str) -> None:
     assert dataset.load().fingerprint == "abc"
 
 
-class HalfWritten(OneFile):
+class HalfWritten(WholeFile):
     def _read(self, path: Path) -> Any:
         return path.read_bytes()
 

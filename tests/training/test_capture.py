@@ -9,6 +9,7 @@ import torch
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
+from contrastive_age.training import capture
 from contrastive_age.training.acceleration import resolve
 from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.capture import UNRECORDED, Steps, adam, load_adam, set_rate
@@ -63,6 +64,16 @@ def test_a_step_is_recorded_once_its_form_was_met_before(pretended):
     assert pretended.recorded == [{"pool": None} | alike, {"pool": (0, 1)} | alike]
     # A recording reads its inputs where it found them first.
     assert seen[UNRECORDED * 2][0].tolist() == [4, 4, 4]
+
+
+def test_no_more_forms_are_recorded_than_are_kept(pretended, monkeypatch):
+    monkeypatch.setattr(capture, "MOST_RECORDED", 1)
+    steps = Steps(lambda tensor: tensor, capture=True)
+    for _ in range(UNRECORDED + 3):
+        steps(torch.zeros(3))
+        steps(torch.zeros(4))  # its turn comes when there is no room
+    assert len(pretended.recorded) == 1
+    assert pretended.replayed == 3
 
 
 def test_without_recording_a_step_is_called_as_it_is(pretended):

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_age.io.files import OneFile
+from contrastive_age.io.files import WholeFile
 from contrastive_age.triplets.index import TripletIndex
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class ArrayArchive(OneFile):
+class ArrayArchive(WholeFile):
     """Named arrays in one `.npz` file."""
 
     def _read(self, path: Path) -> Arrays:
@@ -23,7 +23,7 @@ class ArrayArchive(OneFile):
         np.savez(path, **data)  # type: ignore[arg-type]
 
 
-class TripletIndexFile(OneFile):
+class TripletIndexFile(WholeFile):
     """The triplet index of a training part."""
 
     def _read(self, path: Path) -> TripletIndex:
@@ -33,7 +33,7 @@ class TripletIndexFile(OneFile):
         data.save(path)
 
 
-class StateDict(OneFile):
+class StateDict(WholeFile):
     """A torch state dict, loaded onto the CPU without running code.
 
     An `OrderedDict` keeps its attributes, in which `model.weights` states what it has seen.
@@ -52,7 +52,7 @@ class StateDict(OneFile):
             torch.save(data, file)
 
 
-class AgeModelFile(OneFile):
+class AgeModelFile(WholeFile):
     """The final model: weights with all that it takes to use and to judge them."""
 
     def _read(self, path: Path) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NewType
 
 from kedro.utils import load_obj
 
-from contrastive_age.io.files import OneFile
+from contrastive_age.io.files import WholeFile
 
 # Kedro-Viz knows what to draw by these names.
 TablePreview = NewType("TablePreview", dict[str, Any])
@@ -13,7 +13,7 @@ JSONPreview = NewType("JSONPreview", str)
 ImagePreview = NewType("ImagePreview", str)
 
 
-class _Borrowed(OneFile):
+class _Borrowed(WholeFile):
     """A file in a format of kedro-datasets, whose dataset is imported when it is first used.
 
     Its packages import pyplot and clients of databases: every run would wait for them before its

@@ -20,11 +20,7 @@ class FileError(DatasetError, OSError):
 
 
 class OneFile(AbstractDataset[Any, Any]):
-    """One file at any fsspec path; a subclass says how it is read and written on a disk.
-
-    A local file is written beside and renamed. A remote one is written on this machine first and
-    sent as a whole, so that an error half-way sends nothing.
-    """
+    """One file or folder at any fsspec path; a subclass says how it is read on a disk."""
 
     only_local: ClassVar[str] = ""
     """Why the file has to be on this machine's disk; empty where it need not be."""
@@ -77,19 +73,6 @@ class OneFile(AbstractDataset[Any, Any]):
         with self._faults_named(), self.local_copy() as path:
             return self._read(path)
 
-    def save(self, data: Any) -> None:
-        """Write the whole file, or nothing."""
-        with self._faults_named():
-            if self.is_local:
-                with replacing(self.path) as beside:
-                    self._write(data, beside)
-                return
-            with TemporaryDirectory() as folder:
-                copy = Path(folder) / self.path.name
-                self._write(data, copy)
-                filesystem, path = self._place
-                filesystem.put_file(str(copy), path)
-
     @contextmanager
     def local_copy(self) -> Iterator[Path]:
         """Give a file on this machine's disk with the same content and name, to read from."""
@@ -105,10 +88,6 @@ class OneFile(AbstractDataset[Any, Any]):
     @abstractmethod
     def _read(self, path: Path) -> Any:
         """Read a file on a disk."""
-
-    def _write(self, data: Any, path: Path) -> None:
-        """Write a file on a disk; datasets with a `save` of their own have no need of it."""
-        raise NotImplementedError
 
     @contextmanager
     def _faults_named(self) -> Iterator[None]:
@@ -140,6 +119,31 @@ class OneFile(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self.filepath}
+
+
+class WholeFile(OneFile):
+    """A file that is written whole or not at all; a subclass says how, on a disk.
+
+    A local file is written beside and renamed. A remote one is written on this machine first and
+    sent as a whole, so that an error half-way sends nothing.
+    """
+
+    def save(self, data: Any) -> None:
+        """Write the whole file, or nothing."""
+        with self._faults_named():
+            if self.is_local:
+                with replacing(self.path) as beside:
+                    self._write(data, beside)
+                return
+            with TemporaryDirectory() as folder:
+                copy = Path(folder) / self.path.name
+                self._write(data, copy)
+                filesystem, path = self._place
+                filesystem.put_file(str(copy), path)
+
+    @abstractmethod
+    def _write(self, data: Any, path: Path) -> None:
+        """Write a file on a disk."""
 
 
 def path_of(catalog: CatalogProtocol[Any, Any], name: str) -> Path:

@@ -23,12 +23,7 @@ from tqdm import tqdm
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
-from contrastive_age.model.losses import (
-    LOSSES,
-    TOTAL,
-    TripletPositions,
-    total_loss,
-)
+from contrastive_age.model.losses import LOSSES, TOTAL, TripletPositions, total_loss
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
