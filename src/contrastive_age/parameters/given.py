@@ -76,6 +76,11 @@ class Source(SourceGiven):
         """What names its folders: a manifest is a source of its own."""
         return source_key(self.name, self.manifest_digest)
 
+    @property
+    def place(self) -> tuple[str, Path, Path | None, bool]:
+        """Where its photos are and how they are laid out, as `sources.layouts` asks for it."""
+        return self.layout, self.folder, self.manifest, self.outside
+
 
 class Detection(Strict):
     """From how many pixels faces are looked for, and on how many threads."""

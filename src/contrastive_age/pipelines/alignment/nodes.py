@@ -69,7 +69,7 @@ def detect(
         return load_mtcnn(str(choose_device(computing.device)))
 
     findings = detect_landmarks(
-        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
+        layouts.photo_folder(*source.place),
         store.photos_of(samples, files),
         # By the photos' bytes, for all manifests that list them.
         work_folder=alignment_folder.parent / source.name,
@@ -128,7 +128,7 @@ def align(
         store.open_faces(path, samples, wanted)
         return path, store.looks_of(path, table)
     report = store.build_faces(
-        layouts.photo_folder(source.layout, source.folder, source.manifest, source.outside),
+        layouts.photo_folder(*source.place),
         table,
         alignment_folder,
         wanted,

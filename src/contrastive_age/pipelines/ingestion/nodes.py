@@ -52,7 +52,7 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
     folders = [ingestion_folder, *siblings(ingestion_folder, source.name)]
     known = [files for folder in folders if (files := layouts.known_files(folder)) is not None]
     samples, files, report = layouts.read_source(
-        *_place(source), known=pd.concat(known) if known else None
+        *source.place, known=pd.concat(known) if known else None
     )
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
     samples.attrs |= {
@@ -81,12 +81,8 @@ def decided_by(source: Source) -> dict[str, Any]:
     }
 
 
-def _place(source: Source) -> tuple[str, Path, Path | None, bool]:
-    return source.layout, source.folder, source.manifest, source.outside
-
-
 def _keep(source: Source, kept: packed.Packed) -> layouts.Ingested:
-    if layouts.has_photos(*_place(source)):
+    if layouts.has_photos(*source.place):
         raise DataError(
             f"The samples of {source.name} came in a pack, but there are photos below "
             f"{source.folder}, too. To keep what was packed, give a raw_root without them; to read "
