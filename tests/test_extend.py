@@ -90,6 +90,16 @@ def test_the_loss_is_trained_shown_and_named(extended: Project) -> None:
     assert any(name == "absolute" for run in runs.values() for name, *_ in run["metrics"])
 
 
+def test_its_weight_can_be_given_without_any_yaml(extended: Project) -> None:
+    extended.command(
+        *("run", "--pipeline=albums_se", "--tags=training"),
+        "--params=setting=ce,loss.lambda_a=0.5",
+    )
+    history = pd.read_parquet(extended.one("06_models/albums_se/ce-*/fold_0/history.parquet"))
+    total = history["softmax"] + 0.5 * history["absolute"]
+    assert history["total"].to_list() == pytest.approx(total.to_list())
+
+
 def test_the_section_is_on_the_page(extended: Project) -> None:
     html = extended.one("08_reporting/report.html").read_text(encoding="utf-8")
     section = html.partition('id="oldest"')[2]
