@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
 from contrastive_age.training.recipe import CROP_SIZE, SMALLEST_IMAGE, Augmentation
@@ -142,7 +142,9 @@ def geometry(draws: Draws, frame: int, image_size: int) -> Tensor:
 
 
 def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
-    """Take one normalised view of each image; what lies outside is black.
+    """Take one normalised view of each image; outside of it, its edge is repeated.
+
+    So does the alignment, and the views of a test have no black borders, either.
 
     Args:
         images: uint8 (n, 3, S, S), on any device.
@@ -154,12 +156,17 @@ def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
     """
     shape = [*images.shape[:2], image_size, image_size]
     grid = affine_grid(maps, shape, align_corners=False)
-    views = grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
+    views = grid_sample(
+        images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
     return _normalise(views)
 
 
 def centre_crop(images: Tensor, image_size: int) -> Tensor:
     """Cut the centre out of each image and normalise it.
+
+    Where an odd number of pixels is to spare, the centre lies between two of them: the view is
+    sampled there, as the views of training are, and not half a pixel beside it.
 
     Args:
         images: uint8 (n, 3, S, S), on any device.
@@ -168,9 +175,10 @@ def centre_crop(images: Tensor, image_size: int) -> Tensor:
     Returns:
         float32 (n, 3, image_size, image_size).
     """
-    first = (images.shape[-1] - image_size) // 2
-    last = first + image_size
-    return _normalise(images[:, :, first:last, first:last].float())
+    first, between = divmod(images.shape[-1] - image_size, 2)
+    last = first + image_size + between
+    views = images[:, :, first:last, first:last].float()
+    return _normalise(avg_pool2d(views, kernel_size=2, stride=1) if between else views)
 
 
 def _normalise(images: Tensor) -> Tensor:
