@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.evaluation.groups import age_thresholds, by_group, group_report
 
 Row = tuple[str, int, float, str | None]

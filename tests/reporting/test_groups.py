@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import groups
 from contrastive_age.reporting.groups import Group

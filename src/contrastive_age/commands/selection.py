@@ -23,7 +23,7 @@ from contrastive_age.commands.sweep import (
     track,
 )
 from contrastive_age.evaluation import metrics as measures
-from contrastive_age.evaluation.bootstrap import mae_interval
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.protocols.namespaces import fold_name

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.bootstrap import match_samples
 from contrastive_age.evaluation.metrics import Floats, Ints, Mask, signed_errors
+from contrastive_age.evaluation.seeds import match_samples
 from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 LEVELS = (0.8, 0.95)

@@ -12,15 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    Tables,
-    align_seeds,
-    average_over_seeds,
-    mean_interval,
-)
+from contrastive_age.evaluation.confidence import LEVEL, RESAMPLES, mean_interval
 from contrastive_age.evaluation.metrics import first_few
+from contrastive_age.evaluation.seeds import Tables, align_seeds, average_over_seeds
 from contrastive_age.sources.ages import age_bin
 
 UNKNOWN = "unknown"

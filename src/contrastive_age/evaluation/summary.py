@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.evaluation import metrics
-from contrastive_age.evaluation.bootstrap import mae_interval, without_leaks
+from contrastive_age.evaluation.confidence import mae_interval, without_leaks
 from contrastive_age.evaluation.conformal import coverage, cross_conformal
 from contrastive_age.evaluation.fold import Arrays, evaluate_fold
 from contrastive_age.evaluation.gradcam import summarise

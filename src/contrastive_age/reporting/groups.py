@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation.bootstrap import Interval, mae_interval
+from contrastive_age.evaluation.confidence import Interval, mae_interval
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.evaluation.bootstrap import compare
+from contrastive_age.evaluation.comparison import compare
 from contrastive_age.reporting.groups import (
     FAMILY,
     Evidence,
