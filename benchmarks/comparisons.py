@@ -1,0 +1,370 @@
+"""How often comparisons of settings claim a difference that is not there, and miss one that is.
+
+    python -m benchmarks.comparisons                        # the simulation, minutes
+    python -m benchmarks.comparisons --output table.md
+    python -m benchmarks.comparisons --predictions FILE...  # seeds of one setting, compared
+
+The simulation draws absolute errors of two settings that are equal, for 82 subjects with as many
+images as FG-NET's, compares them, and counts p < 0.05. Beside it stands the interval over subjects
+alone. The noise of networks is that of five seeds on FG-NET at 224 pixels, and a stronger one.
+
+The second form takes the `predictions.parquet` of the seeds of one setting, and compares each seed
+with each other, and two seeds with two others: any claim is wrong.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from contrastive_age.evaluation.comparison import (
+    FEWEST_FOLDS,
+    Estimate,
+    compare,
+    estimate,
+    holm,
+)
+from contrastive_age.evaluation.metrics import Floats, Ints, signed_errors
+
+_SUBJECTS = {6: 1, 8: 3, 9: 2, 10: 10, 11: 15, 12: 14, 13: 17, 14: 9, 15: 4, 16: 6, 18: 1}
+IMAGES = tuple(images for images, subjects in _SUBJECTS.items() for _ in range(subjects))
+"""Of FG-NET's 82 subjects, 1,002 in all."""
+
+FAMILY = 6
+"""Settings that are held against one reference."""
+
+_SHARED = 0.4
+"""Share of networks' variance that two settings have in common for the same seed."""
+
+_IMAGE = 1.5
+"""Standard deviation in years between seeds of an image beside its subject's, in random splits."""
+
+
+class Noise(NamedTuple):
+    """What networks vary by, as standard deviations in years.
+
+    Attributes:
+        name: Where it was measured.
+        network: Common to all subjects of a network.
+        subject: Of a subject's mean absolute error, by the network.
+    """
+
+    name: str
+    network: float
+    subject: float
+
+
+AT_224, AT_48 = Noise("224 px", 0.05, 0.55), Noise("48 px", 0.25, 0.6)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is drawn.
+
+    Attributes:
+        noise: Of networks.
+        folds: Number of folds; as many as subjects leave one out.
+        seeds: Of one side.
+        others: Of the other; equal seeds are paired.
+        settings: Standard deviation in years of what a setting does to a subject, beside the first.
+        random: Whether each image is put in a fold alone, and not its subject.
+        images: Of each subject.
+    """
+
+    noise: Noise
+    folds: int
+    seeds: Sequence[int]
+    others: Sequence[int]
+    settings: float = 0.0
+    random: bool = False
+    images: Sequence[int] = IMAGES
+
+    @property
+    def told(self) -> bool:
+        """Whether there would be a verdict."""
+        return min(len(self.seeds), len(self.others)) > 1 or self.folds >= FEWEST_FOLDS
+
+    @property
+    def name(self) -> str:
+        """All of it in words."""
+        same = "the same" if set(self.seeds) & set(self.others) else "other"
+        seeds = f"{len(self.seeds)} and {same} {len(self.others)}"
+        subjects = len(self.images)
+        people = "" if subjects == len(IMAGES) else f", {subjects} subjects"
+        split = "random, " if self.random else ""
+        return f"{self.noise.name} | {split}{self.folds}{people} | {seeds} | {self.settings:g}"
+
+
+class Law(NamedTuple):
+    """How errors are distributed: normal, or exponential with a scale of each subject's own."""
+
+    heavy: bool
+
+    def draw(self, rng: np.random.Generator, *shape: int) -> Floats:
+        """Draw numbers of mean 0 and variance 1."""
+        return rng.exponential(size=shape) - 1 if self.heavy else rng.normal(size=shape)
+
+    def scales(self, rng: np.random.Generator, subjects: int) -> Floats:
+        """Draw the subjects' standard deviations, with a mean square of 1."""
+        spread = 0.5 if self.heavy else 0.0
+        scales: Floats = np.exp(spread * rng.normal(size=subjects) - spread**2)
+        return scales
+
+
+class Trial(NamedTuple):
+    """Drawn errors, each a row a subject or, in a random split, a row an image.
+
+    Attributes:
+        settings: By setting and seed, shape (n,): absolute errors less what settings share.
+        weight: Of the rows, shape (n,).
+        subject: Of the rows.
+        fold: Of the rows.
+    """
+
+    settings: Sequence[Mapping[int, Floats]]
+    weight: Floats
+    subject: Ints
+    fold: Ints
+
+
+class Rates(NamedTuple):
+    """What came of a case, in percent and years.
+
+    Attributes:
+        alone: Claims over subjects alone.
+        claims: Claims of ours, where nothing differs.
+        found: Claims where the settings differ by `detectable`.
+        detectable: The median of what was printed.
+        alone_half: Median half width of the interval over subjects alone.
+        half: Of ours.
+    """
+
+    alone: float
+    claims: float
+    found: float
+    detectable: float
+    alone_half: float
+    half: float
+
+
+def draw(case: Case, law: Law, rng: np.random.Generator, settings: int = 2) -> Trial:
+    """Draw the errors of settings that are equal but for each subject's own difference.
+
+    Args:
+        case: The first setting has its seeds, all further ones its others.
+        law: Of all that is drawn of subjects.
+        rng: Draws.
+        settings: How many.
+    """
+    subjects = len(case.images)
+    subject = np.repeat(np.arange(subjects), case.images) if case.random else np.arange(subjects)
+    images = np.ones(len(subject)) if case.random else np.asarray(case.images)
+    fold = rng.permutation(np.arange(len(subject)) % case.folds)
+    scale = law.scales(rng, subjects)
+    network, own = case.noise.network, case.noise.subject
+    # a subject's own part of a network's error; in a random split each fold has its own network
+    cells = (subjects, case.folds) if case.random else (subjects,)
+    cell = (subject, fold) if case.random else (subject,)
+    of_setting = case.settings * law.draw(rng, settings, subjects) * scale
+    of_setting[0] = 0
+
+    def networks() -> Floats:
+        drawn: Floats = network * rng.normal(size=case.folds)[fold]
+        drawn = drawn + own * law.draw(rng, *cells)[cell] * scale[subject]
+        return drawn + _IMAGE * rng.normal(size=len(subject)) if case.random else drawn
+
+    common = {seed: networks() for seed in {*case.seeds, *case.others}}
+    errors = [
+        {
+            seed: of_setting[place][subject]
+            + math.sqrt(_SHARED) * common[seed]
+            + math.sqrt(1 - _SHARED) * networks()
+            for seed in (case.others if place else case.seeds)
+        }
+        for place in range(settings)
+    ]
+    return Trial(errors, images / images.sum(), subject, fold)
+
+
+def alone(trial: Trial) -> Estimate:
+    """The interval over subjects alone, as a bootstrap over subjects has it."""
+    ours, theirs = (np.mean(list(side.values()), axis=0) for side in trial.settings[:2])
+    gain = ours - theirs
+    difference = float(trial.weight @ gain)
+    sums = np.bincount(trial.subject, trial.weight * (gain - difference))
+    return Estimate(difference, float(np.linalg.norm(sums)), math.inf)
+
+
+def run(case: Case, law: Law, trials: int) -> Rates:
+    """Draw and compare so many times, with draws of the case's own."""
+    rng = np.random.default_rng(0)
+    before, ours = [], []
+    for _ in range(trials):
+        trial = draw(case, law, rng)
+        before.append(alone(trial))
+        if case.told:
+            ours.append(estimate(*trial.settings, trial.weight, trial.subject, trial.fold))
+    detectable = _median([own.detectable for own in ours])
+    apart = [replace(own, difference=own.difference + detectable) for own in ours]
+    return Rates(
+        _claims([own.p for own in before]),
+        _claims([own.p for own in ours]),
+        _claims([own.p for own in apart]),
+        detectable,
+        *(_median([own.interval.high - own.difference for own in some]) for some in (before, ours)),
+    )
+
+
+def family_wise(case: Case, law: Law, trials: int) -> tuple[float, float, float]:
+    """Hold several equal settings against one, and count families in which anything is claimed.
+
+    Returns:
+        Percent over subjects alone, of ours one by one, and of ours after Holm.
+    """
+    rng = np.random.default_rng(0)
+    smallest = []
+    for _ in range(trials):
+        trial = draw(case, law, rng, 1 + FAMILY)
+        reference, *settings = trial.settings
+        rows = trial.weight, trial.subject, trial.fold
+        before = [alone(trial._replace(settings=[own, reference])).p for own in settings]
+        ours = [estimate(own, reference, *rows).p for own in settings]
+        smallest.append((min(before), min(ours), holm(ours).min()))
+    first, second, third = (_claims(column) for column in zip(*smallest, strict=True))
+    return first, second, third
+
+
+def cases() -> Iterator[Case]:
+    """All that are drawn."""
+    for noise in (AT_224, AT_48):
+        for folds in (5, len(IMAGES)):
+            for others in ((0, 1, 2), (3, 4, 5)):
+                for settings in (0.0, 0.5):
+                    yield Case(noise, folds, (0, 1, 2), others, settings)
+    for noise in (AT_224, AT_48):
+        yield Case(noise, 5, (0,), (0,))
+        yield Case(noise, 10, (0,), (0,))
+        yield Case(noise, len(IMAGES), (0,), (0,))
+        yield Case(noise, 5, (0, 1), (0, 1))
+        yield Case(noise, 5, (0, 1), (2, 3))
+        yield Case(noise, 5, tuple(range(5)), tuple(range(5)))
+        yield Case(noise, 5, tuple(range(5)), (0, 1, 2))
+        yield Case(noise, 10, (0,), (0, 1, 2))
+        yield Case(noise, 5, (0, 1, 2), (0, 1, 2), random=True)
+        yield Case(noise, 10, (0,), (0,), random=True)
+        yield Case(noise, 4, (0, 1, 2), (0, 1, 2), images=IMAGES[::10])
+
+
+def simulate(trials: int) -> str:
+    """Run all cases, and lay them out in Markdown."""
+    laws = Law(heavy=False), Law(heavy=True)
+    lines = [
+        "| networks as at | folds | seeds | subject and setting, SD | claims over subjects alone "
+        "| claims | found | could have seen | half width, subjects alone | half width |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case in cases():
+        rates = [run(case, law, trials) for law in laws]
+        cells = [
+            " / ".join("–" if math.isnan(value) else form.format(value) for value in values)
+            for form, values in zip(_FORMS, zip(*rates, strict=True), strict=True)
+        ]
+        lines.append(f"| {case.name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Families of {FAMILY} settings against one, three seeds, five folds: any claim in %.",
+        "",
+        "| networks as at | over subjects alone | ours, one by one | ours, after Holm |",
+        "|---|---|---|---|",
+    ]
+    for noise in (AT_224, AT_48):
+        case = Case(noise, 5, (0, 1, 2), (0, 1, 2))
+        cells = [
+            f"{normal:.1f} / {heavy:.1f}"
+            for normal, heavy in zip(*(family_wise(case, law, trials) for law in laws), strict=True)
+        ]
+        lines.append(f"| {noise.name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+_FORMS = ("{:.1f}", "{:.1f}", "{:.0f}", "{:.2f}", "{:.2f}", "{:.2f}")
+
+
+def between_seeds(tables: Sequence[pd.DataFrame]) -> str:
+    """Compare the seeds of one setting with each other; every claim is wrong.
+
+    Args:
+        tables: The predictions of each seed.
+    """
+    seeds = range(len(tables))
+    singles = [((a,), (b,)) for a, b in combinations(seeds, 2)]
+    pairs = [
+        (ours, theirs)
+        for ours in combinations(seeds, 2)
+        for theirs in combinations(seeds, 2)
+        if ours < theirs and not set(ours) & set(theirs)
+    ]
+    lines = ["| seeds | pairs | claims over subjects alone | claims | no verdict |"]
+    lines.append("|---|---|---|---|---|")
+    for name, listed in (("one against one", singles), ("two against two", pairs)):
+        before, found = [], []
+        for sides in listed:
+            before.append(alone(_trial(tables, sides)).p)
+            ours, theirs = ({seed: tables[seed] for seed in side} for side in sides)
+            found.append(compare(ours, theirs).p)
+        claims = sum(p is not None and p < 0.05 for p in found)
+        lines.append(
+            f"| {name} | {len(listed)} | {sum(p < 0.05 for p in before)} | {claims} "
+            f"| {found.count(None)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _trial(tables: Sequence[pd.DataFrame], sides: Sequence[Sequence[int]]) -> Trial:
+    ordered = [table.sort_values("sample_id") for table in tables]
+    n = len(ordered[0])
+    return Trial(
+        [{seed: np.abs(signed_errors(ordered[seed])) for seed in side} for side in sides],
+        np.full(n, 1 / n),
+        *(pd.factorize(ordered[0][name])[0] for name in ("identity", "fold")),
+    )
+
+
+def _claims(p: Sequence[float]) -> float:
+    return 100 * float(np.mean(np.asarray(p) < 0.05)) if len(p) else math.nan
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if len(values) else math.nan
+
+
+def main() -> None:
+    """Run the simulation, or compare the seeds that are given."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.comparisons",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--trials", type=int, default=2000, help="of each row")
+    parser.add_argument("--output", type=Path, help="a file for the table; else it is printed")
+    parser.add_argument("--predictions", type=Path, nargs="+", help="of each seed, in place of it")
+    chosen = parser.parse_args()
+    if chosen.predictions:
+        text = between_seeds([pd.read_parquet(path) for path in chosen.predictions])
+    else:
+        text = simulate(chosen.trials)
+    if chosen.output is None:
+        sys.stdout.write(text)
+    else:
+        chosen.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
