@@ -24,14 +24,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation.comparison import (
-    FEWEST_FOLDS,
-    Estimate,
-    compare,
-    estimate,
-    holm,
-)
+from contrastive_age.evaluation.comparison import FEWEST_FOLDS, Estimate, estimate, holm
 from contrastive_age.evaluation.metrics import Floats, Ints, signed_errors
+from contrastive_age.evaluation.seeds import align_seeds
 
 _SUBJECTS = {6: 1, 8: 3, 9: 2, 10: 10, 11: 15, 12: 14, 13: 17, 14: 9, 15: 4, 16: 6, 18: 1}
 IMAGES = tuple(images for images, subjects in _SUBJECTS.items() for _ in range(subjects))
@@ -297,44 +292,53 @@ def simulate(trials: int) -> str:
 _FORMS = ("{:.1f}", "{:.1f}", "{:.0f}", "{:.2f}", "{:.2f}", "{:.2f}")
 
 
-def between_seeds(tables: Sequence[pd.DataFrame]) -> str:
+def between_seeds(tables: Sequence[pd.DataFrame], draws: int = 1000) -> str:
     """Compare the seeds of one setting with each other; every claim is wrong.
 
     Args:
         tables: The predictions of each seed.
+        draws: How often the networks of each fold are dealt out anew, two to each side: a seed has
+            nothing in common over folds.
     """
-    seeds = range(len(tables))
-    singles = [((a,), (b,)) for a, b in combinations(seeds, 2)]
+    aligned = align_seeds(tables)
+    errors = np.stack([np.abs(signed_errors(table)) for table in aligned])
+    subject, fold = (pd.factorize(aligned[0][name])[0] for name in ("identity", "fold"))
+    seeds, n = errors.shape
+
+    def trial(ours: Floats, theirs: Floats) -> Trial:
+        # no seed in common
+        sides = dict(enumerate(ours)), dict(enumerate(theirs, len(ours)))
+        return Trial(sides, np.full(n, 1 / n), subject, fold)
+
+    def dealt(rng: np.random.Generator) -> Floats:
+        order = np.stack([rng.permutation(seeds) for _ in range(fold.max() + 1)], axis=1)
+        some: Floats = errors[order[:, fold], np.arange(n)]
+        return some
+
+    singles = combinations(errors[:, None], 2)
     pairs = [
         (ours, theirs)
-        for ours in combinations(seeds, 2)
-        for theirs in combinations(seeds, 2)
-        if ours < theirs and not set(ours) & set(theirs)
+        for ours, theirs in combinations(combinations(range(seeds), 2), 2)
+        if not set(ours) & set(theirs)
     ]
-    lines = ["| seeds | pairs | claims over subjects alone | claims | no verdict |"]
-    lines.append("|---|---|---|---|---|")
-    for name, listed in (("one against one", singles), ("two against two", pairs)):
-        before, found = [], []
-        for sides in listed:
-            before.append(alone(_trial(tables, sides)).p)
-            ours, theirs = ({seed: tables[seed] for seed in side} for side in sides)
-            found.append(compare(ours, theirs).p)
-        claims = sum(p is not None and p < 0.05 for p in found)
-        lines.append(
-            f"| {name} | {len(listed)} | {sum(p < 0.05 for p in before)} | {claims} "
-            f"| {found.count(None)} |"
+    rng = np.random.default_rng(0)
+    mixed = [dealt(rng) for _ in range(draws if pairs else 0)]
+    told = fold.max() + 1 >= FEWEST_FOLDS
+    kinds = {
+        "one against one": [trial(a, b) for a, b in singles],
+        "two against two": [trial(errors[[*a]], errors[[*b]]) for a, b in pairs],
+        "two against two, dealt by fold": [trial(some[:2], some[2:4]) for some in mixed],
+    }
+    lines = ["| seeds | pairs | claims over subjects alone | claims |", "|---|---|---|---|"]
+    for name, trials in kinds.items():
+        before = sum(alone(each).p < 0.05 for each in trials)
+        ours = sum(
+            estimate(*each.settings, each.weight, each.subject, each.fold).p < 0.05
+            for each in trials
         )
+        verdict = ours if told or name != "one against one" else "no verdict"
+        lines.append(f"| {name} | {len(trials):,} | {before} | {verdict} |")
     return "\n".join(lines) + "\n"
-
-
-def _trial(tables: Sequence[pd.DataFrame], sides: Sequence[Sequence[int]]) -> Trial:
-    ordered = [table.sort_values("sample_id") for table in tables]
-    n = len(ordered[0])
-    return Trial(
-        [{seed: np.abs(signed_errors(ordered[seed])) for seed in side} for side in sides],
-        np.full(n, 1 / n),
-        *(pd.factorize(ordered[0][name])[0] for name in ("identity", "fold")),
-    )
 
 
 def _claims(p: Sequence[float]) -> float:

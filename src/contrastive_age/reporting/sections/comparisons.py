@@ -36,10 +36,17 @@ COLUMNS = (
         "years; 95%, subjects and networks",
     ),
     Column("p", "{{ p_holm | probability }}", "after Holm"),
-    Column("Could have seen", "{{ detectable | number }}", "years, in 80% of cases"),
-    Column("Verdict", "{{ coloured(verdict, verdict) }}", number=False),
-    Column("Subjects better", "{{ subjects_improved | whole }}"),
-    Column("Subjects worse", "{{ subjects_worsened | whole }}"),
+    Column(
+        "Verdict",
+        "{{ coloured(verdict, verdict) }}"
+        "{{ small('could have seen ' ~ (detectable | number) ~ ' years' if p is known else '') }}",
+        number=False,
+    ),
+    Column(
+        "Subjects",
+        "{{ subjects_improved | whole }} / {{ subjects_worsened | whole }}",
+        "better / worse",
+    ),
     Column("Seeds", "{{ seeds }}{{ small('against ' ~ reference_seeds) }}"),
 )
 
@@ -138,8 +145,8 @@ SECTION = Section(
         "is no verdict then.",
         "A difference is claimed when its p-value is below 0.05 after Holm's adjustment for all "
         "comparisons of its table; the intervals are not adjusted. No difference shown does not "
-        "mean equal: a true difference as large as could have been seen is found in 80% of cases "
-        "before the adjustment, and a smaller one may well be there.",
+        "mean equal. What could have been seen is the true difference that is found in 80% of "
+        "cases, before the adjustment; a smaller one may well be there.",
     ),
     "comparisons",
     make,
