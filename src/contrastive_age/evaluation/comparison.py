@@ -75,8 +75,7 @@ class Estimate:
         degrees of freedom in units of the true one (Wilson and Hilferty, 1931).
         """
         quantiles = self._quantile((1 + LEVEL) / 2) + self._quantile(POWER)
-        median = max(1 - 2 / (9 * self.degrees), 0.5) ** 1.5
-        return quantiles * self.standard_error / median
+        return float(quantiles * self.standard_error / (1 - 2 / (9 * self.degrees)) ** 1.5)
 
     def _quantile(self, probability: float) -> float:
         from scipy.special import stdtrit
