@@ -290,6 +290,32 @@ def simulate(trials: int) -> str:
 _FORMS = ("{:.1f}", "{:.1f}", "{:.0f}", "{:.2f}", "{:.2f}", "{:.2f}")
 
 
+def noise_of(errors: Floats, subject: Ints, fold: Ints) -> tuple[float, float]:
+    """Measure how networks of one setting vary, by moments within folds.
+
+    Args:
+        errors: Absolute errors in years, shape (seeds, n).
+        subject: Of each image.
+        fold: Of each image; subjects stay in one.
+
+    Returns:
+        The standard deviation in years that is common to a network's subjects (0 where their
+        means vary no more than subjects explain), and that of a subject's mean besides.
+    """
+    table = pd.DataFrame(errors.T).groupby([fold, subject])
+    means, images = table.mean(), table.size()
+    common, own = [], []
+    for part, of_fold in means.groupby(level=0):
+        weight = (images[part] / images[part].sum()).to_numpy()
+        values = of_fold.to_numpy()
+        network = weight @ values
+        rest = values - network
+        rest -= rest.mean(axis=1, keepdims=True)
+        own.append((rest**2).sum() / ((len(values) - 1) * (len(errors) - 1)))
+        common.append(network.var(ddof=1) - own[-1] * (weight**2).sum())
+    return math.sqrt(max(float(np.mean(common)), 0)), math.sqrt(float(np.mean(own)))
+
+
 def between_seeds(tables: Sequence[pd.DataFrame], draws: int = 1000) -> str:
     """Compare the seeds of one setting with each other; every claim is wrong.
 
@@ -336,6 +362,8 @@ def between_seeds(tables: Sequence[pd.DataFrame], draws: int = 1000) -> str:
         )
         verdict = ours if told or name != "one against one" else "no verdict"
         lines.append(f"| {name} | {len(trials):,} | {before} | {verdict} |")
+    common, own = noise_of(errors, subject, fold)
+    lines += ["", f"Networks vary by {common:.2f} years, a subject besides by {own:.2f}."]
     return "\n".join(lines) + "\n"
 
 

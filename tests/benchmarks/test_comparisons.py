@@ -26,6 +26,15 @@ def test_networks_vary_as_they_are_said_to(heavy: bool) -> None:
     assert found.loc["own", "other"] == pytest.approx(0.0, abs=0.1)
 
 
+def test_the_noise_that_was_drawn_is_measured() -> None:
+    noise = Noise("here", 0.5, 0.8)
+    case = Case(noise, 40, range(20), (0,), images=[3] * 400)
+    trial = draw(case, Law(False), np.random.default_rng(0))
+    errors = np.stack([*trial.settings[0].values()])
+    found = comparisons.noise_of(errors, trial.subject, trial.fold)
+    assert found == pytest.approx((0.5, 0.8), rel=0.1)
+
+
 def test_a_random_split_has_images_as_rows() -> None:
     trial = draw(Case(AT_48, 5, (0,), (0,), random=True), Law(False), np.random.default_rng(0))
     assert len(trial.weight) == 1002
@@ -74,3 +83,4 @@ def test_seeds_of_one_setting_against_each_other() -> None:
     assert lines[2] == "| one against one | 6 | 3 | no verdict |"
     assert lines[3].startswith("| two against two | 3 | 3 |")
     assert lines[4].startswith("| two against two, dealt by fold | 20 |")
+    assert lines[6].startswith("Networks vary by 9.")
