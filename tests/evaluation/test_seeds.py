@@ -54,7 +54,7 @@ def test_seeds_with_other_samples_are_an_error() -> None:
 def test_a_sample_that_is_there_twice_is_an_error() -> None:
     whole = table(list("abc"), [1.0, 2.0, 3.0])
     with pytest.raises(DataError, match=r"1 samples stand in one of them more than once \(s000\)"):
-        compare(whole, pd.concat([whole, whole.iloc[[0, 0]]]))
+        compare({0: whole}, {0: pd.concat([whole, whole.iloc[[0, 0]]])})
 
 
 def test_aligned_seeds_are_in_the_order_of_the_first() -> None:

@@ -303,16 +303,37 @@ def summary(known: Evidence) -> tuple[list[str], list[list[str]]]:
 def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     make_run: MakeRun, faces: dict[str, Any]
 ) -> None:
-    runs = [make_run(setting="mv", off=2.0), make_run(setting="ce", off=3.0)]
-    runs += [make_run(setting=s, off=off, external=faces) for s, off in (("mv", 2.0), ("ce", 1.0))]
+    runs = [
+        make_run(setting=setting, seed=seed, off=off, **start)
+        for start, differing in (({}, 3.0), ({"external": faces}, 1.0))
+        for setting, off in (("mv", 2.0), ("ce", differing))
+        for seed in (0, 1)
+    ]
+    runs += [make_run(setting=name, off=4.0) for name in ("kld", "triplet")]
     sentences, _ = summary(evidence(runs))
-    assert sentences[0].startswith("Compared with MV, image by image: 0 better, 1 worse")
-    assert sentences[0].endswith(
-        "0 with no difference shown. 1 comparison was made; one interval in twenty leaves out zero "
-        "by chance."
+    assert sentences[0] == (
+        "Compared with MV, image by image: 0 better, 1 worse, 0 with no difference shown, 2 that "
+        "cannot be told from one seed. 3 comparisons were made; where all settings of a table are "
+        "equal, anything is claimed in at most one case of twenty (Holm)."
     )
     assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
-    assert "1 better, 0 worse" in sentences[1]
+    assert "1 better, 0 worse, 0 with no difference shown. 1 comparison was made" in sentences[1]
+
+
+def test_each_comparison_says_what_it_could_have_seen_or_why_it_tells_nothing(
+    full: str, full_tables: Tables
+) -> None:
+    by_title = {section.partition("</h2>")[0]: section for section in sections(full)}
+    shown = by_title["Settings compared"]
+    table = full_tables["comparisons"]
+    told = table["detectable"].dropna()
+    assert len(told) > 0
+    for value in told:
+        assert f"could have seen {wording.number(value)} years" in shown
+    assert shown.count("could have seen") == len(told)
+    assert shown.count("cannot be told from one seed") == table["difference"].notna().sum() - len(
+        told
+    )
 
 
 def test_only_faces_leave_the_headline_and_table_6_empty(
@@ -390,12 +411,18 @@ def test_with_nothing_run_tables_keep_their_columns(
 
 
 def test_the_headline_holds_each_family_with_its_verdict(make_run: MakeRun) -> None:
-    runs = [make_run("morph_se", "mv", off=3.0), make_run("morph_se", "ternary", off=2.0)]
+    runs = [
+        make_run("morph_se", setting, seed, off=off)
+        for setting, off in (("mv", 3.0), ("ternary", 2.0))
+        for seed in (0, 1)
+    ]
+    runs.append(make_run("morph_se", "binary", off=1.0))
     runs.append(make_run("fgnet_lopo", "binary"))
     _, (fgnet, morph) = summary(evidence(runs))
     assert fgnet[1] == "not run"
-    assert [cell.split("[")[0] for cell in morph[1:]] == ["3.00", wording.MISSING, "−1.00"]
-    assert morph[3].endswith("better")
+    assert morph[1].startswith("3.00")
+    assert morph[2] == "−2.00cannot be told from one seed"
+    assert morph[3] == "−1.00[−1.00, −1.00]\nbetter"
     assert '<span class="better">−1.00</span>' in page.render(page.tables(evidence(runs)), PAPERS)
 
 

@@ -64,7 +64,8 @@ def summarise(contents: Contents) -> dict[str, Any]:
         if on_faces.all()
         else headline(
             contents,
-            "The paper's claim, where it was put to the test: 95% intervals over subjects.",
+            "The paper's claim, where it was put to the test: 95% intervals, of MV over subjects, "
+            "of differences over subjects and networks.",
             on_faces=False,
         ),
     }
@@ -106,7 +107,10 @@ def _answered(losses: pd.DataFrame) -> tuple[int, int]:
 
 
 def _verdicts(comparisons: pd.DataFrame) -> Mapping[str, int]:
-    """How many comparisons with MV came out how; of drawn faces where there are no others."""
+    """How many comparisons with MV came out how; of drawn faces where there are no others.
+
+    Verdicts that are none, such as of one seed, are counted by their reason.
+    """
     measured = comparisons["status"] == "measured"
     against = comparisons[measured & (comparisons["reference"] == "MV")]
     drawn = against["drawn_faces"].astype(bool)

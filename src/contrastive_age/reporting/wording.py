@@ -19,7 +19,7 @@ DRAWN = "drawn faces"
 ON_FACES = "pre-trained on faces (F)"
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
-"""Verdicts: an interval below 0, above 0, or around it."""
+"""Verdicts on a difference; where there can be none, the reason stands in their place."""
 
 
 def number(value: Any, decimals: int = 2) -> str:
@@ -44,6 +44,13 @@ def percent(value: Any) -> str:
     if pd.isna(value):
         return MISSING
     return "<0.1%" if 0 < value < 0.05 else f"{value:.1f}%"
+
+
+def probability(value: Any) -> str:
+    """Such as "0.021"; a small one does not read as none."""
+    if pd.isna(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def whole(value: Any) -> str:
@@ -103,6 +110,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "significant": significant,
     "signed": signed,
     "percent": percent,
+    "probability": probability,
     "whole": whole,
     "interval": interval,
     "protocol": protocol_name,

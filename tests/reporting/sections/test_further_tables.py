@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from contrastive_age.evaluation.comparison import holm
 from contrastive_age.reporting import sections, wording
 from contrastive_age.reporting.groups import FAMILY
 from contrastive_age.reporting.results import Measured
@@ -29,10 +31,56 @@ def test_settings_are_compared_with_mv_on_the_same_images(make_run: MakeRun) -> 
         gain = errors(runs[ours]) - errors(runs[theirs])
         by_subject = gain.groupby(runs["mv"][0].predictions["identity"]).mean()
         assert row["difference"] == pytest.approx(gain.mean())
-        assert row["low"] < row["difference"] < row["high"]
         assert row["subjects_improved"] == (by_subject < 0).sum()
         assert row["subjects_worsened"] == (by_subject > 0).sum()
         assert row["status"] == "measured"
+        # three folds
+        assert row["networks"] == 3 * min(len(runs[ours]), len(runs[theirs]))
+        if "binary" in (ours, theirs):
+            assert row["verdict"] == "cannot be told from one seed"
+            assert pd.isna(
+                [row[name] for name in ("low", "high", "p", "p_holm", "detectable")]
+            ).all()
+        else:
+            assert row["low"] < row["difference"] < row["high"]
+            assert row["verdict"] == wording.NO_DIFFERENCE
+            assert 0.05 < row["p"] <= 1
+            assert row["p_holm"] == row["p"]
+            assert row["detectable"] > row["high"] - row["difference"]
+
+
+def test_p_values_are_adjusted_for_the_comparisons_of_their_family(
+    make_run: MakeRun, small: dict[str, Any]
+) -> None:
+    names = ("mv", "binary", "ternary", "ce")
+    runs = [make_run(setting=name, seed=seed) for name in names for seed in (0, 1)]
+    # one that tells nothing takes no part
+    runs.append(make_run(setting="kld", seed=0))
+    runs += [make_run(setting=n, seed=seed, budget=small) for n in names[:2] for seed in (0, 1)]
+    table = sections.comparisons.make(evidence(runs))
+    own, other = (rows for _, rows in table.groupby("budget", sort=False))
+    own = own[own["p"].notna()]
+    assert len(own) == 4
+    assert own["p_holm"].tolist() == holm(own["p"].tolist()).tolist()
+    assert other["p_holm"].tolist() == other["p"].tolist()
+
+
+@pytest.mark.parametrize(("settings", "claimed"), [(2, True), (6, False)])
+def test_what_one_comparison_claims_a_family_may_not(
+    make_run: MakeRun, settings: int, claimed: bool
+) -> None:
+    names = ("mv", "ce", "binary", "ternary", "kld", "triplet")[:settings]
+    runs = [make_run(setting=name, seed=seed) for name in names for seed in (0, 1)]
+    off = {0: 1.3, 1: 0.7}
+    for run in runs[:4]:
+        n = len(run.predictions)
+        wave = np.cos(np.arange(n) + run.seed)
+        moved = 5 + wave + (off[run.seed] if run.setting == "ce" else 0.0)
+        run.predictions["predicted_age"] = run.predictions["age"] + moved
+    table = sections.comparisons.make(evidence(runs)).set_index("losses")
+    row = table.loc["CE"]
+    assert row["p"] < 0.05
+    assert (row["verdict"] == wording.WORSE) == claimed
 
 
 def errors(runs: list[Measured]) -> pd.Series:
@@ -45,11 +93,15 @@ def errors(runs: list[Measured]) -> pd.Series:
     ("off", "verdict"),
     [(1.0, wording.BETTER), (3.0, wording.WORSE), (2.0, wording.NO_DIFFERENCE)],
 )
-def test_a_difference_is_claimed_when_its_interval_leaves_out_zero(
+def test_a_difference_that_no_seed_or_subject_varies_is_claimed(
     make_run: MakeRun, off: float, verdict: str
 ) -> None:
-    known = evidence([make_run(setting="mv", off=2.0), make_run(setting="ce", off=off)])
-    (row,) = sections.comparisons.make(known).to_dict("records")
+    runs = [
+        make_run(setting=setting, seed=seed, off=own)
+        for setting, own in (("mv", 2.0), ("ce", off))
+        for seed in (0, 1)
+    ]
+    (row,) = sections.comparisons.make(evidence(runs)).to_dict("records")
     assert row["verdict"] == verdict
     assert row["difference"] == pytest.approx(off - 2.0)
 
@@ -121,13 +173,15 @@ def test_curves_of_networks_pretrained_on_faces_are_not_the_papers(
     assert points.tolist() == [3, 3]
 
 
-def test_one_subject_has_no_interval_and_no_verdict(make_run: MakeRun) -> None:
+def test_few_subjects_have_no_interval_and_no_verdict(make_run: MakeRun) -> None:
     known = evidence(
-        [make_run(setting="mv", subjects=1), make_run(setting="ce", off=9.0, subjects=1)]
+        make_run(setting=setting, seed=seed, subjects=3, off=off)
+        for setting, off in (("mv", None), ("ce", 9.0))
+        for seed in (0, 1)
     )
     (row,) = sections.comparisons.make(known).to_dict("records")
     assert pd.isna(row["low"])
-    assert row["verdict"] == wording.NO_DIFFERENCE
+    assert row["verdict"] == "cannot be told from so few subjects"
 
 
 def test_statistics_are_means_over_seeds_and_their_intervals_reach_from_end_to_end(

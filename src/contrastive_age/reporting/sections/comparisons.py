@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.evaluation.comparison import compare
+from contrastive_age.evaluation.comparison import Comparison, compare, holm
 from contrastive_age.reporting.groups import (
     FAMILY,
     Evidence,
@@ -24,31 +24,45 @@ from contrastive_age.reporting.sections.section import (
 )
 from contrastive_age.reporting.wording import BETTER, NO_DIFFERENCE, WORSE
 
+SIGNIFICANT = 0.05
+"""A difference is claimed below this p-value, adjusted for the family's comparisons."""
+
 COLUMNS = (
     LOSSES,
     Column("Against", "{{ reference }}", number=False),
     Column(
         "Difference",
-        "{{ difference | signed }}"
-        "{{ small(low | interval(high, sign=true) or 'one subject: no interval') }}",
-        "years; 95%, subjects",
+        "{{ difference | signed }}{{ small(low | interval(high, sign=true) or 'no interval') }}",
+        "years; 95%, subjects and networks",
     ),
-    Column("Verdict", "{{ coloured(verdict, verdict) }}", number=False),
-    Column("Subjects better", "{{ subjects_improved | whole }}"),
-    Column("Subjects worse", "{{ subjects_worsened | whole }}"),
+    Column("p", "{{ p_holm | probability }}", "after Holm"),
+    Column(
+        "Verdict",
+        "{{ coloured(verdict, verdict) }}"
+        "{{ small('could have seen ' ~ (detectable | number) ~ ' years' if p is known else '') }}",
+        number=False,
+    ),
+    Column(
+        "Subjects",
+        "{{ subjects_improved | whole }} / {{ subjects_worsened | whole }}",
+        "better / worse",
+    ),
     Column("Seeds", "{{ seeds }}{{ small('against ' ~ reference_seeds) }}"),
 )
 
 
 def make(evidence: Evidence) -> pd.DataFrame:
-    """Compare settings, paired by subject.
+    """Compare settings, paired by subject and by seed.
 
     Returns:
         A row a comparison: `FAMILY`, `status`, `losses`, `reference`, `difference` (MAE minus the
-        reference's; negative is better), `low` and `high` (its 95% interval by bootstrap over
-        subjects; seeds are averaged image by image), `verdict`, `subjects_improved` and
-        `subjects_worsened`, `seeds` and `reference_seeds`. Settings without MV beside them have one
-        row that is "not run" with the `command` that would.
+        reference's; negative is better), `low` and `high` (its 95% interval over subjects and
+        networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for
+        the comparisons of its family, which decides the verdict), `detectable` (years, found in 80%
+        of cases), `networks` (of the side that has fewer), `seeds` and `reference_seeds`. Where one
+        seed or few subjects tell nothing, `verdict` says so, and there is no interval, p-value or
+        detectable difference. Settings without MV beside them have one row that is "not run" with
+        the `command` that would.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
@@ -65,21 +79,37 @@ def make(evidence: Evidence) -> pd.DataFrame:
             )
         pairs = [(group, mv[0]) for group in family if mv and group is not mv[0]]
         pairs += [(ours, theirs) for ours in ternary for theirs in binary]
-        rows += [_compared(ours, theirs) for ours, theirs in pairs]
-    counts = ["subjects_improved", "subjects_worsened"]
-    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict", *counts]
-    table = pd.DataFrame(rows, columns=[*FAMILY, *columns, "seeds", "reference_seeds", "command"])
-    return whole_numbers(table, counts)
+        compared = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
+        adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+        rows += [
+            _row(*pair, comparison, None if comparison.p is None else float(next(adjusted)))
+            for pair, comparison in zip(pairs, compared, strict=True)
+        ]
+    counts = ["subjects_improved", "subjects_worsened", "networks"]
+    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict", *counts[:2]]
+    columns += ["p", "p_holm", "detectable", "networks", "seeds", "reference_seeds", "command"]
+    return whole_numbers(pd.DataFrame(rows, columns=[*FAMILY, *columns]), counts)
 
 
-def _compared(ours: Group, reference: Group) -> dict[str, Any]:
-    comparison = compare(
-        [run.predictions for run in ours.runs], [run.predictions for run in reference.runs]
-    )
+def _by_seed(group: Group) -> dict[int, pd.DataFrame]:
+    return {run.seed: run.predictions for run in group.runs}
+
+
+def _row(
+    ours: Group, reference: Group, comparison: Comparison, adjusted: float | None
+) -> dict[str, Any]:
+    """A row of the table.
+
+    Args:
+        ours: A setting.
+        reference: What it was held against.
+        comparison: What came of it.
+        adjusted: Its p-value after Holm.
+    """
+    verdict = NO_DIFFERENCE if comparison.untold is None else str(comparison.untold)
+    if adjusted is not None and adjusted < SIGNIFICANT:
+        verdict = BETTER if comparison.difference < 0 else WORSE
     interval = comparison.interval
-    verdict = NO_DIFFERENCE
-    if interval is not None and not interval.low <= 0 <= interval.high:
-        verdict = BETTER if interval.high < 0 else WORSE
     return ours.columns | {
         "reference": reference.columns["losses"],
         "difference": comparison.difference,
@@ -88,6 +118,10 @@ def _compared(ours: Group, reference: Group) -> dict[str, Any]:
         "verdict": verdict,
         "subjects_improved": comparison.improved,
         "subjects_worsened": comparison.worsened,
+        "p": comparison.p,
+        "p_holm": adjusted,
+        "detectable": comparison.detectable,
+        "networks": comparison.networks,
         "reference_seeds": reference.columns["seeds"],
     }
 
@@ -105,9 +139,14 @@ SECTION = Section(
     "comparisons",
     "Settings compared",
     (
-        "Two settings are compared on the same test images. Subjects, not images, are drawn in the "
-        "bootstrap; seeds are averaged image by image. A difference is shown when its interval "
-        "leaves out zero.",
+        "Two settings are compared on the same test images. Another seed gives other networks and "
+        "another error, so the interval is over subjects and networks together, and equal seeds "
+        "are paired. One seed in fewer than ten folds cannot tell how much networks differ: there "
+        "is no verdict then.",
+        "A difference is claimed when its p-value is below 0.05 after Holm's adjustment for all "
+        "comparisons of its table; the intervals are not adjusted. No difference shown does not "
+        "mean equal. What could have been seen is the true difference that is found in 80% of "
+        "cases, before the adjustment; a smaller one may well be there.",
     ),
     "comparisons",
     make,
