@@ -21,6 +21,7 @@ from contrastive_age.reporting.sections.section import (
     Missing,
     Section,
     by_family,
+    meanings,
 )
 from contrastive_age.reporting.wording import BETTER, NO_DIFFERENCE, WORSE
 
@@ -44,9 +45,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """Compare settings, paired by subject.
 
     Returns:
-        A row a comparison: `FAMILY`, `status`, `losses`, `reference`, `difference` (MAE minus the
-        reference's; negative is better), `low` and `high` (its 95% interval by bootstrap over
-        subjects; seeds are averaged image by image), `verdict`, `subjects_improved` and
+        A row a comparison: `FAMILY`, `status`, `losses` and their `mark`, `reference`, `difference`
+        (MAE minus the reference's; negative is better), `low` and `high` (its 95% interval by
+        bootstrap over subjects; seeds are averaged image by image), `verdict`, `subjects_improved` and
         `subjects_worsened`, `seeds` and `reference_seeds`. Settings without MV beside them have one
         row that is "not run" with the `command` that would.
     """
@@ -67,8 +68,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
         pairs += [(ours, theirs) for ours in ternary for theirs in binary]
         rows += [_compared(ours, theirs) for ours, theirs in pairs]
     counts = ["subjects_improved", "subjects_worsened"]
-    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict", *counts]
-    table = pd.DataFrame(rows, columns=[*FAMILY, *columns, "seeds", "reference_seeds", "command"])
+    columns = ["status", "losses", "mark", "reference", "difference", "low", "high", "verdict"]
+    columns += [*counts, "seeds", "reference_seeds", "command"]
+    table = pd.DataFrame(rows, columns=[*FAMILY, *columns])
     return whole_numbers(table, counts)
 
 
@@ -98,7 +100,7 @@ def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
     measured = rows[rows["status"] == "measured"]
     if len(measured):
         caption = "Difference of MAE on the same test images; below zero is better."
-        yield Grid(caption, COLUMNS, rows_of(measured))
+        yield Grid(caption, COLUMNS, rows_of(measured), notes=meanings(measured))
 
 
 SECTION = Section(
