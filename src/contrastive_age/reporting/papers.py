@@ -40,9 +40,10 @@ NOT_PRETRAINED = "random weights (not pre-trained)"
 KLD_HARDLY_PULLS = "KLD hardly pulls"
 MARKS: Mapping[str, str] = {
     KLD_HARDLY_PULLS: "KLD hardly pulls: at a weight of 1 the gradient of its term by the logits "
-    "has 0.7% of the norm of that of the mean and variance terms (measured on FG-NET at 48 px after "
-    "8 epochs: python -m benchmarks.pull). Until λ_k is swept (kedro sweep --preset=lambda_k), such "
-    "a row is the one without KLD, MV or MV + Triplet, under another name, and says nothing of KLD."
+    "has 0.7% of the norm of that of the mean and variance terms (measured on FG-NET at 48 px "
+    "after 8 epochs: python -m benchmarks.pull). Until λ_k is swept (kedro sweep "
+    "--preset=lambda_k), such a row is the one without KLD, MV or MV + Triplet, under another "
+    "name, and says nothing of KLD."
 }
 """What marks of rows mean, see `mark`."""
 

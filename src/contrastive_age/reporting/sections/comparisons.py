@@ -48,8 +48,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
         A row a comparison: `FAMILY`, `status`, `losses` and their `mark`, `reference`, `difference`
         (MAE minus the reference's; negative is better), `low` and `high` (its 95% interval by
         bootstrap over subjects; seeds are averaged image by image), `verdict`, `subjects_improved`
-        and `subjects_worsened`, `seeds` and `reference_seeds`. Settings without MV beside them have one
-        row that is "not run" with the `command` that would.
+        and `subjects_worsened`, `seeds` and `reference_seeds`. Settings without MV beside them have
+        one row that is "not run" with the `command` that would.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
