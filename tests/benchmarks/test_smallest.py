@@ -1,6 +1,7 @@
 """Each benchmark in its smallest form: it runs, and says something of everything it compares."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks import (
     made_up,
     onnx_speed,
     parity,
+    pull,
     shared_batches,
     shared_on_fgnet,
     startup,
@@ -180,3 +182,25 @@ def test_onnx_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(own.torch[0] > own.onnx[0] > 0 for own in speeds)
     assert onnx_speed.Speed(64, 1, [2.0, 4.0], [1.0, 2.0]).row == "| 64 | 1 | 3.0 | 1.5 | 2.00 |"
     assert "| 32 | 2 |" in onnx_speed.report(speeds)
+
+
+def test_pull() -> None:
+    people = pull.training_part(*pull.drawn_people(8, 48), image_size=32)
+    recipe = replace(TINY.recipe("shared", epochs=1), classes=pull.CLASSES)
+    pulls = pull.run(people, recipe, None)
+    assert list(pulls) == ["at the start", "after MV", "after MV + Triplet"]
+    for own in pulls.values():
+        assert all(0 < value < math.inf for value in own.by_parameters.values())
+        assert own.by_logits["cosine"] == 0 < own.by_logits["kl_printed"]
+        shares = [own.active[margin] for margin in pull.MARGINS]
+        assert shares == sorted(shares)
+    # Untrained, all softmax vectors are alike.
+    assert pulls["at the start"].active[1] == 1
+    text = pull.report(pulls)
+    assert "| KL divergence | 30 |" in text
+    assert len([line for line in text.splitlines() if line.startswith("| 0.")]) == 4
+
+
+def test_a_pull_is_the_norm_of_a_gradient() -> None:
+    x, y = torch.tensor([3.0, 1.0], requires_grad=True), torch.ones(2, requires_grad=True)
+    assert pull.gradient_norm(2 * x.square().sum(), [x, y]) == pytest.approx(4 * 10**0.5)

@@ -203,6 +203,8 @@ def test_a_grid_is_every_combination() -> None:
         ("table6", ["fgnet_lopo", "morph_rs", "morph_se"], 7),
         ("fig3a", ["morph_se"], 6),
         ("fig3b", ["morph_se"], 12),
+        ("lambda_k", ["fgnet_lopo", "morph_rs", "morph_se"], 4),
+        ("margin", ["fgnet_lopo", "morph_rs", "morph_se"], 5),
     ],
 )
 def test_presets_hold_the_papers_values(preset: str, protocols: list[str], number: int) -> None:

@@ -110,7 +110,7 @@ def test_downscaling_gives_the_bytes_of_torch(image_size: int) -> None:
     assert torch.equal(export.Downscale(size)(images), expected.double())
 
 
-@pytest.mark.parametrize("image_size", [33, 224])
+@pytest.mark.parametrize("image_size", [33, 48, 64, 224])
 def test_the_graph_equals_the_pipeline_at_other_sizes(image_size: int) -> None:
     model, faces = spread_model(image_size), export.drawn_faces(2)
     with torch.inference_mode():

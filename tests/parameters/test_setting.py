@@ -56,6 +56,7 @@ def test_what_is_given_wins(given: dict[str, Any]) -> None:
         ("triplet", (0.2, 0.05, 0, 1, 0)),
         ("kld", (0.2, 0.05, 0, 0, 1)),
         ("kld_ternary", (0.2, 0.05, 0, 1, 1)),
+        ("kld_printed", (0.2, 0.05, 0, 0, 0)),
     ],
 )
 def test_named_settings_are_the_papers(

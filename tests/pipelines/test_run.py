@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from conftest import TINY, Project
+from contrastive_age.model.losses import titles
 
 FOLDS = TINY["protocols"]["synthetic_se"]["folds"]
 POINTS = [
@@ -92,8 +93,7 @@ def test_a_fold_leaves_index_model_history_and_outputs(
     state = torch.load(model, weights_only=True)
     assert state["fc.weight"].shape == (70, 512)
     history = pd.read_parquet(finished.one(f"06_models/{place}/history.parquet"))
-    terms = {"total", "softmax", "mean", "variance", "cosine", "triplet", "kl"}
-    assert terms <= set(history.columns)
+    assert set(titles()) <= set(history.columns)
     assert list(history["epoch"]) == [1]
     outputs = np.load(finished.one(f"07_model_output/{place}/outputs.npz"))
     assert list(outputs["sample_id"]) == list(tested["sample_id"])
@@ -208,7 +208,7 @@ def test_mlflow_holds_a_run_a_setting_and_a_child_a_fold(finished: Project, sett
     assert parent_params["lambda_t"] == "1.0"
     for child in children:
         logged = {key for run, key in metrics if run == child}
-        assert {"total", "softmax", "mean", "variance", "cosine", "triplet", "kl"} <= logged
+        assert set(titles()) <= logged
     assert {"mae", "mae_constant", "cs5"} <= {key for run, key in metrics if run == parent}
     artifacts = {path.name for path in (finished.root / "mlartifacts").rglob("*.*")}
     assert {"predictions.parquet", "scatter.png", "faces_sheet.png", "metrics.json"} <= artifacts

@@ -9,11 +9,14 @@ import pytest
 
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting.papers import (
+    KLD_HARDLY_PULLS,
+    MARKS,
     PAPERS_PROTOCOLS,
     PROTOCOLS,
     SETTINGS,
     describe_start,
     in_words,
+    mark,
 )
 from contrastive_age.reporting.results import Measured
 from reporting.runs import PAPERS
@@ -68,6 +71,8 @@ def test_a_budget_that_a_protocol_has_of_its_own_is_not_the_papers() -> None:
         ({}, "MV"),
         ({"lambda_m": 0.1}, "MV (λ_m 0.1, λ_v 0.05)"),
         ({"lambda_k": 0.5}, "MV + KLD (λ_k 0.5)"),
+        ({"lambda_k_printed": 1.0}, "MV + KLD as printed (λ_k_printed 1)"),
+        ({"lambda_k_printed": 1.0, "margin": 0.5}, "MV + KLD as printed (λ_k_printed 1)"),
         ({"lambda_c": 4.0}, "MV + Cosine (λ_c 4)"),
         ({"lambda_t": 1.0, "lambda_c": 10.0}, "MV + Cosine + Triplet (λ_c 10, λ_t 1)"),
         ({"lambda_t": 1.0, "margin": 0.5}, "MV + Triplet (λ_t 1, margin 0.5)"),
@@ -79,6 +84,23 @@ def test_a_budget_that_a_protocol_has_of_its_own_is_not_the_papers() -> None:
 )
 def test_losses_have_the_papers_names(loss: dict[str, float], name: str) -> None:
     assert PAPERS.name(PAPERS.losses("MV", "morph_se") | loss) == name
+
+
+@pytest.mark.parametrize(
+    ("loss", "hardly"),
+    [
+        ({}, False),
+        ({"lambda_k": 1.0}, True),
+        ({"lambda_k": 1.0, "lambda_t": 1.0}, True),
+        ({"lambda_k": 3.0}, False),
+        ({"lambda_k_printed": 1.0}, True),
+        ({"lambda_k_printed": 1.0, "lambda_k": 10.0}, False),
+    ],
+)
+def test_a_weight_of_kl_that_is_too_small_is_marked(loss: dict[str, float], hardly: bool) -> None:
+    marked = mark(PAPERS.losses("MV", "morph_se") | loss)
+    assert marked == (KLD_HARDLY_PULLS if hardly else "")
+    assert not marked or marked in MARKS
 
 
 def test_a_budget_in_words(make_run: MakeRun, small: dict[str, Any]) -> None:

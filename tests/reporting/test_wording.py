@@ -69,8 +69,9 @@ def test_data_in_words() -> None:
 def test_what_must_not_be_overlooked(
     start: str, before: str, drawn: bool, tags: tuple[str, ...]
 ) -> None:
-    row = {"start": start, "pretraining": before, "drawn_faces": drawn}
+    row = {"start": start, "pretraining": before, "drawn_faces": drawn, "mark": ""}
     assert tuple(wording.tags(row)) == tags
+    assert tuple(wording.tags(row | {"mark": "marked"})) == (*tags, "marked")
 
 
 def test_the_papers_budget_is_named() -> None:

@@ -22,7 +22,7 @@ from training.recipes import SMALL, varied
 
 RECIPE = varied(loss=dataclasses.replace(SMALL.loss, lambda_k=0.5))
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
+TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"]
 PLAIN = Plan()
 EVERYTHING = Plan("bfloat16", channels_last=True, fused=True, compile=True, residence="host")
 

@@ -43,10 +43,10 @@ def random_images(number, size, seed=5):
     return smooth.clamp(0, 255).byte()
 
 
-def view_by_torchvision(image, image_size, draws, row):
-    """Affine, mirror, crop, normalise: one image, one torchvision call a step."""
+def view_by_torchvision(image, image_size, draws, row, border=40):
+    """Edges repeated, affine, mirror, crop, normalise: one image, one torchvision call a step."""
     view = reference.affine(
-        image.float() / 255,
+        reference.pad(image.float() / 255, [border] * 4, padding_mode="edge"),
         angle=math.degrees(draws.angle[row]),
         translate=draws.shift[row].tolist(),
         scale=draws.scale[row].item(),
@@ -57,7 +57,7 @@ def view_by_torchvision(image, image_size, draws, row):
         view = reference.hflip(view)
     if draws.mirror[row, 1] < 0:
         view = reference.vflip(view)
-    left, top = (int(x) for x in draws.corner[row])
+    left, top = (int(x) + border for x in draws.corner[row])
     return reference.normalize(reference.crop(view, top, left, image_size, image_size), MEAN, STD)
 
 
@@ -73,21 +73,50 @@ def test_equals_torchvision_image_by_image(flip, frame, image_size):
         torch.testing.assert_close(views[row], expected, atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize("flip", ["horizontal", "vertical", "none"])
+def test_an_image_of_one_colour_has_no_border_in_any_view(flip):
+    colour = torch.tensor([10, 120, 250], dtype=torch.uint8).view(1, 3, 1, 1)
+    images = colour.expand(50, 3, 73, 73).contiguous()
+    varied = Augmentation(degrees=45, translate=0.3, scale=0.5, flip=flip)
+    views = augment(images, 64, varied, generator())
+    expected = centre_crop(images[:, :, :64, :64], 64)
+    torch.testing.assert_close(views, expected, atol=1e-5, rtol=0)
+
+
 def test_a_view_without_variation_is_the_exact_cut():
     images = torch.randint(0, 256, (5, 3, 37, 37), dtype=torch.uint8, generator=generator())
     still = Augmentation(degrees=0, translate=0, scale=0, flip="none")
     draws = draw(5, 37, 32, still, generator())._replace(corner=torch.full((5, 2), 2.0))
     views = sample(images, 32, geometry(draws, 37, 32))
-    torch.testing.assert_close(views, centre_crop(images, 32), atol=2e-3, rtol=0)
+    expected = reference.normalize(images[:, :, 2:34, 2:34].float() / 255, MEAN, STD)
+    torch.testing.assert_close(views, expected, atol=2e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("frame", "image_size"), [(37, 32), (256, 224), (20, 20)])
-def test_centre_crop_is_a_slice(frame, image_size):
+@pytest.mark.parametrize(("frame", "image_size"), [(38, 32), (256, 224), (20, 20)])
+def test_where_an_even_number_of_pixels_is_spare_the_centre_is_a_slice(frame, image_size):
     images = random_images(2, frame)
     first = (frame - image_size) // 2
     cut = images[:, :, first : first + image_size, first : first + image_size].float() / 255
-    expected = (cut - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    torch.testing.assert_close(centre_crop(images, image_size), expected)
+    torch.testing.assert_close(centre_crop(images, image_size), reference.normalize(cut, MEAN, STD))
+
+
+@pytest.mark.parametrize(("frame", "image_size"), [(37, 32), (73, 64), (55, 48), (256, 224)])
+def test_the_centre_is_that_of_a_view_without_variation(frame, image_size):
+    """Training samples it where it lies, between two pixels where an odd number is spare."""
+    images = torch.randint(0, 256, (3, 3, frame, frame), dtype=torch.uint8, generator=generator())
+    still = Augmentation(degrees=0, translate=0, scale=0, flip="none")
+    middle = torch.full((3, 2), (frame - image_size) / 2)
+    draws = draw(3, frame, image_size, still, generator())._replace(corner=middle)
+    views = sample(images, image_size, geometry(draws, frame, image_size))
+    torch.testing.assert_close(centre_crop(images, image_size), views, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("frame", "image_size"), [(37, 32), (38, 32)])
+@pytest.mark.parametrize("axis", [2, 3])
+def test_the_centre_of_a_mirrored_image_is_mirrored(frame, image_size, axis):
+    images = random_images(2, frame)
+    mirrored = centre_crop(images.flip(axis), image_size)
+    torch.testing.assert_close(mirrored, centre_crop(images, image_size).flip(axis))
 
 
 def test_images_stay_as_they_were():

@@ -26,6 +26,7 @@ from contrastive_age.training.augmentation import (
     ALIGNED_SIZE,
     IMAGENET_MEAN,
     IMAGENET_STD,
+    centre,
     frame_size,
     prepare,
 )
@@ -51,7 +52,6 @@ class ExportedNetwork(nn.Module):
         self.network = model.network()
         self.image_size = model.image_size
         size = frame_size(model.image_size)
-        self.corner = (size - model.image_size) // 2
         self.downscale = None if size == ALIGNED_SIZE else Downscale(size)
         self.ages = nn.Buffer(model.classes.values)
         # In the graph one name must not stand for a constant and an output.
@@ -63,8 +63,7 @@ class ExportedNetwork(nn.Module):
         images = faces.permute(0, 3, 1, 2)
         if self.downscale is not None:
             images = self.downscale(images)
-        first, last = self.corner, self.corner + self.image_size
-        views = (images[:, :, first:last, first:last].float() - self.middle) / self.spread
+        views = (centre(images, self.image_size) - self.middle) / self.spread
         logits = self.network(views).logits
         age, std = expected_age(logits, self.ages)
         return age, std, logits.softmax(dim=1)

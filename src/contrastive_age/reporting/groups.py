@@ -27,12 +27,14 @@ from contrastive_age.reporting.papers import (
     describe_start,
     given_values,
     in_words,
+    mark,
 )
 from contrastive_age.reporting.results import Measured
 
 MEASURED = (
     "status",
     "losses",
+    "mark",
     "mae",
     "mae_low",
     "mae_high",
@@ -55,8 +57,8 @@ MEASURED = (
 `pretraining` says which other faces the network was trained on before (their source, images, epochs
 and pixels), and is empty for any other start. `inputs` names folds, aligned faces and initial
 weights (equal names, equal inputs). `status` is "measured", "not run" (then `command` would run it)
-or empty where there is nothing to run, as for other people's methods. `runs` are setting keys with
-MLflow's run ids.
+or empty where there is nothing to run, as for other people's methods. `mark` is a key of
+`papers.MARKS`, or empty. `runs` are setting keys with MLflow's run ids.
 """
 
 FAMILY = (
@@ -73,7 +75,7 @@ FAMILY = (
 )
 """What settings have in common that can be compared: they differ in their losses alone."""
 
-SETTING = (*FAMILY, "losses", "seeds")
+SETTING = (*FAMILY, "losses", "mark", "seeds")
 """What tables of all settings say first."""
 
 Records = Callable[[Measured], Sequence[Mapping[str, Any]] | None]
@@ -304,6 +306,7 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
         "protocol": first.protocol,
         "status": "measured",
         "losses": papers.name(parameters["loss"]),
+        "mark": mark(parameters["loss"]),
         "mae": float(np.mean(maes)),
         "mae_low": interval.low if interval else None,
         "mae_high": interval.high if interval else None,
@@ -347,7 +350,7 @@ def _family_key(run: Measured) -> str:
 
 def _order(group: Group) -> tuple[Any, ...]:
     known = [*PROTOCOLS, group.first.protocol]
-    terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_c", "margin")
+    terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_k_printed", "lambda_c")
     return (
         known.index(group.first.protocol),
         group.first.protocol,
@@ -355,5 +358,5 @@ def _order(group: Group) -> tuple[Any, ...]:
         group.first.pretraining is not None,
         not group.usual,
         _family_key(group.first),
-        *(group.losses.get(term, 0.0) for term in terms),
+        *(group.losses.get(term, 0.0) for term in (*terms, "margin")),
     )

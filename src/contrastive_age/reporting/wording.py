@@ -86,7 +86,7 @@ def tags(row: Mapping[str, Any]) -> list[str]:
     """What must not be overlooked about a measurement."""
     known = {"ImageNet": "", NOT_PRETRAINED: "not pre-trained"}
     start = ON_FACES if row["pretraining"] else known.get(row["start"], "not ImageNet")
-    return [tag for tag in (DRAWN if row["drawn_faces"] else "", start) if tag]
+    return [tag for tag in (DRAWN if row["drawn_faces"] else "", start, row["mark"]) if tag]
 
 
 def budget_in_short(budget: str, papers: str) -> str:

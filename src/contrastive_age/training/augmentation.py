@@ -165,9 +165,6 @@ def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
 def centre_crop(images: Tensor, image_size: int) -> Tensor:
     """Cut the centre out of each image and normalise it.
 
-    Where an odd number of pixels is to spare, the centre lies between two of them: the view is
-    sampled there, as the views of training are, and not half a pixel beside it.
-
     Args:
         images: uint8 (n, 3, S, S), on any device.
         image_size: Side of the centre in pixels.
@@ -175,10 +172,26 @@ def centre_crop(images: Tensor, image_size: int) -> Tensor:
     Returns:
         float32 (n, 3, image_size, image_size).
     """
+    return _normalise(centre(images, image_size))
+
+
+def centre(images: Tensor, image_size: int) -> Tensor:
+    """Cut the centre out of each image.
+
+    Where an odd number of pixels is to spare, the centre lies between two of them: the view is
+    sampled there, as the views of training are, and not half a pixel beside it.
+
+    Args:
+        images: Values 0..255, (n, 3, S, S), on any device.
+        image_size: Side of the centre in pixels.
+
+    Returns:
+        The values, float32 (n, 3, image_size, image_size).
+    """
     first, between = divmod(images.shape[-1] - image_size, 2)
     last = first + image_size + between
     views = images[:, :, first:last, first:last].float()
-    return _normalise(avg_pool2d(views, kernel_size=2, stride=1) if between else views)
+    return avg_pool2d(views, kernel_size=2, stride=1) if between else views
 
 
 def _normalise(images: Tensor) -> Tensor:

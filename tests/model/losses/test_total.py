@@ -16,6 +16,7 @@ from contrastive_age.model.losses import (
 )
 from contrastive_age.model.losses.cosine import cosine_loss
 from contrastive_age.model.losses.kl import kl_loss
+from contrastive_age.model.losses.kl_printed import kl_printed_loss
 from contrastive_age.model.losses.mean import mean_loss
 from contrastive_age.model.losses.registry import weights_of
 from contrastive_age.model.losses.softmax import softmax_loss
@@ -23,7 +24,15 @@ from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
 from contrastive_age.model.network import Outputs
 
-ALL = LossWeights(lambda_m=0.2, lambda_v=0.05, lambda_c=10, lambda_t=1.5, lambda_k=0.7, margin=0.3)
+ALL = LossWeights(
+    lambda_m=0.2,
+    lambda_v=0.05,
+    lambda_c=10,
+    lambda_t=1.5,
+    lambda_k=0.7,
+    lambda_k_printed=0.4,
+    margin=0.3,
+)
 AGES = torch.tensor([4, 0, 2, 2, 4, 1, 3])
 
 
@@ -46,7 +55,7 @@ def by_loop(outputs, triplets, weights, supervise):
     features, logits = outputs
     s = logits.softmax(dim=1)
     rows = triplets.anchor.tolist() if supervise == "anchor" else range(len(AGES))
-    terms = {name: [] for name in ("softmax", "mean", "variance", "cosine", "triplet", "kl")}
+    terms = {name: [] for name in by_history()[1:]}
     for i in rows:
         one = slice(i, i + 1)
         terms["softmax"].append(softmax_loss(logits[one], AGES[one]).item())
@@ -55,7 +64,9 @@ def by_loop(outputs, triplets, weights, supervise):
     for a, p, n, has_p, has_n in zip(*(x.tolist() for x in triplets), strict=True):
         if has_p:
             terms["cosine"].append(cosine_loss(features[a : a + 1], features[p : p + 1]).item())
-            terms["kl"].append(kl_loss(logits[a : a + 1], logits[p : p + 1]).item())
+            pair = logits[a : a + 1], logits[p : p + 1]
+            terms["kl"].append(kl_loss(*pair).item())
+            terms["kl_printed"].append(kl_printed_loss(*pair).item())
         if has_p and has_n:
             triplet = triplet_loss(s[a : a + 1], s[p : p + 1], s[n : n + 1], weights.margin)
             terms["triplet"].append(triplet.item())
@@ -67,6 +78,7 @@ def by_loop(outputs, triplets, weights, supervise):
         + weights.lambda_c * means["cosine"]
         + weights.lambda_t * means["triplet"]
         + weights.lambda_k * means["kl"]
+        + weights.lambda_k_printed * means["kl_printed"]
     )
     return means
 
@@ -93,7 +105,7 @@ def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):
     out = outputs(normal)
     none = positions(has_positive=(False,) * 4, has_negative=(False,) * 4)
     terms = total_loss(out, AGES, none, ALL, "anchor")
-    assert [terms[name].item() for name in ("cosine", "triplet", "kl")] == [0, 0, 0]
+    assert [terms[name].item() for name in by_history()[4:]] == [0, 0, 0, 0]
     features, logits = torch.autograd.grad(terms["total"], out)
     assert features.abs().sum().item() == 0
     assert torch.isfinite(logits).all()
@@ -105,16 +117,16 @@ def test_terms_of_weight_zero_are_reported_without_gradient(normal):
     terms = total_loss(outputs(normal), AGES, positions(), weights, "anchor")
     assert terms["softmax"].requires_grad
     assert terms["triplet"].requires_grad
-    for name in ("mean", "variance", "cosine", "kl"):
+    for name in ("mean", "variance", "cosine", "kl", "kl_printed"):
         assert not terms[name].requires_grad
-        assert terms[name].item() > 0
+        assert terms[name].item() != 0
 
 
 def test_an_empty_batch_costs_nothing():
     empty = Outputs(torch.zeros(0, 8, requires_grad=True), torch.zeros(0, 5, requires_grad=True))
     rows, flags = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
     triplets = TripletPositions(rows, rows, rows, flags, flags)
-    assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all").values()] == [0] * 7
+    assert [x.item() for x in total_loss(empty, rows, triplets, ALL, "all").values()] == [0] * 8
 
 
 def test_a_loss_is_its_term_in_the_registry(normal, monkeypatch):
@@ -133,12 +145,13 @@ def test_a_loss_is_its_term_in_the_registry(normal, monkeypatch):
 
 
 def by_history():
-    return ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl"]
+    return ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"]
 
 
 def test_each_term_has_its_weight_and_each_weight_its_term():
     names = [term.weight for term in LOSSES.values()]
-    assert names == [None, "lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k"]
+    given = ["lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k", "lambda_k_printed"]
+    assert names == [None, *given]
     assert [*names[1:], "margin"] == [field.name for field in fields(LossWeights)]
     assert list(titles()) == by_history()
 

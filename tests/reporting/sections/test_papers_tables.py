@@ -11,7 +11,9 @@ import pytest
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import published, sections
 from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.papers import KLD_HARDLY_PULLS, MARKS, acting_losses
 from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.sections.section import meanings
 from reporting.runs import PAPERS, evidence
 
 MakeRun = Callable[..., Measured]
@@ -116,7 +118,8 @@ def assert_runs(call: str, losses: str, given: dict[str, Any]) -> None:
     assert name == "setting"
     effective = params.effective(given | {"setting": setting}, options["pipeline"])
     assert effective.model.weights == "imagenet"
-    assert asdict(effective.loss) == PAPERS.losses(losses, options["pipeline"])
+    wanted = PAPERS.losses(losses, options["pipeline"])
+    assert acting_losses(asdict(effective.loss)) == acting_losses(wanted)
 
 
 def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict[str, Any]) -> None:
@@ -242,6 +245,25 @@ def test_pretrainings_are_listed_once_with_what_started_from_them(
     assert (first["licence"], first["data_hash"]) == (faces["licence"], faces["data_hash"])
     assert first["runs"] == f"fgnet_se {runs[1].key}; morph_se {runs[0].key}"
     assert table.loc[other["weights"], "sources"] == "UTKFace and Own photos"
+
+
+def test_a_kld_that_hardly_pulls_is_marked(make_run: MakeRun) -> None:
+    runs = [make_run("morph_se", "kld", loss=loss) for loss in ({}, {"lambda_k": 10.0})]
+    runs += [make_run("morph_se", "kld_ternary"), make_run("morph_se", "mv")]
+    known = evidence(runs)
+    sixth, measured = sections.table_6.make(known), sections.measured.make(known)
+    column = sixth[(sixth["column"] == "MORPH II (SE)") & (sixth["status"] == "measured")]
+    marks = column.set_index("loss")["mark"].to_dict()
+    assert marks == {
+        "MV + KLD": KLD_HARDLY_PULLS,
+        "MV + KLD + Triplet": KLD_HARDLY_PULLS,
+        "MV, our network": "",
+    }
+    marks = measured.set_index("losses")["mark"].to_dict()
+    assert marks["MV + KLD (λ_k 10)"] == marks["MV"] == ""
+    assert marks["MV + KLD (λ_k 1)"] == KLD_HARDLY_PULLS
+    assert meanings(measured) == [MARKS[KLD_HARDLY_PULLS]]
+    assert meanings(measured[measured["mark"] == ""]) == []
 
 
 def test_what_mv_published_and_what_our_network_does_are_different_rows(

@@ -6,8 +6,9 @@ from contrastive_age.model.losses.term import Tensor, Term
 def kl_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     r"""Give L_{KLD} = \frac{1}{A} \sum_j s_{p,j} (\log s_{p,j} - \log s_{a,j}) of each pair.
 
-    Eq. 9 lacks the second logarithm. The logits are taken instead of the softmax vectors, because
-    the logarithm of a probability that has vanished would be infinite.
+    Eq. 9 lacks the second logarithm; as printed it is `kl_printed_loss`. The logits are taken
+    instead of the softmax vectors, because the logarithm of a probability that has vanished would
+    be infinite.
 
     Args:
         anchor: Logits of the anchors, (b, A).

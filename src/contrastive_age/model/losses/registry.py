@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, NonNegativeFloat
 from pydantic.dataclasses import dataclass
 
-from contrastive_age.model.losses import cosine, kl, mean, softmax, triplet, variance
+from contrastive_age.model.losses import (
+    cosine,
+    kl,
+    kl_printed,
+    mean,
+    softmax,
+    triplet,
+    variance,
+)
 from contrastive_age.model.losses.term import Term
 from contrastive_age.strict import STRICT
 
@@ -21,6 +29,7 @@ LOSSES = {
         cosine.TERM,
         triplet.TERM,
         kl.TERM,
+        kl_printed.TERM,
     )
 }
 """The terms by the columns of a training's history, in the order in which they are summed."""

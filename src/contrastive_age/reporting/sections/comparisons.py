@@ -21,6 +21,7 @@ from contrastive_age.reporting.sections.section import (
     Missing,
     Section,
     by_family,
+    meanings,
 )
 from contrastive_age.reporting.wording import BETTER, NO_DIFFERENCE, WORSE
 
@@ -55,9 +56,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """Compare settings, paired by subject and by seed.
 
     Returns:
-        A row a comparison: `FAMILY`, `status`, `losses`, `reference`, `difference` (MAE minus the
-        reference's; negative is better), `low` and `high` (its 95% interval over subjects and
-        networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for
+        A row a comparison: `FAMILY`, `status`, `losses` and their `mark`, `reference`, `difference`
+        (MAE minus the reference's; negative is better), `low` and `high` (its 95% interval over
+        subjects and networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for
         the comparisons of its family, which decides the verdict), `detectable` (years, found in 80%
         of cases), `networks` (of the side that has fewer), `seeds` and `reference_seeds`. Where one
         seed or few subjects tell nothing, `verdict` says so, and there is no interval, p-value or
@@ -86,8 +87,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
             for pair, comparison in zip(pairs, compared, strict=True)
         ]
     counts = ["subjects_improved", "subjects_worsened", "networks"]
-    columns = ["status", "losses", "reference", "difference", "low", "high", "verdict", *counts[:2]]
-    columns += ["p", "p_holm", "detectable", "networks", "seeds", "reference_seeds", "command"]
+    columns = ["status", "losses", "mark", "reference", "difference", "low", "high", "verdict"]
+    columns += [*counts[:2], "p", "p_holm", "detectable", "networks", "seeds", "reference_seeds", "command"]
     return whole_numbers(pd.DataFrame(rows, columns=[*FAMILY, *columns]), counts)
 
 
@@ -132,7 +133,7 @@ def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
     measured = rows[rows["status"] == "measured"]
     if len(measured):
         caption = "Difference of MAE on the same test images; below zero is better."
-        yield Grid(caption, COLUMNS, rows_of(measured))
+        yield Grid(caption, COLUMNS, rows_of(measured), notes=meanings(measured))
 
 
 SECTION = Section(

@@ -8,7 +8,7 @@ from contrastive_age.reporting.sections.section import MAE, SEEDS, Column, Layou
 LAYOUT = Layout(
     "All settings: years, and CS@5 in percent of images.",
     (
-        Column("Losses", "{{ losses }}{{ small(setting) }}", number=False),
+        Column("Losses", "{{ losses }}{{ small(setting, mark) }}", number=False),
         Column("MAE", MAE, "95%, subjects"),
         Column("MAE by subject", "{{ mae_by_subject | number }}"),
         Column("Bias", "{{ bias | signed }}"),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from contrastive_age.reporting import wording
 from contrastive_age.reporting.groups import FAMILY, Evidence, rows_of
-from contrastive_age.reporting.papers import Papers
+from contrastive_age.reporting.papers import MARKS, Papers
 from contrastive_age.reporting.pictures import Picture
 
 Line = Mapping[str, Any]
@@ -86,12 +86,13 @@ class Layout:
         repeated = [column for column in self.columns if column.across]
         for _, part in rows.groupby(self.each, sort=False):
             if not repeated:
-                yield Grid(self.caption, fixed, rows_of(part))
+                yield Grid(self.caption, fixed, rows_of(part), notes=meanings(part))
                 continue
             across = repeated[0].across
             heads = rows_of(part.drop_duplicates(across))
             columns = [replace(c, of=head[across], head=head) for head in heads for c in repeated]
-            yield Grid(self.caption, [*fixed, *columns], _matrix(part, self.down, across))
+            lines = _matrix(part, self.down, across)
+            yield Grid(self.caption, [*fixed, *columns], lines, notes=meanings(part))
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Section:
         return [grid for layout in self.layouts for grid in layout.grids(rows)]
 
 
-LOSSES = Column("Losses", "{{ losses }}", number=False)
+LOSSES = Column("Losses", "{{ losses }}{{ small(mark) }}", number=False)
 """The column that names a setting."""
 
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
@@ -238,6 +239,12 @@ def _matrix(table: pd.DataFrame, down: str, across: str) -> list[Line]:
         for _, rows in table.groupby(down, sort=False)
         for records in [rows_of(rows)]
     ]
+
+
+def meanings(table: pd.DataFrame) -> list[str]:
+    """What the marks of a table's rows mean, where it has any."""
+    marks = set(table.get("mark", ()))
+    return [meaning for mark, meaning in MARKS.items() if mark in marks]
 
 
 def notes(table: pd.DataFrame) -> list[str]:

@@ -15,7 +15,14 @@ from contrastive_age.reporting.sections.beside_published import (
     measured_cells,
     with_measured,
 )
-from contrastive_age.reporting.sections.section import Column, Contents, Grid, Section, notes
+from contrastive_age.reporting.sections.section import (
+    Column,
+    Contents,
+    Grid,
+    Section,
+    meanings,
+    notes,
+)
 
 PROTOCOLS: Mapping[str, str] = {
     "FG-NET (LOPO)": "fgnet_lopo",
@@ -74,7 +81,7 @@ def show(contents: Contents) -> list[Grid]:
     caption = "Table 6. Combinations of losses: MAE in years."
     best = "Published: the best of a column is bold, the second underlined, as in the paper."
     lines = lines_beside(table, "loss", ranked=True)
-    return [Grid(caption, COLUMNS, lines, "cards", [best, *notes(table)])]
+    return [Grid(caption, COLUMNS, lines, "cards", [best, *notes(table), *meanings(table)])]
 
 
 SECTION = Section(
