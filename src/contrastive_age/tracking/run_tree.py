@@ -104,7 +104,7 @@ def begin(run_id: str) -> None:
 
 
 def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None:
-    """Log the values of a setting, each λ in a column of its own.
+    """Log the values of a setting, each λ in a column of its own, and the group of its seeds.
 
     Args:
         run_id: The setting's run.
@@ -113,7 +113,7 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
     """
     params = [Param(name, str(value)) for name, value in setting.columns().items()]
     places = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
-    known = {**tags, **places, "seed": setting.seed}
+    known = {**tags, **places, "seed": setting.seed, "group": setting.group}
     as_tags = [RunTag(name, str(value)) for name, value in known.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
 
