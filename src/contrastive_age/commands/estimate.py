@@ -46,7 +46,7 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
         seed = str(setting.seed)
         rows.append([*values_of(sweep, candidate), seed, setting.key, counted, duration])
     columns = [*columns_of(sweep), "seed", "key", "anchors", "estimated time"]
-    title = f"Sweep of {sweep.protocol}: {len(sweep.groups)} settings, {len(rows)} runs"
+    title = f"Sweep of {sweep.protocol}; settings: {len(sweep.groups)}, runs: {len(rows)}"
     print_table(title, columns, rows)
     if len(known) < len(rows):
         print_line(
