@@ -389,7 +389,17 @@ def test_the_report_brings_the_same_seeds_together(repeated: Project) -> None:
 
 
 def test_what_stands_of_a_setting_is_kept_and_a_single_seed_says_so(repeated: Project) -> None:
+    untagged = _by_setting(repeated, "test")[0][0]
+    group = _runs(repeated).set_index("name").loc[untagged, "group"]
+    with sqlite3.connect(repeated.root / "mlflow.db") as database:
+        # As an earlier version left it.
+        database.execute(
+            "delete from tags where key = 'group' and "
+            "run_uuid = (select run_uuid from runs where name = ?)",
+            [untagged],
+        )
     done = repeated.kedro("sweep", *SEEDS[:-1])
+    assert _runs(repeated).set_index("name").loc[untagged, "group"] == group
     assert [(row[2], row[4], row[-1]) for row in _rows(done.stdout)] == [("1", "-", "kept")] * 2
     assert done.stdout.count("One seed") == 1
     dry = repeated.kedro("sweep", *SEEDS, "--dry-run")

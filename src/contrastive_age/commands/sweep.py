@@ -362,7 +362,7 @@ def _run_setting(place: Place, candidate: Candidate, parent: SweepRun) -> Outcom
     metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
-        parent.adopt(setting.key)
+        parent.adopt(setting)
         return Outcome(candidate, "kept", metrics)
     _run(place, candidate, tags=OWN)
     metrics = standing_metrics(place.context(candidate.given), setting)
