@@ -98,6 +98,12 @@ def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     metavar="NAME=V1,V2,...",
     help="Values of one parameter; several --set make a grid.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run each setting N times: with the parameter `seed` (0), and the N - 1 that follow it.",
+)
 @click.option("--preset", help="A named grid of the parameters' block `sweeps`, such as table6.")
 @click.option("--dry-run", is_flag=True, help="List the settings and how long they would take.")
 @click.option(
@@ -108,6 +114,7 @@ def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
 def sweep(
     pipelines: tuple[str, ...],
     axes: dict[str, list[Any]],
+    seeds: int | None,
     preset: str | None,
     dry_run: bool,
     select_on: str | None,
@@ -117,15 +124,16 @@ def sweep(
 ) -> None:
     """Run many settings of a protocol, and keep those whose result still stands.
 
-    A setting that fails does not stop the others: it is reported at the end, and the exit status is
-    then 1. The same command goes on where it was interrupted.
+    A run that fails does not stop the others: it is reported at the end, and the exit status is
+    then 1. The same command goes on where it was interrupted. At the end the seeds of each setting
+    are summed up in one row.
     """
     from contrastive_age.commands import estimate, selection
     from contrastive_age.commands import sweep as sweeps
     from contrastive_age.running.place import Place
 
     place = Place(Path.cwd(), env, conf_source)
-    grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset)
+    grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset, seeds=seeds)
     if dry_run:
         for grid in grids:
             estimate.print_estimate(place, grid)

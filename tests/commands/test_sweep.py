@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from conftest import Project, make_project
+from conftest import TINY, Project, make_project
 from contrastive_age.commands import sweep
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.running.place import Place
 
 PLACE = "08_reporting/synthetic_se"
@@ -147,6 +149,8 @@ def test_a_setting_is_chosen_on_validation_subjects_alone(swept: Project) -> Non
         pd.testing.assert_frame_equal(part, expected)
     error = (chosen["predicted_age"] - chosen["age"]).abs().mean()
     assert selection["mae"] == pytest.approx(error)
+    assert (selection["seeds"], selection["seed_sd"]) == ([0], None)
+    assert selection["runs"] == {key: [key] for key in selection["candidates"]}
 
 
 def test_the_report_holds_what_stands_and_says_what_was_not_run(swept: Project) -> None:
@@ -175,6 +179,14 @@ def test_the_report_holds_what_stands_and_says_what_was_not_run(swept: Project) 
         (["--pipeline=fgnet_se", "--set", "loss.lambda_c=1,-1"], ["lambda_c"]),
         (["--pipeline=fgnet_se", "--set", "loss.lambda_c"], ["names no values"]),
         (["--pipeline=fgnet_se", "--set", "protocols.fgnet_se.folds=3,4"], ["pipeline itself"]),
+        (
+            ["--pipeline=fgnet_se", "--seeds=2", "--set", "seed=3,4"],
+            ["--seeds=2", "--set seed=3,4"],
+        ),
+        (["--pipeline=fgnet_se", "--seeds=0"], ["--seeds", "x>=1"]),
+        (["--pipeline=fgnet_se", "--seeds=1.5"], ["--seeds", "1.5"]),
+        (["--pipeline=fgnet_se", "--seeds=2", "--params=seed=-1"], ["seed"]),
+        (["--seeds=2"], ["Nothing to sweep"]),
     ],
 )
 def test_mistakes_end_in_a_sentence(arguments: list[str], words: list[str]) -> None:
@@ -208,10 +220,7 @@ def test_a_grid_is_every_combination() -> None:
     ],
 )
 def test_presets_hold_the_papers_values(preset: str, protocols: list[str], number: int) -> None:
-    from kedro.framework.project import settings
-
-    place = Place(Path(__file__).resolve().parents[2])
-    assert settings  # configured by the plugin
+    place = _place()
     plans = sweep.plan(place, {}, pipelines=[], axes={}, preset=preset)
     assert [own.protocol for own in plans] == protocols
     assert {len(own.candidates) for own in plans} == {number}
@@ -220,6 +229,230 @@ def test_presets_hold_the_papers_values(preset: str, protocols: list[str], numbe
         assert max(own.setting.loss.lambda_c for own in only.candidates) == 10
         with pytest.raises(DataError, match="lambda_c"):
             sweep.plan(place, {}, pipelines=[], axes={"loss.lambda_c": [-1]}, preset=preset)
+
+
+def _place() -> Place:
+    from kedro.framework.project import settings
+
+    assert settings  # configured by the plugin
+    return Place(Path(__file__).resolve().parents[2])
+
+
+def test_seeds_follow_the_parameter_and_change_fastest() -> None:
+    axes = {"loss.lambda_c": [0, 2]}
+    plans = sweep.plan(
+        _place(), {"seed": 5}, pipelines=["fgnet_se", "morph_se"], axes=axes, seeds=3
+    )
+    assert [own.protocol for own in plans] == ["fgnet_se", "morph_se"]
+    wanted = [(weight, seed) for weight in (0, 2) for seed in (5, 6, 7)]
+    for own in plans:
+        settings = [candidate.setting for candidate in own.candidates]
+        assert [(each.loss.lambda_c, each.seed) for each in settings] == wanted
+        groups = [[one.setting.seed for one in group] for group in own.groups]
+        assert groups == [[5, 6, 7]] * 2
+
+
+def test_seeds_of_a_preset() -> None:
+    (plan,) = sweep.plan(_place(), {}, pipelines=["morph_se"], axes={}, preset="table6", seeds=3)
+    assert (len(plan.candidates), len(plan.groups)) == (21, 7)
+    own = {"sweeps": {"mine": {"pipelines": ["fgnet_se"], "set": {"seed": [7, 8, 9]}}}}
+    (plan,) = sweep.plan(_place(), own, pipelines=[], axes={}, preset="mine", seeds=2)
+    assert [candidate.setting.seed for candidate in plan.candidates] == [0, 1]
+
+
+def test_seeds_given_as_any_axis_are_brought_together() -> None:
+    axes = {"seed": [4, 2], "loss.lambda_c": [0, 2]}
+    (plan,) = sweep.plan(_place(), {}, pipelines=["fgnet_se"], axes=axes)
+    assert [[one.setting.seed for one in group] for group in plan.groups] == [[4, 2]] * 2
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cells"),
+    [
+        (["finished"] * 3, ["3", "4.00", "1.00", "finished"]),
+        (["kept"] * 3, ["3", "4.00", "1.00", "kept"]),
+        (["kept", "kept", "finished"], ["3", "4.00", "1.00", "finished"]),
+        (["finished", "failed", "kept"], ["2 of 3", "4.00", "1.41", "1 failed"]),
+        (["failed", "failed", "kept"], ["1 of 3", "5.00", "-", "2 failed"]),
+        (["failed"] * 3, ["3", "-", "-", "failed"]),
+    ],
+)
+def test_a_setting_is_summed_up_over_the_seeds_that_are_measured(
+    statuses: list[sweep.Status],
+    cells: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    errors = [3.0, 4.0, 5.0]  # by seed, of each image
+    (plan,) = sweep.plan(_place(), {}, pipelines=["fgnet_se"], axes={}, seeds=3)
+    table = pd.DataFrame(
+        {"sample_id": list("abcdef"), "identity": list("ppqqrr"), "fold": 0, "age": 20}
+    )
+
+    def predicted(_: Place, candidate: sweep.Candidate) -> pd.DataFrame:
+        return table.assign(predicted_age=20 + errors[candidate.setting.seed])
+
+    monkeypatch.setattr(sweep, "predictions_of", predicted)
+    monkeypatch.setenv("COLUMNS", "200")
+    outcomes = [
+        sweep.Outcome(candidate, status, None if status == "failed" else {"mae": error})
+        for candidate, status, error in zip(plan.candidates, statuses, errors, strict=True)
+    ]
+    sweep.print_outcomes(_place(), plan, outcomes)
+    said = capsys.readouterr().out
+    (row,) = _rows(said)
+    seeds, mae, deviation, interval, status = row[1:]
+    assert [seeds, mae, deviation, status] == cells
+    # Of images that are all alike every interval is a point.
+    assert interval == ("-" if mae == "-" else f"{mae} to {mae}")
+    assert ("One seed" in said) == (seeds == "1 of 3")
+    assert len(re.findall(r"\(seed \d\) failed", said)) == statuses.count("failed")
+
+
+def _rows(said: str) -> list[list[str]]:
+    """The cells of a sweep's table, which comes last."""
+    table = said.rpartition("Sweep of")[2]
+    lines = [line for line in table.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+
+
+SEEDS = ["--pipeline=synthetic_se", "--set", "loss.lambda_c=0,2", "--seeds=2"]
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after two settings with two seeds each, on three folds."""
+    project = make_project(tmp_path_factory.mktemp("repeated"))
+    given = TINY | {"protocols": {"synthetic_se": TINY["protocols"]["synthetic_se"] | {"folds": 3}}}
+    (project.root / "conf/local/parameters.yml").write_text(yaml.safe_dump(given))
+    done = project.kedro("sweep", *SEEDS)
+    (project.root / "said.txt").write_text(done.stdout, encoding="utf-8")
+    return project
+
+
+def _by_setting(project: Project, part: str) -> dict[float, dict[int, str]]:
+    """The keys of runs by the weight and the seed that they differ in."""
+    keys: dict[float, dict[int, str]] = {}
+    for key, metrics in sorted(_metrics(project).items()):
+        if metrics["part"] == part:
+            values = metrics["parameters"]
+            keys.setdefault(values["loss"]["lambda_c"], {})[values["seed"]] = key
+    return keys
+
+
+def test_a_row_of_the_table_is_a_setting_with_all_its_seeds(repeated: Project) -> None:
+    metrics, keys = _metrics(repeated), _by_setting(repeated, "test")
+    assert {weight: sorted(seeds) for weight, seeds in keys.items()} == {0: [0, 1], 2: [0, 1]}
+    rows = _rows((repeated.root / "said.txt").read_text(encoding="utf-8"))
+    outputs = repeated.root / "data/07_model_output/synthetic_se"
+    for weight, row in zip((0, 2), rows, strict=True):
+        maes = [metrics[key]["mae"] for key in keys[weight].values()]
+        assert maes[0] != maes[1]
+        paths = [outputs / key / "predictions.parquet" for key in keys[weight].values()]
+        interval = mae_interval([pd.read_parquet(path) for path in paths])
+        assert interval is not None
+        assert row == [
+            "ternary",
+            str(weight),
+            "2",
+            f"{np.mean(maes):.2f}",
+            f"{np.std(maes, ddof=1):.2f}",
+            f"{interval.low:.2f} to {interval.high:.2f}",
+            "finished",
+        ]
+
+
+def test_seeds_of_a_setting_are_one_group_in_mlflow(repeated: Project) -> None:
+    runs = _runs(repeated)
+    keys = _by_setting(repeated, "test")
+    groups = runs[runs["level"] == "setting"].set_index("name")["group"]
+    found = [{groups[key] for key in seeds.values()} for seeds in keys.values()]
+    assert [len(group) for group in found] == [1, 1]
+    assert found[0] != found[1]
+    with sqlite3.connect(repeated.root / "mlflow.db") as database:
+        (axis,) = database.execute(
+            "select value from params join runs using (run_uuid) "
+            "where name like 'sweep-%' and key = 'seed'"
+        ).fetchall()
+    assert axis == ("0, 1",)
+
+
+def test_the_report_brings_the_same_seeds_together(repeated: Project) -> None:
+    repeated.kedro("run", "--pipeline=paper_report")
+    measured = pd.read_csv(repeated.one("08_reporting/tables/measured.csv"))
+    metrics = _metrics(repeated)
+    means = [
+        np.mean([metrics[key]["mae"] for key in seeds.values()])
+        for seeds in _by_setting(repeated, "test").values()
+    ]
+    assert measured["seeds"].tolist() == ["0, 1"] * 2
+    assert sorted(measured["mae"]) == pytest.approx(sorted(means))
+
+
+def test_what_stands_of_a_setting_is_kept_and_a_single_seed_says_so(repeated: Project) -> None:
+    untagged = _by_setting(repeated, "test")[0][0]
+    group = _runs(repeated).set_index("name").loc[untagged, "group"]
+    with sqlite3.connect(repeated.root / "mlflow.db") as database:
+        # As an earlier version left it.
+        database.execute(
+            "delete from tags where key = 'group' and "
+            "run_uuid = (select run_uuid from runs where name = ?)",
+            [untagged],
+        )
+    done = repeated.kedro("sweep", *SEEDS[:-1])
+    assert _runs(repeated).set_index("name").loc[untagged, "group"] == group
+    assert [(row[2], row[4], row[-1]) for row in _rows(done.stdout)] == [("1", "-", "kept")] * 2
+    assert done.stdout.count("One seed") == 1
+    dry = repeated.kedro("sweep", *SEEDS, "--dry-run")
+    assert "settings: 2, runs: 4" in dry.stdout
+    assert [row[2] for row in _rows(dry.stdout)] == ["0", "1"] * 2
+
+
+def test_a_setting_is_chosen_by_all_its_seeds_and_all_of_them_predict(repeated: Project) -> None:
+    done = repeated.kedro("sweep", *SEEDS, "--select-on=validation", "--params=validation=0.4")
+    path = repeated.one(f"{PLACE}/selected-*/selection.json")
+    selection = json.loads(path.read_text(encoding="utf-8"))
+    outputs = repeated.root / "data/07_model_output/synthetic_se"
+    errors: dict[float, pd.DataFrame] = {}
+    for weight, seeds in _by_setting(repeated, "validation").items():
+        assert sorted(seeds) == [0, 1]
+        tables = [pd.read_parquet(outputs / key / "predictions.parquet") for key in seeds.values()]
+        # Some samples validate more than one fold.
+        assert tables[0]["sample_id"].duplicated().any()
+        errors[weight] = pd.DataFrame(
+            [
+                (table["predicted_age"] - table["age"]).abs().groupby(table["fold"]).mean()
+                for table in tables
+            ]
+        )
+    chosen = pd.read_parquet(outputs / path.parent.name / "predictions.parquet")
+    folds = pd.read_parquet(repeated.one("05_model_input/synthetic_se/folds.parquet"))
+    assert selection["seeds"] == [0, 1]
+    assert selection["candidates"].keys() == selection["runs"].keys()
+    assert list(selection["candidates"].values()) == [{"loss.lambda_c": each} for each in (0, 2)]
+    assert len(selection["by_fold"]) == 3
+    for own in selection["by_fold"]:
+        fold, name = own["fold"], own["chosen"]
+        means = {weight: table[fold].mean() for weight, table in errors.items()}
+        weight = min(means, key=lambda each: means[each])
+        assert selection["candidates"][name] == {"loss.lambda_c": weight}
+        assert own["validation_mae"][name] == pytest.approx(means[weight])
+        for seed, key in zip((0, 1), selection["runs"][name], strict=True):
+            expected = pd.read_parquet(outputs / key / f"fold_{fold}/predictions.parquet")
+            part = chosen[(chosen["fold"] == fold) & (chosen["seed"] == seed)]
+            part = part.drop(columns="seed").reset_index(drop=True)
+            pd.testing.assert_frame_equal(part, expected)
+    maes = []
+    for _, part in chosen.groupby("seed"):
+        assert sorted(part["sample_id"]) == sorted(folds["sample_id"])
+        maes.append((part["predicted_age"] - part["age"]).abs().mean())
+    assert selection["mae"] == pytest.approx(np.mean(maes))
+    assert selection["seed_sd"] == pytest.approx(np.std(maes, ddof=1))
+    assert selection["n"] == len(folds)
+    assert "mean of 2 seeds, SD" in done.stdout
+    repeated.kedro("run", "--pipeline=paper_report")
+    page = repeated.one("08_reporting/report.html").read_text(encoding="utf-8")
+    assert f"seeds: 0, 1 (SD {selection['seed_sd']:.2f})" in page
 
 
 def test_each_coverage_is_chosen_among_and_predicted_on_its_own_faces(tmp_path: Path) -> None:

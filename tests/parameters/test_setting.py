@@ -92,9 +92,11 @@ def test_key_does_not_depend_on_how_a_value_is_written(given: dict[str, Any]) ->
 def test_every_value_that_decides_a_result_changes_the_key(
     given: dict[str, Any], block: str | None, name: str, value: Any
 ) -> None:
-    before = params.effective(given, "fgnet_se").key
+    before = params.effective(given, "fgnet_se")
     changed = {block: given[block] | {name: value}} if block else {name: value}
-    assert params.effective(given | changed, "fgnet_se").key != before
+    after = params.effective(given | changed, "fgnet_se")
+    assert after.key != before.key
+    assert (after.group == before.group) == (name == "seed" and block is None)
 
 
 def test_a_further_loss_is_in_a_key_only_where_it_has_a_weight(given: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ def metrics() -> dict[str, Any]:
         "n": 55134,
         "folds": 2,
         "subjects": 13618,
+        "parameters": {"seed": 3},
         "age_bins": {
             "0-19": {"n": 1200, "mae": 3.125, "bias": 1.004},
             "20-39": {"n": 30, "mae": 5.0, "bias": -2.5},
@@ -53,6 +54,7 @@ def test_demo_table_sets_the_error_against_the_constant(metrics: dict[str, Any])
         "Images": "55,134",
         "Folds": "2",
         "Subjects": "13,618",
+        "Seed": "3 (one network a fold)",
     }
     assert "Cross-validated age error" in text
 

@@ -23,7 +23,7 @@ MEASURED_ANCHORS = 16
 
 
 def print_estimate(place: Place, sweep: Sweep) -> None:
-    """Print the settings of a sweep, which of them stand, and how long the others would take.
+    """Print the runs of a sweep, which of them stand, and how long the others would take.
 
     The time is not known before the folds are made. It is that of training, from an epoch on
     made-up images of the setting's size, measured once for each kind of step; reading photos,
@@ -43,9 +43,11 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
                 of_an_anchor[kind] = _measure(setting)
             known.append(0.0 if stands else number * of_an_anchor[kind])
             counted, duration = f"{number:,}", "stands" if stands else _duration(known[-1])
-        rows.append([*values_of(sweep, candidate), setting.key, counted, duration])
-    columns = [*columns_of(sweep), "key", "anchors", "estimated time"]
-    print_table(f"Sweep of {sweep.protocol}: {len(rows)} settings", columns, rows)
+        seed = str(setting.seed)
+        rows.append([*values_of(sweep, candidate), seed, setting.key, counted, duration])
+    columns = [*columns_of(sweep), "seed", "key", "anchors", "estimated time"]
+    title = f"Sweep of {sweep.protocol}; settings: {len(sweep.groups)}, runs: {len(rows)}"
+    print_table(title, columns, rows)
     if len(known) < len(rows):
         print_line(
             f"How long it takes is known once the folds are made: kedro run "

@@ -2,21 +2,26 @@
 
 For each fold every setting is trained without an inner, subject-exclusive validation part of the
 training subjects, and measured on it. The best one's network, trained on all of the fold's training
-part, then predicts the test part: its error was never looked at to choose.
+part, then predicts the test part: its error was never looked at to choose. Of several seeds the
+mean of their errors counts, and all of them predict: a seed is never chosen.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
 
 from contrastive_age.commands.sweep import (
+    SEED,
     Candidate,
     Sweep,
     candidates,
+    load,
+    predictions_of,
     print_outcomes,
     run_all,
     run_folds,
@@ -24,6 +29,7 @@ from contrastive_age.commands.sweep import (
 )
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.confidence import mae_interval
+from contrastive_age.evaluation.seeds import Tables, average_over_seeds
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.protocols.namespaces import fold_name
@@ -46,35 +52,35 @@ def select(place: Place, sweep: Sweep) -> bool:
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
         if parent.failed:
-            print_outcomes(inner, outcomes)
+            print_outcomes(place, inner, outcomes)
             return False
+        groups = {_name(group): group for group in outer.groups}
+        validated = zip(groups, inner.groups, strict=True)
         scores = validation_scores(
-            {
-                candidate.setting.key: _load(place, validated, "predictions")
-                for candidate, validated in zip(outer.candidates, inner.candidates, strict=True)
-            }
+            {name: [predictions_of(place, one) for one in group] for name, group in validated}
         )
         chosen = best_by_fold(scores)
-        predictions = _predict(place, outer, chosen)
-        document = _document(outer, inner, scores, chosen, predictions)
+        predictions = _predict(place, groups, chosen)
+        document = _document(inner, groups, scores, chosen, predictions)
         folder = _keep(place, outer, document, predictions)
         parent.log_selection(folder.name, document)
     _print(document, folder)
     return True
 
 
-def validation_scores(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Give the MAE of each setting on each fold's validation part.
+def validation_scores(predictions: Mapping[str, Tables]) -> pd.DataFrame:
+    """Give the MAE of each setting on each fold's validation part, the mean over its seeds.
 
     Args:
-        predictions: By setting, `fold, age, predicted_age` of the validation parts.
+        predictions: By setting, `sample_id, identity, fold, age, predicted_age` of the validation
+            parts, a table a seed. A sample that validates several folds has another name in each.
 
     Returns:
         Years, a row a fold and a column a setting.
     """
+    averaged = {name: average_over_seeds(tables) for name, tables in predictions.items()}
     errors = {
-        key: (table["predicted_age"] - table["age"]).abs().groupby(table["fold"]).mean()
-        for key, table in predictions.items()
+        name: table.groupby("fold")["absolute_error"].mean() for name, table in averaged.items()
     }
     return pd.DataFrame(errors)
 
@@ -95,52 +101,83 @@ def _with_validation(place: Place, sweep: Sweep, share: float | None) -> Sweep:
     return replace(sweep, candidates=measured)
 
 
-def _predict(place: Place, outer: Sweep, chosen: Mapping[int, str]) -> pd.DataFrame:
-    """Predict each fold's test part by the setting chosen for it."""
-    parts = []
-    for candidate in outer.candidates:
-        folds = [fold for fold, key in chosen.items() if key == candidate.setting.key]
-        if folds:
+def _name(group: Sequence[Candidate]) -> str:
+    """Name a setting: by the key of its only run, or by what its seeds have in common."""
+    first = group[0].setting
+    return first.key if len(group) == 1 else first.group
+
+
+def _predict(
+    place: Place, groups: Mapping[str, Sequence[Candidate]], chosen: Mapping[int, str]
+) -> pd.DataFrame:
+    """Predict each fold's test part by all seeds of the setting chosen for it.
+
+    Returns:
+        A row an image, or with several seeds a row a `seed` and image.
+    """
+    seeds: dict[int, list[pd.DataFrame]] = {}
+    records = {}
+    for name, group in groups.items():
+        folds = [fold for fold, best in chosen.items() if best == name]
+        for candidate in group if folds else ():
             run_folds(place, candidate, folds)
-            parts += [
-                (candidate.setting.key, _load(place, candidate, f"{fold_name(fold)}.predictions"))
-                for fold in folds
-            ]
-    records = {key: part.attrs["record"] for key, part in parts}
-    tables = pd.concat([part for _, part in parts])
+            parts = [load(place, candidate, f"{fold_name(fold)}.predictions") for fold in folds]
+            records[candidate.setting.key] = parts[-1].attrs["record"]
+            seeds.setdefault(candidate.setting.seed, []).extend(parts)
+    (first, *_), *_ = groups.values()
+    tested = load(place, first, "folds")
+    tables = {
+        seed: pd.concat(parts).sort_values("sample_id", ignore_index=True)
+        for seed, parts in seeds.items()
+    }
+    for table in tables.values():
+        measures.check_predictions(table, tested)
+    predictions = (
+        next(iter(tables.values()))
+        if len(tables) == 1
+        else pd.concat([t.assign(seed=seed) for seed, t in tables.items()], ignore_index=True)
+    )
     # Of tables with differing attrs, pandas keeps none.
-    predictions: pd.DataFrame = tables.sort_values("sample_id", ignore_index=True)
     predictions.attrs = {"made_from": records}
-    measures.check_predictions(predictions, _load(place, outer.candidates[0], "folds"))
     return predictions
 
 
 def _document(
-    outer: Sweep,
     inner: Sweep,
+    groups: Mapping[str, Sequence[Candidate]],
     scores: pd.DataFrame,
     chosen: Mapping[int, str],
     predictions: pd.DataFrame,
 ) -> dict[str, Any]:
     """What `selection.json` holds."""
-    interval = mae_interval(predictions)
+    tables = [predictions]
+    if SEED in predictions:
+        tables = [table for _, table in predictions.groupby(SEED)]
+    maes = [float(abs(measures.signed_errors(table)).mean()) for table in tables]
+    interval = mae_interval(tables)
     return {
-        "protocol": outer.protocol,
+        "protocol": inner.protocol,
         "validation": inner.candidates[0].setting.validation,
-        "candidates": {candidate.setting.key: candidate.point for candidate in outer.candidates},
+        "candidates": {
+            name: {axis: value for axis, value in group[0].point.items() if axis != SEED}
+            for name, group in groups.items()
+        },
+        "seeds": [one.setting.seed for one in next(iter(groups.values()))],
+        "runs": {name: [one.setting.key for one in group] for name, group in groups.items()},
         "by_fold": [
             {
                 "fold": fold,
-                "chosen": key,
+                "chosen": name,
                 "validation_mae": scores.loc[fold].to_dict(),
             }
-            for fold, key in chosen.items()
+            for fold, name in chosen.items()
         ],
         "predictions": table_digest(predictions),
         "made_from": predictions.attrs["made_from"],
-        "mae": float(abs(measures.signed_errors(predictions)).mean()),
+        "mae": fmean(maes),
         "mae_interval": None if interval is None else [interval.low, interval.high],
-        "n": len(predictions),
+        "seed_sd": stdev(maes) if len(maes) > 1 else None,
+        "n": len(tables[0]),
         "subjects": int(predictions["identity"].nunique()),
     }
 
@@ -149,7 +186,7 @@ def _keep(
     place: Place, outer: Sweep, document: Mapping[str, Any], predictions: pd.DataFrame
 ) -> Path:
     """Write the document and the predictions beside those of the settings."""
-    keys: Sequence[str] = sorted(document["candidates"])
+    keys = sorted(candidate.setting.key for candidate in outer.candidates)
     name = f"selected-{fingerprint(keys, document['validation'])[:8]}"
     catalog = place.context(outer.candidates[0].given).catalog
     reports, outputs = (
@@ -171,11 +208,8 @@ def _print(document: Mapping[str, Any], folder: Path) -> None:
     ]
     columns = ["fold", "setting", "validation MAE (years)"]
     print_table(f"Chosen on validation parts of {document['protocol']}", columns, rows)
-    interval = document["mae_interval"]
+    interval, seeds, sd = document["mae_interval"], document["seeds"], document["seed_sd"]
     spread = "" if interval is None else f" (95% {interval[0]:.2f} to {interval[1]:.2f})"
-    print_line(f"MAE on the test parts: {document['mae']:.2f} years{spread}")
+    luck = "one seed" if sd is None else f"mean of {len(seeds)} seeds, SD {sd:.2f}"
+    print_line(f"MAE on the test parts: {document['mae']:.2f} years{spread}, {luck}")
     print_line(f"Kept in {folder}")
-
-
-def _load(place: Place, candidate: Candidate, name: str) -> Any:
-    return place.context(candidate.given).catalog.load(f"{candidate.setting.protocol}.{name}")

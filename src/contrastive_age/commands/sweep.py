@@ -1,21 +1,25 @@
 """Many settings of a protocol in one process.
 
-What settings share is run once; a setting whose result still stands is kept; one that fails does
-not stop the others. In MLflow the settings are children of the sweep's run.
+What settings share is run once; a run whose result still stands is kept; one that fails does not
+stop the others. In MLflow the runs are children of the sweep's run. The seeds of a setting are runs
+of their own, and are summed up together.
 """
 
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any, Literal, cast
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as registered
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
@@ -31,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 SHARED = ("ingestion", "alignment", "splitting")
 OWN = ("triplets", "training", "evaluation", "reporting")
+SEED = "seed"
+"""The axis of `--seeds`, and the parameter that it counts from."""
 
 Axes = Mapping[str, Sequence[Any]]
 Status = Literal["finished", "kept", "failed"]
@@ -38,7 +44,7 @@ Status = Literal["finished", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of a sweep.
+    """One setting of a sweep with one seed.
 
     Attributes:
         given: The run-time parameters that make it.
@@ -53,11 +59,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The settings of one protocol, each of them different."""
+    """Settings of one protocol with one seed or several, each of them different."""
 
     protocol: str
     axes: Axes
     candidates: Sequence[Candidate]
+
+    @property
+    def groups(self) -> list[list[Candidate]]:
+        """The seeds of each setting together, in the order of their first."""
+        groups: dict[str, list[Candidate]] = {}
+        for candidate in self.candidates:
+            groups.setdefault(candidate.setting.group, []).append(candidate)
+        return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ def plan(
     pipelines: Sequence[str],
     axes: Axes,
     preset: str | None = None,
+    seeds: int | None = None,
 ) -> list[Sweep]:
     """Validate all settings before any is run.
 
@@ -86,14 +101,27 @@ def plan(
         pipelines: The protocols; none given, the preset's own.
         axes: Values by dotted name, as in `loss.lambda_c`; they win over the preset's.
         preset: The name of a grid in the parameters.
+        seeds: How many seeds each setting has, from the parameter `seed` up; they win over the
+            preset's. They change fastest, so that a sweep that is cut short leaves settings with
+            all of their seeds, which can be told apart, and not all settings with a few of them.
 
     Raises:
-        DataError: No protocol, no values, an unknown name, or a value that does not fit.
+        DataError: No protocol, no values, seeds given twice, an unknown name, or a value that does
+            not fit.
     """
+    if seeds is not None and SEED in axes:
+        raise DataError(
+            f"--seeds={seeds} and --set {SEED}={','.join(map(str, axes[SEED]))} both say which "
+            "seeds to run; give one of them"
+        )
     if preset is not None:
         known = preset_of(place.parameters(common), preset)
         axes = {**known.set, **axes}
         pipelines = pipelines or known.pipelines
+    if seeds is not None:
+        first = place.parameters(common)[SEED]
+        others = {name: values for name, values in axes.items() if name != SEED}
+        axes = {**others, SEED: range(first, first + seeds)}
     if not pipelines or not axes:
         raise DataError(
             "Nothing to sweep: give --pipeline=morph_se --set loss.lambda_c=0,2,4, or a --preset"
@@ -135,19 +163,19 @@ def candidates(
 
 
 def run(place: Place, sweep: Sweep) -> bool:
-    """Run the settings one after the other, and print what became of each.
+    """Run the candidates one after the other, and print what became of each setting.
 
     Returns:
         Whether all succeeded.
     """
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
-    print_outcomes(sweep, outcomes)
+    print_outcomes(place, sweep, outcomes)
     return not parent.failed
 
 
 def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
-    """Run the settings one after the other; what they share is run when it changes.
+    """Run the candidates one after the other; what they share is run when it changes.
 
     Args:
         place: The project.
@@ -156,13 +184,14 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
             which fail.
 
     Returns:
-        An outcome for each setting, in order.
+        An outcome for each candidate, in order.
     """
     outcomes = []
     shared = None
     for number, candidate in enumerate(sweep.candidates, 1):
         setting = candidate.setting
-        logger.info("Setting %d of %d: %s", number, len(sweep.candidates), setting.key)
+        of = len(sweep.candidates)
+        logger.info("Run %d of %d: %s with seed %d", number, of, setting.key, setting.seed)
         try:
             if shared != setting.shared:
                 _run(place, candidate, tags=SHARED)
@@ -240,20 +269,45 @@ def standing_metrics(context: KedroContext, setting: Setting) -> Any:
     return metrics
 
 
-def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
-    """Print what became of each setting, and why those that failed did."""
-    rows = []
-    for outcome in outcomes:
-        metrics = outcome.metrics or {}
-        mae, interval = metrics.get("mae"), metrics.get("mae_interval")
-        error = "-" if mae is None else f"{mae:.2f}"
-        spread = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-        rows.append([*values_of(sweep, outcome.candidate), error, spread, outcome.status])
-    columns = [*columns_of(sweep), "MAE (years)", "95% interval", "status"]
-    print_table(f"Sweep of {sweep.protocol}", columns, rows)
+def predictions_of(place: Place, candidate: Candidate) -> pd.DataFrame:
+    """Load what a candidate predicted, a row an image, with a `sample_id` of its own for each.
+
+    A sample may validate several folds, whose networks are different: there the fold is part of
+    its name.
+    """
+    table: pd.DataFrame = load(place, candidate, "predictions")
+    if candidate.setting.part == "validation":
+        return table.assign(sample_id=table["fold"].astype(str) + "/" + table["sample_id"])
+    return table
+
+
+def load(place: Place, candidate: Candidate, name: str) -> Any:
+    """Load a dataset of a candidate's protocol."""
+    return place.context(candidate.given).catalog.load(f"{candidate.setting.protocol}.{name}")
+
+
+def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
+    """Print what became of each setting over its seeds, and why runs failed.
+
+    Args:
+        place: The project.
+        sweep: What was run.
+        outcomes: One for each of its candidates, in their order.
+    """
+    by_key = {outcome.candidate.setting.key: outcome for outcome in outcomes}
+    groups = [[by_key[one.setting.key] for one in group] for group in sweep.groups]
+    rows = [[*values_of(sweep, group[0].candidate), *_over_seeds(place, group)] for group in groups]
+    columns = ["seeds", "MAE (years)", "SD over seeds", "95% interval", "status"]
+    print_table(f"Sweep of {sweep.protocol}", [*columns_of(sweep), *columns], rows)
+    if any(sum(outcome.metrics is not None for outcome in group) == 1 for group in groups):
+        print_line(
+            "One seed: how far the error moves from training to training is not measured; "
+            "--seeds=3 trains each setting three times"
+        )
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
-        print_line(f"{outcome.candidate.setting.key} failed: {outcome.reason}")
+        setting = outcome.candidate.setting
+        print_line(f"{setting.key} (seed {setting.seed}) failed: {outcome.reason}")
     if failed:
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
     part = sweep.candidates[0].setting.part
@@ -261,14 +315,33 @@ def print_outcomes(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
 
 
 def columns_of(sweep: Sweep) -> list[str]:
-    """Name the axes as columns; `setting` first, since each setting has one."""
-    return ["setting", *(name for name in sweep.axes if name != "setting")]
+    """Name the axes of settings as columns; `setting` first, since each setting has one."""
+    return ["setting", *(name for name in sweep.axes if name not in {"setting", SEED})]
 
 
 def values_of(sweep: Sweep, candidate: Candidate) -> list[str]:
     """Give a candidate's cells in these columns."""
     point = {"setting": candidate.setting.setting} | candidate.point
     return [str(point[name]) for name in columns_of(sweep)]
+
+
+def _over_seeds(place: Place, group: Sequence[Outcome]) -> list[str]:
+    """Sum a setting up over those of its seeds that are measured: their number, error, status."""
+    measured = [outcome for outcome in group if outcome.metrics is not None]
+    maes = [outcome.metrics["mae"] for outcome in group if outcome.metrics is not None]
+    failed = len(group) - len(measured)
+    seeds = f"{len(measured)} of {len(group)}" if failed and measured else f"{len(group)}"
+    if not measured:
+        return [seeds, "-", "-", "-", "failed"]
+    interval = mae_interval([predictions_of(place, outcome.candidate) for outcome in measured])
+    kept = all(outcome.status == "kept" for outcome in measured)
+    return [
+        seeds,
+        f"{fmean(maes):.2f}",
+        f"{stdev(maes):.2f}" if len(maes) > 1 else "-",
+        "-" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}",
+        f"{failed} failed" if failed else "kept" if kept else "finished",
+    ]
 
 
 def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,7 +362,7 @@ def _run_setting(place: Place, candidate: Candidate, parent: SweepRun) -> Outcom
     metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
-        parent.adopt(setting.key)
+        parent.adopt(setting)
         return Outcome(candidate, "kept", metrics)
     _run(place, candidate, tags=OWN)
     metrics = standing_metrics(place.context(candidate.given), setting)

@@ -6,6 +6,7 @@ folder.
 
 import hashlib
 import operator
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
@@ -122,9 +123,17 @@ class Common(Strict):
     @property
     def key(self) -> str:
         """The setting's name and eight hexadecimal digits of all values, as in paths."""
+        return f"{self.setting}-{self._digits(HASHED)}"
+
+    @property
+    def group(self) -> str:
+        """What it has in common with its other seeds: named by all values but the seed."""
+        return f"{self.setting}-seeds-{self._digits([name for name in HASHED if name != 'seed'])}"
+
+    def _digits(self, names: Iterable[str]) -> str:
         values = self.model_dump(mode="json", exclude=self._not_hashed)
-        ordered = {name: values[name] for name in HASHED if name in values}
-        return f"{self.setting}-{hashlib.sha256(to_json(ordered)).hexdigest()[:8]}"
+        ordered = {name: values[name] for name in names if name in values}
+        return hashlib.sha256(to_json(ordered)).hexdigest()[:8]
 
     @property
     def _not_hashed(self) -> dict[str, Any]:

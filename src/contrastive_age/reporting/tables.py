@@ -23,7 +23,7 @@ def demo_table(
     """Make a small table for the terminal.
 
     Args:
-        metrics: As `evaluation.metrics.summarise` gives them.
+        metrics: What `metrics.json` holds, with the numbers of `evaluation.metrics.summarise`.
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
@@ -46,7 +46,7 @@ def preview_table(
     """Make a table of one row a number, `quantity` and `value` (both str), for previews.
 
     Args:
-        metrics: As `evaluation.metrics.summarise` gives them.
+        metrics: What `metrics.json` holds, with the numbers of `evaluation.metrics.summarise`.
         leakage: As for `demo_table`.
 
     Returns:
@@ -93,6 +93,7 @@ def _headline(
         ("Images", f"{metrics['n']:,}"),
         ("Folds", f"{metrics['folds']:,}"),
         ("Subjects", f"{metrics['subjects']:,}"),
+        ("Seed", f"{metrics['parameters']['seed']} (one network a fold)"),
     ]
 
 

@@ -66,6 +66,11 @@ def interval(low: Any, high: Any, sign: bool = False) -> str:
     return f"[{write(low)}, {write(high)}]"
 
 
+def seed_spread(deviation: Any) -> str:
+    """Such as "SD 0.18"; of a single seed, which has no standard deviation, that it is one."""
+    return "one seed" if pd.isna(deviation) else f"SD {number(deviation)}"
+
+
 def protocol_name(protocol: str) -> str:
     """The protocol in words; an unknown one by its own name."""
     return PROTOCOLS.get(protocol, protocol)
@@ -113,6 +118,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "probability": probability,
     "whole": whole,
     "interval": interval,
+    "seed_spread": seed_spread,
     "protocol": protocol_name,
     "data": data,
     "tags": tags,

@@ -19,7 +19,7 @@ from mlflow import MlflowClient, set_experiment
 from mlflow.entities import Param, RunTag
 
 from contrastive_age.files import fingerprint
-from contrastive_age.parameters.setting import Learning
+from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.tracking import unique_runs
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
 PROCESS = "process"
+GROUP = "group"
 CLOCK_STEP = 60.0
 """Seconds by which the system's clock may have been set since a process began."""
 PATIENCE = 5.0
@@ -104,7 +105,7 @@ def begin(run_id: str) -> None:
 
 
 def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None:
-    """Log the values of a setting, each λ in a column of its own.
+    """Log the values of a setting, each λ in a column of its own, and the group of its seeds.
 
     Args:
         run_id: The setting's run.
@@ -113,7 +114,7 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
     """
     params = [Param(name, str(value)) for name, value in setting.columns().items()]
     places = {f"{name.rpartition('.')[2]}_path": path for name, path in setting.places.items()}
-    known = {**tags, **places, "seed": setting.seed}
+    known = {**tags, **places, "seed": setting.seed, GROUP: setting.group}
     as_tags = [RunTag(name, str(value)) for name, value in known.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
 
@@ -193,11 +194,13 @@ class SweepRun:
         MlflowClient().set_terminated(self.run_id, status)
 
     @while_reachable
-    def adopt(self, key: str) -> None:
+    def adopt(self, setting: Setting) -> None:
         """Take the run of a setting that is kept, where it is known."""
-        run_id = unique_runs.find(MlflowClient(), tracker.experiment_id, _of_setting(key))
+        run_id = unique_runs.find(MlflowClient(), tracker.experiment_id, _of_setting(setting.key))
         if run_id is not None:
             MlflowClient().set_tag(run_id, PARENT, self.run_id)
+            # One that an earlier version logged lacks it.
+            MlflowClient().set_tag(run_id, GROUP, setting.group)
 
     @while_reachable
     def log_selection(self, name: str, document: Mapping[str, Any]) -> None:

@@ -322,6 +322,12 @@ def test_what_was_chosen_is_listed_fold_by_fold() -> None:
     assert table[["mae", "mae_low", "mae_high"]].iloc[0].tolist() == [4.9, 4.5, 5.4]
     assert sections.selection.make(evidence([], selections=[without]))["mae_low"].isna().all()
     assert sections.selection.make(evidence([])).empty
+    # Of documents of earlier versions the seeds are not known.
+    assert table["seeds"].tolist() == ["", ""]
+    several = document | {"seeds": [0, 1], "seed_sd": 0.3}
+    table = sections.selection.make(evidence([], selections=[several]))
+    assert table["seeds"].tolist() == ["0, 1"] * 2
+    assert table["seed_sd"].tolist() == [0.3] * 2
 
 
 def test_a_choice_among_networks_pretrained_on_faces_says_so_and_comes_last(
@@ -343,3 +349,19 @@ def test_a_choice_among_networks_pretrained_on_faces_says_so_and_comes_last(
     table = sections.selection.make(evidence(runs, selections=documents))
     assert table["candidates"].tolist() == [group.first.key for group in groups]
     assert table["pretraining"].tolist() == ["", "UTKFace, 11,672 images, 18 epochs, 64 px"]
+
+
+def test_a_choice_among_settings_with_seeds_knows_their_pretraining(
+    make_run: MakeRun, faces: dict[str, Any]
+) -> None:
+    runs = [make_run(setting="ce", external=faces, seed=seed) for seed in (0, 1)]
+    document = {
+        "protocol": "fgnet_se",
+        "candidates": {"ce-seeds-1": {}},
+        "runs": {"ce-seeds-1": [run.key for run in runs]},
+        "by_fold": [{"fold": 0, "chosen": "ce-seeds-1", "validation_mae": {"ce-seeds-1": 4.0}}],
+        "mae": 4.9,
+    }
+    (row,) = sections.selection.make(evidence(runs, selections=[document])).to_dict("records")
+    assert row["candidates"] == row["chosen"] == "ce-seeds-1"
+    assert row["pretraining"] == "UTKFace, 11,672 images, 18 epochs, 64 px"

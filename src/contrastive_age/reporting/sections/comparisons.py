@@ -58,12 +58,12 @@ def make(evidence: Evidence) -> pd.DataFrame:
     Returns:
         A row a comparison: `FAMILY`, `status`, `losses` and their `mark`, `reference`, `difference`
         (MAE minus the reference's; negative is better), `low` and `high` (its 95% interval over
-        subjects and networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for
-        the comparisons of its family, which decides the verdict), `detectable` (years, found in 80%
-        of cases), `networks` (of the side that has fewer), `seeds` and `reference_seeds`. Where one
-        seed or few subjects tell nothing, `verdict` says so, and there is no interval, p-value or
-        detectable difference. Settings without MV beside them have one row that is "not run" with
-        the `command` that would.
+        subjects and networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm`
+        (adjusted for the comparisons of its family, which decides the verdict), `detectable`
+        (years, found in 80% of cases), `networks` (of the side that has fewer), `seeds` and
+        `reference_seeds`. Where one seed or few subjects tell nothing, `verdict` says so, and there
+        is no interval, p-value or detectable difference. Settings without MV beside them have one
+        row that is "not run" with the `command` that would.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
@@ -88,7 +88,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
         ]
     counts = ["subjects_improved", "subjects_worsened", "networks"]
     columns = ["status", "losses", "mark", "reference", "difference", "low", "high", "verdict"]
-    columns += [*counts[:2], "p", "p_holm", "detectable", "networks", "seeds", "reference_seeds", "command"]
+    columns += [*counts[:2], "p", "p_holm", "detectable", "networks"]
+    columns += ["seeds", "reference_seeds", "command"]
     return whole_numbers(pd.DataFrame(rows, columns=[*FAMILY, *columns]), counts)
 
 

@@ -192,8 +192,8 @@ LOSSES = Column("Losses", "{{ losses }}{{ small(mark) }}", number=False)
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
 """A cell of an error with its interval."""
 
-SEEDS = Column("Seeds", "{{ seeds }}{{ small(after('SD', seed_sd | number)) }}", "SD of MAE")
-"""The column of the seeds of a mean, and their spread."""
+SEEDS = Column("Seeds", "{{ seeds }}{{ small(seed_sd | seed_spread) }}", "SD of MAE")
+"""The column of the seeds of a mean, and their spread, or that there is only one."""
 
 
 def by_family(
