@@ -23,7 +23,7 @@ from contrastive_age.commands.sweep import (
     track,
 )
 from contrastive_age.evaluation import metrics as measures
-from contrastive_age.evaluation.confidence import mae_interval
+from contrastive_age.evaluation.confidence import ends, mae_interval
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.protocols.namespaces import fold_name
@@ -123,7 +123,6 @@ def _document(
     predictions: pd.DataFrame,
 ) -> dict[str, Any]:
     """What `selection.json` holds."""
-    interval = mae_interval(predictions)
     return {
         "protocol": outer.protocol,
         "validation": inner.candidates[0].setting.validation,
@@ -139,7 +138,7 @@ def _document(
         "predictions": table_digest(predictions),
         "made_from": predictions.attrs["made_from"],
         "mae": float(abs(measures.signed_errors(predictions)).mean()),
-        "mae_interval": None if interval is None else [interval.low, interval.high],
+        "mae_interval": ends(mae_interval(predictions)),
         "n": len(predictions),
         "subjects": int(predictions["identity"].nunique()),
     }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contrastive_age.evaluation.confidence import LEVEL, RESAMPLES, Interval, mean_interval
+from contrastive_age.evaluation.confidence import LEVEL, Interval, mean_interval
 from contrastive_age.evaluation.seeds import Tables, average_over_seeds, in_order_of
 
 _EQUAL_YEARS = 1e-9
@@ -15,7 +15,7 @@ class Comparison:
 
     Attributes:
         difference: Pooled MAE in years minus the reference's; negative is better than it.
-        interval: Of the difference, by bootstrap over subjects; None for a single subject.
+        interval: Of the difference, over subjects; None for fewer than `FEWEST_SUBJECTS`.
         subjects: Number of subjects.
         improved: Subjects whose own MAE is smaller than with the reference.
         worsened: Subjects whose own MAE is larger. The rest are equal.
@@ -30,13 +30,7 @@ class Comparison:
     n: int
 
 
-def compare(
-    predictions: Tables,
-    reference: Tables,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Comparison:
+def compare(predictions: Tables, reference: Tables, level: float = LEVEL) -> Comparison:
     """Compare two settings image by image, paired by subject.
 
     Of several seeds an image's absolute errors are averaged first; the two sides may have
@@ -46,8 +40,6 @@ def compare(
         predictions: As for `mae_interval`.
         reference: The same samples, predicted by the other setting.
         level: Confidence of the interval, between 0 and 1.
-        resamples: How often the subjects are drawn.
-        seed: Of the draws.
 
     Raises:
         DataError: The two sides, or seeds of one, hold other samples, or there are none.
@@ -59,7 +51,7 @@ def compare(
     by_subject = gain.groupby(ours["identity"]).mean()
     return Comparison(
         difference=float(gain.mean()),
-        interval=mean_interval(ours["identity"], gain, level, resamples, seed),
+        interval=mean_interval(ours["identity"], gain, level),
         subjects=len(by_subject),
         improved=int((by_subject < -_EQUAL_YEARS).sum()),
         worsened=int((by_subject > _EQUAL_YEARS).sum()),
