@@ -259,7 +259,8 @@ def _quantile(freedom: Floats, level: float) -> Floats:
 def _by_subject(identity: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floats, Ints]:
     """Each subject's sum and number of images, by name: sums do not depend on subjects' order."""
     by_subject = pd.Series(np.asarray(values, dtype=np.float64)).groupby(np.asarray(identity))
-    return by_subject.sum().to_numpy(), by_subject.size().to_numpy()
+    sums, counts = by_subject.sum(), by_subject.size()
+    return np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.int64)
 
 
 def _check(level: float) -> None:
