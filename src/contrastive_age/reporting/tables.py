@@ -87,7 +87,8 @@ def preview_table(
     ]
     if reached:
         ages = f"{reached['lowest']:.1f} to {reached['highest']:.1f} years"
-        lines.append(("Predicted ages", " ".join([ages, *filter(None, [tail_words(reached)])])))
+        said = filter(None, [ages, tail_words(reached)])
+        lines.append(("Predicted ages", ". ".join(said)))
     return pd.DataFrame(lines, columns=["quantity", "value"], dtype="str")
 
 
