@@ -3,8 +3,8 @@
 python -m benchmarks.intervals                              made-up subjects
 python -m benchmarks.intervals --predictions FILE.parquet   and subjects drawn from a real result
 
-Prints Markdown tables of the share of 95% intervals that hold the true value: those of before (the
-percentile bootstrap over subjects) beside those of now, with their median widths.
+Prints Markdown tables of the share of 95% intervals that hold the true value, and of their median
+widths: the project's beside simpler ones.
 """
 
 import argparse
@@ -13,15 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from contrastive_age.evaluation.confidence import FEWEST_SUBJECTS, mean_ends, share_ends
+from contrastive_age.evaluation.groups import group_report
 from contrastive_age.evaluation.metrics import Floats, Ints
+from contrastive_age.sources.ages import decade
 
 SUBJECTS = (2, 4, 8, 16, 30, 82)
 MEAN = 5.0
 SHARES = (0.02, 0.25, 0.95)
 WITHIN = 5.0
 """Years of the cumulative score."""
+
+METHODS = "bootstrap holds | width | M - 1 holds | width | ours holds | width"
 
 Ends = tuple[Floats, Floats]
 
@@ -76,6 +81,21 @@ def bootstrap_ends(sums: Floats, counts: Ints, rng: np.random.Generator) -> Ends
     return low, high
 
 
+def simple_ends(sums: Floats, counts: Ints) -> Ends:
+    """The t interval with M / (M - 1) and M - 1 degrees of freedom for M subjects.
+
+    Args:
+        sums: Of the subjects' values, shape (repetitions, M).
+        counts: Numbers of images, of the same shape.
+    """
+    subjects, images = counts.shape[-1], counts.sum(axis=-1)
+    mean = sums.sum(axis=-1) / images
+    squares = ((sums - mean[:, None] * counts) ** 2).sum(axis=-1)
+    error = np.sqrt(squares * subjects / (subjects - 1)) / images
+    half = stats.t.ppf(0.975, subjects - 1) * error
+    return mean - half, mean + half
+
+
 def held(ends: Ends, true: float) -> float:
     """In which share of repetitions an interval holds the true value."""
     low, high = ends
@@ -94,7 +114,7 @@ def means(repetitions: int) -> Iterator[str]:
         for subjects in SUBJECTS:
             counts = draw(rng, (repetitions, subjects))
             sums = absolute_errors(counts, rng)
-            yield f"| {images} | {subjects} {_both(sums, counts, MEAN, rng)}"
+            yield f"| {images} | {subjects} {_side_by_side(sums, counts, MEAN, rng)}"
 
 
 def shares(repetitions: int) -> Iterator[str]:
@@ -120,27 +140,51 @@ def real(predictions: pd.DataFrame, repetitions: int) -> Iterator[str]:
     """
     rng = np.random.default_rng(2)
     errors = (predictions["predicted_age"] - predictions["age"]).abs()
-    by_subject = pd.DataFrame({"sum": errors, "within": errors <= WITHIN, "n": 1}).groupby(
-        predictions["identity"].to_numpy()
-    )
-    sums, within, counts = by_subject.sum().to_numpy(np.float64).T
-    counts = counts.astype(np.int64)
+    sums, counts = _by_subject(errors, predictions["identity"])
+    within, _ = _by_subject(errors <= WITHIN, predictions["identity"])
     for subjects in (4, 8, 16):
         chosen = rng.integers(0, len(counts), (repetitions, subjects))
         score = share_ends(within[chosen], counts[chosen])
         yield (
-            f"| {subjects} {_both(sums[chosen], counts[chosen], float(errors.mean()), rng)}"
-            f" {held(score, float((errors <= WITHIN).mean())):.1%} |"
+            f"| {subjects} {_side_by_side(sums[chosen], counts[chosen], errors.mean(), rng)}"
+            f" {held(score, (errors <= WITHIN).mean()):.1%} |"
         )
 
 
-def _both(sums: Floats, counts: Ints, true: float, rng: np.random.Generator) -> str:
-    before = bootstrap_ends(sums, counts, rng)
-    cells = f"| {held(before, true):.1%} | {width(before):.2f} |"
-    if counts.shape[-1] < FEWEST_SUBJECTS:
-        return f"{cells} none | |"
-    now = mean_ends(sums, counts)
-    return f"{cells} {held(now, true):.1%} | {width(now):.2f} |"
+def decades(predictions: pd.DataFrame) -> Iterator[str]:
+    """Lines on the decades of a result: ours, and the bootstrap.
+
+    Args:
+        predictions: `sample_id, identity, fold, age, predicted_age`, a row an image.
+    """
+    rng = np.random.default_rng(3)
+    errors = (predictions["predicted_age"] - predictions["age"]).abs()
+    groups = np.asarray(decade(predictions["age"]))
+    for row in group_report(predictions)["decade"]:
+        if row["mae_low"] is None:
+            continue
+        part = groups == row["group"]
+        sums, counts = _by_subject(errors[part], predictions["identity"][part])
+        low, high = bootstrap_ends(sums[None], counts[None], rng)
+        yield (
+            f"| {row['group'].replace('-', '–')} | {row['n']} | {row['subjects']} "
+            f"| {row['mae']:.2f} | {low[0]:.2f} to {high[0]:.2f} "
+            f"| {row['mae_low']:.2f} to {row['mae_high']:.2f} |"
+        )
+
+
+def _by_subject(values: pd.Series, identity: pd.Series) -> tuple[Floats, Ints]:
+    by_subject = values.groupby(identity)
+    sums, counts = by_subject.sum(), by_subject.size()
+    return np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.int64)
+
+
+def _side_by_side(sums: Floats, counts: Ints, true: float, rng: np.random.Generator) -> str:
+    methods = [bootstrap_ends(sums, counts, rng), simple_ends(sums, counts)]
+    if enough := counts.shape[-1] >= FEWEST_SUBJECTS:
+        methods.append(mean_ends(sums, counts))
+    cells = [f"{held(ends, true):.1%} | {width(ends):.2f}" for ends in methods]
+    return f"| {' | '.join(cells)} |" + ("" if enough else " none | |")
 
 
 def main() -> None:
@@ -150,18 +194,25 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=10_000)
     given = parser.parse_args()
     print(f"A mean of {MEAN:g} years:\n")
-    print("| images a subject | subjects | bootstrap holds | width | now holds | width |")
-    print("|---|---|---|---|---|---|")
+    print(f"| images a subject | subjects | {METHODS} |")
+    print("|---|---|---|---|---|---|---|---|")
     print("\n".join(means(given.repetitions)))
-    print("\nShares, by the t interval and by that of shares:\n")
-    print("| images a subject | subjects | " + " | ".join(f"{p:.0%}: t | now" for p in SHARES), "|")
+    print("\nShares, by the t interval and by ours:\n")
+    print(
+        "| images a subject | subjects | " + " | ".join(f"{p:.0%}: t | ours" for p in SHARES), "|"
+    )
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(shares(given.repetitions)))
     if given.predictions is not None:
         print("\nSubjects drawn from a result:\n")
-        print("| subjects | bootstrap holds | width | now holds | width | now holds CS@5 |")
+        print(f"| subjects | {METHODS} | CS@5 holds |")
+        print("|---|---|---|---|---|---|---|---|")
+        predictions = pd.read_parquet(given.predictions)
+        print("\n".join(real(predictions, given.repetitions)))
+        print("\nBy decade of the true age:\n")
+        print("| true age | images | subjects | MAE (years) | bootstrap | ours |")
         print("|---|---|---|---|---|---|")
-        print("\n".join(real(pd.read_parquet(given.predictions), given.repetitions)))
+        print("\n".join(decades(predictions)))
 
 
 if __name__ == "__main__":
