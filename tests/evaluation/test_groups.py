@@ -230,9 +230,9 @@ def test_the_tail_is_put_in_words_where_predictions_end_clearly_short(
     words = tail_words(reached)
     assert bool(words) == said
     if said:
-        are = "1 is among 99 images" if of == 99 else "1,200 are among 3,000 images"
         assert words == (
-            f"No one is predicted above 36.0 years, though {are}, up to {oldest} years."
+            f"No one is predicted above 36.0 years, though the people on {older:,} of {of:,} "
+            f"images are older, up to {oldest} years."
         )
     assert tail_words(None) == ""
 

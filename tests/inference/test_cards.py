@@ -144,7 +144,10 @@ def test_intervals_decades_and_the_tail_are_told() -> None:
     assert "By decade of the true age:\n\n| decade | images | MAE (years) |" in card
     assert "| 0-9 | 6 | 4.00 [1.00, 7.00] | 0.50 |\n| 10-19 | 6 | 4.00 | 0.50 |\n" in card
     assert "| 18 years | 20.0% [3.0, 51.0] of 5 | 0.0% of 7 |" in card
-    tail = "No one is predicted above 36.0 years, though 3 are among 12 images, up to 69 years."
+    tail = (
+        "No one is predicted above 36.0 years, though the people on "
+        "3 of 12 images are older, up to 69 years."
+    )
     assert f"\n\n**{tail}**\n\n| true age |" in card
 
 

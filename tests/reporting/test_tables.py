@@ -95,7 +95,10 @@ def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(metrics: dict[st
     assert "4.61 years [4.20, 5.03]" in text
     assert "66.7% [60.0, 72.3]" in text
     assert "7.20 years" in text
-    tail = "No one is predicted above 36.2 years, though 69 are among 1,002 images, up to 69 years."
+    tail = (
+        "No one is predicted above 36.2 years, though the people on "
+        "69 of 1,002 images are older, up to 69 years."
+    )
     assert tail in " ".join(text.split())
     preview = preview_table(known).set_index("quantity")["value"]
     assert preview.index.is_unique

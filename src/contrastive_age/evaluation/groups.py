@@ -209,10 +209,9 @@ def tail_words(reached: Mapping[str, Any] | None) -> str:
     older, n, highest = reached["older_n"], reached["n"], reached["highest"]
     if older * _OLDER_SHARE < n or reached["oldest"] - highest < _OLDER_YEARS:
         return ""
-    are = "1 is" if older == 1 else f"{older:,} are"
     return (
-        f"No one is predicted above {highest:.1f} years, though {are} among {n:,} images, up to "
-        f"{reached['oldest']:.0f} years."
+        f"No one is predicted above {highest:.1f} years, though the people on {older:,} of {n:,} "
+        f"images are older, up to {reached['oldest']:.0f} years."
     )
 
 

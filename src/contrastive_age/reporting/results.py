@@ -151,7 +151,7 @@ def _labels(
         return None
     made_from = Record.read(metrics.get("made_from")).decided_by or {}
     same = made_from.get("sex and race") == labels_digest(samples, predictions["sample_id"])
-    return samples if same else None
+    return samples.filter(items=["sample_id", "sex", "race"]) if same else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -185,7 +185,10 @@ def test_a_group_without_images_has_no_number(make_run: MakeRun) -> None:
 def test_the_ages_that_are_never_predicted_are_said_below_the_groups(make_run: MakeRun) -> None:
     runs = [make_run(setting="mv"), make_run(setting="ce", off=-20.0)]
     table = sections.groups.make(evidence(runs))
-    tail = "No one is predicted above 43.0 years, though 18 are among 60 images, up to 63 years."
+    tail = (
+        "No one is predicted above 43.0 years, though the people on "
+        "18 of 60 images are older, up to 63 years."
+    )
     assert set(table.loc[table["losses"] == "CE", "tail"]) == {tail}
     assert set(table.loc[table["losses"] == "MV", "tail"]) == {""}
     tables = page.tables(evidence(runs))
