@@ -60,6 +60,10 @@ def test_summarise_agrees_with_loops(rows: list[Row]) -> None:
     subject_maes = [loop_mean(part) for part in by_subject.values()]
     fold_maes = {fold: loop_mean(part) for fold, part in by_fold.items()}
     assert metrics["mae_by_subject"] == pytest.approx(loop_mean(subject_maes))
+    by_age: dict[int, list[float]] = {}
+    for _, _, age, predicted in rows:
+        by_age.setdefault(age, []).append(abs(predicted - age))
+    assert metrics["mae_by_age"] == pytest.approx(loop_mean(list(map(loop_mean, by_age.values()))))
     assert metrics["fold_mae"]["values"] == pytest.approx(fold_maes)
     mean = loop_mean(list(fold_maes.values()))
     assert metrics["fold_mae"]["mean"] == pytest.approx(mean)

@@ -1,5 +1,6 @@
 """What the folds predict is put together only where it belongs together, and measured once."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -62,6 +63,15 @@ def test_tested_parts_are_measured_beside_what_leaks(predictions: pd.DataFrame) 
     assert metrics["without_leaks"]["n"] == 7
     assert metrics["conformal"] is not None
     assert len(intervals) == 8
+    assert metrics["mae_interval"] == [2.0, 2.0]
+    assert metrics["cs5_interval"] == metrics["cs_intervals"]["5"]
+    assert metrics["cs5_interval"] == pytest.approx([100 * 0.025**0.25, 100])
+    # a fold has two subjects
+    assert metrics["fold_mae"]["intervals"] == {"0": None, "1": None}
+    assert metrics["fold_mae"]["values"] == {"0": 2.0, "1": 2.0}
+    assert metrics["predicted_range"]["highest"] == 52.0
+    assert [row["n"] for row in metrics["groups"]["decade"]] == [0, 0, 3, 2, 2, 1, 0]
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,17 @@ def facts(radii: dict[str, float | None], conformal: Any, leaked_share: float) -
             "n": 12,
             "mae": 4.0,
             "mae_interval": None,
+            "mae_by_age": 6.5,
             "mae_constant": 9.0,
             "cs5": 60.0,
+            "cs5_interval": None,
+            "predicted_range": {
+                "lowest": 2.0,
+                "highest": 36.0,
+                "oldest": 69.0,
+                "n": 12,
+                "older_n": 0,
+            },
             "age_bins": bins,
             "conformal": conformal,
             "leaked_share": leaked_share,
@@ -110,6 +119,36 @@ def test_intervals_without_an_end_hold_nobody(width: float | None, shown: str) -
     )
     assert "each person weighing one" in card
     assert "show people whom" not in card
+
+
+def test_intervals_decades_and_the_tail_are_told() -> None:
+    known = facts({}, None, 0.0)
+    assert "**4.00 years** |" in model_card(known)
+    assert "No one is predicted" not in model_card(known)
+    known["cross_validation"] |= {"mae_interval": [3.2, 4.8], "cs5_interval": [51.0, 69.05]}
+    known["cross_validation"]["predicted_range"] |= {"older_n": 3}
+    decade = {"group": "0-9", "n": 6, "mae": 4.0, "bias": 0.5, "mae_low": 1.0, "mae_high": 7.0}
+    known["groups"] = {
+        "decade": [decade, decade | {"group": "10-19", "mae_low": None, "mae_high": None}]
+    }
+    known["thresholds"] = [
+        {
+            "age": 18,
+            **{"under_n": 5, "under_predicted_over": 20.0, "under_low": 3.0, "under_high": 51.0},
+            **{"over_n": 7, "over_predicted_under": 0.0, "over_low": None, "over_high": None},
+        }
+    ]
+    card = model_card(known)
+    assert "**4.00 years** [3.20, 4.80] |\n| each age weighing one | 6.50 years |\n" in card
+    assert "60.0% [51.0, 69.0] of 12 images" in card
+    assert "By decade of the true age:\n\n| decade | images | MAE (years) |" in card
+    assert "| 0-9 | 6 | 4.00 [1.00, 7.00] | 0.50 |\n| 10-19 | 6 | 4.00 | 0.50 |\n" in card
+    assert "| 18 years | 20.0% [3.0, 51.0] of 5 | 0.0% of 7 |" in card
+    tail = (
+        "No one is predicted above 36.0 years, though the people on "
+        "3 of 12 images are older, up to 69 years."
+    )
+    assert f"\n\n**{tail}**\n\n| true age |" in card
 
 
 def test_all_trainings_before_it_are_named() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contrastive_age.evaluation.groups import labels_digest
 from contrastive_age.parameters.given import Report
 from contrastive_age.pipelines.paper_report import nodes
-from contrastive_age.provenance import table_digest
+from contrastive_age.provenance import Record, table_digest
 from contrastive_age.reporting import pictures, results
 from contrastive_age.reporting.groups import Evidence, Group, group_seeds
 from contrastive_age.reporting.pictures import Picture, Shown
@@ -126,3 +127,31 @@ def test_a_report_of_results_without_their_faces_has_no_examples(
     assert "No examples were drawn" in html
     assert "fgnet_se: no example faces" in caplog.text
     assert len(tables["measured"]) == 2
+
+
+def test_labels_are_those_that_the_result_was_measured_by(data_folder: Path) -> None:
+    predictions = pd.read_parquet(
+        data_folder / "07_model_output" / "fgnet_se" / "old" / "predictions.parquet"
+    )
+    ids = predictions["sample_id"]
+    samples = pd.DataFrame({"sample_id": [*ids, "untested"], "sex": "F", "race": None})
+    folder = data_folder / "02_intermediate" / "fgnet"
+    folder.mkdir(parents=True)
+    path = data_folder / "08_reporting" / "fgnet_se" / "old" / "metrics.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    decided_by = {"sex and race": labels_digest(samples, ids)}
+    made_from = {"made_from": Record(decided_by, {}).document}
+    path.write_text(json.dumps(document | made_from), encoding="utf-8")
+
+    def known() -> dict[str, bool]:
+        runs = results.read_results(data_folder, set())
+        return {run.key: run.labels is not None for run in runs}
+
+    assert not any(known().values())
+    samples.to_parquet(folder / "samples.parquet")
+    # the others do not say by which labels
+    assert known() == {"old": True, "other": False, "faces": False}
+    samples.assign(sex=["M", *["F"] * len(ids)]).to_parquet(folder / "samples.parquet")
+    assert not any(known().values())
+    (folder / "samples.parquet").write_bytes(b"damaged")
+    assert not any(known().values())

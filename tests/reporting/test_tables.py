@@ -78,6 +78,44 @@ def test_a_leak_brings_the_lookup_baseline(metrics: dict[str, Any]) -> None:
     assert "96.2%" in share
 
 
+def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(metrics: dict[str, Any]) -> None:
+    reached = {"lowest": 4.21, "highest": 36.25, "oldest": 69.0, "n": 1002, "older_n": 69}
+    known = metrics | {
+        "mae_interval": [4.2, 5.0349],
+        "mae_by_age": 7.204,
+        "cs5_interval": [60.04, 72.3],
+        "cs_intervals": {str(years): [1.0, 80.0] for years in range(1, 10)} | {"10": None},
+        "predicted_range": reached,
+        "groups": {
+            "decade": [
+                {"group": "0-9", "n": 371, "mae": 1.575, "mae_low": 1.376, "mae_high": 1.774},
+                {"group": "10-19", "n": 3, "mae": 2.0, "mae_low": None, "mae_high": None},
+            ]
+        },
+    }
+    text = printed(demo_table(known, NO_LEAK))
+    assert "4.61 years [4.20, 5.03]" in text
+    assert "66.7% [60.0, 72.3]" in text
+    assert "7.20 years" in text
+    tail = (
+        "No one is predicted above 36.2 years, though the people on "
+        "69 of 1,002 images are older, up to 69 years."
+    )
+    assert tail in " ".join(text.split())
+    preview = preview_table(known).set_index("quantity")["value"]
+    assert preview.index.is_unique
+    assert preview["CS@9"] == "63.0% [1.0, 80.0]"
+    assert preview["CS@10"] == "70.0%"
+    assert preview["MAE at 0-9 years, 371 images"] == "1.57 years [1.38, 1.77]"
+    assert preview["MAE at 10-19 years, 3 images"] == "2.00 years"
+    assert preview["Predicted ages"] == f"4.2 to 36.2 years. {tail}"
+    near = known | {"predicted_range": reached | {"older_n": 3}}
+    assert preview_table(near).set_index("quantity")["value"]["Predicted ages"] == (
+        "4.2 to 36.2 years"
+    )
+    assert "No one" not in printed(demo_table(near))
+
+
 def test_a_small_leak_does_not_read_as_none(metrics: dict[str, Any]) -> None:
     assert "<0.1%" in printed(demo_table(metrics, LEAK | {"leaked_share": 1e-4}))
 

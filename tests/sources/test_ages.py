@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from contrastive_age.errors import DataError
-from contrastive_age.sources.ages import AGE_BINS, age_bin
+from contrastive_age.sources.ages import AGE_BINS, age_bin, decade
 
 
 def test_age_bin_borders() -> None:
@@ -29,5 +29,17 @@ def test_age_bin_keeps_empty_bins() -> None:
 
 @pytest.mark.parametrize("age", [-1, math.nan, math.inf])
 def test_impossible_ages_are_an_error(age: float) -> None:
-    with pytest.raises(DataError, match=r"1 of 2 ages"):
-        age_bin([20, age])
+    for sort in (age_bin, decade):
+        with pytest.raises(DataError, match=r"1 of 2 ages"):
+            sort([20, age])
+
+
+def test_decades_begin_at_their_tens_and_go_to_sixty_nine_at_least() -> None:
+    found = decade([0, 9, 10, 69, 9.9])
+    assert list(found) == ["0-9", "0-9", "10-19", "60-69", "0-9"]
+    assert list(found.categories) == [f"{low}-{low + 9}" for low in range(0, 70, 10)]
+    assert found.ordered
+    assert list(decade([]).categories) == list(found.categories)
+    assert list(decade([70, 116]).categories)[-5:] == [
+        *("70-79", "80-89", "90-99", "100-109", "110-119")
+    ]

@@ -28,7 +28,7 @@ from contrastive_age.commands.sweep import (
     track,
 )
 from contrastive_age.evaluation import metrics as measures
-from contrastive_age.evaluation.confidence import mae_interval
+from contrastive_age.evaluation.confidence import ends, mae_interval
 from contrastive_age.evaluation.seeds import Tables, average_over_seeds
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
@@ -154,7 +154,6 @@ def _document(
     if SEED in predictions:
         tables = [table for _, table in predictions.groupby(SEED)]
     maes = [float(abs(measures.signed_errors(table)).mean()) for table in tables]
-    interval = mae_interval(tables)
     return {
         "protocol": inner.protocol,
         "validation": inner.candidates[0].setting.validation,
@@ -175,7 +174,7 @@ def _document(
         "predictions": table_digest(predictions),
         "made_from": predictions.attrs["made_from"],
         "mae": fmean(maes),
-        "mae_interval": None if interval is None else [interval.low, interval.high],
+        "mae_interval": ends(mae_interval(tables)),
         "seed_sd": stdev(maes) if len(maes) > 1 else None,
         "n": len(tables[0]),
         "subjects": int(predictions["identity"].nunique()),

@@ -21,12 +21,9 @@ import numpy as np
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.confidence import LEVEL, Interval
+from contrastive_age.evaluation.confidence import FEWEST_SUBJECTS, LEVEL, Interval
 from contrastive_age.evaluation.metrics import Floats, Ints, signed_errors
 from contrastive_age.evaluation.seeds import align_seeds, in_order_of
-
-FEWEST_SUBJECTS = 4
-"""With fewer the spread over subjects is not known."""
 
 FEWEST_FOLDS = 10
 """From so many on, the networks of a single seed tell how much networks differ."""

@@ -77,10 +77,12 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
 
     Returns:
         Values that JSON can hold, errors in years and shares in percent: `mae`, `mae_by_subject`
-        (mean over subjects of the subject's MAE), `mae_constant`, `bias` (mean signed error),
-        `cs5`, `cs` ("1" to "10"), `n`, `folds`, `subjects`, `age_bins` (for each of `AGE_BINS` its
-        `n`, `mae` and `bias`, the latter two None when it is empty) and `fold_mae` (`mean`, `std`
-        with K - 1 in the denominator and None for a single fold, `values` by fold).
+        (mean over subjects of the subject's MAE), `mae_by_age` (mean over the ages that occur of
+        the MAE at that age, so that a rare age weighs as much as a frequent one), `mae_constant`,
+        `bias` (mean signed error), `cs5`, `cs` ("1" to "10"), `n`, `folds`, `subjects`, `age_bins`
+        (for each of `AGE_BINS` its `n`, `mae` and `bias`, the latter two None when it is empty) and
+        `fold_mae` (`mean`, `std` with K - 1 in the denominator and None for a single fold, `values`
+        by fold).
 
     Raises:
         DataError: There are no predictions.
@@ -94,7 +96,8 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
     scores = {str(years): share for years, share in zip(CS_YEARS, shares, strict=True)}
     return {
         "mae": float(sizes.mean()),
-        "mae_by_subject": float(sizes.groupby(predictions["identity"]).mean().mean()),
+        "mae_by_subject": mean_of_means(sizes, predictions["identity"]),
+        "mae_by_age": mean_of_means(sizes, predictions["age"]),
         "mae_constant": float(mae_constant),
         "bias": float(errors.mean()),
         "cs5": scores["5"],
@@ -105,6 +108,16 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
         "age_bins": _by_age_bin(predictions["age"], errors),
         "fold_mae": _by_fold(predictions["fold"], sizes),
     }
+
+
+def mean_of_means(values: pd.Series, parts: pd.Series) -> float:
+    """Average a value over each part, such as an age, and the parts' means, each weighing one.
+
+    Args:
+        values: Of each image, shape (n,).
+        parts: The part of each image, of the same index.
+    """
+    return float(values.groupby(parts).mean().mean())
 
 
 def check_predictions(predictions: pd.DataFrame, folds: pd.DataFrame) -> None:

@@ -6,13 +6,24 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.evaluation import metrics
-from contrastive_age.evaluation.confidence import mae_interval, without_leaks
+from contrastive_age.evaluation.confidence import (
+    cs_intervals,
+    ends,
+    mae_interval,
+    mae_intervals_by_fold,
+    without_leaks,
+)
 from contrastive_age.evaluation.conformal import coverage, cross_conformal
 from contrastive_age.evaluation.fold import Arrays, evaluate_fold
 from contrastive_age.evaluation.gradcam import summarise
-from contrastive_age.evaluation.groups import age_thresholds, group_report
+from contrastive_age.evaluation.groups import (
+    age_thresholds,
+    group_report,
+    labels_digest,
+    predicted_range,
+)
 from contrastive_age.protocols.parts import Parts
-from contrastive_age.provenance import Record, code_of, made_with, table_digest
+from contrastive_age.provenance import Record, code_of, made_with
 
 LIBRARIES = ("captum", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 """What tables are made with."""
@@ -32,13 +43,11 @@ def tables_decided_by(
         folds: The protocol's folds.
         explained: Which faces are explained: what JSON can hold.
     """
-    tested = samples[samples["sample_id"].isin(folds["sample_id"])]
-    labels = [name for name in ("sample_id", "sex", "race") if name in tested]
     # What trains is of a fold each: here the folds stand for all.
     common = {name: value for name, value in networks.items() if name != "samples trained on"}
     return common | {
         "folds": folds.attrs.get("fingerprint"),
-        "sex and race": table_digest(tested[labels].astype(object).fillna("")),
+        "sex and race": labels_digest(samples, folds["sample_id"]),
         "explained": dict(explained),
         "code of evaluation": code_of(evaluate_fold, measure, summarise),
     }
@@ -109,12 +118,17 @@ def measure(
     known = leakage or {"mae_lookup": None, "leaked_share": 0.0, "leaked_copies_share": 0.0}
     leaking = known.get("leaking_samples")
     calibrate = leakage is not None and not leakage["leaked_copies"]
-    interval = mae_interval(predictions)
     intervals = cross_conformal(predictions) if calibrate else predictions[["sample_id"]].iloc[:0]
-    measured = metrics.summarise(predictions, mae_constant=mae_constant) | {
-        "mae_interval": None if interval is None else [interval.low, interval.high],
+    measured = metrics.summarise(predictions, mae_constant=mae_constant)
+    scores = cs_intervals(predictions)
+    measured |= {
+        "mae_interval": ends(mae_interval(predictions)),
+        "cs5_interval": scores["5"],
+        "cs_intervals": scores,
+        "fold_mae": measured["fold_mae"] | {"intervals": mae_intervals_by_fold(predictions)},
         "groups": group_report(predictions, samples),
         "thresholds": age_thresholds(predictions),
+        "predicted_range": predicted_range(predictions),
         "conformal": coverage(predictions, intervals) if calibrate else None,
         **{name: known[name] for name in ("mae_lookup", "leaked_share", "leaked_copies_share")},
         "without_leaks": without_leaks(predictions, leaking) if leaking else None,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from contrastive_age.evaluation.groups import tail_words
 from contrastive_age.model.seen import Seen
 from contrastive_age.templates import environment
 
@@ -25,10 +26,11 @@ def model_card(facts: Mapping[str, Any]) -> str:
     Args:
         facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
             `pretrained_on` (see `weights.external_faces`), `radii` (empty where there are none),
-            `cross_validation` with `leaked_share`, `mae_lookup` and `conformal` (None where there
-            are no intervals), `groups`, `thresholds` and how it was trained.
+            `cross_validation` with `leaked_share`, `mae_lookup`, `predicted_range` and `conformal`
+            (None where there are no intervals), `groups`, `thresholds` and how it was trained.
     """
-    return _write("model_card.md.j2", facts)
+    tail = tail_words(facts["cross_validation"]["predicted_range"])
+    return _write("model_card.md.j2", {**facts, "tail": tail})
 
 
 def _write(template: str, facts: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation.confidence import Interval, mae_interval
+from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
@@ -93,8 +93,8 @@ class Group:
         repeats: Runs of the same seed under another name. They computed the same, so they do not
             count.
         columns: What tables say of it: `protocol` and the columns of `MEASURED`. `mae` is the mean
-            of the seeds' MAEs in years, with its 95% interval by bootstrap over subjects, None for
-            a single subject; `seed_sd` their standard deviation, None for one seed. `losses` are as
+            of the seeds' MAEs in years, with its 95% interval over subjects, None for fewer than
+            four; `seed_sd` their standard deviation, None for one seed. `losses` are as
             Table 6 names them, with the weights that the name leaves open. Of `start` and `budget`
             see `papers.describe_start` and `papers.Papers.describe`.
         usual: Whether the budget is the paper's.
@@ -115,6 +115,31 @@ class Group:
         """The weights of the losses that act, see `papers.acting_losses`."""
         return acting_losses(self.first.parameters["loss"])
 
+    @property
+    def predictions(self) -> list[pd.DataFrame]:
+        """Those of each seed."""
+        return [run.predictions for run in self.runs]
+
+    @property
+    def labels(self) -> pd.DataFrame | None:
+        """What is known of the people; None where it is not known of all seeds to be the same."""
+        return None if any(run.labels is None for run in self.runs) else self.first.labels
+
+    def with_columns(
+        self, rows: Iterable[Mapping[str, Any]], seeds: Iterable[int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Put the group's columns before rows, and its `SETTING` in place of theirs.
+
+        Args:
+            rows: Of all seeds together.
+            seeds: Those that rows are of, where not all.
+        """
+        known = [run.seed for run in self.runs] if seeds is None else seeds
+        shared = self.columns | {"seeds": ", ".join(map(str, known))}
+        # A row's own number of subjects is not the setting's.
+        setting = {name: shared[name] for name in SETTING}
+        return [shared | dict(row) | setting for row in rows]
+
     def over_seeds(self, records: Records, **combine: Combine) -> list[dict[str, Any]]:
         """Rows of those seeds that have them, combined.
 
@@ -127,16 +152,12 @@ class Group:
             of them but for `SETTING`.
         """
         known = {run.seed: rows for run in self.runs if (rows := records(run))}
-        shared = self.columns | {"seeds": ", ".join(map(str, known))}
-        # A row's own number of subjects is not the setting's.
-        setting = {name: shared[name] for name in SETTING}
-        return [
-            shared
-            | dict(parts[0])
+        combined = (
+            dict(parts[0])
             | {name: value([part[name] for part in parts]) for name, value in combine.items()}
-            | setting
             for parts in zip(*known.values(), strict=True)
-        ]
+        )
+        return self.with_columns(combined, known)
 
 
 def group_seeds(measured: Iterable[Measured], papers: Papers) -> list[Group]:
@@ -250,8 +271,14 @@ class Evidence:
 
     def table(self, columns: Sequence[str], records: Records, **combine: Combine) -> pd.DataFrame:
         """A table of all settings, with the columns `SETTING` and these; see `Group.over_seeds`."""
-        rows = [row for group in self.groups for row in group.over_seeds(records, **combine)]
-        return pd.DataFrame(rows, columns=[*SETTING, *columns])
+        return self.table_of(columns, lambda group: group.over_seeds(records, **combine))
+
+    def table_of(
+        self, columns: Sequence[str], rows: Callable[[Group], Iterable[Mapping[str, Any]]]
+    ) -> pd.DataFrame:
+        """A table of all settings, with the columns `SETTING` and these, from each one's rows."""
+        listed = [row for group in self.groups for row in rows(group)]
+        return pd.DataFrame(listed, columns=[*SETTING, *columns])
 
     def find(self, groups: Iterable[Group], protocol: str, name: str) -> list[Group]:
         """Find a combination of losses, weighed as the paper does, among groups.
@@ -301,7 +328,7 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
     kept = tuple(reversed(chosen.values()))
     first, metrics, parameters = kept[0], kept[0].metrics, kept[0].parameters
     maes = [run.metrics["mae"] for run in kept]
-    interval = _interval(kept)
+    interval = mae_interval([run.predictions for run in kept])
     columns = {
         "protocol": first.protocol,
         "status": "measured",
@@ -328,13 +355,6 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
     }
     repeats = tuple(run for run in runs if run is not chosen[run.seed])
     return Group(kept, repeats, columns, usual=not papers.unlike(parameters))
-
-
-def _interval(runs: Sequence[Measured]) -> Interval | None:
-    """The measured interval of a single seed, else that of the mean over seeds."""
-    if len(runs) == 1 and runs[0].metrics.get("mae_interval"):
-        return Interval(*runs[0].metrics["mae_interval"])
-    return mae_interval([run.predictions for run in runs])
 
 
 def _family_key(run: Measured) -> str:

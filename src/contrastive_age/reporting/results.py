@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age.evaluation.groups import labels_digest
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.reporting.papers import Pretraining
+from contrastive_age.sources.manifest import source_key
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ class Measured:
         predictions: `sample_id, identity, fold, age, predicted_age, predicted_std`, a row an image.
         run_id: Of the MLflow run, where there is one.
         demo: Whether the faces are drawn.
+        labels: `sample_id` and, where the source tells, `sex` and `race`, by which the result was
+            measured; None where they are not known to be the same.
     """
 
     protocol: str
@@ -46,6 +50,7 @@ class Measured:
     predictions: pd.DataFrame
     run_id: str | None
     demo: bool
+    labels: pd.DataFrame | None = None
 
     @property
     def pretraining(self) -> Pretraining | None:
@@ -84,6 +89,7 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:
                 predictions=predictions,
                 run_id=metrics["run_id"],
                 demo=parameters["source"] in drawn,
+                labels=_labels(metrics, predictions, data_folder),
             )
             runs.append(run)
     return runs
@@ -131,6 +137,21 @@ def _predictions_of(
         logger.warning("%s is left out: its predictions were changed; run it again", path)
         return None
     return predictions
+
+
+def _labels(
+    metrics: Mapping[str, Any], predictions: pd.DataFrame, data_folder: Path
+) -> pd.DataFrame | None:
+    """The source's samples, where what they tell of the people is what the result was made with."""
+    parameters = metrics["parameters"]
+    folder = source_key(parameters["source"], parameters.get("manifest"))
+    try:
+        samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+    except (OSError, ValueError):
+        return None
+    made_from = Record.read(metrics.get("made_from")).decided_by or {}
+    same = made_from.get("sex and race") == labels_digest(samples, predictions["sample_id"])
+    return samples.filter(items=["sample_id", "sex", "race"]) if same else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """Tables of a setting's result: for the terminal and for previews.
 
 Both show the same numbers in the same words, so that they can be compared: ages and errors
-in years with two decimals, shares in percent with one.
+in years with two decimals, shares in percent with one, in brackets their 95% intervals over
+subjects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
-from contrastive_age.reporting.wording import percent
+from contrastive_age.evaluation.groups import tail_words
+from contrastive_age.reporting.wording import interval, percent
 
 _MISSING = "-"
 
@@ -23,7 +25,7 @@ def demo_table(
     """Make a small table for the terminal.
 
     Args:
-        metrics: What `metrics.json` holds, with the numbers of `evaluation.metrics.summarise`.
+        metrics: As `evaluation.summary.measure` gives them; those of earlier versions lack some.
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
@@ -32,7 +34,14 @@ def demo_table(
     Returns:
         Two columns, to be printed by a `rich.console.Console`.
     """
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        caption=tail_words(metrics.get("predicted_range")) or None,
+        caption_justify="left",
+    )
     table.add_column("quantity")
     table.add_column("value", justify="right")
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
@@ -46,23 +55,40 @@ def preview_table(
     """Make a table of one row a number, `quantity` and `value` (both str), for previews.
 
     Args:
-        metrics: What `metrics.json` holds, with the numbers of `evaluation.metrics.summarise`.
+        metrics: As for `demo_table`.
         leakage: As for `demo_table`.
 
     Returns:
-        The lines of `demo_table`, then bias, cumulative score, age bins and spread over folds.
+        The lines of `demo_table`, then spread over folds, cumulative score, age bins, decades, and
+        how far predictions reach.
     """
-    folds = metrics["fold_mae"]
+    folds, scores = metrics["fold_mae"], metrics.get("cs_intervals", {})
+    reached = metrics.get("predicted_range")
     lines = [
         *_headline(metrics, leakage),
         ("MAE, mean over folds", _years(folds["mean"])),
         ("MAE, standard deviation over folds", _years(folds["std"])),
-        *((f"CS@{n}", percent(share)) for n, share in metrics["cs"].items() if n != "5"),
+        *(
+            (f"CS@{n}", percent(share) + _spread(scores.get(n), 1))
+            for n, share in metrics["cs"].items()
+            if n != "5"
+        ),
         *(
             (f"MAE at {name} years, {part['n']:,} images", _years(part["mae"]))
             for name, part in metrics["age_bins"].items()
         ),
+        *(
+            (
+                f"MAE at {part['group']} years, {part['n']:,} images",
+                _years(part["mae"]) + _spread([part["mae_low"], part["mae_high"]]),
+            )
+            for part in metrics.get("groups", {}).get("decade", [])
+        ),
     ]
+    if reached:
+        ages = f"{reached['lowest']:.1f} to {reached['highest']:.1f} years"
+        said = filter(None, [ages, tail_words(reached)])
+        lines.append(("Predicted ages", ". ".join(said)))
     return pd.DataFrame(lines, columns=["quantity", "value"], dtype="str")
 
 
@@ -70,7 +96,7 @@ def _headline(
     metrics: Mapping[str, Any], leakage: Mapping[str, Any] | None
 ) -> list[tuple[str, str]]:
     lines = [
-        ("MAE", _years(metrics["mae"])),
+        ("MAE", _years(metrics["mae"]) + _spread(metrics.get("mae_interval"))),
         ("MAE of the constant predictor", _years(metrics["mae_constant"])),
     ]
     if leakage is not None and leakage["leaked_share"] > 0:
@@ -82,19 +108,26 @@ def _headline(
         lines.append(("Test images with a copy in training", percent(100 * share)))
     sound = metrics.get("without_leaks")
     if sound and sound["mae"] is not None:
-        spread = " [{:.2f}, {:.2f}]".format(*sound["mae_interval"]) if sound["mae_interval"] else ""
         what = f"MAE without the {sound['leaked_images']:,} images that leak"
-        lines.insert(1, (what, _years(sound["mae"]) + spread))
+        lines.insert(1, (what, _years(sound["mae"]) + _spread(sound["mae_interval"])))
+    by_age = metrics.get("mae_by_age")
+    score = percent(metrics["cs5"]) + _spread(metrics.get("cs5_interval"), 1)
     return [
         *lines,
         ("MAE, mean over subjects", _years(metrics["mae_by_subject"])),
+        *([("MAE, mean over ages", _years(by_age))] if by_age is not None else []),
         ("Bias (predicted minus true)", _years(metrics["bias"], sign="+")),
-        ("CS@5 (within 5 years)", percent(metrics["cs5"])),
+        ("CS@5 (within 5 years)", score),
         ("Images", f"{metrics['n']:,}"),
         ("Folds", f"{metrics['folds']:,}"),
         ("Subjects", f"{metrics['subjects']:,}"),
         ("Seed", f"{metrics['parameters']['seed']} (one network a fold)"),
     ]
+
+
+def _spread(ends: Sequence[float | None] | None, decimals: int = 2) -> str:
+    written = interval(ends[0], ends[1], decimals=decimals) if ends else ""
+    return f" {written}" if written else ""
 
 
 def _years(value: float | None, sign: str = "") -> str:

@@ -58,12 +58,12 @@ def whole(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{int(value):,}"
 
 
-def interval(low: Any, high: Any, sign: bool = False) -> str:
+def interval(low: Any, high: Any, sign: bool = False, decimals: int = 2) -> str:
     """Such as "[4.50, 5.41]"; empty where there is none."""
     if pd.isna(low) or pd.isna(high):
         return ""
     write = signed if sign else number
-    return f"[{write(low)}, {write(high)}]"
+    return f"[{write(low, decimals)}, {write(high, decimals)}]"
 
 
 def seed_spread(deviation: Any) -> str:

@@ -1,6 +1,7 @@
 """Comparisons, statistics, curves and selections as tables."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ import pandas as pd
 import pytest
 
 from contrastive_age.evaluation.comparison import holm
-from contrastive_age.reporting import sections, wording
+from contrastive_age.evaluation.groups import age_thresholds, group_report
+from contrastive_age.reporting import page, sections, wording
 from contrastive_age.reporting.groups import FAMILY
 from contrastive_age.reporting.results import Measured
-from reporting.runs import evidence
+from reporting.runs import PAPERS, evidence
 
 MakeRun = Callable[..., Measured]
 
@@ -184,27 +186,74 @@ def test_few_subjects_have_no_interval_and_no_verdict(make_run: MakeRun) -> None
     assert row["verdict"] == "cannot be told from so few subjects"
 
 
-def test_statistics_are_means_over_seeds_and_their_intervals_reach_from_end_to_end(
-    make_run: MakeRun,
+@pytest.fixture
+def labels(make_run: MakeRun) -> pd.DataFrame:
+    """Of everyone the sex, and of some the race."""
+    samples = make_run().predictions[["sample_id"]]
+    return samples.assign(sex=["F", "M", "M"] * 20, race=["Asian", None] * 30)
+
+
+def test_groups_of_several_seeds_have_the_intervals_of_their_means(
+    make_run: MakeRun, labels: pd.DataFrame
 ) -> None:
-    table = sections.groups.make(evidence([make_run(seed=0), make_run(seed=1)]))
-    assert table["group"].tolist() == ["0-19", "20-39", "40-59", "60+"]
-    assert table["mae"].tolist() == [4.5] * 4
-    assert (table["mae_low"].iloc[0], table["mae_high"].iloc[0]) == (3.0, 6.0)
+    runs = [replace(make_run(seed=seed), labels=labels) for seed in (0, 1, 2)]
+    table = sections.groups.make(evidence(runs))
+    report = group_report([run.predictions for run in runs], labels)
+    assert list(report) == ["age_bin", "decade", "sex", "race"]
+    assert table["seeds"].unique().tolist() == ["0, 1, 2"]
+    expected = [part | {"kind": kind} for kind, parts in report.items() for part in parts]
+    own = table.drop(columns="subjects").rename(columns={"group_subjects": "subjects"})
+    found = own.to_dict("records")
+    for row, part in zip(found, expected, strict=True):
+        assert {name: row[name] for name in part} == pytest.approx(part, nan_ok=True)
+    # nothing is wider than the widest of the seeds
+    of_each = [group_report(run.predictions, labels)["age_bin"][0] for run in runs]
+    width = expected[0]["mae_high"] - expected[0]["mae_low"]
+    assert width < max(one["mae_high"] - one["mae_low"] for one in of_each)
+
+
+def test_sex_and_race_have_no_interval_where_labels_are_not_known_to_be_the_same(
+    make_run: MakeRun, labels: pd.DataFrame
+) -> None:
+    told = [
+        {"sex": group_report(make_run(seed=seed).predictions, labels)["sex"]} for seed in (0, 1)
+    ]
+    runs = [make_run(seed=seed, groups=told[seed]) for seed in (0, 1)]
+    for known in (runs, [replace(runs[0], labels=labels), runs[1]]):
+        table = sections.groups.make(evidence(known))
+        assert list(table["kind"].unique()) == ["age_bin", "decade", "sex"]
+        assert table.loc[table["kind"] != "sex", "mae_low"].notna().any()
+        sex = table[table["kind"] == "sex"]
+        assert sex[["mae_low", "mae_high"]].isna().to_numpy().all()
+        means = [sum(told[n]["sex"][place]["mae"] for n in (0, 1)) / 2 for place in (0, 1)]
+        assert sex["mae"].tolist() == pytest.approx(means)
 
 
 def test_a_group_without_images_has_no_number(make_run: MakeRun) -> None:
-    empty = {"group": "F", "n": 0, "subjects": 0, "mae": None, "mae_low": None}
-    run = make_run(groups={"sex": [empty | {"mae_high": None, "bias": None}]})
-    (row,) = sections.groups.make(evidence([run])).to_dict("records")
-    assert (row["kind"], row["n"]) == ("sex", 0)
+    table = sections.groups.make(evidence([make_run(n=5, subjects=5)]))
+    row = table[table["group"] == "60-69"].iloc[0]
+    assert (row["kind"], row["n"]) == ("decade", 0)
     assert pd.isna(row["mae"])
 
 
-def test_thresholds_are_means_over_seeds(make_run: MakeRun) -> None:
-    table = sections.thresholds.make(evidence([make_run(seed=0), make_run(seed=1)]))
-    assert table["age"].tolist() == [18, 21, 25]
-    assert table["under_predicted_over"].tolist() == [20.5] * 3
+def test_the_ages_that_are_never_predicted_are_said_below_the_groups(make_run: MakeRun) -> None:
+    runs = [make_run(setting="mv"), make_run(setting="ce", off=-20.0)]
+    table = sections.groups.make(evidence(runs))
+    tail = (
+        "No one is predicted above 43.0 years, though the people on "
+        "18 of 60 images are older, up to 63 years."
+    )
+    assert set(table.loc[table["losses"] == "CE", "tail"]) == {tail}
+    assert set(table.loc[table["losses"] == "MV", "tail"]) == {""}
+    tables = page.tables(evidence(runs))
+    assert f"CE: {tail}" in page.render(tables, PAPERS)
+
+
+def test_thresholds_are_means_over_seeds_with_their_intervals(make_run: MakeRun) -> None:
+    runs = [make_run(seed=0), make_run(seed=1)]
+    table = sections.thresholds.make(evidence(runs))
+    expected = age_thresholds([run.predictions for run in runs])
+    assert table[list(expected[0])].to_dict("records") == expected
     assert (table["under_n"] + table["over_n"] == 60).all()
 
 
@@ -227,8 +276,6 @@ def test_predictive_intervals_are_given_for_all_and_each_age_bin(make_run: MakeR
 def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> None:
     known = evidence([make_run(groups=None, thresholds=None, conformal=None)])
     for analyse in (
-        sections.groups.make,
-        sections.thresholds.make,
         sections.intervals.make,
         sections.identity.make,
         sections.attention.make,
@@ -239,9 +286,10 @@ def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> N
 def test_a_seed_without_further_statistics_is_passed_over(make_run: MakeRun) -> None:
     runs = [make_run(seed=0), make_run(seed=1, groups=None, thresholds=None, conformal=None)]
     known = evidence(runs)
-    assert sections.groups.make(known)["mae"].tolist() == [4.0] * 4
-    assert sections.thresholds.make(known)["under_predicted_over"].tolist() == [20.0] * 3
     assert len(sections.intervals.make(known)) == 10
+    # what can be told from the predictions is
+    assert set(sections.groups.make(known)["seeds"]) == {"0, 1"}
+    assert set(sections.thresholds.make(known)["seeds"]) == {"0, 1"}
 
 
 def test_a_curve_has_at_least_three_values_of_one_budget(

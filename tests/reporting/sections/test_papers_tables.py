@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from contrastive_age.evaluation.confidence import cs_intervals
+from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import published, sections
 from contrastive_age.reporting.groups import Evidence
@@ -368,3 +370,8 @@ def test_means_over_seeds_are_those_of_a_loop(make_run: MakeRun) -> None:
     (row,) = sections.measured.make(evidence(runs)).to_dict("records")
     for name in ("bias", "cs5", "mae_by_subject", "mae_constant"):
         assert row[name] == pytest.approx(sum(run.metrics[name] for run in runs) / 3)
+    by_age = [summarise(run.predictions, 9.7)["mae_by_age"] for run in runs]
+    assert row["mae_by_age"] == pytest.approx(sum(by_age) / 3)
+    scores = cs_intervals([run.predictions for run in runs])
+    assert [row["cs5_low"], row["cs5_high"]] == scores["5"]
+    assert row["cs5_low"] < row["cs5"] < row["cs5_high"]

@@ -15,8 +15,8 @@ from contrastive_age.provenance import Record, table_digest
 
 MEASURES = (
     *("mae", "mae_interval", "mae_by_subject", "mae_constant", "mae_lookup", "leaked_share"),
-    *("leaked_copies_share", "without_leaks"),
-    *("bias", "cs5", "cs", "n"),
+    *("leaked_copies_share", "without_leaks", "mae_by_age", "predicted_range"),
+    *("bias", "cs5", "cs5_interval", "cs", "cs_intervals", "n"),
 )
 """What the model repeats of its cross-validation, besides what is broken down."""
 

@@ -1,8 +1,13 @@
 """Everything that was run, whether the paper has a cell for it or not."""
 
+from typing import Any
+
 import pandas as pd
 
-from contrastive_age.reporting.groups import MEASURED, Evidence, mean, whole_numbers
+from contrastive_age.evaluation.confidence import cs_intervals
+from contrastive_age.evaluation.metrics import mean_of_means
+from contrastive_age.evaluation.seeds import average_over_seeds
+from contrastive_age.reporting.groups import MEASURED, Evidence, Group, mean, whole_numbers
 from contrastive_age.reporting.sections.section import MAE, SEEDS, Column, Layout, Section
 
 LAYOUT = Layout(
@@ -11,14 +16,20 @@ LAYOUT = Layout(
         Column("Losses", "{{ losses }}{{ small(setting, mark) }}", number=False),
         Column("MAE", MAE, "95%, subjects"),
         Column("MAE by subject", "{{ mae_by_subject | number }}"),
+        Column("MAE by age", "{{ mae_by_age | number }}"),
         Column("Bias", "{{ bias | signed }}"),
-        Column("CS@5", "{{ cs5 | percent }}"),
+        Column(
+            "CS@5",
+            "{{ cs5 | percent }}{{ small(cs5_low | interval(cs5_high, decimals=1)) }}",
+            "95%, subjects",
+        ),
         Column("Constant", "{{ mae_constant | number }}", "MAE"),
         SEEDS,
         Column("Runs", "{{ small(runs.replace('; ', '\\n')) }}", number=False),
     ),
 )
 _MEANS = ("mae_by_subject", "bias", "cs5", "mae_constant")
+_OF_ALL = ("mae_by_age", "cs5_low", "cs5_high")
 
 
 def make(evidence: Evidence) -> pd.DataFrame:
@@ -26,27 +37,39 @@ def make(evidence: Evidence) -> pd.DataFrame:
 
     Returns:
         A row a group: `protocol`, `setting` (the names it was run under) and `MEASURED` but for
-        `command`, and in years `mae_by_subject` (mean over subjects of theirs), `bias`,
-        `mae_constant`, in percent `cs5`; each a mean over seeds.
+        `command`, and in years `mae_by_subject` and `mae_by_age` (means over subjects, and over
+        ages, of theirs), `bias`, `mae_constant`, in percent `cs5` with its 95% interval `cs5_low`
+        to `cs5_high`; each a mean over seeds.
     """
     rows = [
-        row | {"setting": ", ".join(dict.fromkeys(r.setting for r in group.runs + group.repeats))}
+        row
+        | {"setting": ", ".join(dict.fromkeys(r.setting for r in group.runs + group.repeats))}
+        | _of_all(group)
         for group in evidence.groups
         for row in group.over_seeds(
             lambda run: [{name: run.metrics.get(name) for name in _MEANS}],
             **dict.fromkeys(_MEANS, mean),
         )
     ]
-    table = pd.DataFrame(rows, columns=["protocol", "setting", *MEASURED, *_MEANS])
+    table = pd.DataFrame(rows, columns=["protocol", "setting", *MEASURED, *_MEANS, *_OF_ALL])
     return whole_numbers(table.drop(columns="command"), ["images", "subjects", "folds"])
+
+
+def _of_all(group: Group) -> dict[str, Any]:
+    """What results of earlier versions do not say, of all seeds together."""
+    errors = average_over_seeds(group.predictions)
+    by_age = mean_of_means(errors["absolute_error"], errors["age"])
+    low, high = cs_intervals(group.predictions)["5"] or (None, None)
+    return dict(zip(_OF_ALL, (by_age, low, high), strict=True))
 
 
 SECTION = Section(
     "measured",
     "Everything that was run",
     (
-        "All settings, with the paper's cells among them. Each number is a mean over seeds. "
-        "Networks that were pre-trained on faces have parts of their own, marked (F).",
+        "All settings, with the paper's cells among them. Each number is a mean over seeds; “by "
+        "subject” each subject weighs one, “by age” each age. Networks that were pre-trained on "
+        "faces have parts of their own, marked (F).",
     ),
     "measured",
     make,

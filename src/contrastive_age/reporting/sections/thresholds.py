@@ -2,22 +2,26 @@
 
 import pandas as pd
 
-from contrastive_age.reporting.groups import Evidence, mean
+from contrastive_age.evaluation.groups import age_thresholds
+from contrastive_age.reporting.groups import Evidence
 from contrastive_age.reporting.sections.section import LOSSES, Column, Layout, Section
 
 LAYOUT = Layout(
-    "Share of the images on one side of an age that are predicted on the other.",
+    "Share of the images on one side of an age that are predicted on the other, with its 95% "
+    "interval over subjects.",
     (
         LOSSES,
         Column(
             "Under {{ age }}, predicted {{ age }} or over",
-            "{{ under_predicted_over | percent }}",
+            "{{ under_predicted_over | percent }}"
+            "{{ small(under_low | interval(under_high, decimals=1)) }}",
             "{{ 'of {:,}'.format(under_n) }}",
             across="age",
         ),
         Column(
             "{{ age }} or over, predicted under {{ age }}",
-            "{{ over_predicted_under | percent }}",
+            "{{ over_predicted_under | percent }}"
+            "{{ small(over_low | interval(over_high, decimals=1)) }}",
             "{{ 'of {:,}'.format(over_n) }}",
             across="age",
         ),
@@ -30,16 +34,16 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """Lay out the shares on the wrong side of each age.
 
     Returns:
-        A row a setting and age: `FAMILY`, `losses`, `seeds`, `age`, `under_n` and `over_n` (images
-        of truly younger, and of at least that age), `under_predicted_over` and
-        `over_predicted_under` (percent of them that are predicted to be on the other side); of
-        several seeds means.
+        A row a setting and age: `FAMILY`, `losses`, `seeds` and what `groups.age_thresholds` gives;
+        of several seeds means, and intervals of these.
     """
-    return evidence.table(
-        ["age", "under_n", "under_predicted_over", "over_n", "over_predicted_under"],
-        lambda run: run.metrics.get("thresholds"),
-        under_predicted_over=mean,
-        over_predicted_under=mean,
+    sides = [
+        f"{side}_{name}"
+        for side, share in (("under", "predicted_over"), ("over", "predicted_under"))
+        for name in ("n", "subjects", share, "low", "high")
+    ]
+    return evidence.table_of(
+        ["age", *sides], lambda group: group.with_columns(age_thresholds(group.predictions))
     )
 
 
