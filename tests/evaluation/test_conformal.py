@@ -401,7 +401,7 @@ def test_coverage_agrees_with_a_loop(drawn: list[Any]) -> None:
         assert part["width"] == (pytest.approx(width) if math.isfinite(width) else None)
     assert report["by_age_bin"]["60+"] == {"n": 0, "coverage": None, "width": None}
     for name, part in report["by_predicted"].items():
-        low = int(name.split("-")[0])
+        low = int(name.rstrip("+").split("-")[0])
         inside = [
             place for place, row in enumerate(drawn) if low <= max(row[2] + row[3], 0) < low + 10
         ]
@@ -427,7 +427,7 @@ def test_coverage_of_known_intervals() -> None:
     assert report.pop("by_predicted") == {
         **{
             name: {"n": 0, "coverage": None, "width": None}
-            for name in ("0-9", "10-19", "20-29", "40-49", "50-59")
+            for name in ("0-9", "10-19", "20-29", "40-49", "50-59", "70+")
         },
         "30-39": {"n": 3, "coverage": pytest.approx(200 / 3), "width": pytest.approx(14 / 3)},
         "60-69": {"n": 1, "coverage": 0.0, "width": 4.0},

@@ -44,9 +44,12 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import Floats, Ints, Mask, signed_errors
 from contrastive_age.evaluation.seeds import match_samples
-from contrastive_age.sources.ages import AGE_BINS, age_bin, decade
+from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 LEVELS = (0.8, 0.95)
+
+DECADES = (*(f"{first}-{first + 9}" for first in range(0, 70, 10)), "70+")
+"""Of predicted ages in years, by which coverage is told."""
 
 LEAST_SUBJECTS = 10
 """Of fewer calibration subjects no scale is fitted: their intervals have one width."""
@@ -307,7 +310,7 @@ def coverage(
         For each level, keyed by its percentage ("80"), what JSON can hold: `coverage` (percent of
         images), `coverage_by_subject` (percent, each subject weighing one, which is what the
         level promises), `width` (mean, years), `infinite` (number of intervals without an upper
-        end), `by_predicted`, for each decade of predicted ages its `n`, `coverage` and `width`, and
+        end), `by_predicted`, for each of `DECADES` its `n`, `coverage` and `width`, and
         `by_age_bin`, the same for each of `AGE_BINS` of true ages, at which no interval can promise
         anything. A width is None where any interval is infinite, and with the coverage where there
         is no image. None where there are no intervals, since subjects are not apart.
@@ -324,9 +327,10 @@ def coverage(
         return None
     intervals = intervals.iloc[rows]
     age = predictions["age"].to_numpy(np.float64)
-    bins, decades = age_bin(age), decade(predictions["predicted_age"].clip(lower=0))
+    bins = age_bin(age)
+    decade = np.clip(predictions["predicted_age"].to_numpy() // 10, 0, len(DECADES) - 1)
     parts = {
-        "by_predicted": {name: np.asarray(decades == name) for name in decades.categories},
+        "by_predicted": {name: decade == place for place, name in enumerate(DECADES)},
         "by_age_bin": {name: np.asarray(bins == name) for name in AGE_BINS},
     }
     measured = {}

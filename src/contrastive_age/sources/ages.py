@@ -24,10 +24,6 @@ The paper prints ">60" for the last; with 60 included its Table 1 matches the da
 """
 
 
-_FIRST_DECADES = 7
-"""From 0-9 to 60-69, the ages that the paper's networks can give."""
-
-
 def age_bin(ages: npt.ArrayLike) -> pd.Categorical:
     """Sort ages into the paper's bins.
 
@@ -40,30 +36,6 @@ def age_bin(ages: npt.ArrayLike) -> pd.Categorical:
     Raises:
         DataError: An age is negative or missing.
     """
-    borders = [AGE_MIN, *(upper for _, upper in AGE_BINS.values())]
-    return pd.cut(_checked(ages), borders, right=False, labels=list(AGE_BINS))
-
-
-def decade(ages: npt.ArrayLike) -> pd.Categorical:
-    """Sort ages into decades.
-
-    Args:
-        ages: Ages in years, shape (n,).
-
-    Returns:
-        Ordered categories "0-9", "10-19" and so on, to "60-69" at least and to the last that has an
-        age, shape (n,).
-
-    Raises:
-        DataError: An age is negative or missing.
-    """
-    years = _checked(ages)
-    count = max(_FIRST_DECADES, int(years.max(initial=AGE_MIN)) // 10 + 1)
-    borders = [10 * number for number in range(count + 1)]
-    return pd.cut(years, borders, right=False, labels=[f"{low}-{low + 9}" for low in borders[:-1]])
-
-
-def _checked(ages: npt.ArrayLike) -> npt.NDArray[np.float64]:
     years = np.asarray(ages, dtype=np.float64)
     bad = years[~(np.isfinite(years) & (years >= 0))]
     if bad.size:
@@ -71,4 +43,5 @@ def _checked(ages: npt.ArrayLike) -> npt.NDArray[np.float64]:
             f"{bad.size} of {years.size} ages are negative or missing (first: {bad[0]}); "
             "ages are whole years from 0, correct or remove these images"
         )
-    return years
+    borders = [AGE_MIN, *(upper for _, upper in AGE_BINS.values())]
+    return pd.cut(years, borders, right=False, labels=list(AGE_BINS))
