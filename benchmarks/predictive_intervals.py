@@ -266,26 +266,65 @@ def simulate(spread: str, size: Size, repeats: int, strangers: int = STRANGERS) 
     return pd.DataFrame(rows).groupby(["intervals", "level"], sort=False).mean().reset_index()
 
 
-def simulation_table(size: Size, repeats: int, strangers: int = STRANGERS) -> list[str]:
-    """Try the candidates on people of every spread; a Markdown table."""
-    decades = " | ".join(DECADE_NAMES)
-    lines = [
-        f"| spread | intervals | 80%: all | {decades} | width | 95%: all | {decades} | width |",
-        "|---|---|" + "---|" * (2 * (2 + len(DECADE_NAMES))),
-    ]
+def simulate_all(size: Size, repeats: int, strangers: int = STRANGERS) -> pd.DataFrame:
+    """Try the candidates on people of every spread.
+
+    Returns:
+        What `simulate` gives, with `spread`, and `width` as a share of that of one width.
+    """
+    tables = []
     for spread in SPREADS:
-        table = simulate(spread, size, repeats, strangers).set_index(["intervals", "level"])
-        for candidate in CANDIDATES:
-            cells: list[str] = []
-            for level in LEVELS:
-                row = table.loc[candidate, level]
-                cells += [f"{row[name]:.0f}" for name in ("all", *DECADE_NAMES)]
-                cells[-1 - len(DECADE_NAMES)] = f"{row['all']:.1f}"
-                ratio = row["width"] / table.loc[BEFORE, level]["width"]
-                no_end = f"no end in {row['infinite']:.0f}%" if row["infinite"] else ""
-                cells.append(no_end or f"{ratio:.2f}")
-            lines.append(f"| {spread} | {candidate} | {' | '.join(cells)} |")
+        table = simulate(spread, size, repeats, strangers).assign(spread=spread)
+        first = table[table["intervals"] == BEFORE].set_index("level")["width"]
+        tables.append(table.assign(width=table["width"] / table["level"].map(first)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def summary_table(found: pd.DataFrame) -> list[str]:
+    """Sum up each candidate over the spreads, from the least to the most, in Markdown."""
+    head = " | ".join(f"{100 * level:g}%: all | any decade | width" for level in LEVELS)
+    lines = [f"| intervals | {head} |", "|---|" + "---|" * (3 * len(LEVELS))]
+    for candidate, rows in found.groupby("intervals", sort=False):
+        cells: list[str] = []
+        for _, of_level in rows.groupby("level"):
+            decades = of_level[list(DECADE_NAMES)].to_numpy()
+            cells += [
+                f"{of_level['all'].min():.1f} to {of_level['all'].max():.1f}",
+                f"{decades.min():.0f} to {decades.max():.0f}",
+                _width(of_level),
+            ]
+        lines.append(f"| {candidate} | {' | '.join(cells)} |")
     return lines
+
+
+def simulation_table(found: pd.DataFrame) -> list[str]:
+    """Lay out each spread and candidate, in Markdown."""
+    decades = " | ".join(DECADE_NAMES)
+    head = " | ".join(f"{100 * level:g}%: all | {decades} | width" for level in LEVELS)
+    lines = [
+        f"| spread | intervals | {head} |",
+        "|---|---|" + "---|" * (len(LEVELS) * (2 + len(DECADE_NAMES))),
+    ]
+    for (spread, candidate), rows in found.groupby(["spread", "intervals"], sort=False):
+        cells: list[str] = []
+        for _, row in rows.groupby("level"):
+            values = row.iloc[0]
+            cells.append(f"{values['all']:.1f}")
+            cells += [f"{values[name]:.0f}" for name in DECADE_NAMES]
+            cells.append(_width(row))
+        lines.append(f"| {spread} | {candidate} | {' | '.join(cells)} |")
+    return lines
+
+
+def _width(rows: pd.DataFrame) -> str:
+    """The widths of some rows, or how often an interval has no end."""
+    name = "infinite" if rows["infinite"].max() else "width"
+    ends = dict.fromkeys(
+        f"{value:.{0 if name == 'infinite' else 2}f}"
+        for value in (rows[name].min(), rows[name].max())
+    )
+    words = " to ".join(ends)
+    return f"no end in {words}%" if name == "infinite" else words
 
 
 @dataclass(frozen=True)
@@ -476,8 +515,11 @@ def main() -> None:
         print("\n".join(comparison_table(runs)))
         return
     for size in SIZES:
-        print(f"\n{size.words}, {chosen.repeats} samples:\n")
-        print("\n".join(simulation_table(size, chosen.repeats)), flush=True)
+        found = simulate_all(size, chosen.repeats)
+        print(f"\n{size.words}, {chosen.repeats} samples, over all spreads:\n")
+        print("\n".join(summary_table(found)))
+        print("\nEach spread:\n")
+        print("\n".join(simulation_table(found)), flush=True)
 
 
 if __name__ == "__main__":
