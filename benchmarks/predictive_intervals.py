@@ -287,10 +287,9 @@ def summary_table(found: pd.DataFrame) -> list[str]:
     for candidate, rows in found.groupby("intervals", sort=False):
         cells: list[str] = []
         for _, of_level in rows.groupby("level"):
-            decades = of_level[list(DECADE_NAMES)].to_numpy()
             cells += [
-                f"{of_level['all'].min():.1f} to {of_level['all'].max():.1f}",
-                f"{decades.min():.0f} to {decades.max():.0f}",
+                _span(of_level["all"].to_numpy(), 1),
+                _span(of_level[list(DECADE_NAMES)].to_numpy(), 0),
                 _width(of_level),
             ]
         lines.append(f"| {candidate} | {' | '.join(cells)} |")
@@ -318,13 +317,15 @@ def simulation_table(found: pd.DataFrame) -> list[str]:
 
 def _width(rows: pd.DataFrame) -> str:
     """The widths of some rows, or how often an interval has no end."""
-    name = "infinite" if rows["infinite"].max() else "width"
-    ends = dict.fromkeys(
-        f"{value:.{0 if name == 'infinite' else 2}f}"
-        for value in (rows[name].min(), rows[name].max())
-    )
-    words = " to ".join(ends)
-    return f"no end in {words}%" if name == "infinite" else words
+    if rows["infinite"].max():
+        return f"no end in {_span(rows['infinite'].to_numpy(), 0)}%"
+    return _span(rows["width"].to_numpy(), 2)
+
+
+def _span(values: Floats, places: int) -> str:
+    """The least and the most of some values, once where they are written alike."""
+    ends = (f"{end:.{places}f}" for end in (values.min(), values.max()))
+    return " to ".join(dict.fromkeys(ends))
 
 
 @dataclass(frozen=True)
