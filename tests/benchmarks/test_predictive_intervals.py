@@ -1,5 +1,7 @@
 """The benchmark of predictive intervals: ours there is ours here, and its verdicts are right."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,3 +100,13 @@ def test_tables_have_a_line_for_everything() -> None:
     lines = benchmark.comparison_table(list(runs.items()))
     assert len(lines) == 2 + 2 * 2 * 2 + 2
     assert lines[-1] in {f"Passed: {number} of 4." for number in range(5)}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["fgnet_lopo", "fgnet_se"])
+def test_real_people_are_held_at_every_predicted_age(shared_data: Path, name: str) -> None:
+    path = shared_data / "results" / name / "predictions.parquet"
+    outcomes = benchmark.compare(pd.read_parquet(path))
+    assert all(outcome.passed for outcome in outcomes)
+    one_width = outcomes[0].decades[0]
+    assert not all(decade.near for decade in one_width if decade.judged)
