@@ -28,6 +28,7 @@ from contrastive_age import serving
 from contrastive_age.cli import save_mlflow_model
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import AgeModel, save_model
 from inference.models import untrained_model
@@ -40,7 +41,8 @@ def spread_model() -> AgeModel:
     state = {
         name: 40 * value if name == "fc.weight" else value for name, value in model.state.items()
     }
-    return dataclasses.replace(model, state=state, radii={"80": 6.5, "95": math.inf})
+    radii = Radii((10.0, 50.0), {"80": (2.0, 12.0), "95": (math.inf, math.inf)})
+    return dataclasses.replace(model, state=state, radii=radii)
 
 
 def encoded(image: Image.Image, name: str = "PNG") -> str:

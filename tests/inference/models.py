@@ -2,6 +2,7 @@
 
 import torch
 
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork
@@ -17,7 +18,7 @@ def untrained_model(seed: int = 0, image_size: int = 32) -> AgeModel:
         state=state,
         classes=classes,
         image_size=image_size,
-        radii={"80": 6.5, "95": 12.25},
+        radii=Radii.of_one_width({"80": 6.5, "95": 12.25}),
         card="# A model for tests\n\nIts ages mean nothing.\n",
         facts={"name": "synthetic_se ternary-00000000", "cross_validation": {"mae": 5.0}},
     )

@@ -1,10 +1,12 @@
 """The cards of weights and models say what is known of them, and nothing that is not."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.cards import model_card, weights_card
 from contrastive_age.model.seen import Seen
 from contrastive_age.protocols.copies import Photos
@@ -52,7 +54,7 @@ def test_weights_name_the_data_and_terms_of_all_trainings() -> None:
     assert "**fgnet: mine**" in alone
 
 
-def facts(radii: dict[str, float | None], conformal: Any, leaked_share: float) -> dict[str, Any]:
+def facts(radii: Radii, conformal: Any, leaked_share: float) -> dict[str, Any]:
     bins = {name: {"n": 6, "mae": 4.0, "bias": 0.5} for name in ("0-19", "20-39")}
     return TRAINING | {
         "name": "morph_rs ternary-0",
@@ -61,7 +63,7 @@ def facts(radii: dict[str, float | None], conformal: Any, leaked_share: float) -
         "licence": "morph2: by licence",
         "trained_on": {"n": 12, "identities": 4, "source": "morph2", "manifest_hash": "ab" * 8},
         "pretrained_on": None,
-        "radii": radii,
+        "radii": radii.as_json(),
         "groups": {},
         "thresholds": [],
         "cross_validation": {
@@ -95,11 +97,15 @@ def conformal(width: float | None) -> dict[str, Any]:
         "0-19": {"n": 6, "coverage": 83.3, "width": 8.0},
         "20-39": {"n": 6, "coverage": 100.0, "width": width},
     }
-    return {level: {"by_age_bin": bins} for level in ("80", "95")}
+    decades = {
+        "0-9": {"n": 0, "coverage": None, "width": None},
+        "20-29": {"n": 12, "coverage": 91.7, "width": width},
+    }
+    return {level: {"by_age_bin": bins, "by_predicted": decades} for level in ("80", "95")}
 
 
 def test_people_in_several_folds_leave_no_intervals() -> None:
-    card = model_card(facts({}, None, 0.975))
+    card = model_card(facts(Radii(), None, 0.975))
     assert "**97.5% of these images show people" in card
     assert "errs by 1.25 years" in card
     assert "None are given" in card
@@ -111,8 +117,19 @@ def test_people_in_several_folds_leave_no_intervals() -> None:
 
 @pytest.mark.parametrize(("width", "shown"), [(9.0, "100.0%"), (None, "–")])
 def test_intervals_without_an_end_hold_nobody(width: float | None, shown: str) -> None:
-    card = model_card(facts({"80": 4.5, "95": None}, conformal(width), 0.0))
-    assert "- 80%: the predicted age ± 4.50 years\n- 95%: the predicted age ± ∞ years\n" in card
+    radii = Radii((10.0, 20.0), {"80": (2.0, 4.0), "95": (math.inf, math.inf)})
+    card = model_card(facts(radii, conformal(width), 0.0))
+    assert (
+        "| predicted age | 80% interval | 95% interval |\n|---|---|---|\n"
+        "| 5 | ± 2.00 years | ± ∞ years |\n| 15 | ± 3.00 years | ± ∞ years |\n"
+        "| 25 | ± 4.00 years | ± ∞ years |\n"
+    ) in card
+    shown_of_decade = "–" if width is None else "91.7%"
+    assert (
+        "| in 95% interval |\n|---|---|---|---|\n"
+        f"| 20-29 | 12 | {shown_of_decade} | {shown_of_decade} |\n\n"
+    ) in card
+    assert "At a *true* age no such interval can promise anything" in card
     assert "| in 80% interval | in 95% interval |\n|---|---|---|---|---|---|\n| 0-19 |" in card
     assert f"| 0-19 | 6 | 4.00 | 0.50 | 83.3% | 83.3% |\n| 20-39 | 6 | 4.00 | 0.50 | {shown} |" in (
         card
@@ -157,6 +174,6 @@ def test_all_trainings_before_it_are_named() -> None:
         "sources": ["utkface", "custom"],
         "generations": [{"name": "b"}, {"name": "a"}],
     }
-    card = model_card(facts({}, None, 0.0) | {"pretrained_on": before})
+    card = model_card(facts(Radii(), None, 0.0) | {"pretrained_on": before})
     assert "9 other faces (utkface, custom)" in card
     assert "`b`, from `a`." in card

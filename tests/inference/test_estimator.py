@@ -14,6 +14,7 @@ import torch
 
 import contrastive_age
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
@@ -58,13 +59,29 @@ def test_ages_are_those_of_the_network_face_by_face(estimator: AgeEstimator) -> 
 
 def test_no_interval_begins_below_zero() -> None:
     model = untrained_model()
-    model = type(model)(**vars(model) | {"radii": {"80": 50.0, "95": np.inf}})
+    model = dataclasses.replace(model, radii=Radii.of_one_width({"80": 50.0, "95": np.inf}))
     [[face]] = [own.faces for own in AgeEstimator(model).predict(crops(1), aligned=True)]
     assert face.intervals == {"80": (0.0, face.age + 50.0), "95": (0.0, np.inf)}
 
 
+def test_intervals_follow_the_age_of_each_face() -> None:
+    radii = Radii((30.0, 38.0), {"80": (1.0, 9.0), "95": (2.0, 18.0)})
+    model = dataclasses.replace(untrained_model(), radii=radii)
+    photos = AgeEstimator(model).predict(crops(20), aligned=True)
+    faces = [face for photo in photos for face in photo.faces]
+    for face in faces:
+        radius = 1.0 + min(max(face.age - 30.0, 0.0), 8.0)
+        assert face.intervals["80"] == pytest.approx((face.age - radius, face.age + radius))
+        assert face.intervals["95"] == pytest.approx((face.age - 2 * radius, face.age + 2 * radius))
+    table = faces_table(photos)
+    assert (table["high_95"] - table["age"]).to_numpy() == pytest.approx(
+        radii.at(table["age"])["95"]
+    )
+    assert table["high_80"].sub(table["low_80"]).nunique() > 1
+
+
 def test_a_model_without_radii_gives_no_intervals() -> None:
-    model = dataclasses.replace(untrained_model(), radii={})
+    model = dataclasses.replace(untrained_model(), radii=Radii())
     photos = AgeEstimator(model).predict(crops(1), aligned=True)
     assert photos[0].faces[0].intervals == {}
     table = faces_table(photos)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.model_file import load_model, save_model
 from inference.models import untrained_model
 
@@ -19,7 +20,7 @@ from inference.models import untrained_model
 def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     model = dataclasses.replace(
         untrained_model(),
-        radii={"80": 6.5, "95": math.inf},
+        radii=Radii((2.0, 30.5), {"80": (1.5, 6.5), "95": (math.inf, math.inf)}),
         coverage=1.1,
     )
     save_model(model, tmp_path / "deep" / "age_model.pt")
@@ -82,6 +83,36 @@ def edited(path: Path, **changes: Any) -> Path:
     content = torch.load(path, weights_only=True)
     torch.save(content | changes, path)
     return path
+
+
+def test_a_file_of_before_gives_the_intervals_of_before(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "m.pt")
+    about = json.loads(torch.load(tmp_path / "m.pt", weights_only=True)["about"])
+    about["radii"] = {"80": 6.5, "95": None}
+    model = load_model(edited(tmp_path / "m.pt", version=1, about=json.dumps(about)))
+    for age in (0.0, 3.25, 40.0, 69.0):
+        assert model.radii.around(age) == {
+            "80": (max(0.0, age - 6.5), age + 6.5),
+            "95": (0.0, math.inf),
+        }
+    about["radii"] = {}
+    bare = load_model(edited(tmp_path / "m.pt", version=1, about=json.dumps(about)))
+    assert bare.radii.around(40.0) == {}
+
+
+@pytest.mark.parametrize(
+    "radii",
+    [
+        {"80": 6.5},
+        {"ages": [1.0, 2.0], "by_level": {"80": [3.0]}},
+        {"ages": [], "by_level": {"80": None}},
+    ],
+)
+def test_radii_that_are_none_are_refused(tmp_path: Path, radii: dict[str, Any]) -> None:
+    save_model(untrained_model(), tmp_path / "m.pt")
+    about = json.loads(torch.load(tmp_path / "m.pt", weights_only=True)["about"])
+    with pytest.raises(DataError, match="damaged model"):
+        load_model(edited(tmp_path / "m.pt", about=json.dumps(about | {"radii": radii})))
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:

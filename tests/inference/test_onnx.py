@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,13 +13,16 @@ import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from torch.nn.functional import interpolate
 
 from contrastive_age.cli import export_onnx as command
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.alignment import align, five_point_template, landmark_array, load_image
 from contrastive_age.inference import onnx as export
+from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import AgeModel, save_model
 from contrastive_age.model.network import expected_age
 from contrastive_age.sources import fgnet
@@ -28,13 +33,16 @@ from inference.models import untrained_model
 Faces = npt.NDArray[np.uint8]
 
 
+RADII = Radii((10.0, 50.0), {"80": (2.0, 12.0), "95": (math.inf, math.inf)})
+
+
 def spread_model(image_size: int = 32) -> AgeModel:
     """Random weights whose ages lie years apart, so that wrong pixels would show."""
     model = untrained_model(image_size=image_size)
     state = {
         name: 40 * value if name == "fc.weight" else value for name, value in model.state.items()
     }
-    return dataclasses.replace(model, state=state, radii={"80": 6.5, "95": math.inf})
+    return dataclasses.replace(model, state=state, radii=RADII)
 
 
 def by_torch(model: AgeModel, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -90,13 +98,38 @@ def test_the_file_says_what_its_numbers_mean_and_nothing_of_this_machine(exporte
     texts = session.get_modelmeta().custom_metadata_map
     assert (texts["name"], texts["card"]) == (model.name, model.card)
     assert json.loads(texts["ages"]) == list(range(70))
-    assert json.loads(texts["radii"]) == {"80": 6.5, "95": None}
+    assert json.loads(texts["radii"]) == {
+        "ages": [10.0, 50.0],
+        "by_level": {"80": [2.0, 12.0], "95": None},
+    }
     assert json.loads(texts["image_size"]) == 32
     assert json.loads(texts["coverage"]) == model.coverage
     np.testing.assert_allclose(json.loads(texts["template"]), five_point_template(), atol=1e-9)
     assert json.loads(texts["facts"]) == model.facts
     assert [own.name for own in session.get_outputs()] == list(export.OUTPUTS)
     assert str(Path(export.__file__).parent).encode() not in exported.read_bytes()
+
+
+def test_the_example_of_the_docs_gives_the_interval_of_the_estimator(
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It knows the metadata alone."""
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
+    pixels = export.drawn_faces(5)[3]
+    Image.fromarray(pixels).save(tmp_path / "face.png")
+    shutil.copy(exported, tmp_path / "age_model.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    [[face]] = [own.faces for own in AgeEstimator(spread_model()).predict([pixels], aligned=True)]
+    low, high = face.intervals["80"]
+    assert face.age - low not in (2.0, 12.0)  # between the knots
+    assert capsys.readouterr().out == (
+        f"{face.age:.1f} years; 80% interval: {low:.1f} to {high:.1f}\n"
+    )
 
 
 @pytest.mark.parametrize("image_size", [32, 33, 48, 64, 96, 112, 160, 223])

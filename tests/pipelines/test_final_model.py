@@ -163,6 +163,8 @@ def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> 
         pretrained.one(f"07_model_output/synthetic_se/{key}/predictions.parquet")
     )
     assert model.radii == conformal_radii(predictions)
+    assert set(model.radii.by_level) == {"80", "95"}
+    assert model.facts["radii"] == model.radii.as_json()
     card = pretrained.one(f"08_reporting/synthetic_se/{key}/model_card.md").read_text(
         encoding="utf-8"
     )

@@ -162,6 +162,11 @@ def made_up_run(
                 "by_age_bin": {
                     name: {"n": 3, "coverage": 70.0, "width": 14.0} for name in AGE_BINS
                 },
+                "by_predicted": {
+                    "0-9": {"n": 20 + 2 * seed, "coverage": 79.0 + seed, "width": 6.0},
+                    "10-19": {"n": 40 - 2 * seed, "coverage": 80.0, "width": 14.0},
+                    "20-29": {"n": 0, "coverage": None, "width": None},
+                },
             }
             for level in ("80", "95")
         },

@@ -1,11 +1,16 @@
 """The cards of weights and models: what they are, what they were made from, what they are worth."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.evaluation.groups import tail_words
 from contrastive_age.model.seen import Seen
 from contrastive_age.templates import environment
+
+SHOWN_AGES = (5, 15, 25, 40, 60)
+"""The predicted ages in years at which a card says how wide intervals are."""
 
 
 def weights_card(seen: Seen) -> str:
@@ -25,12 +30,22 @@ def model_card(facts: Mapping[str, Any]) -> str:
 
     Args:
         facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
-            `pretrained_on` (see `weights.external_faces`), `radii` (empty where there are none),
+            `pretrained_on` (see `weights.external_faces`), `radii` (see `conformal.Radii`),
             `cross_validation` with `leaked_share`, `mae_lookup`, `predicted_range` and `conformal`
             (None where there are no intervals), `groups`, `thresholds` and how it was trained.
     """
-    tail = tail_words(facts["cross_validation"]["predicted_range"])
-    return _write("model_card.md.j2", {**facts, "tail": tail})
+    radii = Radii.from_json(facts["radii"]).at(SHOWN_AGES)
+    widths = [
+        {"age": age, "by_level": {level: float(radii[level][place]) for level in radii}}
+        for place, age in enumerate(SHOWN_AGES)
+    ]
+    shown = {
+        "levels": list(radii),
+        "widths": widths,
+        "infinity": math.inf,
+        "tail": tail_words(facts["cross_validation"]["predicted_range"]),
+    }
+    return _write("model_card.md.j2", {**facts, **shown})
 
 
 def _write(template: str, facts: Mapping[str, Any]) -> str:

@@ -228,11 +228,13 @@ class AgeEstimator:
     def _with_age(
         self, face: Face, age: float, std: float, probabilities: npt.NDArray[np.float32]
     ) -> Face:
-        intervals = {
-            level: (max(0.0, age - radius), age + radius)
-            for level, radius in self.model.radii.items()
-        }
-        return replace(face, age=age, std=std, intervals=intervals, probabilities=probabilities)
+        return replace(
+            face,
+            age=age,
+            std=std,
+            intervals=self.model.radii.around(age),
+            probabilities=probabilities,
+        )
 
 
 def _number_of_faces(photo: Photo) -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
@@ -25,8 +26,11 @@ from contrastive_age.model.weights import AGE_MODEL, read_saved
 from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from contrastive_age.training.recipe import CROP_SIZE
 
-VERSION = 1
-"""Raised when files are laid out otherwise, or mean something else."""
+VERSION = 2
+"""Raised when files are laid out otherwise, or mean something else.
+
+1: one radius a level. 2: radii follow the predicted age; a reader of 1 must not take them for one.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +41,8 @@ class AgeModel:
         state: The network's state dict, on the CPU.
         classes: The ages it tells apart.
         image_size: Side in pixels of what the network sees.
-        radii: Half the width of the intervals in years, by their level in percent ("80", "95");
-            infinite where too few subjects calibrate the level; none of them where the networks
-            that were measured knew the people.
+        radii: Half the width of the intervals by predicted age; infinite where too few subjects
+            calibrate the level; of no level where the networks that were measured knew the people.
         card: The model card, Markdown.
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).
@@ -49,7 +52,7 @@ class AgeModel:
     state: Mapping[str, Tensor]
     classes: AgeClasses
     image_size: int
-    radii: Mapping[str, float]
+    radii: Radii
     card: str
     facts: Mapping[str, Any]
     coverage: float = DEFAULT_COVERAGE
@@ -77,8 +80,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "age_min": model.classes.age_min,
         "age_max": model.classes.age_max,
         "image_size": model.image_size,
-        # JSON has no infinity.
-        "radii": {name: r if math.isfinite(r) else None for name, r in model.radii.items()},
+        "radii": model.radii.as_json(),
         **_views(model.coverage),
         "facts": dict(model.facts),
     }
@@ -94,7 +96,7 @@ def save_model(model: AgeModel, path: Path) -> None:
 
 
 def load_model(path: Path) -> AgeModel:
-    """Read a model that `save_model` wrote.
+    """Read a model that `save_model` wrote, here or in an earlier version.
 
     Args:
         path: The file.
@@ -110,7 +112,7 @@ def load_model(path: Path) -> AgeModel:
             state=content["state"],
             classes=AgeClasses(about["age_min"], about["age_max"]),
             image_size=about["image_size"],
-            radii={name: math.inf if r is None else r for name, r in about["radii"].items()},
+            radii=_radii(about["radii"], content["version"]),
             card=content["card"],
             facts=about["facts"],
             coverage=about["alignment"]["coverage"],
@@ -139,12 +141,20 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} is no model for use: weights alone do not say how faces are aligned or ages "
             f"counted; give the age_model.pt that `kedro run --pipeline=final_model` writes"
         )
-    if content.get("version") != VERSION:
+    if content.get("version") not in range(1, VERSION + 1):
         raise DataError(
             f"{path} has the layout {content.get('version')}, this version of contrastive-age "
-            f"reads {VERSION}; use the version that made it, or make the model again"
+            f"reads 1 to {VERSION}; use the version that made it, or make the model again"
         )
     return content
+
+
+def _radii(document: Mapping[str, Any], version: int) -> Radii:
+    if version == 1:
+        return Radii.of_one_width(
+            {level: math.inf if radius is None else radius for level, radius in document.items()}
+        )
+    return Radii.from_json(document)
 
 
 def _views(coverage: float) -> dict[str, Any]:

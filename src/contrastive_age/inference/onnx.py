@@ -105,9 +105,10 @@ def export_onnx(model: AgeModel, path: Path) -> float:
 
     The input is `faces`, uint8 (n, 256, 256, 3): aligned faces in RGB, as many as are given. The
     outputs are float32: `age` (n,) and `std` (n,) in years and `probabilities` (n, A). The file's
-    metadata are texts: `name` and `card`, and as JSON `ages`, `radii` (years; null where infinite),
-    `image_size`, `coverage`, `template` (where a face's five landmarks belong, x and y in pixels)
-    and `facts`.
+    metadata are texts: `name` and `card`, and as JSON `ages`, `radii` (`ages`, predicted ages in
+    years, and `by_level` the radius at each of them, null where infinite; between two they lie on
+    a line, beyond they stay), `image_size`, `coverage`, `template` (where a face's five landmarks
+    belong, x and y in pixels) and `facts`.
 
     Args:
         model: The model.
@@ -199,11 +200,10 @@ def _write(model: AgeModel, faces: Faces, path: Path) -> None:
 
 
 def _metadata(model: AgeModel) -> dict[str, str]:
-    radii = {name: r if math.isfinite(r) else None for name, r in model.radii.items()}
     template = five_point_template(model.coverage, ALIGNED_SIZE)
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
-        "radii": radii,
+        "radii": model.radii.as_json(),
         "image_size": model.image_size,
         "coverage": model.coverage,
         "template": template.tolist(),

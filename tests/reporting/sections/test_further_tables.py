@@ -266,11 +266,42 @@ def test_the_identity_lookup_stands_beside_the_random_split(make_run: MakeRun) -
 
 def test_predictive_intervals_are_given_for_all_and_each_age_bin(make_run: MakeRun) -> None:
     table = sections.intervals.make(evidence([make_run(seed=0), make_run(seed=1)]))
-    assert len(table) == 2 * 5
-    everyone = table[table["group"] == "all"].set_index("level")
+    assert table["ages"].value_counts().to_dict() == {"true": 2 * 5, "predicted": 2 * 3}
+    everyone = table[(table["group"] == "all") & (table["ages"] == "true")].set_index("level")
     assert everyone["coverage"].to_dict() == {80.0: 80.5, 95.0: 95.5}
     assert everyone["coverage_by_subject"].to_dict() == {80.0: 80.0, 95.0: 95.0}
     assert set(everyone["n"]) == {60}
+
+
+def test_predictive_intervals_by_predicted_age_come_first_and_are_means(make_run: MakeRun) -> None:
+    table = sections.intervals.make(evidence([make_run(seed=0), make_run(seed=1)]))
+    first = table[table["level"] == 80].head(3).set_index("group")
+    assert (first["ages"] == "predicted").all()
+    assert first["n"].to_dict() == {"all": 60, "0-9": 21, "10-19": 39}
+    assert first["coverage"].to_dict() == {"all": 80.5, "0-9": 79.5, "10-19": 80.0}
+    layout = sections.intervals.LAYOUT
+    grids = list(layout.grids(table))
+    assert [[column.of for column in grid.columns[2:]] for grid in grids[:1]] == [
+        ["all", "0-9", "10-19"]
+    ]
+    assert len(grids) == 4
+
+
+def test_predictive_intervals_of_before_have_their_table_by_true_age(make_run: MakeRun) -> None:
+    old = make_run(seed=0).metrics["conformal"]
+    before = {
+        level: {name: value for name, value in known.items() if name != "by_predicted"}
+        for level, known in old.items()
+    }
+    table = sections.intervals.make(evidence([make_run(seed=0, conformal=before)]))
+    assert set(table["ages"]) == {"true"}
+    assert len(table) == 2 * 5
+    mixed = sections.intervals.make(
+        evidence([make_run(seed=0, conformal=before), make_run(seed=1)])
+    )
+    predicted = mixed[mixed["ages"] == "predicted"]
+    assert set(predicted["seeds"]) == {"1"}
+    assert set(mixed[mixed["ages"] == "true"]["seeds"]) == {"0, 1"}
 
 
 def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> None:
@@ -286,7 +317,7 @@ def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> N
 def test_a_seed_without_further_statistics_is_passed_over(make_run: MakeRun) -> None:
     runs = [make_run(seed=0), make_run(seed=1, groups=None, thresholds=None, conformal=None)]
     known = evidence(runs)
-    assert len(sections.intervals.make(known)) == 10
+    assert len(sections.intervals.make(known)) == 16
     # what can be told from the predictions is
     assert set(sections.groups.make(known)["seeds"]) == {"0, 1"}
     assert set(sections.thresholds.make(known)["seeds"]) == {"0, 1"}

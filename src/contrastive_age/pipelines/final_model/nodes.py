@@ -1,13 +1,12 @@
 """Putting the final model together."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.evaluation.conformal import conformal_radii
+from contrastive_age.evaluation.conformal import Radii, conformal_radii
 from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
@@ -71,13 +70,12 @@ def assemble(
     )
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
-    radii = {} if metrics["leaked_copies_share"] else conformal_radii(predictions)
+    radii = Radii() if metrics["leaked_copies_share"] else conformal_radii(predictions)
     facts = {
         **_facts(setting, samples, metrics),
         **training_facts(setting, history),
         "licence": seen.from_arrays(photos).licence,
-        # JSON has no infinity.
-        "radii": {level: r if math.isfinite(r) else None for level, r in radii.items()},
+        "radii": radii.as_json(),
     }
     card = cards.model_card(facts)
     return (

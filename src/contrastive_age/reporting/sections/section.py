@@ -72,13 +72,13 @@ class Layout:
         columns: Those with an `across`, which all have the same, are repeated together at the end.
         down: The column whose values have a line each, where columns are repeated across; else each
             row has one.
-        each: The column for whose values there is a table each.
+        each: The column, or columns, for whose values there is a table each.
     """
 
     caption: str
     columns: Sequence[Column]
     down: str = ""
-    each: str = "protocol"
+    each: str | list[str] = "protocol"
 
     def grids(self, rows: pd.DataFrame) -> Iterator[Grid]:
         """The tables of these rows."""
