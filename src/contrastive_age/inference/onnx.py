@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError, library
@@ -51,7 +51,7 @@ class ExportedNetwork(nn.Module):
         self.network = model.network()
         self.image_size = model.image_size
         size = frame_size(model.image_size)
-        self.corner = (size - model.image_size) // 2
+        self.corner, self.between = divmod(size - model.image_size, 2)
         self.downscale = None if size == ALIGNED_SIZE else Downscale(size)
         self.ages = nn.Buffer(model.classes.values)
         # In the graph one name must not stand for a constant and an output.
@@ -63,8 +63,11 @@ class ExportedNetwork(nn.Module):
         images = faces.permute(0, 3, 1, 2)
         if self.downscale is not None:
             images = self.downscale(images)
-        first, last = self.corner, self.corner + self.image_size
-        views = (images[:, :, first:last, first:last].float() - self.middle) / self.spread
+        first, last = self.corner, self.corner + self.image_size + self.between
+        views = images[:, :, first:last, first:last].float()
+        if self.between:  # as in `augmentation.centre_crop`
+            views = avg_pool2d(views, kernel_size=2, stride=1)
+        views = (views - self.middle) / self.spread
         logits = self.network(views).logits
         age, std = expected_age(logits, self.ages)
         return age, std, logits.softmax(dim=1)
