@@ -26,7 +26,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
         facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
             `pretrained_on` (see `weights.external_faces`), `radii` (empty where there are none),
             `cross_validation` with `leaked_share`, `mae_lookup` and `conformal` (None where there
-            are no intervals), `groups`, `thresholds` and how it was trained.
+            are no intervals), `groups`, `thresholds`, `calibration` (see `calibration.report`),
+            `temperature` (1 where there is none) and how it was trained.
     """
     return _write("model_card.md.j2", facts)
 

@@ -20,7 +20,7 @@ from contrastive_age.errors import DataError, library
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
-from contrastive_age.inference.model_file import AgeModel
+from contrastive_age.inference.model_file import AgeModel, ages_of
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import (
     ALIGNED_SIZE,
@@ -43,7 +43,7 @@ class ExportedNetwork(nn.Module):
     """From aligned faces to ages, with everything between in one graph.
 
     It takes faces, uint8 (n, 256, 256, 3) RGB, and gives the age (n,) and its standard deviation
-    (n,) in years and the probabilities of the age classes (n, A).
+    (n,) in years and the probabilities of the age classes (n, A), see `model_file.ages_of`.
     """
 
     def __init__(self, model: AgeModel) -> None:
@@ -54,6 +54,7 @@ class ExportedNetwork(nn.Module):
         self.corner, self.between = divmod(size - model.image_size, 2)
         self.downscale = None if size == ALIGNED_SIZE else Downscale(size)
         self.ages = nn.Buffer(model.classes.values)
+        self.temperature = model.temperature
         # In the graph one name must not stand for a constant and an output.
         self.middle = nn.Buffer(255 * torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.spread = nn.Buffer(255 * torch.tensor(IMAGENET_STD)[:, None, None])
@@ -68,9 +69,7 @@ class ExportedNetwork(nn.Module):
         if self.between:  # as in `augmentation.centre_crop`
             views = avg_pool2d(views, kernel_size=2, stride=1)
         views = (views - self.middle) / self.spread
-        logits = self.network(views).logits
-        age, std = expected_age(logits, self.ages)
-        return age, std, logits.softmax(dim=1)
+        return ages_of(self.network(views).logits, self.ages, self.temperature)
 
 
 class Downscale(nn.Module):
@@ -110,8 +109,8 @@ def export_onnx(model: AgeModel, path: Path) -> float:
     The input is `faces`, uint8 (n, 256, 256, 3): aligned faces in RGB, as many as are given. The
     outputs are float32: `age` (n,) and `std` (n,) in years and `probabilities` (n, A). The file's
     metadata are texts: `name` and `card`, and as JSON `ages`, `radii` (years; null where infinite),
-    `image_size`, `coverage`, `template` (where a face's five landmarks belong, x and y in pixels)
-    and `facts`.
+    `temperature` (that `std` and `probabilities` have already), `image_size`, `coverage`,
+    `template` (where a face's five landmarks belong, x and y in pixels) and `facts`.
 
     Args:
         model: The model.
@@ -208,6 +207,7 @@ def _metadata(model: AgeModel) -> dict[str, str]:
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
         "radii": radii,
+        "temperature": model.temperature,
         "image_size": model.image_size,
         "coverage": model.coverage,
         "template": template.tolist(),
