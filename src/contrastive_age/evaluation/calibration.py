@@ -156,14 +156,17 @@ def fit_temperature(logits: Logits, true: Ints, subject: Ints) -> float:
     weight = 1.0 / np.bincount(subject)[subject]
     shifted = _scaled(logits, 1.0)
     of_true = shifted[np.arange(len(true)), true]
+    powers = np.empty_like(shifted)
 
     def loss(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)
-        log_sum = np.log(np.exp(shifted / temperature).sum(axis=1))
+        np.exp(np.divide(shifted, temperature, out=powers), out=powers)
+        log_sum = np.log(powers.sum(axis=1))
         return float(np.average(log_sum - of_true / temperature, weights=weight))
 
     # Convex in 1 / T, so that there is no second valley in log T.
-    found = minimize_scalar(loss, bounds=tuple(np.log(LIMITS)), method="bounded")
+    limits = tuple(np.log(LIMITS))
+    found = minimize_scalar(loss, bounds=limits, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 
 
