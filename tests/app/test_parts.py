@@ -1,6 +1,7 @@
 """The parts of the page: its words, boxes, pictures and charts."""
 
 import base64
+import dataclasses
 import io
 import math
 import re
@@ -94,11 +95,18 @@ def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
     assert "Face 2 of 2" in html and f">{face.age:.0f} years<" in html
     for level, (low, high) in face.intervals.items():
         assert f'data-level="{level}">{low:.0f} to {high:.0f} years<' in html
-    assert f"highest at {int(np.argmax(face.probabilities))}, mean {face.age:.1f}" in html
+    assert f"{int(np.argmax(face.probabilities))}, predicted age {face.age:.1f} years" in html
+    assert "The line is their mean, the age above." in html
     assert "2 × 2 cells" in html
     charts = re.findall(r'src="data:image/svg\+xml;base64,(.+?)" alt="[^"]+"', html)
     assert len(charts) == 2
     assert all(b"<svg" in base64.b64decode(own) for own in charts)
+
+
+def test_a_result_says_that_a_temperature_spreads_the_distribution(photo: Photo) -> None:
+    model = dataclasses.replace(untrained_model(), temperature=2.0)
+    html = parts.result_html(photo.faces[0], np.full((2, 2), 0.25, np.float32), model, 0, 1)
+    assert "The line is their mean before a temperature spread them, the age above." in html
 
 
 def test_names_in_a_model_cannot_become_markup() -> None:

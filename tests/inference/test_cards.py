@@ -26,6 +26,7 @@ TRAINING = {
     "device": "cpu",
     "versions": {"numpy": "2.5"},
 }
+SOFTMAX = {"crps": 3.25, "nll": 3.5, "mae": 4.5, "central_80": 49.0}
 
 
 def training(name: str, source: str) -> dict[str, Any]:
@@ -66,6 +67,8 @@ def facts(radii: Radii, conformal: Any, leaked_share: float) -> dict[str, Any]:
         "radii": radii.as_json(),
         "groups": {},
         "thresholds": [],
+        "calibration": {"before": SOFTMAX, "after": SOFTMAX | {"central_80": 79.0}, "reason": None},
+        "temperature": 1.0,
         "cross_validation": {
             "folds": 2,
             "n": 12,
@@ -177,3 +180,17 @@ def test_all_trainings_before_it_are_named() -> None:
     card = model_card(facts(Radii(), None, 0.0) | {"pretrained_on": before})
     assert "9 other faces (utkface, custom)" in card
     assert "`b`, from `a`." in card
+
+
+def test_a_card_says_what_the_probabilities_are_worth_and_whether_they_are_tempered() -> None:
+    known = facts({}, None, 0.0)
+    plain = model_card(known)
+    assert "held 49.0% of the true ages (CRPS 3.25 years, NLL 3.50 nats)" in plain
+    assert "this model has no temperature" in plain
+    assert "79.0%" not in plain
+    tempered = model_card(known | {"temperature": 2.125})
+    assert "divided by 2.125" in tempered
+    assert "held 79.0%" in tempered
+    calibration = known["calibration"] | {"after": None, "reason": "people are everywhere"}
+    none = model_card(known | {"calibration": calibration})
+    assert "could be fitted: people are everywhere." in none

@@ -57,6 +57,23 @@ def test_ages_are_those_of_the_network_face_by_face(estimator: AgeEstimator) -> 
         }  # fmt: skip
 
 
+def test_a_temperature_moves_spread_and_probabilities_alone(estimator: AgeEstimator) -> None:
+    model = dataclasses.replace(estimator.model, temperature=2.5)
+    given = crops(3)
+    plain = estimator.predict(given, aligned=True)
+    tempered = AgeEstimator(model, device="cpu").predict(given, aligned=True)
+    years = np.arange(70)
+    for before, after in zip(plain, tempered, strict=True):
+        [own], [face] = before.faces, after.faces
+        assert (face.age, face.intervals) == (own.age, own.intervals)
+        shares = own.probabilities.astype(np.float64) ** (1 / 2.5)
+        shares /= shares.sum()
+        np.testing.assert_allclose(face.probabilities, shares, atol=1e-6)
+        spread = np.sqrt(shares @ (years - shares @ years) ** 2)
+        assert face.std == pytest.approx(spread, abs=1e-3)
+        assert abs(face.std - own.std) > 1e-3
+
+
 def test_no_interval_begins_below_zero() -> None:
     model = untrained_model()
     model = dataclasses.replace(model, radii=Radii.of_one_width({"80": 50.0, "95": np.inf}))

@@ -22,10 +22,11 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         untrained_model(),
         radii=Radii((2.0, 30.5), {"80": (1.5, 6.5), "95": (math.inf, math.inf)}),
         coverage=1.1,
+        temperature=2.125,
     )
     save_model(model, tmp_path / "deep" / "age_model.pt")
     back = load_model(tmp_path / "deep" / "age_model.pt")
-    for name in ("classes", "image_size", "radii", "card", "facts", "coverage"):
+    for name in ("classes", "image_size", "radii", "card", "facts", "coverage", "temperature"):
         assert getattr(back, name) == getattr(model, name), name
     assert back.state.keys() == model.state.keys()
     assert all(torch.equal(back.state[name], own) for name, own in model.state.items())
@@ -38,6 +39,19 @@ def test_the_network_of_a_loaded_model_gives_the_same_outputs(tmp_path: Path) ->
     with torch.inference_mode():
         expected, found = model.network()(views), load_model(tmp_path / "m.pt").network()(views)
     assert torch.equal(found.logits, expected.logits)
+
+
+def test_a_file_from_before_temperatures_has_none(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "m.pt")
+    about = json.loads(torch.load(tmp_path / "m.pt", weights_only=True)["about"])
+    assert about.pop("temperature") == 1.0
+    assert load_model(edited(tmp_path / "m.pt", about=json.dumps(about))).temperature == 1.0
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
+def test_a_temperature_that_no_softmax_has_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="above 0 and finite"):
+        dataclasses.replace(untrained_model(), temperature=temperature)
 
 
 def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:

@@ -42,13 +42,15 @@ def spread_model(image_size: int = 32) -> AgeModel:
     state = {
         name: 40 * value if name == "fc.weight" else value for name, value in model.state.items()
     }
-    return dataclasses.replace(model, state=state, radii=RADII)
+    return dataclasses.replace(model, state=state, radii=RADII, temperature=2.5)
 
 
 def by_torch(model: AgeModel, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     images = prepare(faces, np.arange(len(faces)), model.image_size)
     logits = torch.from_numpy(predict(model.network(), images, model.image_size)[1])
-    return *expected_age(logits, model.classes.values), logits.softmax(dim=1)
+    age, _ = expected_age(logits, model.classes.values)
+    tempered = logits / 2.5
+    return age, expected_age(tempered, model.classes.values)[1], tempered.softmax(dim=1)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,7 @@ def test_the_file_says_what_its_numbers_mean_and_nothing_of_this_machine(exporte
         "by_level": {"80": [2.0, 12.0], "95": None},
     }
     assert json.loads(texts["image_size"]) == 32
+    assert json.loads(texts["temperature"]) == 2.5
     assert json.loads(texts["coverage"]) == model.coverage
     np.testing.assert_allclose(json.loads(texts["template"]), five_point_template(), atol=1e-9)
     assert json.loads(texts["facts"]) == model.facts

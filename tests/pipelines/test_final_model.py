@@ -182,6 +182,29 @@ def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> 
     assert not torch.equal(fold["fc.weight"], state["fc.weight"])
 
 
+def test_a_temperature_changes_the_models_file_and_no_result(
+    pretrained: Project, tmp_path: Path
+) -> None:
+    given = f"model.weights={weights_of(pretrained)}"
+    pretrained.kedro("run", "--pipeline=final_model", f"--params={given}")
+    shutil.copytree(pretrained.root, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    path = project.one("06_models/synthetic_se/*/final/age_model.pt")
+    measured = project.one(f"08_reporting/synthetic_se/{path.parent.parent.name}/metrics.json")
+    before, plain = measured.read_bytes(), load_model(path)
+    last = "--from-nodes=synthetic_se.assemble"
+    more = f"--params={given},final_model.temperature=true"
+    project.kedro("run", "--pipeline=final_model", more, last)
+    assert measured.read_bytes() == before
+    tempered = load_model(path)
+    assert plain.temperature == 1.0
+    assert tempered.temperature == json.loads(before)["calibration"]["temperature"]["of_all"]
+    assert tempered.temperature != 1.0
+    assert f"divided by {tempered.temperature:.3f}" in tempered.card
+    project.kedro("run", "--pipeline=final_model", f"--params={given}", last)
+    assert load_model(path).temperature == 1.0
+
+
 def test_errors_of_other_labels_are_not_carried(pretrained: Project, tmp_path: Path) -> None:
     shutil.copytree(pretrained.root, tmp_path / "project")
     project = Project(tmp_path / "project")

@@ -113,6 +113,7 @@ def test_example_figures_of_networks_pretrained_on_faces_are_not_among_those_of_
     assert captions == {
         "figure_2": [groups[0].columns["budget"]],
         "attention": [groups[0].columns["budget"]],
+        "calibration": [],
         "on_faces": [groups[1].columns["budget"]] * 2,
     }
     assert "pre-trained on faces (F)" in groups[1].columns["budget"]

@@ -182,7 +182,22 @@ def test_the_expectation_of_the_softmax_is_predicted(finished: Project, setting:
     np.testing.assert_allclose(predictions["predicted_age"], shares @ np.arange(70), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["scatter", "cs_curve", "error_by_age", "losses", "faces_sheet"])
+def test_the_softmax_is_measured_before_and_after_a_temperature(
+    finished: Project, setting: str
+) -> None:
+    place = f"08_reporting/synthetic_se/{setting}/metrics.json"
+    metrics = json.loads(finished.one(place).read_text(encoding="utf-8"))
+    told = metrics["calibration"]
+    assert told["reason"] is None
+    # The expectation of the softmax as it is is what was predicted.
+    assert told["before"]["mae"] == pytest.approx(metrics["mae"], rel=1e-4)
+    assert list(told["temperature"]["by_fold"]) == ["0", "1"]
+    assert sum(told["after"]["pit"]) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    "name", ["scatter", "cs_curve", "error_by_age", "calibration", "losses", "faces_sheet"]
+)
 def test_figures_are_drawn(finished: Project, setting: str, name: str) -> None:
     picture = finished.one(f"08_reporting/synthetic_se/{setting}/{name}.png").read_bytes()
     assert picture.startswith(b"\x89PNG")

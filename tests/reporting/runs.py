@@ -170,6 +170,7 @@ def made_up_run(
             }
             for level in ("80", "95")
         },
+        "calibration": made_up_calibration(seed, tempered=not protocol.endswith("_rs")),
     }
     return Measured(
         protocol=protocol,
@@ -184,6 +185,25 @@ def made_up_run(
         run_id=run_id,
         demo=demo,
     )
+
+
+def made_up_calibration(seed: int = 0, *, tempered: bool = True) -> dict[str, Any]:
+    """Make up what `metrics.json` holds of the softmax's calibration."""
+    before = {
+        "crps": 4.0 + seed,
+        "nll": 3.5,
+        "mae": 5.5,
+        "central_80": 49.0,
+        "curve": {str(level): 0.6 * level for level in range(5, 100, 5)},
+        "pit": [12.5, *[4.0] * 18, 15.5],
+    }
+    if not tempered:
+        reason = "people have photos in several folds"
+        return {"before": before, "after": None, "temperature": None, "reason": reason}
+    curve = {level: 1.25 * share for level, share in before["curve"].items()}
+    after = before | {"crps": 3.75, "mae": 6.0, "central_80": 79.0, "curve": curve}
+    temperature = {"by_fold": {"0": 2.0, "1": 2.5}, "mean": 2.25 + seed, "of_all": 2.25}
+    return {"before": before, "after": after, "temperature": temperature, "reason": None}
 
 
 def made_up_identity(features: float = 0.3) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.model.losses import titles
 from contrastive_age.reporting import figures
+from reporting.runs import made_up_calibration
 
 
 def make_predictions(n: int, seed: int = 0) -> pd.DataFrame:
@@ -288,6 +289,27 @@ def test_figures_do_not_load_pyplot() -> None:
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize("tempered", [True, False])
+def test_calibration_is_drawn_before_and_after(tempered: bool) -> None:
+    told = made_up_calibration(tempered=tempered)
+    figure = figures.calibration(told)
+    upper, lower = figure.axes
+    *curves, diagonal = upper.get_lines()
+    drawn = [told[name] for name in ("before", "after") if told[name]]
+    assert len(drawn) == 1 + tempered
+    for line, own in zip(curves, drawn, strict=True):
+        assert list(line.get_xdata()) == list(range(5, 100, 5))
+        assert list(line.get_ydata()) == list(own["curve"].values())
+    for bars, own in zip(lower.patches, drawn, strict=True):
+        assert bars.get_data()[0].tolist() == own["pit"]
+    assert diagonal.get_slope() == 1
+    legend = upper.get_legend()
+    assert legend is not None
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["as it is", *["with the temperature 2.25"] * tempered, "as it should be"]
+    assert png(figure).startswith(b"\x89PNG")
 
 
 def test_an_age_distribution_has_a_bar_an_age_and_its_intervals_above() -> None:

@@ -142,8 +142,9 @@ def result_html(face: Face, one: Maps, model: AgeModel, number: int, count: int)
         chart=figure_uri(chart),
         chart_words=(
             f"Probability of each age from {model.classes.age_min} to {model.classes.age_max}: "
-            f"highest at {int(likeliest)}, mean {face.age:.1f} years."
+            f"highest at {int(likeliest)}, predicted age {face.age:.1f} years."
         ),
+        tempered=model.temperature != 1,
         map=figure_uri(heatmaps.single(face.pixels, one)),
         map_words=map_words(one),
     )

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation import metrics
+from contrastive_age.evaluation import calibration, metrics
 from contrastive_age.evaluation.confidence import (
     cs_intervals,
     ends,
@@ -13,7 +14,7 @@ from contrastive_age.evaluation.confidence import (
     mae_intervals_by_fold,
     without_leaks,
 )
-from contrastive_age.evaluation.conformal import coverage, cross_conformal
+from contrastive_age.evaluation.conformal import coverage, cross_conformal, subjects_apart
 from contrastive_age.evaluation.fold import Arrays, evaluate_fold
 from contrastive_age.evaluation.gradcam import summarise
 from contrastive_age.evaluation.groups import (
@@ -22,6 +23,7 @@ from contrastive_age.evaluation.groups import (
     labels_digest,
     predicted_range,
 )
+from contrastive_age.model.ages import AgeClasses
 from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, code_of, made_with
 
@@ -134,6 +136,43 @@ def measure(
         "without_leaks": without_leaks(predictions, leaking) if leaking else None,
     }
     return measured, intervals
+
+
+def measure_calibration(
+    predictions: pd.DataFrame,
+    outputs: Sequence[Arrays],
+    classes: AgeClasses,
+    leakage: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Measure how well the softmax is calibrated, as it is and under a temperature.
+
+    Args:
+        predictions: Of all folds.
+        outputs: `sample_id` and `logits` of each fold, from the first.
+        classes: Of the logits.
+        leakage: As for `measure`.
+
+    Returns:
+        As `calibration.report` gives it. There is no temperature where another fold's networks
+        would not have said it of strangers: of validation parts, where people have images in
+        several folds, and where copies are trained on and tested.
+    """
+    why_not = None
+    if leakage is None:
+        why_not = "these are validation parts, of which one sample can be in several folds"
+    elif leakage["leaked_copies"]:
+        why_not = "copies of tested photos were trained on"
+    elif not subjects_apart(predictions):
+        why_not = "people have photos in several folds"
+    parts = [of_outputs(predictions, fold, arrays) for fold, arrays in enumerate(outputs)]
+    together = pd.concat(parts, ignore_index=True)
+    return calibration.report(
+        np.concatenate([arrays["logits"] for arrays in outputs]),
+        classes.index(together["age"].to_numpy(np.int64)),
+        pd.factorize(together["identity"])[0],
+        together["fold"].to_numpy(np.int64),
+        why_not,
+    )
 
 
 def measure_identity(

@@ -32,7 +32,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
         facts: As the model carries them: `name, protocol, split, setting, trained_on, licence`,
             `pretrained_on` (see `weights.external_faces`), `radii` (see `conformal.Radii`),
             `cross_validation` with `leaked_share`, `mae_lookup`, `predicted_range` and `conformal`
-            (None where there are no intervals), `groups`, `thresholds` and how it was trained.
+            (None where there are no intervals), `groups`, `thresholds`, `calibration` (see
+            `calibration.report`), `temperature` (1 where there is none) and how it was trained.
     """
     radii = Radii.from_json(facts["radii"]).at(SHOWN_AGES)
     widths = [

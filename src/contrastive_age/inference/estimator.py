@@ -27,7 +27,7 @@ from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.detection import TINIEST, Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
-from contrastive_age.inference.model_file import AgeModel, load_model
+from contrastive_age.inference.model_file import AgeModel, ages_of, load_model
 from contrastive_age.inference.photos import (
     Face,
     Photo,
@@ -36,7 +36,6 @@ from contrastive_age.inference.photos import (
     find_faces,
     ready_crops,
 )
-from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.loop import choose_device
 
@@ -218,9 +217,10 @@ class AgeEstimator:
         images = self._prepared(np.stack(pixels))
         size = self.model.image_size
         _, logits = predict(self._network, images, size, BATCH_SIZE, self.device)
-        outputs = torch.from_numpy(logits)
-        ages, stds = expected_age(outputs, self.model.classes.values)
-        said = zip(ages.tolist(), stds.tolist(), outputs.softmax(dim=1).numpy(), strict=True)
+        ages, stds, probabilities = ages_of(
+            torch.from_numpy(logits), self.model.classes.values, self.model.temperature
+        )
+        said = zip(ages.tolist(), stds.tolist(), probabilities.numpy(), strict=True)
         for photo in batch:
             faces = tuple(self._with_age(face, *next(said)) for face in photo.faces)
             yield replace(photo, faces=faces)

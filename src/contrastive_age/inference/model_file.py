@@ -21,7 +21,7 @@ from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.network import AgeNetwork
+from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.model.weights import AGE_MODEL, read_saved
 from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from contrastive_age.training.recipe import CROP_SIZE
@@ -47,6 +47,9 @@ class AgeModel:
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).
         coverage: How much of a face's surroundings is shown, see `faces.alignment`.
+        temperature: What logits are divided by before their softmax says how likely each age is,
+            see `evaluation.calibration`. The age is always the expectation of the plain softmax,
+            whose error was measured.
     """
 
     state: Mapping[str, Tensor]
@@ -56,6 +59,12 @@ class AgeModel:
     card: str
     facts: Mapping[str, Any]
     coverage: float = DEFAULT_COVERAGE
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that no softmax has."""
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"a temperature is above 0 and finite, not {self.temperature}")
 
     @property
     def name(self) -> str:
@@ -67,6 +76,24 @@ class AgeModel:
         network = AgeNetwork(self.classes)
         network.load_state_dict(dict(self.state))
         return network.eval()
+
+
+def ages_of(logits: Tensor, ages: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What a model says by its logits.
+
+    Args:
+        logits: (n, A).
+        ages: The age of each class in years, (A,).
+        temperature: As of `AgeModel`.
+
+    Returns:
+        The age, the expectation of the plain softmax, (n,), and of the tempered one the standard
+        deviation (n,), both in years, and the probabilities (n, A).
+    """
+    age, _ = expected_age(logits, ages)
+    tempered = logits / temperature
+    _, std = expected_age(tempered, ages)
+    return age, std, tempered.softmax(dim=1)
 
 
 def save_model(model: AgeModel, path: Path) -> None:
@@ -82,6 +109,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "image_size": model.image_size,
         "radii": model.radii.as_json(),
         **_views(model.coverage),
+        "temperature": model.temperature,
         "facts": dict(model.facts),
     }
     content = {
@@ -116,6 +144,8 @@ def load_model(path: Path) -> AgeModel:
             card=content["card"],
             facts=about["facts"],
             coverage=about["alignment"]["coverage"],
+            # Files of earlier versions have none.
+            temperature=about.get("temperature", 1.0),
         )
         model.network()
         views = {name: about[name] for name in ("alignment", "normalisation")}

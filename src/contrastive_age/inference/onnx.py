@@ -20,7 +20,7 @@ from contrastive_age.errors import DataError, library
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.alignment import five_point_template
 from contrastive_age.files import replacing
-from contrastive_age.inference.model_file import AgeModel
+from contrastive_age.inference.model_file import AgeModel, ages_of
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import (
     ALIGNED_SIZE,
@@ -44,7 +44,7 @@ class ExportedNetwork(nn.Module):
     """From aligned faces to ages, with everything between in one graph.
 
     It takes faces, uint8 (n, 256, 256, 3) RGB, and gives the age (n,) and its standard deviation
-    (n,) in years and the probabilities of the age classes (n, A).
+    (n,) in years and the probabilities of the age classes (n, A), see `model_file.ages_of`.
     """
 
     def __init__(self, model: AgeModel) -> None:
@@ -54,6 +54,7 @@ class ExportedNetwork(nn.Module):
         size = frame_size(model.image_size)
         self.downscale = None if size == ALIGNED_SIZE else Downscale(size)
         self.ages = nn.Buffer(model.classes.values)
+        self.temperature = model.temperature
         # In the graph one name must not stand for a constant and an output.
         self.middle = nn.Buffer(255 * torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.spread = nn.Buffer(255 * torch.tensor(IMAGENET_STD)[:, None, None])
@@ -64,9 +65,7 @@ class ExportedNetwork(nn.Module):
         if self.downscale is not None:
             images = self.downscale(images)
         views = (centre(images, self.image_size) - self.middle) / self.spread
-        logits = self.network(views).logits
-        age, std = expected_age(logits, self.ages)
-        return age, std, logits.softmax(dim=1)
+        return ages_of(self.network(views).logits, self.ages, self.temperature)
 
 
 class Downscale(nn.Module):
@@ -107,8 +106,9 @@ def export_onnx(model: AgeModel, path: Path) -> float:
     outputs are float32: `age` (n,) and `std` (n,) in years and `probabilities` (n, A). The file's
     metadata are texts: `name` and `card`, and as JSON `ages`, `radii` (`ages`, predicted ages in
     years, and `by_level` the radius at each of them, null where infinite; between two they lie on
-    a line, beyond they stay), `image_size`, `coverage`, `template` (where a face's five landmarks
-    belong, x and y in pixels) and `facts`.
+    a line, beyond they stay), `temperature` (that `std` and `probabilities` have already),
+    `image_size`, `coverage`, `template` (where a face's five landmarks belong, x and y in pixels)
+    and `facts`.
 
     Args:
         model: The model.
@@ -204,6 +204,7 @@ def _metadata(model: AgeModel) -> dict[str, str]:
     values = {
         "ages": list(range(model.classes.age_min, model.classes.age_max + 1)),
         "radii": model.radii.as_json(),
+        "temperature": model.temperature,
         "image_size": model.image_size,
         "coverage": model.coverage,
         "template": template.tolist(),

@@ -67,11 +67,12 @@ class Face:
             upright photo; NaN for ready crops.
         pixels: The aligned face, uint8 (256, 256, 3) RGB.
         age: Years, the expectation of the softmax, not rounded; NaN before the model has spoken.
-        std: Standard deviation of the softmax in years. It is no error: see `intervals`.
+        std: Standard deviation of the softmax in years, tempered where the model has a temperature.
+            It is no error: see `intervals`.
         intervals: By level in percent ("80"), lower and upper end in years: the age minus and plus
             the model's radius at that age, cut at 0 below; the upper end may be infinite. Empty
             where the model has no radii, since it was never measured on strangers.
-        probabilities: Of each of the model's age classes, float32 (A,).
+        probabilities: Of each of the model's age classes, tempered likewise, float32 (A,).
     """
 
     score: float

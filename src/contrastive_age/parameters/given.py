@@ -158,9 +158,10 @@ class PretrainingGiven(OwnValues):
 
 
 class FinalModelGiven(Strict):
-    """The protocol whose source the final model is trained on."""
+    """The protocol whose source the final model is trained on, and whether it is tempered."""
 
     protocol: str
+    temperature: bool
 
 
 class SplittingGiven(Strict):

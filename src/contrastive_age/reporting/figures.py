@@ -144,6 +144,62 @@ def error_by_age(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
+def calibration(measured: Mapping[str, Any]) -> Figure:
+    """Draw how often the softmax's central intervals hold the true age, and the PIT below.
+
+    Args:
+        measured: As `evaluation.calibration.report` gives it.
+
+    Returns:
+        A figure of two panels; what a temperature makes of it is dashed, where there is one.
+    """
+    figure = new_figure(5.2, 6.6)
+    upper, lower = figure.subplots(2)
+    after, temperature = measured["after"], measured["temperature"]
+    lines = [(measured["before"], BLUE, "o", "-", "as it is")]
+    if after is not None:
+        said = f"with the temperature {temperature['mean']:.2f}"
+        lines.append((after, ORANGE, "s", "--", said))
+    for line, color, marker, dashes, label in lines:
+        shares = [float(level) for level in line["curve"]]
+        upper.plot(
+            *(shares, list(line["curve"].values())),
+            color=color,
+            marker=marker,
+            markersize=4,
+            linestyle=dashes,
+            label=label,
+        )
+        lower.stairs(
+            line["pit"],
+            np.linspace(0, 1, len(line["pit"]) + 1),
+            color=color,
+            linestyle=dashes,
+            linewidth=1.6,
+        )
+    upper.axline((0, 0), slope=1, color=INK, linewidth=1, label="as it should be")
+    upper.set(xlim=(0, 100), ylim=(0, 100))
+    upper.legend(loc="upper left", frameon=False, fontsize=SMALL)
+    for axis in (upper.xaxis, upper.yaxis, lower.yaxis):
+        axis.set_major_formatter(PercentFormatter(decimals=0))
+    lower.axhline(100 / len(lines[0][0]["pit"]), color=INK, linewidth=1)
+    lower.set(xlim=(0, 1), ylim=(0, None))
+    tidy(
+        upper,
+        title="Central intervals of the softmax",
+        x="Share of the softmax",
+        y="Images whose age is in it",
+        grid="both",
+    )
+    tidy(
+        lower,
+        title="Where in the softmax the true age lies",
+        x="PIT: 0 at its young end, 1 at its old end",
+        y="Images",
+    )
+    return figure
+
+
 def choose_best_and_worst(
     predictions: pd.DataFrame, n_best: int = 16, n_worst: int = 8
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

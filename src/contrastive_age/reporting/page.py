@@ -29,8 +29,8 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
 
     Returns:
         By name, in the order of the sections: `table_1` to `table_6`, and `lambda_curves,
-        pretrainings, comparisons, baselines, groups, thresholds, intervals, identity, attention,
-        selections, measured`.
+        pretrainings, comparisons, baselines, groups, thresholds, intervals, calibration, identity,
+        attention, selections, measured`.
     """
     return {section.table: section.make(evidence) for section in SECTIONS if section.make}
 

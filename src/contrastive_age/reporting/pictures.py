@@ -20,6 +20,7 @@ from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.reporting.groups import Evidence, Group, families
 from contrastive_age.reporting.papers import SETTINGS
 from contrastive_age.reporting.results import Measured, read_maps
+from contrastive_age.reporting.wording import percent
 from contrastive_age.sources.manifest import source_key
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Shown:
 def draw(
     data_folder: Path, evidence: Evidence, settings: Sequence[str], faces: int
 ) -> dict[str, list[Picture]]:
-    """Draw Fig. 2 and the mean maps for each protocol and budget.
+    """Draw Fig. 2, the mean maps and the softmax's calibration for each protocol and budget.
 
     Args:
         data_folder: The folder of all data.
@@ -111,14 +112,20 @@ def draw(
     Returns:
         As `sections.section.Contents` takes them. What cannot be drawn is logged with its reason.
     """
-    pictures: dict[str, list[Picture]] = {"figure_2": [], "attention": [], "on_faces": []}
+    pictures: dict[str, list[Picture]] = {
+        name: [] for name in ("figure_2", "attention", "calibration", "on_faces")
+    }
     for family in families(evidence.groups):
         runs = _with_papers_weights(evidence, family, settings)
+        runs = runs or {family[0].first.setting: family[0].first}
+        on_faces = family[0].first.pretraining is not None
+        calibrated = draw_calibration(runs, _about(family[0]))
+        pictures["on_faces" if on_faces else "calibration"] += calibrated
         try:
             shown = _shown(data_folder, family[0], runs, evidence.drawn)
             maps = {name: read_maps(data_folder, run) for name, run in shown.runs.items()}
             for name, picture in draw_family(shown, maps, faces):
-                pictures["on_faces" if family[0].first.pretraining else name].append(picture)
+                pictures["on_faces" if on_faces else name].append(picture)
         except (DataError, OSError) as error:
             # Photos or their alignment may have changed since; numbers stand without examples.
             logger.warning("%s: no example faces (%s)", family[0].first.protocol, error)
@@ -147,6 +154,26 @@ def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tupl
     return pictures
 
 
+def draw_calibration(runs: Mapping[str, Measured], about: str) -> list[Picture]:
+    """Draw the softmax's calibration of those runs that measured it.
+
+    Args:
+        runs: By the setting's name.
+        about: Protocol and budget in words.
+    """
+    return [
+        Picture.of(
+            figures.calibration(told),
+            f"Calibration of the softmax of {name}, one seed; {about}.",
+            f"The central 80% of the softmax of {name} holds "
+            f"{percent(told['before']['central_80'])} of the true ages. Above: the share that each "
+            f"central interval holds; below: where in the softmax the true age lies.",
+        )
+        for name, run in runs.items()
+        if (told := run.metrics.get("calibration"))
+    ]
+
+
 def _shown(
     data_folder: Path, group: Group, runs: Mapping[str, Measured], drawn: Collection[str]
 ) -> Shown:
@@ -155,8 +182,12 @@ def _shown(
     folder = source_key(source, first.parameters.get("manifest"))
     samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
     faces = open_faces(data_folder / "03_primary" / folder / "faces.npy", samples, _wanted(first))
-    about = f"{first.protocol}, {group.columns['budget']}"
-    return Shown(samples, faces, runs or {first.setting: first}, about, source not in drawn)
+    return Shown(samples, faces, runs, _about(group), source not in drawn)
+
+
+def _about(group: Group) -> str:
+    """Protocol and budget in words."""
+    return f"{group.first.protocol}, {group.columns['budget']}"
 
 
 def _with_papers_weights(

@@ -147,6 +147,7 @@ def test_every_table_tells_whether_its_settings_were_pretrained_on_faces(
         sections.thresholds.make,
         sections.baselines.make,
         sections.intervals.make,
+        sections.calibration.make,
         sections.identity.make,
         sections.attention.make,
     ):
@@ -304,8 +305,26 @@ def test_predictive_intervals_of_before_have_their_table_by_true_age(make_run: M
     assert set(mixed[mixed["ages"] == "true"]["seeds"]) == {"0, 1"}
 
 
+def test_calibration_is_a_mean_over_seeds_before_and_after(make_run: MakeRun) -> None:
+    (row,) = sections.calibration.make(evidence([make_run(seed=0), make_run(seed=1)])).to_dict(
+        "records"
+    )
+    assert (row["crps"], row["crps_tempered"]) == (4.5, 3.75)
+    assert (row["central_80"], row["central_80_tempered"]) == (49.0, 79.0)
+    assert (row["mae"], row["mae_tempered"]) == (5.5, 6.0)
+    assert (row["temperature"], row["reason"]) == (2.75, "")
+
+
+def test_without_a_temperature_its_reason_is_given(make_run: MakeRun) -> None:
+    (row,) = sections.calibration.make(evidence([make_run("morph_rs")])).to_dict("records")
+    assert row["central_80"] == 49.0
+    assert pd.isna(row["central_80_tempered"])
+    assert pd.isna(row["temperature"])
+    assert row["reason"] == "people have photos in several folds"
+
+
 def test_results_without_further_statistics_give_no_rows(make_run: MakeRun) -> None:
-    known = evidence([make_run(groups=None, thresholds=None, conformal=None)])
+    known = evidence([make_run(groups=None, thresholds=None, conformal=None, calibration=None)])
     for analyse in (
         sections.intervals.make,
         sections.identity.make,

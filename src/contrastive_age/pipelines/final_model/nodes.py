@@ -1,5 +1,6 @@
 """Putting the final model together."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.provenance import Record, table_digest
+
+logger = logging.getLogger(__name__)
 
 MEASURES = (
     *("mae", "mae_interval", "mae_by_subject", "mae_constant", "mae_lookup", "leaked_share"),
@@ -32,6 +35,7 @@ def assemble(
     history: pd.DataFrame,
     photos: dict[str, Any],
     training_folder: Path,
+    tempered: bool,
 ) -> tuple[Any, str]:
     """Put the network and what is known of it into one model.
 
@@ -47,6 +51,7 @@ def assemble(
         history: Of its training.
         photos: What it has seen.
         training_folder: Where its checkpoint lies: the model is stored by now, so it goes.
+        tempered: Whether its softmax gets the temperature that the folds calibrate, if they do.
 
     Returns:
         The `AgeModel`, and its card.
@@ -71,10 +76,12 @@ def assemble(
     checkpoint.discard(training_folder)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = Radii() if metrics["leaked_copies_share"] else conformal_radii(predictions)
+    temperature = _temperature(metrics["calibration"], setting) if tempered else 1.0
     facts = {
         **_facts(setting, samples, metrics),
         **training_facts(setting, history),
         "licence": seen.from_arrays(photos).licence,
+        "temperature": temperature,
         "radii": radii.as_json(),
     }
     card = cards.model_card(facts)
@@ -87,9 +94,23 @@ def assemble(
             card=card,
             facts=facts,
             coverage=setting.alignment.coverage,
+            temperature=temperature,
         ),
         card,
     )
+
+
+def _temperature(calibration: dict[str, Any], setting: Setting) -> float:
+    """The temperature of all folds; 1, with a warning, where there is none."""
+    if calibration["temperature"] is None:
+        logger.warning(
+            "The final model of %s %s has no temperature: %s",
+            setting.protocol,
+            setting.key,
+            calibration["reason"],
+        )
+        return 1.0
+    return float(calibration["temperature"]["of_all"])
 
 
 def _check(setting: Setting, metrics: dict[str, Any], predictions: pd.DataFrame) -> None:
@@ -123,5 +144,6 @@ def _facts(setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any]) -> 
         | {"conformal": metrics["conformal"], "run_id": metrics["run_id"]},
         "groups": metrics["groups"],
         "thresholds": metrics["thresholds"],
+        "calibration": metrics["calibration"],
         "made_from": metrics["made_from"],
     }

@@ -25,6 +25,7 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
                     f"{final}.history",
                     f"{final}.photos",
                     f"{final}.training_folder",
+                    "params:final_model.temperature",
                 ],
                 outputs=[f"{protocol}.age_model", f"{protocol}.model_card"],
                 name=f"{protocol}.assemble",

@@ -24,6 +24,7 @@ def summarise(
     audit: dict[str, Any],
     setting: Setting,
     explanation: Explanation,
+    *outputs: Arrays,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Measure the predictions and lay them beside what needs no network.
 
@@ -36,11 +37,12 @@ def summarise(
         audit: The source's audit.
         setting: The protocol's effective values.
         explanation: Which faces are explained.
+        outputs: `sample_id`, `features` and `logits` of each fold, from the first.
 
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
-    from contrastive_age.evaluation.summary import measure, tables_made_with
+    from contrastive_age.evaluation.summary import measure, measure_calibration, tables_made_with
     from contrastive_age.model.weights import external_faces
     from contrastive_age.parameters.origins import start_of, tables_of
     from contrastive_age.reporting.tables import preview_table
@@ -61,6 +63,7 @@ def summarise(
         known, constant = None, constant_mae(parts)
     metrics, intervals = measure(predictions, samples, constant, known)
     metrics |= {
+        "calibration": measure_calibration(predictions, outputs, setting.classes, known),
         "protocol": setting.protocol,
         "setting": setting.setting,
         "key": setting.key,
@@ -168,6 +171,7 @@ def draw(
         "scatter": figures.scatter(predictions),
         "cs_curve": figures.cs_curve(metrics),
         "error_by_age": figures.error_by_age(predictions),
+        "calibration": figures.calibration(metrics["calibration"]),
         "losses": figures.history_curves(history),
         "faces_sheet": sheet,
     }

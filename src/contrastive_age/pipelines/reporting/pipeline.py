@@ -22,6 +22,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"{source}.audit",
                     f"params:effective.protocols.{protocol}",
                     "params:effective.explanation",
+                    *(f"{fold}.outputs" for fold in of_folds),
                 ],
                 outputs=[f"{protocol}.metrics", f"{protocol}.summary", f"{protocol}.intervals"],
                 name=f"{protocol}.summarise",
@@ -63,7 +64,10 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                 ],
                 outputs={
                     name: f"{protocol}.{name}"
-                    for name in ("scatter", "cs_curve", "error_by_age", "losses", "faces_sheet")
+                    for name in (
+                        *("scatter", "cs_curve", "error_by_age", "calibration"),
+                        *("losses", "faces_sheet"),
+                    )
                 },
                 name=f"{protocol}.draw",
                 tags=["reporting"],

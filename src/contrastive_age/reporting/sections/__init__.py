@@ -3,6 +3,7 @@
 from contrastive_age.reporting.sections import (
     attention,
     baselines,
+    calibration,
     comparisons,
     figure_2,
     figure_3,
@@ -37,6 +38,7 @@ SECTIONS: tuple[Section, ...] = (
     groups.SECTION,
     thresholds.SECTION,
     intervals.SECTION,
+    calibration.SECTION,
     identity.SECTION,
     attention.SECTION,
     selection.SECTION,

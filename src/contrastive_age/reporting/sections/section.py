@@ -131,8 +131,8 @@ class Contents:
         tables: The report's tables by name.
         papers: What the paper set.
         pictures: By name: "figure_2" (example predictions, Grad-CAM of two settings side by side),
-            "attention" (mean maps), and "on_faces" (all of them, of networks that were pre-trained
-            on faces).
+            "attention" (mean maps), "calibration" (of the softmax), and "on_faces" (all of them, of
+            networks that were pre-trained on faces).
     """
 
     tables: Mapping[str, pd.DataFrame]
