@@ -286,7 +286,7 @@ def test_a_setting_is_summed_up_over_the_seeds_that_are_measured(
     errors = [3.0, 4.0, 5.0]  # by seed, of each image
     (plan,) = sweep.plan(_place(), {}, pipelines=["fgnet_se"], axes={}, seeds=3)
     table = pd.DataFrame(
-        {"sample_id": list("abcdef"), "identity": list("ppqqrr"), "fold": 0, "age": 20}
+        {"sample_id": list("abcdef"), "identity": list("ppqqrs"), "fold": 0, "age": 20}
     )
 
     def predicted(_: Place, candidate: sweep.Candidate) -> pd.DataFrame:

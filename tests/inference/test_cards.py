@@ -142,7 +142,7 @@ def test_intervals_without_an_end_hold_nobody(width: float | None, shown: str) -
 
 
 def test_intervals_decades_and_the_tail_are_told() -> None:
-    known = facts({}, None, 0.0)
+    known = facts(Radii(), None, 0.0)
     assert "**4.00 years** |" in model_card(known)
     assert "No one is predicted" not in model_card(known)
     known["cross_validation"] |= {"mae_interval": [3.2, 4.8], "cs5_interval": [51.0, 69.05]}
@@ -183,7 +183,7 @@ def test_all_trainings_before_it_are_named() -> None:
 
 
 def test_a_card_says_what_the_probabilities_are_worth_and_whether_they_are_tempered() -> None:
-    known = facts({}, None, 0.0)
+    known = facts(Radii(), None, 0.0)
     plain = model_card(known)
     assert "held 49.0% of the true ages (CRPS 3.25 years, NLL 3.50 nats)" in plain
     assert "this model has no temperature" in plain
