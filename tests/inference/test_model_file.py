@@ -114,12 +114,29 @@ def test_a_file_of_before_gives_the_intervals_of_before(tmp_path: Path) -> None:
     assert bare.radii.around(40.0) == {}
 
 
+@pytest.mark.parametrize(("image_size", "moved"), [(48, True), (56, False)])
+def test_a_file_of_before_that_saw_beside_the_centre_says_so(
+    image_size: int, moved: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "m.pt"
+    save_model(untrained_model(image_size=image_size), path)
+    load_model(path)
+    assert not caplog.records
+    content = torch.load(path, weights_only=True)
+    about = json.loads(content["about"]) | {"radii": {}}
+    torch.save(content | {"version": 1, "about": json.dumps(about)}, path)
+    load_model(path)
+    assert ("half a pixel" in caplog.text) == moved
+
+
 @pytest.mark.parametrize(
     "radii",
     [
         {"80": 6.5},
         {"ages": [1.0, 2.0], "by_level": {"80": [3.0]}},
         {"ages": [], "by_level": {"80": None}},
+        {"ages": [5.0, 1.0], "by_level": {"80": [1.0, 2.0]}},
+        {"ages": [1.0, 5.0], "by_level": {"80": [1.0, -2.0]}},
     ],
 )
 def test_radii_that_are_none_are_refused(tmp_path: Path, radii: dict[str, Any]) -> None:

@@ -164,6 +164,14 @@ def test_every_row_of_a_table_has_as_many_cells_as_columns(html: str) -> None:
         assert {len(row) for row in table} == {len(table[0])}
 
 
+def test_no_cell_holds_what_is_missing_and_footnotes_have_their_mark(full: str, bare: str) -> None:
+    for page_of in (full, bare):
+        reader = Reader(page_of)
+        cells = [cell for table in reader.tables for row in table for cell in row]
+        assert not [cell for cell in cells if re.search(r"\b(nan|None|NaT)\b", str(cell))]
+        assert "†" in " ".join(map(str, cells))
+
+
 def test_every_published_number_is_on_the_page(html: str) -> None:
     words = set(re.findall(r"[\d.,]*\d", Reader(html).text))
     for number in range(1, 7):

@@ -27,6 +27,7 @@ from contrastive_age.commands.sweep import (
     run_folds,
     track,
 )
+from contrastive_age.errors import DataError
 from contrastive_age.evaluation import metrics as measures
 from contrastive_age.evaluation.confidence import ends, mae_interval
 from contrastive_age.evaluation.seeds import Tables, average_over_seeds
@@ -46,7 +47,15 @@ def select(place: Place, sweep: Sweep) -> bool:
 
     Returns:
         Whether all settings succeeded; nothing is chosen when one did not.
+
+    Raises:
+        DataError: `validation` is among what is swept.
     """
+    if "validation" in sweep.axes:
+        raise DataError(
+            "settings are chosen on validation parts of one size: give --params=validation=0.2 in "
+            "place of --set validation=..."
+        )
     inner = _with_validation(place, sweep, sweep.candidates[0].setting.validation or DEFAULT_SHARE)
     outer = _with_validation(place, sweep, None)
     with track(place, inner) as parent:

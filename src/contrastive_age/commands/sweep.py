@@ -300,10 +300,9 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
     columns = ["seeds", "MAE (years)", "SD over seeds", "95% interval", "status"]
     print_table(f"Sweep of {sweep.protocol}", [*columns_of(sweep), *columns], rows)
     if any(sum(outcome.metrics is not None for outcome in group) == 1 for group in groups):
-        print_line(
-            "One seed: how far the error moves from training to training is not measured; "
-            "--seeds=3 trains each setting three times"
-        )
+        print_line("One seed: how far the error moves from training to training is not measured")
+        if not any(len(group) > 1 for group in groups):
+            print_line("--seeds=3 trains each setting three times")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
         setting = outcome.candidate.setting

@@ -149,7 +149,12 @@ def fit_temperature(logits: Logits, true: Ints, subject: Ints) -> float:
         logits: (n, A), n > 0.
         true: The true age's class, 0..A-1, (n,).
         subject: Number of each row's subject, (n,).
+
+    Raises:
+        ValueError: A logit is not finite.
     """
+    if not np.isfinite(logits).all():
+        raise ValueError("a logit is NaN or infinite")
     # scipy.optimize is not wanted by all that read a calibration
     from scipy.optimize import minimize_scalar
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_age.evaluation.metrics import CS_YEARS, Floats, Ints
+from contrastive_age.evaluation.metrics import CS_YEARS, Floats, Ints, signed_errors
 from contrastive_age.evaluation.seeds import Tables, align_seeds, average_over_seeds
 
 LEVEL = 0.95
@@ -97,9 +97,10 @@ def cs_intervals(predictions: Tables, level: float = LEVEL) -> dict[str, list[fl
 
     Raises:
         DataError: There are no predictions, or the seeds hold other samples.
+        ValueError: A prediction or an age is not finite, or `level` is not between 0 and 1.
     """
     tables = align_seeds(predictions)
-    sizes = np.stack([abs(table["predicted_age"] - table["age"]) for table in tables])
+    sizes = np.abs([signed_errors(table) for table in tables])
     return {
         str(years): ends(
             share_interval(tables[0]["identity"], (sizes <= years).mean(axis=0), level)
@@ -258,7 +259,9 @@ def _quantile(freedom: Floats, level: float) -> Floats:
 
 def _by_subject(identity: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floats, Ints]:
     """Each subject's sum and number of images, by name: sums do not depend on subjects' order."""
-    by_subject = pd.Series(np.asarray(values, dtype=np.float64)).groupby(np.asarray(identity))
+    # no image is dropped without a word: those without an identity are one subject
+    table = pd.Series(np.asarray(values, dtype=np.float64))
+    by_subject = table.groupby(np.asarray(identity), dropna=False)
     sums, counts = by_subject.sum(), by_subject.size()
     return np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.int64)
 

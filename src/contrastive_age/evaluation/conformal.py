@@ -90,7 +90,8 @@ class Radii:
         Raises:
             KeyError: It is something else.
             TypeError: It is something else.
-            ValueError: It is something else, or knots and radii are not as many.
+            ValueError: It is something else, knots and radii are not as many, knots do not
+                increase, or a radius is negative.
         """
         ages = tuple(float(age) for age in document["ages"])
         by_level = {
@@ -99,6 +100,9 @@ class Radii:
         }
         if any(len(radii) != len(ages) for radii in by_level.values()) or (by_level and not ages):
             raise ValueError("radii need one value for each of their ages, and at least one")
+        radii = np.array(list(by_level.values()))
+        if not (np.diff(ages) > 0).all() or not (radii >= 0).all():
+            raise ValueError("radii need ages that increase, and none may be negative")
         return cls(ages, by_level)
 
     def as_json(self) -> dict[str, Any]:

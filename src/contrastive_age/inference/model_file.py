@@ -6,6 +6,7 @@ and normalisation; and what the ages are worth: intervals, cross-validated error
 """
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from contrastive_age.files import replacing
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.model.weights import AGE_MODEL, read_saved
-from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD, frame_size
 from contrastive_age.training.recipe import CROP_SIZE
+
+logger = logging.getLogger(__name__)
 
 VERSION = 2
 """Raised when files are laid out otherwise, or mean something else.
@@ -151,6 +154,13 @@ def load_model(path: Path) -> AgeModel:
         views = {name: about[name] for name in ("alignment", "normalisation")}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is a damaged model ({error}); make or copy it again") from error
+    if content["version"] == 1 and (frame_size(model.image_size) - model.image_size) % 2:
+        logger.warning(
+            "%s is of a version that saw faces half a pixel beside their centre at %d pixels: its "
+            "ages differ a little from those whose errors it tells; make the model again",
+            path,
+            model.image_size,
+        )
     here = _views(model.coverage)
     if views != here:
         raise DataError(

@@ -33,7 +33,7 @@ ENTRIES = "{% for row in entries %}{{ entry(row) }}{% endfor %}"
 
 BESIDE = (
     '{% if published is known %}<div class="published"><span class="who">published</span> '
-    '<span class="{{ mark }}">{{ published | number }}</span></div>{% endif %}' + ENTRIES
+    '<span class="{{ rank }}">{{ published | number }}</span></div>{% endif %}' + ENTRIES
 )
 """A cell of the paper's number with our measurements below."""
 
@@ -41,8 +41,8 @@ _PAPERS_ROWS = {
     "Ours (binary loss)": "MV + Cosine",
     "Ours (ternary loss)": "MV + Cosine + Triplet",
 }
-_PRINTED = "{{ strong(((value | number if value is known else '') ~ mark), is_paper) }}"
-_NOTHING = {"status": "", "losses": "", "pretraining": "", "command": ""}
+_PRINTED = "{{ strong(((value | number if value is known else '') ~ dagger), is_paper) }}"
+_NOTHING = {"status": "", "losses": "", "mark": "", "pretraining": "", "command": ""}
 
 
 def errors(number: int, protocol: str, title: str, words: str) -> Section:
@@ -164,9 +164,9 @@ def _show(contents: Contents, number: int, protocol: str) -> list[Grid]:
     for _, part in table.groupby("method", sort=False):
         first = rows_of(part)[0]
         # The dagger belongs to the face pre-training, which is the last column.
-        mark = first["note"][0] if first["note"].startswith(("†", "‡")) else ""
+        dagger = first["note"][0] if first["note"].startswith(("†", "‡")) else ""
         across: dict[str, Any] = {
-            name: {"value": first[name], "mark": mark * (name == printed[-1])} | first
+            name: first | {"value": first[name], "dagger": dagger * (name == printed[-1])}
             for name in printed
         }
         measured = part[part["status"] != ""]
@@ -188,14 +188,14 @@ def lines_beside(table: pd.DataFrame, down: str, ranked: bool = False) -> list[d
         ranked: Whether the best and the second of a column are marked.
     """
     ranks = table.groupby("column")["published"].rank(method="min")
-    marks = {1: "best", 2: "second"} if ranked else {}
+    ranked_as = {1: "best", 2: "second"} if ranked else {}
     return [
         {
             down: name,
             "across": {
                 column: {
                     "published": cell["published"].iloc[0],
-                    "mark": marks.get(ranks[cell.index[0]], ""),
+                    "rank": ranked_as.get(ranks[cell.index[0]], ""),
                     "entries": rows_of(cell[cell["status"] != ""]),
                 }
                 for column, cell in part.groupby("column")

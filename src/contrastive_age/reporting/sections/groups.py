@@ -75,7 +75,7 @@ def _lay_out(rows: pd.DataFrame) -> Iterator[Grid]:
     tails = rows_of(rows.loc[rows["tail"] != "", ["losses", "tail"]].drop_duplicates())
     *grids, last = LAYOUT.grids(rows)
     yield from grids
-    yield replace(last, notes=[f"{row['losses']}: {row['tail']}" for row in tails])
+    yield replace(last, notes=[*last.notes, *(f"{row['losses']}: {row['tail']}" for row in tails)])
 
 
 SECTION = Section(
