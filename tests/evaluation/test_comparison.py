@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.comparisons import AT_48, AT_224, Case, Law, family_wise, run
+from benchmarks.comparisons import AT_48, AT_224, STRONG, Case, Law, family_wise, run
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.comparison import Estimate, Untold, compare, estimate, holm
 from contrastive_age.evaluation.confidence import mae_interval
@@ -366,9 +366,10 @@ def test_holm_rejects_what_its_steps_reject(values: list[float]) -> None:
     "case",
     [
         Case(AT_224, 5, (0, 1, 2), (0, 1, 2), 0.5),
-        Case(AT_48, 5, (0, 1, 2), (0, 1, 2)),
-        Case(AT_48, 82, (0, 1, 2), (3, 4, 5)),
-        Case(AT_48, 10, (0,), (0,)),
+        Case(AT_48, 5, (0, 1, 2), (3, 4, 5)),
+        Case(STRONG, 5, (0, 1, 2), (0, 1, 2)),
+        Case(STRONG, 82, (0, 1, 2), (3, 4, 5)),
+        Case(STRONG, 10, (0,), (0,)),
     ],
     ids=lambda case: case.name,
 )
@@ -380,13 +381,13 @@ def test_equal_settings_are_called_different_in_one_case_of_twenty(case: Case, h
 
 
 def test_subjects_alone_take_networks_for_settings() -> None:
-    rates = run(Case(AT_48, 5, (0, 1, 2), (0, 1, 2)), Law(heavy=False), 300)
+    rates = run(Case(STRONG, 5, (0, 1, 2), (0, 1, 2)), Law(heavy=False), 300)
     assert rates.alone > 15
     assert rates.half > 1.5 * rates.alone_half
 
 
 def test_a_family_claims_anything_in_one_case_of_twenty() -> None:
-    case = Case(AT_48, 5, (0, 1, 2), (0, 1, 2))
+    case = Case(STRONG, 5, (0, 1, 2), (0, 1, 2))
     alone, one_by_one, adjusted = family_wise(case, Law(heavy=False), 200)
     assert alone > 40
     assert one_by_one > 12

@@ -1,5 +1,6 @@
 """What the λ curves show: points, intervals and labels."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -89,3 +90,20 @@ def test_each_family_has_figures_of_its_own(several: list[Measured]) -> None:
     assert ["Fig. 3a" in caption for caption in captions] == [True, False]
     assert ["Fig. 3b" in caption for caption in captions] == [False, True]
     assert figure_3.draw(figure_3.make(evidence([]))) == []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [((1, 1, 1), "One seed a point"), ((2, 2, 2), "2 seeds a"), ((1, 3, 2), "1 to 3 seeds a")],
+)
+def test_curves_say_how_many_seeds_a_point_has(
+    make_run: Callable[..., Measured], seeds: tuple[int, ...], words: str
+) -> None:
+    runs = [
+        make_run("morph_se", "binary", seed, loss={"lambda_c": weight})
+        for weight, number in zip((1.0, 4.0, 10.0), seeds, strict=True)
+        for seed in range(number)
+    ]
+    (part,) = figure_3.draw(figure_3.make(evidence(runs)))
+    (picture,) = part.blocks
+    assert words in picture.caption

@@ -215,7 +215,10 @@ def test_nothing_run_is_said_in_every_section(bare: str) -> None:
 
 def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
     text = Reader(full).text
-    assert re.search(r"Compared with MV, image by image: \d+ better, \d+ worse", text)
+    assert re.search(
+        r"Compared with MV on the same images, over subjects and networks: \d+ better, \d+ worse",
+        text,
+    )
     assert "Drawn faces: 1 of 14 settings" in text
     assert "Pre-trained on faces (F): 3 of 14 settings" in text
     assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
@@ -320,12 +323,18 @@ def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     runs += [make_run(setting=name, off=4.0) for name in ("kld", "triplet")]
     sentences, _ = summary(evidence(runs))
     assert sentences[0] == (
-        "Compared with MV, image by image: 0 better, 1 worse, 0 with no difference shown, 2 that "
-        "cannot be told from one seed. 3 comparisons were made; where all settings of a table are "
-        "equal, anything is claimed in at most one case of twenty (Holm)."
+        "Compared with MV on the same images, over subjects and networks: 0 better, 1 worse, 0 "
+        "with no difference shown, 2 that cannot be told from one seed. 1 comparison was made; "
+        "where all settings of a table are equal, anything is claimed in at most about one case "
+        "of twenty (Holm)."
     )
     assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
     assert "1 better, 0 worse, 0 with no difference shown. 1 comparison was made" in sentences[1]
+
+
+def test_what_tells_nothing_is_no_comparison_made(make_run: MakeRun) -> None:
+    sentences, _ = summary(evidence([make_run(setting=name) for name in ("mv", "ce")]))
+    assert sentences[0].endswith("1 that cannot be told from one seed.")
 
 
 def test_each_comparison_says_what_it_could_have_seen_or_why_it_tells_nothing(
@@ -337,7 +346,7 @@ def test_each_comparison_says_what_it_could_have_seen_or_why_it_tells_nothing(
     told = table["detectable"].dropna()
     assert len(told) > 0
     for value in told:
-        assert f"could have seen {wording.number(value)} years" in shown
+        assert f"could have seen {wording.number(value)} years before Holm" in shown
     assert shown.count("could have seen") == len(told)
     assert shown.count("cannot be told from one seed") == table["difference"].notna().sum() - len(
         told
@@ -430,7 +439,7 @@ def test_the_headline_holds_each_family_with_its_verdict(make_run: MakeRun) -> N
     assert fgnet[1] == "not run"
     assert morph[1].startswith("3.00")
     assert morph[2] == "−2.00cannot be told from one seed"
-    assert morph[3] == "−1.00[−1.00, −1.00]\nbetter"
+    assert morph[3] == "−1.00[−1.00, −1.00]\nbetter\ncould have seen 0.00 years before Holm"
     assert '<span class="better">−1.00</span>' in page.render(page.tables(evidence(runs)), PAPERS)
 
 

@@ -217,7 +217,7 @@ def estimate(
 
 
 def holm(p: Sequence[float]) -> Floats:
-    """Adjust p-values of a family, so that one in twenty families claims anything by chance.
+    """Adjust p-values of a family: at most about one in twenty then claims anything by chance.
 
     Args:
         p: Of each test, shape (n,).

@@ -291,7 +291,11 @@ class Evidence:
         return find(groups, protocol, self.papers.losses(name, protocol))
 
     def not_run(
-        self, protocol: str, name: str, parameters: Mapping[str, Any] | None = None
+        self,
+        protocol: str,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        seeds: int = 1,
     ) -> dict[str, Any]:
         """The columns of a combination of losses that was not measured, with its command.
 
@@ -300,6 +304,7 @@ class Evidence:
             name: A key of `SETTINGS`.
             parameters: All values of another run whose budget is wanted; the environment's own
                 budget is meant where none are given.
+            seeds: How many the command trains; several are a sweep.
         """
         given: dict[str, Any] = {"setting": SETTINGS[name]}
         if parameters is not None:
@@ -308,7 +313,8 @@ class Evidence:
             values = self.papers.unlike(parameters) if usual else given_values(parameters)
             given |= {path: value for path, value in values.items() if value is not None}
         listed = shlex.quote(",".join(f"{path}={value}" for path, value in given.items()))
-        call = self.command("run", f"--pipeline={protocol} --params={listed}")
+        verb, more = ("sweep", f" --seeds={seeds}") if seeds > 1 else ("run", "")
+        call = self.command(verb, f"--pipeline={protocol} --params={listed}{more}")
         return {"protocol": protocol, "status": "not run", "losses": name, "command": call}
 
     def command(self, name: str, options: str) -> str:

@@ -14,7 +14,7 @@ CONTRASTS = {"Binary contrast": "MV + Cosine", "Ternary contrast": "MV + Cosine 
 
 _DIFFERENCE = (
     "{{ coloured(difference | signed, verdict) }}"
-    "{{ small(low | interval(high, sign=true), verdict) }}"
+    "{{ small(low | interval(high, sign=true), verdict, could_have_seen(detectable)) }}"
 )
 COLUMNS = (
     Column(

@@ -116,6 +116,16 @@ def test_other_budgets_are_not_compared(make_run: MakeRun, small: dict[str, Any]
     assert "training.epochs=8" in row["command"]
 
 
+def test_the_command_of_mv_has_as_many_seeds_as_it_is_compared_with(
+    make_run: MakeRun, small: dict[str, Any]
+) -> None:
+    runs = [make_run(setting="ternary", seed=seed, budget=small) for seed in (0, 1, 2)]
+    runs.append(make_run(setting="ce", budget=small))
+    (row,) = sections.comparisons.make(evidence(runs)).to_dict("records")
+    assert row["command"].startswith("kedro sweep --pipeline=fgnet_se --params=setting=mv,")
+    assert row["command"].endswith(" --seeds=3")
+
+
 def test_networks_pretrained_on_faces_are_compared_with_one_another_only(
     make_run: MakeRun, faces: dict[str, Any], small: dict[str, Any]
 ) -> None:

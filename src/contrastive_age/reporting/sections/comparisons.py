@@ -39,8 +39,7 @@ COLUMNS = (
     Column("p", "{{ p_holm | probability }}", "after Holm"),
     Column(
         "Verdict",
-        "{{ coloured(verdict, verdict) }}"
-        "{{ small('could have seen ' ~ (detectable | number) ~ ' years' if p is known else '') }}",
+        "{{ coloured(verdict, verdict) }}{{ small(could_have_seen(detectable)) }}",
         number=False,
     ),
     Column(
@@ -63,7 +62,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
         (years, found in 80% of cases), `networks` (of the side that has fewer), `seeds` and
         `reference_seeds`. Where one seed or few subjects tell nothing, `verdict` says so, and there
         is no interval, p-value or detectable difference. Settings without MV beside them have one
-        row that is "not run" with the `command` that would.
+        row that is "not run" with the `command` that would, with as many seeds.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
@@ -73,9 +72,11 @@ def make(evidence: Evidence) -> pd.DataFrame:
             for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
         )
         if not mv:
+            # one seed of MV would give no verdict in few folds
+            seeds = max(len(group.runs) for group in family)
             rows.append(
                 {name: family[0].columns[name] for name in FAMILY}
-                | evidence.not_run(first.protocol, "MV", first.parameters)
+                | evidence.not_run(first.protocol, "MV", first.parameters, seeds)
                 | {"losses": "", "reference": "MV", "verdict": ""}
             )
         pairs = [(group, mv[0]) for group in family if mv and group is not mv[0]]

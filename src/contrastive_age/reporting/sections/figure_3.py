@@ -115,10 +115,18 @@ def draw(points: pd.DataFrame) -> list[Part]:
             f"{wording.interval(row['mae_low'], row['mae_high'])}".strip()
             for row in rows
         )
-        caption = f"{_WORDS[kind]} Bars are 95% intervals over subjects."
+        caption = f"{_WORDS[kind]} Bars are 95% intervals over subjects. {_seeds(rows)}"
         picture = Picture.of(curves.draw(curve, kind), caption, f"{_WORDS[kind]} {values}.")
         parts.setdefault(heading(rows[0]), []).append(picture)
     return [Part(*title, pictures) for title, pictures in parts.items()]
+
+
+def _seeds(points: Sequence[Mapping[str, Any]]) -> str:
+    numbers = [len(point["seeds"].split(", ")) for point in points]
+    fewest, most = min(numbers), max(numbers)
+    if most == 1:
+        return "One seed a point: where points differ, the seed may be all that does it."
+    return f"{fewest if fewest == most else f'{fewest} to {most}'} seeds a point."
 
 
 def show(contents: Contents) -> list[Block]:
