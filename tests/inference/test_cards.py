@@ -56,7 +56,7 @@ def test_weights_name_the_data_and_terms_of_all_trainings() -> None:
 
 
 def facts(radii: Radii, conformal: Any, leaked_share: float) -> dict[str, Any]:
-    bins = {name: {"n": 6, "mae": 4.0, "bias": 0.5} for name in ("0-19", "20-39")}
+    ages = {"n": 6, "mae": 4.0, "bias": 0.5, "mae_low": None, "mae_high": None}
     return TRAINING | {
         "name": "morph_rs ternary-0",
         "protocol": "morph_rs",
@@ -65,7 +65,7 @@ def facts(radii: Radii, conformal: Any, leaked_share: float) -> dict[str, Any]:
         "trained_on": {"n": 12, "identities": 4, "source": "morph2", "manifest_hash": "ab" * 8},
         "pretrained_on": None,
         "radii": radii.as_json(),
-        "groups": {},
+        "groups": {"age_bin": [ages | {"group": name} for name in ("0-19", "20-39")]},
         "thresholds": [],
         "calibration": {"before": SOFTMAX, "after": SOFTMAX | {"central_80": 79.0}, "reason": None},
         "temperature": 1.0,
@@ -85,7 +85,6 @@ def facts(radii: Radii, conformal: Any, leaked_share: float) -> dict[str, Any]:
                 "n": 12,
                 "older_n": 0,
             },
-            "age_bins": bins,
             "conformal": conformal,
             "leaked_share": leaked_share,
             "leaked_copies_share": 0.0,
@@ -149,7 +148,8 @@ def test_intervals_decades_and_the_tail_are_told() -> None:
     known["cross_validation"]["predicted_range"] |= {"older_n": 3}
     decade = {"group": "0-9", "n": 6, "mae": 4.0, "bias": 0.5, "mae_low": 1.0, "mae_high": 7.0}
     known["groups"] = {
-        "decade": [decade, decade | {"group": "10-19", "mae_low": None, "mae_high": None}]
+        "age_bin": [decade | {"group": "0-19", "mae_low": 2.0}, *known["groups"]["age_bin"][1:]],
+        "decade": [decade, decade | {"group": "10-19", "mae_low": None, "mae_high": None}],
     }
     known["thresholds"] = [
         {
@@ -161,6 +161,9 @@ def test_intervals_decades_and_the_tail_are_told() -> None:
     card = model_card(known)
     assert "**4.00 years** [3.20, 4.80] |\n| each age weighing one | 6.50 years |\n" in card
     assert "60.0% [51.0, 69.0] of 12 images" in card
+    assert "| 0-19 | 6 | 4.00 [2.00, 7.00] | 0.50 |\n| 20-39 | 6 | 4.00 | 0.50 |\n" in card
+    assert "By age_bin" not in card
+    assert "networks of one seed" in card
     assert "By decade of the true age:\n\n| decade | images | MAE (years) |" in card
     assert "| 0-9 | 6 | 4.00 [1.00, 7.00] | 0.50 |\n| 10-19 | 6 | 4.00 | 0.50 |\n" in card
     assert "| 18 years | 20.0% [3.0, 51.0] of 5 | 0.0% of 7 |" in card

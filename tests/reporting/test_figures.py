@@ -15,6 +15,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.confidence import cs_intervals
 from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.model.losses import titles
 from contrastive_age.reporting import figures
@@ -55,6 +56,10 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def scores(predictions: pd.DataFrame) -> dict[str, Any]:
+    return summarise(predictions, 9.0) | {"cs_intervals": cs_intervals(predictions)}
+
+
 def labels(axes: Axes) -> tuple[str, str]:
     return axes.get_xlabel(), axes.get_ylabel()
 
@@ -65,7 +70,7 @@ def labels(axes: Axes) -> tuple[str, str]:
     [
         figures.scatter,
         figures.error_by_age,
-        lambda table: figures.cs_curve(summarise(table, 9.0)),
+        lambda table: figures.cs_curve(scores(table)),
     ],
 )
 def test_figures_can_be_saved(draw: Callable[[pd.DataFrame], Figure], n: int) -> None:
@@ -117,13 +122,24 @@ def test_scatter_shows_everything_and_the_line_of_perfect_prediction(n: int) -> 
 
 
 def test_cs_curve_draws_the_shares(predictions: pd.DataFrame) -> None:
-    metrics = summarise(predictions, 9.0)
+    metrics = scores(predictions)
     (axes,) = figures.cs_curve(metrics).axes
     (line,) = axes.lines
     assert np.asarray(line.get_xdata()).tolist() == list(range(1, 11))
     assert np.asarray(line.get_ydata()).tolist() == list(metrics["cs"].values())
     assert labels(axes) == ("Tolerance (years)", "Images within the tolerance")
     assert f"{metrics['cs5']:.1f}%" in axes.get_title(loc="left")
+    (band,) = axes.collections
+    corners = {(x, y) for x, y in np.asarray(band.get_paths()[0].vertices).tolist()}
+    ends = metrics["cs_intervals"]
+    assert corners == {(int(year), end) for year in ends for end in ends[year]}
+    assert "interval over subjects" in axes.get_legend().get_texts()[0].get_text()
+
+
+def test_a_cs_curve_of_too_few_subjects_has_no_band() -> None:
+    (axes,) = figures.cs_curve(scores(make_predictions(3))).axes
+    assert len(axes.lines) == 1
+    assert not axes.collections
     assert axes.get_legend() is None
 
 

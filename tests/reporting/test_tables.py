@@ -25,13 +25,46 @@ def metrics() -> dict[str, Any]:
         "folds": 2,
         "subjects": 13618,
         "parameters": {"seed": 3},
-        "age_bins": {
-            "0-19": {"n": 1200, "mae": 3.125, "bias": 1.004},
-            "20-39": {"n": 30, "mae": 5.0, "bias": -2.5},
-            "40-59": {"n": 4, "mae": 8.0, "bias": -8.0},
-            "60+": {"n": 0, "mae": None, "bias": None},
+    }
+
+
+@pytest.fixture
+def everything(metrics: dict[str, Any]) -> dict[str, Any]:
+    values = {"0": 4.466, "1": 4.773}
+    threshold = {
+        "age": 18,
+        **{"under_n": 640, "under_predicted_over": 12.4, "under_low": 9.34, "under_high": 16.01},
+        **{"over_n": 1362, "over_predicted_under": None, "over_low": None, "over_high": None},
+    }
+    return metrics | {
+        "mae_interval": [4.2, 5.0349],
+        "mae_by_age": 7.204,
+        "cs5_interval": [60.04, 72.3],
+        "cs_intervals": {str(years): [1.0, 80.0] for years in range(1, 10)} | {"10": None},
+        "fold_mae": {
+            "mean": 4.62,
+            "std": 0.217,
+            "values": values,
+            "intervals": {"0": [3.9, 5.031], "1": None},
         },
-        "fold_mae": {"mean": 4.62, "std": 0.217, "values": {"0": 4.466, "1": 4.773}},
+        "groups": {
+            "age_bin": [
+                {"group": "0-19", "n": 1200, "mae": 3.125, "mae_low": 2.5, "mae_high": 3.75},
+                {"group": "60+", "n": 0, "mae": None, "mae_low": None, "mae_high": None},
+            ],
+            "decade": [
+                {"group": "0-9", "n": 371, "mae": 1.575, "mae_low": 1.376, "mae_high": 1.774},
+                {"group": "10-19", "n": 3, "mae": 2.0, "mae_low": None, "mae_high": None},
+            ],
+        },
+        "thresholds": [threshold],
+        "predicted_range": {
+            "lowest": 4.21,
+            "highest": 36.25,
+            "oldest": 69.0,
+            "n": 1002,
+            "older_n": 69,
+        },
     }
 
 
@@ -78,22 +111,10 @@ def test_a_leak_brings_the_lookup_baseline(metrics: dict[str, Any]) -> None:
     assert "96.2%" in share
 
 
-def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(metrics: dict[str, Any]) -> None:
-    reached = {"lowest": 4.21, "highest": 36.25, "oldest": 69.0, "n": 1002, "older_n": 69}
-    known = metrics | {
-        "mae_interval": [4.2, 5.0349],
-        "mae_by_age": 7.204,
-        "cs5_interval": [60.04, 72.3],
-        "cs_intervals": {str(years): [1.0, 80.0] for years in range(1, 10)} | {"10": None},
-        "predicted_range": reached,
-        "groups": {
-            "decade": [
-                {"group": "0-9", "n": 371, "mae": 1.575, "mae_low": 1.376, "mae_high": 1.774},
-                {"group": "10-19", "n": 3, "mae": 2.0, "mae_low": None, "mae_high": None},
-            ]
-        },
-    }
-    text = printed(demo_table(known, NO_LEAK))
+def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(
+    everything: dict[str, Any],
+) -> None:
+    text = printed(demo_table(everything, NO_LEAK))
     assert "4.61 years [4.20, 5.03]" in text
     assert "66.7% [60.0, 72.3]" in text
     assert "7.20 years" in text
@@ -102,14 +123,21 @@ def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(metrics: dict[st
         "69 of 1,002 images are older, up to 69 years."
     )
     assert tail in " ".join(text.split())
-    preview = preview_table(known).set_index("quantity")["value"]
+    preview = preview_table(everything).set_index("quantity")["value"]
     assert preview.index.is_unique
+    assert preview["MAE of fold 0"] == "4.47 years [3.90, 5.03]"
+    assert "MAE of fold 1" not in preview
+    assert preview["MAE at 0-19 years, 1,200 images"] == "3.12 years [2.50, 3.75]"
+    assert preview["MAE at 60+ years, 0 images"] == "-"
+    under = "Under 18, 640 images: predicted at or over 18"
+    assert preview[under] == "12.4% [9.3, 16.0]"
+    assert preview["At or over 18, 1,362 images: predicted under 18"] == "–"
     assert preview["CS@9"] == "63.0% [1.0, 80.0]"
     assert preview["CS@10"] == "70.0%"
     assert preview["MAE at 0-9 years, 371 images"] == "1.57 years [1.38, 1.77]"
     assert preview["MAE at 10-19 years, 3 images"] == "2.00 years"
     assert preview["Predicted ages"] == f"4.2 to 36.2 years. {tail}"
-    near = known | {"predicted_range": reached | {"older_n": 3}}
+    near = everything | {"predicted_range": everything["predicted_range"] | {"older_n": 3}}
     assert preview_table(near).set_index("quantity")["value"]["Predicted ages"] == (
         "4.2 to 36.2 years"
     )
@@ -120,15 +148,13 @@ def test_a_small_leak_does_not_read_as_none(metrics: dict[str, Any]) -> None:
     assert "<0.1%" in printed(demo_table(metrics, LEAK | {"leaked_share": 1e-4}))
 
 
-def test_preview_holds_one_text_a_quantity(metrics: dict[str, Any]) -> None:
-    preview = preview_table(metrics, LEAK)
+def test_preview_holds_one_text_a_quantity(everything: dict[str, Any]) -> None:
+    preview = preview_table(everything, LEAK)
     assert list(preview.columns) == ["quantity", "value"]
     assert preview["quantity"].is_unique
     assert preview.map(lambda cell: isinstance(cell, str)).to_numpy().all()
     values = dict(zip(preview["quantity"], preview["value"], strict=True))
-    assert values["MAE"] == "4.61 years"
+    assert values["MAE"] == "4.61 years [4.20, 5.03]"
     assert values["CS@10"] == "70.0%"
     assert values["MAE, standard deviation over folds"] == "0.22 years"
-    assert values["MAE at 0-19 years, 1,200 images"] == "3.12 years"
-    assert values["MAE at 60+ years, 0 images"] == "-"
     assert values["MAE of the identity lookup (no pixels)"] == "1.04 years"

@@ -63,7 +63,7 @@ def error_words(facts: Mapping[str, Any]) -> str:
         words += ", measured in part on people whom it knew"
     interval = measured.get("mae_interval")
     if interval and None not in interval:
-        words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f})"
+        words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, one seed)"
     return f"{words}, more for some ages: see the model's card."
 
 

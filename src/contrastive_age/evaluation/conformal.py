@@ -6,8 +6,8 @@ how far a prediction of this one can be off. Nothing is retrained. Images of one
 independent, so a subject weighs one, shared among its images (Lee, Barber and Willett,
 Distribution-free inference with hierarchical data, 2023).
 
-The older a face is taken to be, the further the age can be off, so that one width for all would
-hold nearly every child and hardly half of those predicted above 30. Errors are therefore counted in
+The older a face is taken to be, the further the age can be off: on FG-NET one width for all held
+nearly every child and hardly half of those predicted above 30. Errors are therefore counted in
 multiples of a scale \(\sigma\), the mean size of the errors at that predicted age (normalised
 conformal prediction: Papadopoulos, Vovk and Gammerman, Regression conformal prediction with nearest
 neighbours, 2011; Lei et al., Distribution-free predictive inference for regression, 2018, section

@@ -44,7 +44,8 @@ def by_group(
     Returns:
         A row a group, categories in their order and other groups by name, "unknown" last: `group`
         (str), `n` images, `subjects`, `mae`, `mae_low`, `mae_high` and `bias` (mean of predicted
-        minus true age). The ends are None for a single subject, all four without an image.
+        minus true age). The ends are None for fewer than
+        `FEWEST_SUBJECTS`, and without an image `mae` and `bias`, too.
 
     Raises:
         DataError: There are no predictions, or the seeds hold other samples.

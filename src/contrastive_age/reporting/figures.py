@@ -83,15 +83,21 @@ def cs_curve(metrics: Mapping[str, Any]) -> Figure:
     """Draw the share of images whose error is within 1 to 10 years.
 
     Args:
-        metrics: As `evaluation.metrics.summarise` gives them; `cs` is drawn.
+        metrics: As `evaluation.summary.measure` gives them; `cs` and `cs_intervals` are drawn.
 
     Returns:
-        A figure with one curve.
+        A figure with one curve, and a band where it has intervals.
     """
     figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     years = [int(year) for year in metrics["cs"]]
     axes.plot(years, list(metrics["cs"].values()), color=BLUE, marker="o", markersize=4)
+    known = {int(year): ends for year, ends in metrics["cs_intervals"].items() if ends}
+    if known:
+        low, high = zip(*known.values(), strict=True)
+        label = "95% interval over subjects"
+        axes.fill_between(list(known), low, high, color=BLUE, alpha=0.2, linewidth=0, label=label)
+        axes.legend(loc="lower right", frameon=False, fontsize=SMALL)
     axes.set(xlim=(0.7, 10.3), ylim=(0, 102), xticks=range(1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
     tidy(

@@ -55,40 +55,42 @@ def preview_table(
     """Make a table of one row a number, `quantity` and `value` (both str), for previews.
 
     Args:
-        metrics: As for `demo_table`.
+        metrics: As `evaluation.summary.measure` gives them.
         leakage: As for `demo_table`.
 
     Returns:
-        The lines of `demo_table`, then spread over folds, cumulative score, age bins, decades, and
-        how far predictions reach.
+        The lines of `demo_table`, then spread over folds and those folds that have an interval,
+        cumulative score, age bins, decades, errors at the ages laws name, and how far predictions
+        reach.
     """
-    folds, scores = metrics["fold_mae"], metrics.get("cs_intervals", {})
-    reached = metrics.get("predicted_range")
+    folds, reached = metrics["fold_mae"], metrics["predicted_range"]
+    groups = metrics["groups"]
     lines = [
         *_headline(metrics, leakage),
         ("MAE, mean over folds", _years(folds["mean"])),
         ("MAE, standard deviation over folds", _years(folds["std"])),
         *(
-            (f"CS@{n}", percent(share) + _spread(scores.get(n), 1))
-            for n, share in metrics["cs"].items()
-            if n != "5"
+            (f"MAE of fold {fold}", _years(folds["values"][fold]) + _spread(ends))
+            for fold, ends in folds["intervals"].items()
+            if ends
         ),
         *(
-            (f"MAE at {name} years, {part['n']:,} images", _years(part["mae"]))
-            for name, part in metrics["age_bins"].items()
+            (f"CS@{n}", percent(share) + _spread(metrics["cs_intervals"][n], 1))
+            for n, share in metrics["cs"].items()
+            if n != "5"
         ),
         *(
             (
                 f"MAE at {part['group']} years, {part['n']:,} images",
                 _years(part["mae"]) + _spread([part["mae_low"], part["mae_high"]]),
             )
-            for part in metrics.get("groups", {}).get("decade", [])
+            for part in [*groups["age_bin"], *groups["decade"]]
         ),
+        *(line for part in metrics["thresholds"] for line in _mistaken(part)),
     ]
-    if reached:
-        ages = f"{reached['lowest']:.1f} to {reached['highest']:.1f} years"
-        said = filter(None, [ages, tail_words(reached)])
-        lines.append(("Predicted ages", ". ".join(said)))
+    ages = f"{reached['lowest']:.1f} to {reached['highest']:.1f} years"
+    said = filter(None, [ages, tail_words(reached)])
+    lines.append(("Predicted ages", ". ".join(said)))
     return pd.DataFrame(lines, columns=["quantity", "value"], dtype="str")
 
 
@@ -122,6 +124,21 @@ def _headline(
         ("Folds", f"{metrics['folds']:,}"),
         ("Subjects", f"{metrics['subjects']:,}"),
         ("Seed", f"{metrics['parameters']['seed']} (one network a fold)"),
+    ]
+
+
+def _mistaken(part: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Who is taken for old enough and is not, and the reverse."""
+    age = part["age"]
+    return [
+        (
+            f"{who} {age}, {part[f'{side}_n']:,} images: predicted {taken} {age}",
+            percent(part[share]) + _spread([part[f"{side}_low"], part[f"{side}_high"]], 1),
+        )
+        for who, side, taken, share in (
+            ("Under", "under", "at or over", "under_predicted_over"),
+            ("At or over", "over", "under", "over_predicted_under"),
+        )
     ]
 
 

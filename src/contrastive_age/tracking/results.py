@@ -270,6 +270,14 @@ def flattened(document: Mapping[str, Any]) -> dict[str, float]:
     sound = document.get("without_leaks") or {"mae": None}
     numbers = {**document, "mae_without_leaks": sound["mae"]}
     numbers |= {f"cs_{years}": share for years, share in document.get("cs", {}).items()}
+    for name in ("mae", "cs5"):
+        low, high = document.get(f"{name}_interval") or (None, None)
+        numbers |= {f"{name}_low": low, f"{name}_high": high}
     for name, values in document.get("age_bins", {}).items():
         numbers[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
+    for part in document.get("groups", {}).get("decade", []):
+        numbers[f"mae_age_{part['group']}"] = part["mae"]
+    for when, ending in (("before", ""), ("after", "_tempered")):
+        softmax = document.get("calibration", {}).get(when) or {}
+        numbers |= {f"{name}{ending}": softmax.get(name) for name in ("crps", "nll", "central_80")}
     return {name: value for name, value in numbers.items() if isinstance(value, int | float)}

@@ -140,8 +140,7 @@ def _facts(setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any]) -> 
         },
         "pretrained_on": metrics["external"],
         "cross_validation": {name: metrics[name] for name in MEASURES}
-        | {"folds": metrics["folds"], "age_bins": metrics["age_bins"]}
-        | {"conformal": metrics["conformal"], "run_id": metrics["run_id"]},
+        | {name: metrics[name] for name in ("folds", "conformal", "run_id")},
         "groups": metrics["groups"],
         "thresholds": metrics["thresholds"],
         "calibration": metrics["calibration"],

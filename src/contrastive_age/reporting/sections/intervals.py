@@ -76,7 +76,7 @@ SECTION = Section(
         "subjects, each weighing one, and for every predicted age alike.",
         "By true age no method can promise it: the true age is what is not known, and whoever is "
         "predicted far from it is missed by any interval around the prediction. Ages that the "
-        "networks shrink from, such as the highest, are therefore held less often than nominal.",
+        "networks shrink from, such as the highest, may therefore be held far less often.",
     ),
     "intervals",
     make,
