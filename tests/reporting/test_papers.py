@@ -1,17 +1,20 @@
 """What the paper set, and losses, budgets and starts in words."""
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting.papers import (
     KLD_HARDLY_PULLS,
     MARKS,
     PAPERS_PROTOCOLS,
+    PRINTED_HARDLY_PULLS,
     PROTOCOLS,
     SETTINGS,
     describe_start,
@@ -19,7 +22,7 @@ from contrastive_age.reporting.papers import (
     mark,
 )
 from contrastive_age.reporting.results import Measured
-from reporting.runs import PAPERS
+from reporting.runs import CONF, PAPERS
 
 MakeRun = Callable[..., Measured]
 
@@ -87,20 +90,35 @@ def test_losses_have_the_papers_names(loss: dict[str, float], name: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("loss", "hardly"),
+    ("loss", "expected"),
     [
-        ({}, False),
-        ({"lambda_k": 1.0}, True),
-        ({"lambda_k": 1.0, "lambda_t": 1.0}, True),
-        ({"lambda_k": 3.0}, False),
-        ({"lambda_k_printed": 1.0}, True),
-        ({"lambda_k_printed": 1.0, "lambda_k": 10.0}, False),
+        ({}, ""),
+        ({"lambda_k": 1.0}, KLD_HARDLY_PULLS),
+        ({"lambda_k": 1.0, "lambda_t": 1.0}, KLD_HARDLY_PULLS),
+        ({"lambda_k": 3.0}, ""),
+        ({"lambda_k_printed": 1.0}, PRINTED_HARDLY_PULLS),
+        ({"lambda_k_printed": 3.0}, ""),
+        ({"lambda_k_printed": 1.0, "lambda_k": 10.0}, ""),
+        ({"lambda_k_printed": 10.0, "lambda_k": 1.0}, ""),
+        ({"lambda_k_printed": 0.4, "lambda_k": 0.4}, KLD_HARDLY_PULLS),
     ],
 )
-def test_a_weight_of_kl_that_is_too_small_is_marked(loss: dict[str, float], hardly: bool) -> None:
-    marked = mark(PAPERS.losses("MV", "morph_se") | loss)
-    assert marked == (KLD_HARDLY_PULLS if hardly else "")
-    assert not marked or marked in MARKS
+def test_a_weight_of_kl_that_is_too_small_is_marked(loss: dict[str, float], expected: str) -> None:
+    assert mark(PAPERS.losses("MV", "morph_se") | loss) == expected
+
+
+@pytest.mark.parametrize(
+    ("marked", "weight"),
+    [(KLD_HARDLY_PULLS, "lambda_k"), (PRINTED_HARDLY_PULLS, "lambda_k_printed")],
+)
+def test_a_mark_names_the_grid_that_sweeps_its_weight(marked: str, weight: str) -> None:
+    preset = re.search(r"--preset=(\w+)", MARKS[marked])
+    assert preset
+    known = yaml.safe_load((CONF / "sweeps.yml").read_text(encoding="utf-8"))
+    grid = params.preset_of(known, preset[1]).set
+    assert grid[f"loss.{weight}"] == [1, 3, 10, 30]
+    (setting,) = grid["setting"]
+    assert mark(PAPERS.settings["fgnet_lopo"][setting]["loss"] | {weight: 1.0}) == marked
 
 
 def test_a_budget_in_words(make_run: MakeRun, small: dict[str, Any]) -> None:
