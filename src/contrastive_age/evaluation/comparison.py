@@ -20,13 +20,20 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from contrastive_age.errors import DataError
-from contrastive_age.evaluation.confidence import FEWEST_SUBJECTS, LEVEL, Interval
+from contrastive_age.evaluation.confidence import (
+    FEWEST_SUBJECTS,
+    LEVEL,
+    Interval,
+    degrees_of_freedom,
+)
 from contrastive_age.evaluation.metrics import Floats, Ints, signed_errors
 from contrastive_age.evaluation.seeds import align_seeds, in_order_of
 
 FEWEST_FOLDS = 10
 """From so many on, the networks of a single seed tell how much networks differ."""
+
+FEWEST_DEGREES = 3
+"""With fewer, what networks add is hardly known, and Satterthwaite's claims too often."""
 
 POWER = 0.8
 """Share of cases in which the detectable difference is found."""
@@ -40,6 +47,7 @@ class Untold(StrEnum):
 
     ONE_SEED = "cannot be told from one seed"
     FEW_SUBJECTS = "cannot be told from so few subjects"
+    OTHER_FOLDS = "cannot be told from other folds"
 
 
 @dataclass(frozen=True)
@@ -116,23 +124,23 @@ def compare(
 ) -> Comparison:
     """Compare two settings image by image, paired by subject and by seed.
 
-    Of several seeds an image's absolute errors are averaged. Below `FEWEST_SUBJECTS` subjects, and
-    where a side has one seed in fewer than `FEWEST_FOLDS` folds, there is no verdict.
+    Of several seeds an image's absolute errors are averaged. Below `FEWEST_SUBJECTS` subjects,
+    where a side has one seed in fewer than `FEWEST_FOLDS` folds, and where two tables were split
+    otherwise, there is no verdict.
 
     Args:
         predictions: By seed `sample_id, identity, fold, age, predicted_age`, a row an image.
-        reference: The same samples in the same folds, predicted by the other setting; it may have
-            other seeds, and another number of them.
+        reference: The same samples, predicted by the other setting; it may have other seeds, and
+            another number of them.
 
     Raises:
-        DataError: Two tables hold other samples or folds, or a side has none.
+        DataError: Two tables hold other samples, or a side has none.
         ValueError: A prediction or an age is not finite.
     """
     ours, theirs = (align_seeds(list(side.values())) for side in (predictions, reference))
     first = ours[0]
     theirs = [in_order_of(first, table, "the setting and its reference") for table in theirs]
-    if any((table["fold"] != first["fold"]).any() for table in (*ours, *theirs)):
-        raise DataError("networks of different folds cannot be compared; split them alike")
+    alike = all((table["fold"] == first["fold"]).all() for table in (*ours, *theirs))
     errors, others = (
         {seed: np.abs(signed_errors(table)) for seed, table in zip(side, tables, strict=True)}
         for side, tables in ((predictions, ours), (reference, theirs))
@@ -141,7 +149,9 @@ def compare(
     by_subject = gain.groupby(first["identity"]).mean()
     folds, seeds = first["fold"].nunique(), min(len(errors), len(others))
     untold, found = None, None
-    if len(by_subject) < FEWEST_SUBJECTS:
+    if not alike:
+        untold = Untold.OTHER_FOLDS
+    elif len(by_subject) < FEWEST_SUBJECTS:
         untold = Untold.FEW_SUBJECTS
     elif seeds == 1 and folds < FEWEST_FOLDS:
         untold = Untold.ONE_SEED
@@ -179,8 +189,9 @@ def estimate(
     Each is a sum of squares over clusters. With several seeds on both sides, V_networks and V_both
     come from how seeds differ within a fold, over (fold, seed) and over (subject, fold, seed). Else
     networks differ from fold to fold, and V is the variance of Cameron, Gelbach and Miller (Robust
-    inference with multiway clustering, 2011), over subjects and folds. Degrees of freedom are
-    Satterthwaite's, at most those of the subjects.
+    inference with multiway clustering, 2011), over subjects and folds. Sums over all are made up
+    for as in `confidence` (CR2). Degrees of freedom are Satterthwaite's, at most those of the
+    subjects, and at most those of the networks where these are below `FEWEST_DEGREES`.
 
     Args:
         errors: Absolute errors in years by seed, each of shape (n,).
@@ -193,27 +204,26 @@ def estimate(
     difference = float(weight @ gain)
     rest = weight * (gain - difference)
     cell = np.unique(np.stack([subject, fold]), axis=1, return_inverse=True)[1].reshape(-1)
-    subjects, folds = (len(np.unique(cluster)) for cluster in (subject, fold))
-    of_one = subjects / (subjects - 1)
-    v_subjects = of_one * _squares(rest, subject)
+    of_subject, of_fold = np.bincount(subject, weight), np.bincount(fold, weight)
+    most = float(degrees_of_freedom(of_subject))
+    v_subjects = _squares(rest, subject, 1 - of_subject)
     if min(len(errors), len(others)) > 1:
         apart = weight * _apart(errors, others)
         v_networks, v_both = _squares(apart, fold), _squares(apart, cell)
-        degrees = folds * _degrees(errors.keys(), others.keys())
+        # of as many folds of one size
+        folds = (of_fold**2).sum() ** 2 / (of_fold**4).sum()
+        degrees = float(folds * _degrees(errors.keys(), others.keys()))
     else:
-        v_networks = folds / (folds - 1) * _squares(rest, fold)
-        # the factor of the subjects, which are taken off from it
-        v_both = of_one * _squares(rest, cell)
-        degrees = folds - 1.0
+        v_networks = _squares(rest, fold, 1 - of_fold)
+        v_both = _squares(rest, cell, 1 - np.bincount(cell, weight))
+        degrees = float(degrees_of_freedom(of_fold))
     beyond = max(v_subjects - v_both, 0.0)
     variance = v_networks + beyond
-    spread = beyond**2 / (subjects - 1) + v_networks**2 / degrees
-    most = subjects - 1.0
-    return Estimate(
-        difference,
-        float(np.sqrt(variance)),
-        min(variance**2 / spread, most) if spread > 0 else most,
-    )
+    spread = beyond**2 / most + v_networks**2 / degrees
+    found = min(variance**2 / spread, most) if spread > 0 else most
+    if degrees < FEWEST_DEGREES:
+        found = min(found, degrees)
+    return Estimate(difference, float(np.sqrt(variance)), found)
 
 
 def holm(p: Sequence[float]) -> Floats:
@@ -265,6 +275,14 @@ def _degrees(seeds: Set[int], others: Set[int]) -> float:
     return (1 / a + 1 / b) ** 2 / (1 / (a**2 * (a - 1)) + 1 / (b**2 * (b - 1)))
 
 
-def _squares(values: Floats, cluster: Ints) -> float:
-    """Sum of the squares of clusters' sums, over all rows of values of shape (n,) or (seeds, n)."""
-    return float(sum((np.bincount(cluster, row) ** 2).sum() for row in np.atleast_2d(values)))
+def _squares(values: Floats, cluster: Ints, beside: Floats | float = 1.0) -> float:
+    """Sum of the squares of clusters' sums, over all rows of values of shape (n,) or (seeds, n).
+
+    Args:
+        values: Shape (n,) or (seeds, n).
+        cluster: Number of the cluster of each of the n.
+        beside: What each cluster's square is divided by: the weight of all others, where values are
+            differences from the mean, which the cluster has pulled to itself.
+    """
+    rows = np.atleast_2d(values)
+    return float(sum((np.bincount(cluster, row) ** 2 / beside).sum() for row in rows))

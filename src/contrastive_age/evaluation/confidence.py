@@ -240,14 +240,25 @@ def _clustered(sums: Floats, counts: Ints) -> tuple[Floats, Floats, Floats]:
     images = counts.sum(axis=-1, keepdims=True)
     mean = sums.sum(axis=-1, keepdims=True) / images
     part = counts / images
-    scaled = part**2 / (1.0 - part)
     variance = (((sums - mean * counts) / images) ** 2 / (1.0 - part)).sum(axis=-1)
-    # Satterthwaite's tr(G)^2 / tr(G^2), where G is the covariance of u_m / sqrt(1 - n_m/N) for
-    # independent images of equal variance: n_m within a subject, between two the product of
-    # -n_m / sqrt(N - n_m) of each, so that the sum over pairs is one of products
+    return mean[..., 0], variance, degrees_of_freedom(part)
+
+
+def degrees_of_freedom(part: Floats) -> Floats:
+    """Satterthwaite's of the variance over clusters, see the module.
+
+    Args:
+        part: Of all images in each cluster, with the sum 1, shape (..., M), M > 1.
+
+    Returns:
+        Shape (...): M - 1 where all are equal, fewer where some are much larger than others.
+    """
+    # tr(G)^2 / tr(G^2), where G is the covariance of u_m / sqrt(1 - n_m/N) for independent images
+    # of equal variance: n_m within a subject, between two the product of -n_m / sqrt(N - n_m) of
+    # each, so that the sum over pairs is one of products
+    scaled = part**2 / (1.0 - part)
     between = scaled.sum(axis=-1) ** 2 - (scaled**2).sum(axis=-1)
-    freedom = 1.0 / ((part**2).sum(axis=-1) + between)
-    return mean[..., 0], variance, freedom
+    return np.asarray(1.0 / ((part**2).sum(axis=-1) + between), dtype=np.float64)
 
 
 def _quantile(freedom: Floats, level: float) -> Floats:
