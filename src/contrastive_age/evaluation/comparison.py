@@ -204,7 +204,7 @@ def estimate(
     difference = float(weight @ gain)
     rest = weight * (gain - difference)
     cell = np.unique(np.stack([subject, fold]), axis=1, return_inverse=True)[1].reshape(-1)
-    of_subject, of_fold = np.bincount(subject, weight), np.bincount(fold, weight)
+    of_subject, of_fold = _parts(subject, weight), _parts(fold, weight)
     most = float(degrees_of_freedom(of_subject))
     v_subjects = _squares(rest, subject, 1 - of_subject)
     if min(len(errors), len(others)) > 1:
@@ -215,7 +215,7 @@ def estimate(
         degrees = float(folds * _degrees(errors.keys(), others.keys()))
     else:
         v_networks = _squares(rest, fold, 1 - of_fold)
-        v_both = _squares(rest, cell, 1 - np.bincount(cell, weight))
+        v_both = _squares(rest, cell, 1 - _parts(cell, weight))
         degrees = float(degrees_of_freedom(of_fold))
     beyond = max(v_subjects - v_both, 0.0)
     variance = v_networks + beyond
@@ -273,6 +273,11 @@ def _degrees(seeds: Set[int], others: Set[int]) -> float:
     if seeds & others:
         return min(a, b) - 1.0
     return (1 / a + 1 / b) ** 2 / (1 / (a**2 * (a - 1)) + 1 / (b**2 * (b - 1)))
+
+
+def _parts(cluster: Ints, weight: Floats) -> Floats:
+    """The weight of each cluster."""
+    return np.bincount(cluster, weight).astype(np.float64)
 
 
 def _squares(values: Floats, cluster: Ints, beside: Floats | float = 1.0) -> float:
