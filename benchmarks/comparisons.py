@@ -62,7 +62,7 @@ AT_224, AT_48 = Noise("224 px", 0.05, 0.55), Noise("48 px", 0.0, 0.75)
 
 STRONG = Noise("strong (assumed)", 0.25, 0.6)
 """With one seed in five folds the 95% interval over subjects alone has a half width of 0.15 years,
-one that holds 0.25 to 0.30: so an outside check had it of 48 pixels; our seeds do not show it."""
+one that holds 0.25 to 0.30: seeds at 48 pixels do not show it."""
 
 NOISES = AT_224, AT_48, STRONG
 
