@@ -346,7 +346,7 @@ def test_each_comparison_says_what_it_could_have_seen_or_why_it_tells_nothing(
     told = table["detectable"].dropna()
     assert len(told) > 0
     for value in told:
-        assert f"could have seen {wording.number(value)} years before Holm" in shown
+        assert f"could have seen {wording.number(value)} years\nbefore Holm" in shown
     assert shown.count("could have seen") == len(told)
     assert shown.count("cannot be told from one seed") == table["difference"].notna().sum() - len(
         told
@@ -439,7 +439,7 @@ def test_the_headline_holds_each_family_with_its_verdict(make_run: MakeRun) -> N
     assert fgnet[1] == "not run"
     assert morph[1].startswith("3.00")
     assert morph[2] == "−2.00cannot be told from one seed"
-    assert morph[3] == "−1.00[−1.00, −1.00]\nbetter\ncould have seen 0.00 years before Holm"
+    assert morph[3] == "−1.00[−1.00, −1.00]\nbetter\ncould have seen 0.00 years\nbefore Holm"
     assert '<span class="better">−1.00</span>' in page.render(page.tables(evidence(runs)), PAPERS)
 
 
