@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from contrastive_age.evaluation.comparison import FEWEST_FOLDS, Estimate, estimate, holm
+from contrastive_age.evaluation.comparison import FEWEST_FOLDS, Estimate, comparable, estimate, holm
 from contrastive_age.evaluation.metrics import Floats, Ints, signed_errors
 from contrastive_age.evaluation.seeds import align_seeds
 
@@ -213,7 +213,8 @@ def run(case: Case, law: Law, trials: int) -> Rates:
         trial = draw(case, law, rng)
         before.append(alone(trial))
         if case.told:
-            ours.append(estimate(*trial.settings, trial.weight, trial.subject, trial.fold))
+            rows = trial.weight, trial.subject, trial.fold
+            ours.append(estimate(*comparable(*trial.settings), *rows))
     detectable = _median([own.detectable for own in ours])
     apart = [replace(own, difference=own.difference + detectable) for own in ours]
     return Rates(

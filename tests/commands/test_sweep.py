@@ -272,7 +272,7 @@ def test_seeds_given_as_any_axis_are_brought_together() -> None:
     [
         (["finished"] * 3, ["3", "4.00", "1.00", "finished"]),
         (["kept"] * 3, ["3", "4.00", "1.00", "kept"]),
-        (["kept", "kept", "finished"], ["3", "4.00", "1.00", "finished"]),
+        (["kept", "kept", "finished"], ["3", "4.00", "1.00", "2 kept, 1 finished"]),
         (["finished", "failed", "kept"], ["2 of 3", "4.00", "1.41", "1 failed"]),
         (["failed", "failed", "kept"], ["1 of 3", "5.00", "-", "2 failed"]),
         (["failed"] * 3, ["3", "-", "-", "failed"]),

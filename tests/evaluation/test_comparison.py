@@ -412,3 +412,14 @@ def test_a_family_claims_anything_in_one_case_of_twenty() -> None:
     assert alone > 40
     assert one_by_one > 12
     assert adjusted < 9
+
+
+def test_a_further_seed_of_one_side_is_no_difference_of_settings() -> None:
+    people = list("abcdabcd")
+    ours = {0: table(people, [1.0] * 8), 1: table(people, [2.0] * 8)}
+    theirs = {1: ours[1], 0: ours[0], 2: table(people, [9.0] * 8)}
+    found = compare(ours, theirs)
+    assert (found.difference, found.improved, found.worsened) == (0.0, 0, 0)
+    assert (found.seeds, set(found.reference_seeds)) == ((0, 1), {0, 1})
+    # of which each has some that the other lacks, all are taken
+    assert compare(theirs, {1: ours[1], 7: ours[0]}).seeds == (1, 0, 2)

@@ -324,12 +324,14 @@ def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     sentences, _ = summary(evidence(runs))
     assert sentences[0] == (
         "Compared with MV on the same images, over subjects and networks: 0 better, 1 worse, 0 "
-        "with no difference shown, 2 that cannot be told from one seed. 1 comparison was made; "
-        "where all settings of a table are equal, anything is claimed in at most about one case "
+        "with no difference shown, 2 that cannot be told from one seed. 1 comparison has a "
+        "verdict; where all settings of a table are equal, anything is claimed in at most about one case "
         "of twenty (Holm)."
     )
     assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
-    assert "1 better, 0 worse, 0 with no difference shown. 1 comparison was made" in sentences[1]
+    assert (
+        "1 better, 0 worse, 0 with no difference shown. 1 comparison has a verdict" in sentences[1]
+    )
 
 
 def test_what_tells_nothing_is_no_comparison_made(make_run: MakeRun) -> None:

@@ -310,7 +310,9 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
     if failed:
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
     part = sweep.candidates[0].setting.part
-    print_line(f"Measured on the {part} parts. Compare runs with: make mlflow")
+    print_line(f"Measured on the {part} parts; intervals are over people, of each setting alone")
+    environment = f" --env={place.env}" if place.env else ""
+    print_line(f"Settings compared: kedro run{environment} --pipeline=paper_report")
 
 
 def columns_of(sweep: Sweep) -> list[str]:
@@ -333,13 +335,15 @@ def _over_seeds(place: Place, group: Sequence[Outcome]) -> list[str]:
     if not measured:
         return [seeds, "-", "-", "-", "failed"]
     interval = mae_interval([predictions_of(place, outcome.candidate) for outcome in measured])
-    kept = all(outcome.status == "kept" for outcome in measured)
+    kept = sum(outcome.status == "kept" for outcome in measured)
+    trained = len(measured) - kept
+    done = f"{kept} kept, {trained} finished" if kept and trained else measured[0].status
     return [
         seeds,
         f"{fmean(maes):.2f}",
         f"{stdev(maes):.2f}" if len(maes) > 1 else "-",
         "-" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}",
-        f"{failed} failed" if failed else "kept" if kept else "finished",
+        f"{failed} failed" if failed else done,
     ]
 
 

@@ -104,6 +104,8 @@ class Comparison:
         improved: Subjects whose own MAE is smaller than with the reference.
         worsened: Subjects whose own MAE is larger. The rest are equal.
         networks: Number of networks, folds times seeds, of the side that has fewer.
+        seeds: Those that were compared.
+        reference_seeds: Those of the reference.
         n: Number of images.
     """
 
@@ -116,6 +118,8 @@ class Comparison:
     improved: int
     worsened: int
     networks: int
+    seeds: tuple[int, ...]
+    reference_seeds: tuple[int, ...]
     n: int
 
 
@@ -124,9 +128,10 @@ def compare(
 ) -> Comparison:
     """Compare two settings image by image, paired by subject and by seed.
 
-    Of several seeds an image's absolute errors are averaged. Below `FEWEST_SUBJECTS` subjects,
-    where a side has one seed in fewer than `FEWEST_FOLDS` folds, and where two tables were split
-    otherwise, there is no verdict.
+    Of several seeds an image's absolute errors are averaged; where one side has all seeds of the
+    other and more, the further ones are left out (see `comparable`). Below `FEWEST_SUBJECTS`
+    subjects, where a side has one seed in fewer than `FEWEST_FOLDS` folds, and where two tables
+    were split otherwise, there is no verdict.
 
     Args:
         predictions: By seed `sample_id, identity, fold, age, predicted_age`, a row an image.
@@ -145,6 +150,7 @@ def compare(
         {seed: np.abs(signed_errors(table)) for seed, table in zip(side, tables, strict=True)}
         for side, tables in ((predictions, ours), (reference, theirs))
     )
+    errors, others = comparable(errors, others)
     gain = pd.Series(_mean(errors) - _mean(others))
     by_subject = gain.groupby(first["identity"]).mean()
     folds, seeds = first["fold"].nunique(), min(len(errors), len(others))
@@ -168,8 +174,29 @@ def compare(
         improved=int((by_subject < -_EQUAL_YEARS).sum()),
         worsened=int((by_subject > _EQUAL_YEARS).sum()),
         networks=folds * seeds,
+        seeds=tuple(errors),
+        reference_seeds=tuple(others),
         n=len(first),
     )
+
+
+def comparable(
+    errors: Mapping[int, Floats], others: Mapping[int, Floats]
+) -> tuple[Mapping[int, Floats], Mapping[int, Floats]]:
+    """Keep the common seeds alone, where these are all that one side has.
+
+    What a seed does to both settings then cancels in the difference; with a further seed on one
+    side it would stand there as a difference of settings.
+
+    Args:
+        errors: By seed.
+        others: Those of the reference.
+    """
+    common = errors.keys() & others.keys()
+    if len(common) < min(len(errors), len(others)):
+        return errors, others
+    kept = [{s: values for s, values in side.items() if s in common} for side in (errors, others)]
+    return kept[0], kept[1]
 
 
 def estimate(

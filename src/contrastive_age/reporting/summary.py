@@ -40,8 +40,8 @@ def summarise(contents: Contents) -> dict[str, Any]:
 
     Returns:
         Numbers of `runs`, `settings` and `protocols`, of the cells of Table 6 that were `answered`
-        as the paper did and `asked`; of settings on `drawn` faces, `on_faces` (pre-trained so),
-        with `other_starts` (by the start) and `reduced` (another budget); `verdicts` against MV and
+        as the paper did and `asked`; of settings `beaten` by a constant, on `drawn` faces,
+        `on_faces` (pre-trained so), with `other_starts` (by the start) and `reduced` (another budget); `verdicts` against MV and
         those `verdicts_on_faces`; and the `headline`, None where there is nothing to say.
     """
     measured = contents.tables["measured"]
@@ -53,6 +53,7 @@ def summarise(contents: Contents) -> dict[str, Any]:
         "protocols": measured["protocol"].nunique(),
         "answered": answered,
         "asked": asked,
+        "beaten": int((measured["mae"] >= measured["mae_constant"]).sum()),
         "drawn": int(measured["drawn_faces"].sum()),
         "on_faces": int(on_faces.sum()),
         "other_starts": measured[(measured["start"] != "ImageNet") & ~on_faces]["start"].tolist(),

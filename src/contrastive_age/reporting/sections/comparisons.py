@@ -44,7 +44,8 @@ COLUMNS = (
     ),
     Column(
         "Subjects",
-        "{{ subjects_improved | whole }} / {{ subjects_worsened | whole }}",
+        "{% if p is known %}{{ subjects_improved | whole }} / {{ subjects_worsened | whole }}"
+        "{% else %}–{% endif %}",
         "better / worse",
     ),
     Column("Seeds", "{{ seeds }}{{ small('against ' ~ reference_seeds) }}"),
@@ -125,7 +126,8 @@ def _row(
         "p_holm": adjusted,
         "detectable": comparison.detectable,
         "networks": comparison.networks,
-        "reference_seeds": reference.columns["seeds"],
+        "seeds": ", ".join(map(str, comparison.seeds)),
+        "reference_seeds": ", ".join(map(str, comparison.reference_seeds)),
     }
 
 
