@@ -325,8 +325,8 @@ def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     assert sentences[0] == (
         "Compared with MV on the same images, over subjects and networks: 0 better, 1 worse, 0 "
         "with no difference shown, 2 that cannot be told from one seed. 1 comparison has a "
-        "verdict; where all settings of a table are equal, anything is claimed in at most about one case "
-        "of twenty (Holm)."
+        "verdict; where all settings of a table are equal, anything is claimed in at most about "
+        "one case of twenty (Holm)."
     )
     assert sentences[1].startswith("Pre-trained on faces (F), counted apart. Compared with MV")
     assert (

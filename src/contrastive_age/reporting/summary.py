@@ -41,8 +41,9 @@ def summarise(contents: Contents) -> dict[str, Any]:
     Returns:
         Numbers of `runs`, `settings` and `protocols`, of the cells of Table 6 that were `answered`
         as the paper did and `asked`; of settings `beaten` by a constant, on `drawn` faces,
-        `on_faces` (pre-trained so), with `other_starts` (by the start) and `reduced` (another budget); `verdicts` against MV and
-        those `verdicts_on_faces`; and the `headline`, None where there is nothing to say.
+        `on_faces` (pre-trained so), with `other_starts` (by the start) and `reduced` (another
+        budget); `verdicts` against MV and those `verdicts_on_faces`; and the `headline`, None where
+        there is nothing to say.
     """
     measured = contents.tables["measured"]
     on_faces = measured["pretraining"] != ""
