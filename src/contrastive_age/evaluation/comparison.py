@@ -182,7 +182,7 @@ def compare(
 
 def comparable(
     errors: Mapping[int, Floats], others: Mapping[int, Floats]
-) -> tuple[Mapping[int, Floats], Mapping[int, Floats]]:
+) -> tuple[dict[int, Floats], dict[int, Floats]]:
     """Keep the common seeds alone, where these are all that one side has.
 
     What a seed does to both settings then cancels in the difference; with a further seed on one
@@ -194,7 +194,7 @@ def comparable(
     """
     common = errors.keys() & others.keys()
     if len(common) < min(len(errors), len(others)):
-        return errors, others
+        return dict(errors), dict(others)
     kept = [{s: values for s, values in side.items() if s in common} for side in (errors, others)]
     return kept[0], kept[1]
 
