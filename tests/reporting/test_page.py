@@ -334,6 +334,16 @@ def test_comparisons_of_networks_pretrained_on_faces_are_counted_apart(
     )
 
 
+def test_settings_that_a_constant_beats_are_counted(make_run: MakeRun) -> None:
+    runs = [make_run(setting="mv", off=2.0), make_run(setting="ce", off=12.0)]
+    sentences, _ = summary(evidence(runs))
+    assert sentences[0].startswith(
+        "No better than a constant, the training median: 1 of 2 settings"
+    )
+    sentences, _ = summary(evidence(runs[:1]))
+    assert "constant," not in " ".join(sentences)
+
+
 def test_what_tells_nothing_is_no_comparison_made(make_run: MakeRun) -> None:
     sentences, _ = summary(evidence([make_run(setting=name) for name in ("mv", "ce")]))
     assert sentences[0].endswith("1 that cannot be told from one seed.")
