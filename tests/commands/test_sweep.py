@@ -341,6 +341,7 @@ def _by_setting(project: Project, part: str) -> dict[float, dict[int, str]]:
     return keys
 
 
+@pytest.mark.endurance
 def test_a_row_of_the_table_is_a_setting_with_all_its_seeds(repeated: Project) -> None:
     metrics, keys = _metrics(repeated), _by_setting(repeated, "test")
     assert {weight: sorted(seeds) for weight, seeds in keys.items()} == {0: [0, 1], 2: [0, 1]}
@@ -363,6 +364,7 @@ def test_a_row_of_the_table_is_a_setting_with_all_its_seeds(repeated: Project) -
         ]
 
 
+@pytest.mark.endurance
 def test_seeds_of_a_setting_are_one_group_in_mlflow(repeated: Project) -> None:
     runs = _runs(repeated)
     keys = _by_setting(repeated, "test")
@@ -378,6 +380,7 @@ def test_seeds_of_a_setting_are_one_group_in_mlflow(repeated: Project) -> None:
     assert axis == ("0, 1",)
 
 
+@pytest.mark.endurance
 def test_the_report_brings_the_same_seeds_together(repeated: Project) -> None:
     repeated.kedro("run", "--pipeline=paper_report")
     measured = pd.read_csv(repeated.one("08_reporting/tables/measured.csv"))
@@ -390,6 +393,7 @@ def test_the_report_brings_the_same_seeds_together(repeated: Project) -> None:
     assert sorted(measured["mae"]) == pytest.approx(sorted(means))
 
 
+@pytest.mark.endurance
 def test_what_stands_of_a_setting_is_kept_and_a_single_seed_says_so(repeated: Project) -> None:
     untagged = _by_setting(repeated, "test")[0][0]
     group = _runs(repeated).set_index("name").loc[untagged, "group"]
@@ -409,6 +413,7 @@ def test_what_stands_of_a_setting_is_kept_and_a_single_seed_says_so(repeated: Pr
     assert [row[2] for row in _rows(dry.stdout)] == ["0", "1"] * 2
 
 
+@pytest.mark.endurance
 def test_a_setting_is_chosen_by_all_its_seeds_and_all_of_them_predict(repeated: Project) -> None:
     done = repeated.kedro("sweep", *SEEDS, "--select-on=validation", "--params=validation=0.4")
     path = repeated.one(f"{PLACE}/selected-*/selection.json")
