@@ -173,6 +173,8 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
             "manifest": root / expanded(manifest) if manifest else None,
             "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],
+            "most_megapixels": params["most_megapixels"],
+            "round_ages": params["age"] == "round",
         },
     )
 

@@ -6,7 +6,7 @@ What cannot be right is said in one line (`validated`), with what was perhaps me
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -70,6 +70,8 @@ class Source(SourceGiven):
     manifest: Path | None = None
     manifest_digest: str | None = None
     outside: bool = False
+    most_megapixels: float
+    round_ages: bool
 
     @property
     def key(self) -> str:
@@ -179,6 +181,8 @@ class Given(Strict):
     raw_root: str
     manifest: str | None
     allow_outside_raw_root: bool
+    most_megapixels: PositiveFloat
+    age: Literal["whole", "round"]
     sources: dict[str, SourceGiven]
     detection: Detection
     alignment: Alignment

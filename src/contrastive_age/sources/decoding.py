@@ -1,13 +1,17 @@
 """Photos as every part of the project sees them: upright, RGB, 8 bits a channel."""
 
+import math
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+MOST_MEGAPIXELS = 250.0
+"""Million pixels of a photo that is decoded, unless more are allowed."""
 
-def decode(photo: Path | BinaryIO) -> Image.Image:
+
+def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.Image:
     """Decode a photo into an upright RGB image of 8 bits a channel.
 
     The EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled to 8
@@ -15,6 +19,7 @@ def decode(photo: Path | BinaryIO) -> Image.Image:
 
     Args:
         photo: The image file.
+        most_megapixels: Photos of more million pixels are refused before any is decoded.
 
     Returns:
         An image of mode RGB, fully decoded.
@@ -34,6 +39,16 @@ def upright(image: Image.Image) -> Image.Image:
         Exception: As `decode`, where the pixels were not decoded yet.
     """
     return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def reduction(image: Image.Image) -> int:
+    """By how much `decode` has reduced a photo's sides: 1, or 2, 4 or 8 of a vast JPEG."""
+    return int(image.info.get("reduction", 1))
+
+
+def remark(image: Image.Image) -> str:
+    """What is to be noted of a photo that was decoded, such as an end that is missing; or ""."""
+    return str(image.info.get("remark", ""))
 
 
 def cause(error: BaseException) -> str:

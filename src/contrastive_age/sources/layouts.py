@@ -13,6 +13,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.provenance import code_of
 from contrastive_age.sources import audit, fgnet, morph2, reading, utkface
 from contrastive_age.sources import manifest as manifests
+from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,14 @@ def known_files(folder: Path) -> pd.DataFrame | None:
 
 
 def read_source(
-    layout: str, folder: Path, manifest: Path | None, outside: bool, known: pd.DataFrame | None
+    layout: str,
+    folder: Path,
+    manifest: Path | None,
+    outside: bool,
+    known: pd.DataFrame | None,
+    *,
+    most_megapixels: float = MOST_MEGAPIXELS,
+    round_ages: bool = False,
 ) -> Ingested:
     """Read a source: inspect its images, make the samples and audit them.
 
@@ -142,6 +150,9 @@ def read_source(
         manifest: The table, where the layout has one.
         outside: Whether the table's paths may leave the folder.
         known: An earlier table of files, whose unchanged files are not read again.
+        most_megapixels: Photos of more million pixels are rejected.
+        round_ages: Whether a table's ages that are no whole numbers are rounded; else they are
+            rejected.
 
     Raises:
         DataError: The folder or the manifest is missing, or holds nothing that can be used.
@@ -149,9 +160,11 @@ def read_source(
     chosen = _layout(layout, manifest, outside)
     # Once: to find it, the whole manifest is read.
     base = chosen.base_folder(folder)
-    files = reading.inspect_files(base, chosen.list_images(base), known)
+    files = reading.inspect_files(
+        base, chosen.list_images(base), known, most_megapixels=most_megapixels
+    )
     files.attrs["code"] = code()
-    source = chosen.read(base, files)
+    source = chosen.read(base, files, **({"round_ages": round_ages} if chosen.of_table else {}))
     dates = chosen.read_dates(base, source.samples)
     report = audit.audit(source, files, max_span=chosen.max_span, dates=dates)
     return Ingested(source.samples, files, report)

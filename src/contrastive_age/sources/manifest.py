@@ -103,7 +103,12 @@ def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[st
 
 
 def read(
-    manifest: Path, base: Path, files: pd.DataFrame, *, outside: bool = False
+    manifest: Path,
+    base: Path,
+    files: pd.DataFrame,
+    *,
+    outside: bool = False,
+    round_ages: bool = False,
 ) -> reading.Reading:
     """Make the samples table from the rows of the manifest.
 
@@ -112,6 +117,7 @@ def read(
         base: As `base_folder` gives it.
         files: As `reading.inspect_files(base, list_images(manifest, base))` gives it.
         outside: Whether paths may leave `base`.
+        round_ages: Whether ages that are no whole numbers are rounded; else they are rejected.
 
     Returns:
         Samples with `identity` (leading zeros stay), `age` in years and, where the table

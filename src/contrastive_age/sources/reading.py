@@ -20,7 +20,7 @@ from tqdm import tqdm
 from contrastive_age.errors import DataError
 from contrastive_age.sources import identities
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
-from contrastive_age.sources.decoding import cause, decode
+from contrastive_age.sources.decoding import MOST_MEGAPIXELS, cause, decode
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -239,7 +239,12 @@ def subfolder(folder: Path, name: str) -> str:
 
 
 def inspect_files(
-    folder: Path, paths: list[str], known: pd.DataFrame | None = None, progress: bool = True
+    folder: Path,
+    paths: list[str],
+    known: pd.DataFrame | None = None,
+    progress: bool = True,
+    *,
+    most_megapixels: float = MOST_MEGAPIXELS,
 ) -> pd.DataFrame:
     """Read every file once: its digest, and whether it decodes to the last pixel.
 
@@ -250,6 +255,7 @@ def inspect_files(
             which had no problem, are taken over without reading the file; none are where the table
             lacks a column.
         progress: Whether to show a progress bar.
+        most_megapixels: Photos of more million pixels have a problem.
 
     Returns:
         One row a path, in the order given: `path`, `size` (bytes), `mtime_ns`, `ctime_ns` and
@@ -268,16 +274,19 @@ def inspect_files(
     new = files["digest"].isna()
     if new.any():
         files.loc[new, ["digest", "problem"]] = _inspect_all(
-            folder, files.loc[new, "path"].to_list(), progress
+            folder, files.loc[new, "path"].to_list(), progress, most_megapixels
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
     return files[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
-def _inspect_all(folder: Path, paths: list[str], progress: bool) -> list[tuple[str, str]]:
+def _inspect_all(
+    folder: Path, paths: list[str], progress: bool, most_megapixels: float
+) -> list[tuple[str, str]]:
     # Decoding and hashing release the interpreter lock, so threads are enough.
     with ThreadPool(min(16, 2 * (os.cpu_count() or 1))) as pool:
-        results = pool.imap(_inspect, (folder / path for path in paths), chunksize=8)
+        inspect = functools.partial(_inspect, most_megapixels=most_megapixels)
+        results = pool.imap(inspect, (folder / path for path in paths), chunksize=8)
         return list(
             tqdm(
                 results,
@@ -299,7 +308,7 @@ def _state(path: Path) -> tuple[int, int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode
 
 
-def _inspect(path: Path) -> tuple[str, str]:
+def _inspect(path: Path, most_megapixels: float) -> tuple[str, str]:
     try:
         state = path.stat()
         # A pipe would be waited for without end, and a device read without end.
@@ -312,14 +321,14 @@ def _inspect(path: Path) -> tuple[str, str]:
         return "", cause(error)
     except ValueError:  # of Python itself, before the system is asked
         return "", "no such file: a name holds no zero byte"
-    return hashlib.sha256(content).hexdigest(), _problem(content)
+    return hashlib.sha256(content).hexdigest(), _problem(content, most_megapixels)
 
 
-def _problem(content: bytes) -> str:
+def _problem(content: bytes, most_megapixels: float) -> str:
     if not content:
         return "the file is empty"
     try:
-        size = decode(io.BytesIO(content)).size
+        size = decode(io.BytesIO(content), most_megapixels).size
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return cause(error)
     if min(size) < LEAST_SIDE:

@@ -52,7 +52,10 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
     folders = [ingestion_folder, *siblings(ingestion_folder, source.name)]
     known = [files for folder in folders if (files := layouts.known_files(folder)) is not None]
     samples, files, report = layouts.read_source(
-        *source.place, known=pd.concat(known) if known else None
+        *source.place,
+        known=pd.concat(known) if known else None,
+        most_megapixels=source.most_megapixels,
+        round_ages=source.round_ages,
     )
     digests = samples[["path"]].merge(files[["path", "digest"]], on="path", how="left")["digest"]
     samples.attrs |= {
@@ -77,6 +80,8 @@ def decided_by(source: Source) -> dict[str, Any]:
         "synthetic": source.synthetic and source.synthetic.model_dump(),
         "manifest": source.manifest_digest,
         "allow_outside_raw_root": source.manifest is not None and source.outside,
+        "most_megapixels": source.most_megapixels,
+        "age": source.round_ages and "round",
         "code of ingestion": layouts.code(),
     }
 
