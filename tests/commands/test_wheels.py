@@ -26,12 +26,14 @@ def test_what_is_needed_directly_and_further_in_the_versions_of_here() -> None:
     assert not any(name.startswith("nvidia") for name in names)
 
 
-def test_what_is_there_is_left_out_however_it_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])  # the latter of PowerShell
+def test_what_is_there_is_left_out_however_it_is_written(tmp_path: Path, encoding: str) -> None:
     have = tmp_path / "have.txt"
     own = {name: version(name) for name in ("pandas", "rich")}
     have.write_text(
         f"Pandas=={own['pandas']}\nscikit_learn\n\n# a comment\nnumpy==1.2\nclick\n"
-        f"rich=={own['rich']}\n"
+        f"rich=={own['rich']}\n",
+        encoding=encoding,
     )
     names = _names(Machine(have, "3.12", "x86_64"))
     assert not names & {"pandas", "scikit-learn", "rich"}

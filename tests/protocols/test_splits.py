@@ -1,5 +1,6 @@
 """Splits: every sample tested once, subjects kept together where promised, lists read strictly."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +295,40 @@ def test_list_names_may_vary(tmp_path: Path, spell, first: int) -> None:
     assert folds["fold"].tolist() == numbers
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.upper,
+        lambda name: f"RAW/{name.title()}.jpeg",
+        lambda name: name.split("/")[1].upper() + ".HEIC",
+        lambda name: unicodedata.normalize("NFD", name) + ".jfif",
+    ],
+)
+@pytest.mark.parametrize("number", ["{}", "{}.0", "{},0"])
+def test_names_in_another_case_or_unicode_form_are_found_and_said(
+    tmp_path: Path, spell, number: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = samples_of([0, 0, 1]).assign(sample_id=["faces/anna1", "faces/zoé", "faces/ünal"])
+    path = tmp_path / "list.csv"
+    rows = [
+        f"{spell(name)};{number.format(fold)}"
+        for name, fold in zip(samples["sample_id"], [1, 2, 1], strict=True)
+    ]
+    path.write_text("\r\n".join(["sep=;", "FileName;Fold", *rows]), encoding="utf-8")
+    assert splits.from_file(samples, path)["fold"].tolist() == [0, 1, 0]
+    assert "names are of samples in another case or Unicode form, such as" in caplog.text
+
+
+def test_an_exact_name_goes_before_another_case(tmp_path: Path, caplog) -> None:
+    samples = samples_of([0, 1]).assign(sample_id=["x/A", "x/a"])
+    path = write_list(tmp_path / "list.csv", ["a.jpg", "A.jpg"], [0, 1])
+    assert splits.from_file(samples, path)["fold"].tolist() == [1, 0]
+    assert caplog.text == ""
+    path = write_list(tmp_path / "list.csv", ["X/a.jpg", "A.jpg"], [0, 1])
+    with pytest.raises(DataError, match=r"1 names that fit several samples \(X/a\.jpg\)"):
+        splits.from_file(samples, path)
+
+
 def test_dots_in_sample_ids_are_no_extension(tmp_path: Path) -> None:
     samples = samples_of([0, 1]).assign(sample_id=["1_0_0_2017.jpg.chip", "2_0_0_2017.jpg.chip"])
     path = write_list(
@@ -368,7 +403,7 @@ def test_unreadable_lists_are_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=said):
             splits.from_file(samples, path)
-    path.write_bytes(b"\xff\xfe\x00sample_id")
+    path.write_bytes("name,fold\nZoë,0\n".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):
         splits.from_file(samples, path)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_age.sources import reading
-from contrastive_age.sources.audit import audit, manifest_hash
+from contrastive_age.sources.audit import audit, manifest_hash, many_rejected
 
 NOTHING = reading.rejections([], [])
 
@@ -137,6 +137,75 @@ def test_rejections_are_listed_and_told_apart() -> None:
         assert (found["count"], [item["path"] for item in found["items"]]) == (1, [path])
 
 
+def test_many_rejections_are_said_with_the_commonest_reasons() -> None:
+    samples, files = tables([{"identity": "p", "age": 3}] * 9)
+
+    def said(*reasons: str) -> str:
+        paths = [f"{number}.jpg" for number in range(len(reasons))]
+        rejected = reading.rejections(paths, reasons)
+        return many_rejected(audit(reading.Reading(samples, rejected), files))
+
+    assert said() == ""
+    assert said("gone") == ""  # a tenth
+    assert said("gone", "lost") == (
+        "2 of 11 entries (18%) were rejected: 1 such as '0.jpg': gone; 1 such as '1.jpg': lost"
+    )
+    ages = [f"age '11.{number}' is not a whole number (row {number})" for number in range(27)]
+    assert said("broken", *ages, "unreadable: 'x'", "unreadable: 'y'", "gone", "lost") == (
+        "32 of 41 entries (78%) were rejected: "
+        "27 such as '1.jpg': age '11.0' is not a whole number (row 0); "
+        "2 such as '28.jpg': unreadable: 'x'; 1 such as '0.jpg': broken"
+    )
+
+
+def test_what_is_no_photo_among_the_photos_is_no_entry() -> None:
+    samples, files = tables([{"identity": "p", "age": 3}] * 9)
+    unknown = "unreadable: the content is no known image format"
+    for path, reason, counts in (
+        ("notes.txt", unknown, False),
+        ("README", unknown, False),
+        ("a.JPG", unknown, True),
+        ("b.heic", unknown, True),
+        ("notes.txt", f"{unknown} (row 3)", True),
+        ("face", "name does not parse: expected x", True),
+    ):
+        rejected = reading.rejections([path] * 9, reason)
+        said = many_rejected(audit(reading.Reading(samples, rejected), files))
+        assert said.startswith("9 of 18 entries (50%)") == counts
+        assert bool(said) == counts
+
+
+def test_ages_that_were_rounded_are_listed() -> None:
+    samples, files = tables([{"identity": "p", "age": 11}])
+    rounded = pd.DataFrame({"path": ["000.png"], "written": ["11.27"], "age": [11]})
+    report = audit(reading.Reading(samples, NOTHING, ages_rounded=rounded), files)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["anomalies"]["ages_rounded"]["items"] == rounded.to_dict("records")
+
+
+def test_people_of_several_races_are_listed() -> None:
+    rows = [
+        {"identity": identity, "age": 3, "race": race}
+        for identity, race in ("pW", "pw", "pB", "qW", "qw", "rB", "sW")
+    ]
+    rows.append({"identity": "s", "age": 3, "race": None})
+    assert anomalies(rows)["identities_with_several_races"]["items"] == [
+        {"identity": "p", "sample_ids": {"B": ["002"], "W": ["000"], "w": ["001"]}}
+    ]
+
+
+def test_a_table_is_held_against_what_it_and_the_samples_both_have() -> None:
+    rows = [{"identity": "1", "age": 3, "sex": None}, {"identity": "1", "age": 4, "sex": "F"}]
+    table = pd.DataFrame({"sample_id": ["001", "000"], "sex": ["M", "F"], "capture": ["7", "7"]})
+    found = anomalies(rows, table=table)
+    assert found["table_contradicts_name"]["items"] == [
+        {"sample_id": "000", "label": "sex", "name": "", "table": "F"},
+        {"sample_id": "001", "label": "sex", "name": "F", "table": "M"},
+    ]
+    assert not found.keys() & {"identities_with_several_birth_dates", "date_mismatch"}
+    assert "table_contradicts_name" not in anomalies(rows, table=table[["sample_id"]])
+
+
 def test_checks_that_the_columns_do_not_allow_are_left_out() -> None:
     found = anomalies([{"identity": "p", "age": 3}])
     assert not found.keys() & {
@@ -184,7 +253,7 @@ def test_ages_are_held_against_the_completed_years_between_the_dates() -> None:
             "doa": pd.to_datetime(pd.Series(taken)),
         }
     )
-    found = anomalies([{"identity": "p", "age": age} for age in ages], dates=dates)
+    found = anomalies([{"identity": "p", "age": age} for age in ages], table=dates)
     assert found["date_mismatch"]["items"] == [
         {
             "sample_id": "001",

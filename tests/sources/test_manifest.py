@@ -23,10 +23,10 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-def ingest(table: Path, raw_root: Path) -> reading.Reading:
+def ingest(table: Path, raw_root: Path, *, round_ages: bool = False) -> reading.Reading:
     base = manifest.base_folder(table, raw_root)
     files = reading.inspect_files(base, manifest.list_images(table, base), progress=False)
-    return manifest.read(table, base, files)
+    return manifest.read(table, base, files, round_ages=round_ages)
 
 
 def test_a_whole_manifest_is_read(tmp_path: Path) -> None:
@@ -114,6 +114,61 @@ def test_each_bad_row_is_rejected_with_its_row_and_reason(tmp_path: Path) -> Non
         assert reason in by_row[row][1]
 
 
+@pytest.mark.parametrize(
+    ("written", "rounded"),
+    [
+        ("11.27", 11),
+        ("0.4", 0),
+        ("0.5", 1),
+        ("2.5", 3),
+        ("3.5", 4),
+        ("11,5", 12),
+        ("0.49999999999999994", 0),
+        ("119.6", 120),
+        ("25.0", 25),
+        ("25,0", 25),
+        ("25", 25),
+        (".5", 1),
+        ("-0.4", None),
+        ("120.4", None),
+        ("1e1", None),
+        ("1.2.3", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_ages_are_rounded_only_where_that_is_asked_for(
+    tmp_path: Path, written: str, rounded: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_images(tmp_path, "a.jpg", "b.jpg")
+    table = write(tmp_path / "m.csv", "path;identity;age", f"a.jpg;1;{written}", "b.jpg;1;70")
+    whole = written.rstrip("0").rstrip(".,") == str(rounded)
+    with caplog.at_level("INFO"):
+        result = ingest(table, tmp_path, round_ages=True)
+    assert result.samples["age"].to_list() == ([] if rounded is None else [rounded]) + [70]
+    changed = rounded is not None and not whole
+    assert result.ages_rounded.to_dict("records") == (
+        [{"path": "a.jpg", "written": written, "age": rounded}] if changed else []
+    )
+    assert ("1 of 2 ages are no whole numbers and are rounded" in caplog.text) == changed
+    if rounded is None:
+        assert f"age '{written}' is not a number from 0 to 120" in result.rejected["reason"][0]
+    strict = ingest(table, tmp_path)
+    assert strict.samples["age"].to_list() == ([rounded] if whole else []) + [70]
+    assert strict.ages_rounded.empty
+    reasons = " ".join(strict.rejected["reason"])
+    assert ("--params=age=round rounds it (row 2)" in reasons) == changed
+
+
+def test_paths_that_all_leave_the_folder_are_an_error_with_the_remedy(tmp_path: Path) -> None:
+    make_images(tmp_path, "a.jpg")
+    (tmp_path / "raw").mkdir()
+    table = write(tmp_path / "raw/m.csv", "path,identity,age", "../a.jpg,1,3", "../b.jpg,1,3")
+    said = r"2 such as '\.\./a\.jpg': .*--params=allow_outside_raw_root=true \(row 2\)"
+    with pytest.raises(DataError, match=rf"m\.csv.*2 entries were rejected, {said}"):
+        ingest(table, tmp_path / "raw")
+
+
 def test_a_good_row_counts_although_a_bad_one_names_the_same_file(tmp_path: Path) -> None:
     make_images(tmp_path, "a.jpg")
     table = write(tmp_path / "m.csv", "path,identity,age", "a.jpg,1,old", "a.jpg,1,70")
@@ -151,7 +206,7 @@ def test_the_files_are_listed_once_and_without_those_outside(tmp_path: Path) -> 
 
 def test_a_manifest_without_one_usable_row_is_an_error(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "path,identity,age", "a.jpg,1,3")
-    with pytest.raises(DataError, match=r"m\.csv.*relative to.*a\.jpg: unreadable.*\(row 2\)"):
+    with pytest.raises(DataError, match=r"m\.csv.*relative to.*'a\.jpg': unreadable.*\(row 2\)"):
         ingest(table, tmp_path)
 
 

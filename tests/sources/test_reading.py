@@ -257,7 +257,7 @@ def test_finishing_rejects_impossible_ages_missing_identities_and_repeated_names
 
 def test_a_source_without_one_usable_file_is_an_error_that_says_why() -> None:
     rows = pd.DataFrame({"path": ["b.png"], "identity": ["2"], "age": [300]})
-    with pytest.raises(DataError, match=r"in here can.*b\.png: age 300 is outside"):
+    with pytest.raises(DataError, match=r"in here can.*'b\.png': age 300 is outside"):
         reading.finish(rows, [], "here")
 
 

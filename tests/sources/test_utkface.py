@@ -40,34 +40,61 @@ def test_labels_come_from_the_names_in_flat_and_nested_folders(tmp_path: Path) -
 @given(
     age=st.integers(0, 120),
     sex=st.integers(0, 1),
-    race=st.integers(0, 4) | st.none(),
+    race=st.integers(0, 4),
     time=st.integers(20_000_101_000_000_000, 20_991_231_235_959_999),
     suffix=st.sampled_from([".jpg.chip.jpg", ".jpg", ".PNG", " .jpg"]),
 )
 def test_every_name_of_the_form_parses_back(age, sex, race, time, suffix) -> None:
-    middle = "" if race is None else f"{race}_"
-    path = f"{age}_{sex}_{middle}{time}{suffix}"
+    path = f"{age}_{sex}_{race}_{time}{suffix}"
     row = utkface.read(Path("nowhere"), readable(path)).samples.iloc[0]
-    assert (row["age"], row["sex"]) == (age, "MF"[sex])
-    assert pd.isna(row["race"]) if race is None else row["race"] == RACES[race]
+    assert (row["age"], row["sex"], row["race"]) == (age, "MF"[sex], RACES[race])
     assert row["identity"] == row["sample_id"]
 
 
-def test_a_missing_race_is_kept_and_said_in_the_audit() -> None:
-    files = readable("39_1_20170116174525125.jpg.chip.jpg", "40_1_0_20170116174525125.jpg.chip.jpg")
+@pytest.mark.parametrize(
+    ("name", "age", "sex", "race"),
+    [
+        # Names of the data set as it is published, chips and photos.
+        ("39_1_20170116174525125.jpg.chip.jpg", 39, None, None),
+        ("61_1_20170109142408075.jpg", 61, None, None),
+        ("61_3_20170109150557335.jpg", 61, None, "Indian"),
+        ("53__0_20170116184028385.jpg", 53, None, "White"),
+        ("24_0_1_20170116220224657 .jpg.chip.jpg", 24, "M", "Black"),
+        ("55_0_0_20170116232725357jpg.chip.jpg", 55, "M", "White"),
+        ("44_1_4_20170116235150272.pg.chip.jpg", 44, "F", "Others"),
+        ("14_0_0_2017011022340900.jpg.chip.jpg", 14, "M", "White"),
+        # Others of these kinds.
+        ("25_1__20170116184028385.JPEG", 25, "F", None),
+        ("25_2_0_20170116184028385.JPG.CHIP.JPG", 25, None, "White"),
+        ("25_1_5_20170116184028385.jpg", 25, "F", None),
+        ("25_7_20170116184028385.jpg", 25, None, None),
+        ("25___20170116184028385.jpg", 25, None, None),
+        ("25__20170116184028385.jpg", 25, None, None),
+    ],
+)
+def test_a_photo_is_kept_for_its_age_and_what_its_name_lacks_is_in_the_audit(
+    name: str, age: int, sex: str | None, race: str | None
+) -> None:
+    files = readable(name, "40_1_0_20170116174525126.jpg.chip.jpg")
     result = utkface.read(Path("nowhere"), files)
-    assert len(result.samples) == 2
-    found = audit(result, files)["anomalies"]["missing_race_or_sex"]
-    assert found["items"] == [{"sample_id": "39_1_20170116174525125.jpg.chip", "missing": ["race"]}]
+    assert result.rejected.empty
+    row = result.samples.set_index("path").loc[name]
+    given = {label: None if pd.isna(row[label]) else row[label] for label in ("race", "sex")}
+    assert (row["age"], given) == (age, {"race": race, "sex": sex})
+    missing = [label for label in given if given[label] is None]
+    items = [{"sample_id": row["sample_id"], "missing": missing}] if missing else []
+    assert audit(result, files)["anomalies"]["missing_race_or_sex"]["items"] == items
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
         ("121_0_0_20170116174525125.jpg", "age 121 is outside 0 to 120"),
-        ("61_3_20170109150557335.jpg", "name does not parse"),
+        ("61_20170109150557335.jpg", "name does not parse"),
+        ("61_13_20170109150557335.jpg", "name does not parse"),
+        ("_1_3_20170109150557335.jpg", "name does not parse"),
+        ("61_1_3_2017.jpg", "name does not parse"),
         ("1234_0_0_20170109150557335.jpg", "name does not parse"),
-        ("20_0_5_20170109150557335.jpg", "name does not parse"),
         ("photo.jpg", "name does not parse"),
     ],
 )

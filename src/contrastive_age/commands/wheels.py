@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from contrastive_age.errors import DataError
+from contrastive_age.sources.delimited import decoded
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +117,9 @@ def _versions(have: Path | None) -> dict[str, str | None]:
     if have is None:
         return {}
     try:
-        lines = have.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # PowerShell writes UTF-16.
+        lines = decoded(have.read_bytes()).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{have} cannot be read ({error}); make it there: python3 -m pip list --format=freeze"
         ) from error

@@ -5,7 +5,8 @@ Every function gives the folds table: `sample_id` str, `identity` str, `age` int
 """
 
 import itertools
-import re
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.protocols.copies import Ints, linked
-from contrastive_age.sources import delimited
+from contrastive_age.sources import delimited, reading
+from contrastive_age.sources.manifest import folded
+
+logger = logging.getLogger(__name__)
 
 LIST_COLUMNS = (
     ("sample_id", "filename", "file", "path", "image", "photo", "name"),
@@ -28,7 +32,6 @@ FEW = 10
 
 _SHOWN = 5
 _NONE, _SEVERAL = -1, -2  # in the place of the row that a listed name means
-_EXTENSION = re.compile(r"\.(bmp|gif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
 
 
 def random_split(
@@ -116,9 +119,9 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Read a published split list.
 
     The list is a text table (`sources.delimited`) with a column of names and one of folds, called
-    as in `LIST_COLUMNS`, every sample exactly once. A name may carry an image extension, and more
-    or fewer leading folders than the sample's own id, as long as it fits one sample only. Folds are
-    numbered 0..K-1 or 1..K.
+    as in `LIST_COLUMNS`, every sample exactly once. A name may carry a suffix, and more or fewer
+    leading folders than the sample's own id, as long as it fits one sample only; one that fits none
+    is looked for in another case or Unicode form, which is said. Folds are numbered 0..K-1 or 1..K.
 
     A list covers the whole source: apply it before samples are capped.
 
@@ -137,7 +140,7 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     listed = delimited.read(path, LIST_COLUMNS)
     damaged = listed["sample_id"][listed["surplus"]].to_numpy()
     _refuse(damaged, path, "rows with more values than columns", "correct them")
-    rows = _match(listed["sample_id"].tolist(), samples["sample_id"].tolist(), path)
+    rows = _match(listed["sample_id"], samples["sample_id"], path)
     ids = samples["sample_id"].to_numpy()
     times = np.bincount(rows, minlength=len(samples))
     _refuse(ids[times > 1], path, "samples listed more than once", "list each once")
@@ -267,16 +270,16 @@ def _tails(name: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _match(names: list[str], sample_ids: list[str], path: Path) -> Ints:
-    """Give the row each listed name means: one path, without extension, is the end of the other."""
-    ids = {sample_id: row for row, sample_id in enumerate(sample_ids)}
-    ends: dict[str, int] = {}
-    for sample_id, row in ids.items():
-        for tail in _tails(sample_id):
-            ends[tail] = _SEVERAL if tail in ends else row
-    ends |= ids
-    rows = np.array([_row(name, ids, ends) for name in names], dtype=np.int64)
-    listed = np.array(names, dtype=object)
+def _match(names: "pd.Series[str]", sample_ids: Iterable[str], path: Path) -> Ints:
+    """Give the row each listed name means: one path, without suffix, is the end of the other."""
+    written = names.str.replace("\\", "/").str.removeprefix("./")
+    spellings = list(zip(written, reading.sample_ids(written), strict=True))
+    rows = np.array(list(map(_finder(sample_ids), spellings)), dtype=np.int64)
+    missing = np.flatnonzero(rows == _NONE)
+    if len(missing):
+        find = _finder(sample_ids, folded)
+        rows[missing] = [find(spellings[number]) for number in missing]
+    listed = names.to_numpy()
     _refuse(
         listed[rows == _NONE],
         path,
@@ -289,23 +292,44 @@ def _match(names: list[str], sample_ids: list[str], path: Path) -> Ints:
         "names that fit several samples",
         "write the sample_id as in samples.parquet",
     )
+    if len(missing):
+        logger.warning(
+            "%s: %d names are of samples in another case or Unicode form, such as %r of %r.",
+            path,
+            len(missing),
+            listed[missing[0]],
+            list(sample_ids)[rows[missing[0]]],
+        )
     return rows
 
 
-def _row(name: str, ids: dict[str, int], ends: dict[str, int]) -> int:
-    """Give the row that a listed name means, `_NONE` or `_SEVERAL`."""
-    written = name.strip().replace("\\", "/").removeprefix("./")
-    spellings = (written, _EXTENSION.sub("", written))
-    shorter = [ends[spelling] for spelling in spellings if spelling in ends]
-    longer = (ids[tail] for each in spellings for tail in _tails(each) if tail in ids)
-    return next(itertools.chain(shorter, longer), _NONE)
+def _finder(
+    sample_ids: Iterable[str], spelled: Callable[[str], str] = str
+) -> Callable[[Iterable[str]], int]:
+    """Make a function from the spellings of a name to the row it means, `_NONE` or `_SEVERAL`."""
+    ids: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for row, sample_id in enumerate(map(spelled, sample_ids)):
+        ids[sample_id] = _SEVERAL if sample_id in ids else row
+        for tail in _tails(sample_id):
+            ends[tail] = _SEVERAL if tail in ends else row
+    ends |= ids
+
+    def find(spellings: Iterable[str]) -> int:
+        names = list(map(spelled, spellings))
+        shorter = [ends[name] for name in names if name in ends]
+        longer = (ids[tail] for name in names for tail in _tails(name) if tail in ids)
+        return next(itertools.chain(shorter, longer), _NONE)
+
+    return find
 
 
 def _fold_numbers(column: "pd.Series[str]", path: Path) -> Ints:
-    written = column.str.strip()
-    wrong = column[~written.str.fullmatch(r"\d{1,9}")].to_numpy()
+    # Programs that know no missing whole numbers write 1 as 1.0, and some of them as 1,0.
+    numbers = column.str.extract(r"^([0-9]{1,9})(?:[.,]0*)?\Z")[0]
+    wrong = column[numbers.isna()].to_numpy()
     _refuse(wrong, path, "folds that are no whole number", "number the folds 0..K-1 or 1..K")
-    fold: Ints = written.to_numpy().astype(np.int64)
+    fold: Ints = numbers.to_numpy().astype(np.int64)
     present = np.unique(fold)
     if len(present) < 2 or present[0] > 1 or present[-1] - present[0] + 1 != len(present):
         shown = ", ".join(map(str, present[:_SHOWN])) + (", ..." if len(present) > _SHOWN else "")

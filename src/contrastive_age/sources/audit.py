@@ -8,22 +8,31 @@ import pandas as pd
 from contrastive_age.sources import identities, reading
 from contrastive_age.sources.ages import age_bin
 
+MANY = 0.1
+"""Of more than this share of its entries that are rejected, a source is warned of."""
+
+_PHOTO = (
+    r"\.(?:avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jpe?g|mpo|p[gp]m|png|tiff?|webp|arw|cr[23]|dng|nef)\Z"
+)
+"""How the names of photos end, also of those that are not read."""
+
 
 def audit(
     source: reading.Reading,
     files: pd.DataFrame,
     *,
     max_span: int | None = None,
-    dates: pd.DataFrame | None = None,
+    table: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Count and list everything remarkable about a source. Nothing is changed or left out.
 
     Args:
-        source: What was read: at least one sample, what was rejected, joined and found otherwise.
+        source: What was read: at least one sample, what was rejected, and how it was written.
         files: As `reading.inspect_files` gives it.
         max_span: Years between an identity's youngest and oldest picture above which it is listed;
             None leaves that check out.
-        dates: `sample_id`, `dob` and `doa` (datetime64), for the check of ages against dates.
+        table: `sample_id` and what a table beside the photos says of some of them: any of
+            `identity`, `capture`, `sex` and `age` (str), `dob` and `doa` (datetime64).
 
     Returns:
         A dictionary that JSON can hold: `n`, `identities`, `images_found`, `ages` (min, max,
@@ -51,11 +60,37 @@ def audit(
         | _identities(samples)
         | _ages_held_by_one_identity(samples)
         | (_both_sexes(samples) if "sex" in samples else {})
+        | (_several_races(samples) if "race" in samples else {})
         | (_falling_ages(samples) if "capture" in samples else {})
         | (_long_spans(samples, max_span) if max_span is not None else {})
         | _missing_labels(samples)
-        | (_dates(samples, dates) if dates is not None else {}),
+        | (_against_table(samples, table) if table is not None else {}),
     }
+
+
+def many_rejected(report: dict[str, Any]) -> str:
+    """Say that much of a source was rejected, and why; "" where little was.
+
+    Args:
+        report: As `audit` gives it.
+
+    Returns:
+        How many entries of how many, and the commonest reasons, where more than `MANY` of them
+        were rejected. What lies among the images, cannot be read and is not called as a photo,
+        such as notes, is no entry; a row of a table is one whatever it names.
+    """
+    rejected = pd.DataFrame(report["rejected"], columns=["path", "reason"], dtype="str")
+    paths, reasons = rejected["path"], rejected["reason"]
+    photos = paths.str.contains(_PHOTO, case=False) | reasons.str.contains(r" \(row \d+\)\Z")
+    rejected = rejected[photos | ~reasons.str.startswith(reading.UNREADABLE)]
+    entries = report["n"] + len(rejected)
+    share = len(rejected) / entries
+    if share <= MANY:
+        return ""
+    return (
+        f"{len(rejected)} of {entries} entries ({share:.0%}) were rejected: "
+        f"{reading.commonest(rejected)}"
+    )
 
 
 def manifest_hash(samples: pd.DataFrame) -> str:
@@ -117,6 +152,10 @@ def _spellings(source: reading.Reading) -> dict[str, Any]:
         "paths_found_otherwise": _anomaly(
             "Paths that lead to a file in another case or Unicode form alone; that file is used.",
             source.found_otherwise,
+        ),
+        "ages_rounded": _anomaly(
+            "Ages that are written as no whole numbers; they are rounded, halves up.",
+            source.ages_rounded,
         ),
     }
 
@@ -189,6 +228,27 @@ def _both_sexes(samples: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _several_races(samples: pd.DataFrame) -> dict[str, Any]:
+    # Two spellings that differ in case are one race.
+    races = samples["race"].str.casefold().groupby(samples["identity"]).transform("nunique")
+    return {
+        "identities_with_several_races": _anomaly(
+            "Identities with images of several races, by race: some label is wrong.",
+            _images_by(samples[races > 1], "race"),
+        )
+    }
+
+
+def _images_by(samples: pd.DataFrame, column: str) -> pd.DataFrame:
+    """List the images of each identity, as a dictionary from a column's values."""
+    lists = samples.groupby(["identity", column])["sample_id"].agg(list)
+    items = [
+        (identity, group.droplevel("identity").to_dict())
+        for identity, group in lists.groupby(level="identity")
+    ]
+    return pd.DataFrame(items, columns=["identity", "sample_ids"])
+
+
 def _falling_ages(samples: pd.DataFrame) -> dict[str, Any]:
     pictures = samples.groupby(["identity", "capture"])["age"].agg(["min", "max"]).reset_index()
     oldest = pictures.groupby("identity")["max"].cummax()
@@ -241,16 +301,64 @@ def _missing_labels(samples: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _dates(samples: pd.DataFrame, dates: pd.DataFrame) -> dict[str, Any]:
-    table = samples[["sample_id", "age"]].merge(dates, on="sample_id")
-    born, taken = table["dob"].dt, table["doa"].dt
-    before_birthday = taken.month * 100 + taken.day < born.month * 100 + born.day
-    table["age_from_dates"] = taken.year - born.year - before_birthday
-    complete = table["age_from_dates"].notna()
-    written = table.assign(
-        dob=born.strftime("%Y-%m-%d").fillna(""), doa=taken.strftime("%Y-%m-%d").fillna("")
+def _against_table(samples: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+    said = table.set_index("sample_id").add_prefix("table_")
+    both = samples.join(said, on="sample_id", how="inner")
+    born, taken = "table_dob" in both, "table_doa" in both
+    return (
+        _contradictions(both)
+        | (_several_birth_dates(both) if born else {})
+        | (_dates(both) if born and taken else {})
     )
-    differing = written[complete & (table["age"] != table["age_from_dates"])]
+
+
+def _contradictions(both: pd.DataFrame) -> dict[str, Any]:
+    pairs = [
+        pd.DataFrame(
+            {
+                "sample_id": both["sample_id"],
+                "label": label,
+                "name": both[label].astype("str").fillna(""),
+                "table": both[f"table_{label}"],
+            }
+        )
+        for label in ("identity", "capture", "sex", "age")
+        if {label, f"table_{label}"} <= set(both)
+    ]
+    if not pairs:
+        return {}
+    rows = pd.concat(pairs).sort_values("sample_id", kind="stable")
+    return {
+        "table_contradicts_name": _anomaly(
+            "Labels that the table gives otherwise than the file's name, which counts.",
+            rows[(rows["table"] != "") & (rows["table"] != rows["name"])],
+        )
+    }
+
+
+def _several_birth_dates(both: pd.DataFrame) -> dict[str, Any]:
+    births = both["table_dob"].groupby(both["identity"]).transform("nunique")
+    several = both[births > 1]
+    return {
+        "identities_with_several_birth_dates": _anomaly(
+            "Identities that the table gives several dates of birth, by date: some is wrong, or "
+            "they are several people.",
+            _images_by(several.assign(dob=several["table_dob"].dt.strftime("%Y-%m-%d")), "dob"),
+        )
+    }
+
+
+def _dates(both: pd.DataFrame) -> dict[str, Any]:
+    born, taken = both["table_dob"].dt, both["table_doa"].dt
+    before_birthday = taken.month * 100 + taken.day < born.month * 100 + born.day
+    years = taken.year - born.year - before_birthday
+    written = both[["sample_id", "age"]].assign(
+        dob=born.strftime("%Y-%m-%d").fillna(""),
+        doa=taken.strftime("%Y-%m-%d").fillna(""),
+        age_from_dates=years,
+    )
+    complete = years.notna()
+    differing = written[complete & (both["age"] != years)]
     return {
         "date_mismatch": _anomaly(
             "Images whose age is not the completed years from the date of birth (dob) to the date "

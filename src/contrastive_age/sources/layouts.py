@@ -28,7 +28,7 @@ class Layout:
         base_folder: Finds the folder that paths are relative to, from where the source lies.
         of_table: Whether a table lists the photos. The three functions above then take it first,
             and whether its paths may leave the folder as `outside`.
-        read_dates: Reads the dates of birth and of the picture, where the layout has any.
+        read_table: Reads what a table beside the photos says of them, where the layout has one.
         read_points: Reads the landmarks that somebody has annotated, where the layout has any.
         max_span: Years between a person's youngest and oldest picture above which the audit lists
             the person.
@@ -38,7 +38,7 @@ class Layout:
     read: Callable[..., reading.Reading]
     base_folder: Callable[..., Path] = lambda folder: folder
     of_table: bool = False
-    read_dates: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
+    read_table: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     read_points: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     max_span: int | None = None
 
@@ -46,7 +46,7 @@ class Layout:
 LAYOUTS = {
     "fgnet": Layout(fgnet.list_images, fgnet.read, read_points=fgnet.read_points),
     "morph2": Layout(
-        morph2.list_images, morph2.read, read_dates=morph2.read_dates, max_span=morph2.MAX_SPAN
+        morph2.list_images, morph2.read, read_table=morph2.read_table, max_span=morph2.MAX_SPAN
     ),
     "utkface": Layout(utkface.list_images, utkface.read),
     "manifest": Layout(manifests.list_images, manifests.read, manifests.base_folder, of_table=True),
@@ -165,8 +165,8 @@ def read_source(
     )
     files.attrs["code"] = code()
     source = chosen.read(base, files, **({"round_ages": round_ages} if chosen.of_table else {}))
-    dates = chosen.read_dates(base, source.samples)
-    report = audit.audit(source, files, max_span=chosen.max_span, dates=dates)
+    table = chosen.read_table(base, source.samples)
+    report = audit.audit(source, files, max_span=chosen.max_span, table=table)
     return Ingested(source.samples, files, report)
 
 

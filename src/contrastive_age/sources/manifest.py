@@ -1,6 +1,6 @@
 """Any data set, listed in a table: `path,identity,age` and optionally `sex,race`.
 
-The separator may be a comma, a semicolon or a tab. Paths are relative to the raw data folder or to
+The table is any that `delimited` reads. Paths are relative to the raw data folder or to
 the manifest's own folder, or absolute but inside it; backslashes count as slashes. Paths that leave
 that folder, themselves or through a link, are refused unless the user allows them. A path that does
 not exist as written is looked for in another case or Unicode form.
@@ -19,20 +19,20 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from contrastive_age.sources import delimited, identities, reading
+from contrastive_age.sources import delimited, identities, labels, reading
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
 
 logger = logging.getLogger(__name__)
 
 OUTSIDE = (
     "the path lies outside the data folder or holds '..', itself or through a link; put the photo "
-    "inside, or set allow_outside_raw_root"
+    "inside, or give --params=allow_outside_raw_root=true"
 )
 SEVERAL = "no file is called so, and in another case or Unicode form several are"
 
 _NEEDED = ("path", "identity", "age")
 _NEVER_LISTED = ("/", "..")
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+_RANGE = f"from {AGE_MIN} to {AGE_MAX}"
 
 
 def source_key(name: str, manifest_digest: str | None) -> str:
@@ -129,22 +129,36 @@ def read(
     """
     table = delimited.read(manifest, _NEEDED)
     table[["file", "fault", "otherwise"]] = _locate(table["path"], base, outside)
-    reasons = _reasons(table, files)
+    table["years"] = labels.ages(table["age"])
+    reasons = _reasons(table, files, round_ages)
     bad = reasons != ""
     rejected = reading.rejections(
         table.loc[bad, "path"], reasons[bad] + " (row " + table.loc[bad, "row"].astype("str") + ")"
     )
     good = table[~bad]
-    rows = pd.DataFrame(
-        {
-            "path": good["file"],
-            "identity": good["identity"],
-            "age": good["age"].astype("float64").astype("int64"),
-        }
-    )
+    ages = labels.rounded(good["years"]).astype("int64")
+    rows = pd.DataFrame({"path": good["file"], "identity": good["identity"], "age": ages})
     place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
     source = reading.finish(rows.join(_optional(good)), [rejected], place)
-    return replace(source, found_otherwise=_found_otherwise(table, place))
+    return replace(
+        source,
+        found_otherwise=_found_otherwise(table, place),
+        ages_rounded=_ages_rounded(good.assign(rounded=ages), place),
+    )
+
+
+def _ages_rounded(good: pd.DataFrame, place: str) -> pd.DataFrame:
+    """List the ages that are no whole numbers as written."""
+    changed = good[good["years"] != good["rounded"]]
+    if len(changed):
+        logger.info(
+            "%s: %d of %d ages are no whole numbers and are rounded, halves up.",
+            place,
+            len(changed),
+            len(good),
+        )
+    rows = changed[["file", "age", "rounded"]]
+    return rows.set_axis(["path", "written", "age"], axis="columns").reset_index(drop=True)
 
 
 def _found_otherwise(table: pd.DataFrame, place: str) -> pd.DataFrame:
@@ -160,23 +174,26 @@ def _found_otherwise(table: pd.DataFrame, place: str) -> pd.DataFrame:
     return rows.set_axis(["written", "found"], axis="columns").reset_index(drop=True)
 
 
-def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
+def _reasons(table: pd.DataFrame, files: pd.DataFrame, round_ages: bool) -> pd.Series:
     """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
-    problems = table["file"].map(files.set_index("path")["problem"])
+    # No file of the table may be known, and then the column holds no text.
+    problems = table["file"].map(files.set_index("path")["problem"]).astype("str").fillna("")
     nobody = identities.faults(table["identity"])
-    age = table["age"]
-    # Programs that know no missing whole numbers write 25 as 25.0.
-    whole = age.str.fullmatch(r"[0-9]{1,3}(\.0*)?")
-    in_range = age.where(whole, "-1").astype("float64").between(AGE_MIN, AGE_MAX)
+    age, years = "age '" + table["age"] + "' is not a ", table["years"]
+    in_range = years.between(AGE_MIN, AGE_MAX)
+    broken = in_range & (years % 1 != 0) & (not round_ages)
+    number = "number" if round_ages else "whole number"
     checks: list[tuple[pd.Series, pd.Series | str]] = [
-        (table["surplus"], "the row has more values than the header has columns"),
+        (
+            table["surplus"],
+            "the row has more values than the header has columns; put a value that holds the "
+            "separator in quotation marks",
+        ),
         (table["path"] == "", "the path is empty"),
         (table["fault"] != "", table["fault"]),
         (nobody != "", nobody),
-        (
-            ~in_range,
-            "age '" + age + f"' is not a whole number from {AGE_MIN} to {AGE_MAX}",
-        ),
+        (~in_range, age + f"{number} {_RANGE}"),
+        (broken, age + f"whole number {_RANGE}; --params=age=round rounds it"),
         (problems != "", f"{reading.UNREADABLE}: " + problems),
     ]
     reasons = pd.Series("", index=table.index, dtype="str")
@@ -194,7 +211,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame) -> pd.Series:
 def _optional(good: pd.DataFrame) -> pd.DataFrame:
     """Take the optional columns that hold anything, with missing values where they are empty."""
     written = good.reindex(columns=["sex", "race"], fill_value="")
-    sexes = written["sex"].str.lower().map(_SEXES).astype("str")
+    sexes = labels.sexes(written["sex"])
     unknown = written["sex"].ne("") & sexes.isna()
     if unknown.any():
         logger.warning(
@@ -276,10 +293,11 @@ def _led_outside(files: pd.Series, base: Path) -> pd.Series:
             return False
         return not _is_inside(place, root)
 
-    return files.map(leaves, na_action="ignore").fillna(value=False).astype("bool")
+    left = [isinstance(file, str) and leaves(file) for file in files]
+    return pd.Series(left, index=files.index, dtype="bool")
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Give what a file's name has in common with itself in another case or Unicode form."""
     # Folding can leave accents in another order, so it is normalised before and after.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -309,7 +327,7 @@ def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:
             place = os.path.realpath(posixpath.join(root, folder))
             if outside or _is_inside(place, root):
                 for name in sorted(os.listdir(place)):  # noqa: PTH208 - names, no paths, of millions
-                    listed[_folded(name)].append(name)
+                    listed[folded(name)].append(name)
         except (OSError, ValueError):  # no folder, a closed one, or a zero byte
             pass
         return listed
@@ -318,7 +336,7 @@ def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:
         return [
             posixpath.join(place, name)
             for place in places
-            for name in ([part] if part in _NEVER_LISTED else names(place).get(_folded(part), []))
+            for name in ([part] if part in _NEVER_LISTED else names(place).get(folded(part), []))
         ]
 
     @functools.cache

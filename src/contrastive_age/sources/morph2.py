@@ -2,19 +2,18 @@
 
 Layout: `Album2/009055_0M54.JPG` is picture 0 of identity 009055, male, at age 54. Beside `Album2`
 may lie `morph_2008_nonCommercial.csv` with the columns `id_num, picture_num, dob, doa, race,
-gender, facial_hair, age, age_diff, glasses, photo`, where `photo` is the path relative to the
-table. All names are matched without regard to case.
+gender, facial_hair, age, age_diff, glasses, photo`. Its entries are of the files that are called as
+`photo`, whatever the folder, case and suffix. Identity, picture number, sex and age are those of
+the file's name; where the table has others, the audit lists them.
 """
 
 import functools
-import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from contrastive_age.sources import delimited, reading
-
-logger = logging.getLogger(__name__)
+from contrastive_age.sources import delimited, labels, reading
 
 MAX_SPAN = 6
 """Years between an identity's youngest and oldest picture above which the audit lists it.
@@ -59,7 +58,8 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     Returns:
         Samples with `identity` (six digits), `age` in years, `sex`, `capture` (the picture number)
         and, with the table, `race` as the table spells it. Rejected are also the table's entries
-        without a file.
+        without a file, without a photo, with more values than columns, or of a photo for which an
+        entry stands above.
 
     Raises:
         DataError: Not one image can be used, or the table is damaged.
@@ -73,32 +73,38 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     rejected = [unusable, reading.not_images(folder, reading.subfolder(folder, "Album2"))]
     table = _read_table(folder)
     if table is not None:
+        faults = _faults(table, files["path"])
+        where = " (row " + table["row"].astype("str") + ")"
+        bad = faults != ""
+        rejected.append(reading.rejections(table.loc[bad, "photo"], faults[bad] + where[bad]))
         if "race" in table:
             known = table.loc[table["race"] != "", "race"]
-            rows["race"] = _match_key(rows["path"]).map(known).astype("str")
-        absent = table.loc[~table.index.isin(_match_key(files["path"])), "photo"]
-        rejected.append(reading.rejections(absent, "the table lists it, but there is no such file"))
+            rows["race"] = _entries(table, rows["path"]).map(known).astype("str")
     return reading.finish(rows, rejected, str(folder.absolute()))
 
 
-def read_dates(folder: Path, samples: pd.DataFrame) -> pd.DataFrame | None:
-    """Read the dates of birth and of the picture, which the audit holds against the ages.
+def read_table(folder: Path, samples: pd.DataFrame) -> pd.DataFrame | None:
+    """Read what the table says of the samples, which the audit holds against them.
 
     Args:
         folder: The folder that holds the table.
         samples: The samples table.
 
     Returns:
-        `sample_id`, `dob` and `doa` (datetime64, missing where they cannot be read as a date), one
-        row for each sample that the table lists; None without a table or without both columns.
+        `sample_id` and, of those columns that the table has, `identity`, `capture`, `sex` and `age`
+        (str, spelled as the samples' are, "" where there is none), `dob` and `doa` (datetime64, the
+        dates of birth and of the picture, missing where they cannot be read); one row for each
+        sample that the table lists. None without a table.
     """
     table = _read_table(folder)
-    if table is None or not {"dob", "doa"} <= set(table.columns):
+    if table is None:
         return None
-    keys = _match_key(samples["path"])
-    listed = samples.loc[keys.isin(table.index), ["sample_id"]]
-    for column in ("dob", "doa"):
-        listed[column] = keys[listed.index].map(parse_dates(table[column]))
+    said = {
+        name: spell(table[column]) for column, (name, spell) in _COLUMNS.items() if column in table
+    }
+    entries = _entries(table, samples["path"]).dropna()
+    listed = pd.DataFrame(said, index=table.index).loc[entries].set_axis(entries.index)
+    listed.insert(0, "sample_id", samples.loc[entries.index, "sample_id"])
     return listed.reset_index(drop=True)
 
 
@@ -127,31 +133,45 @@ def _parse(days: pd.Series, way: str) -> pd.Series:
     return dates
 
 
+def _number(texts: pd.Series) -> pd.Series:
+    """Spell whole numbers alike that programs write with zeros before or behind."""
+    return texts.str.replace(r"[.,]0*$", "", regex=True).str.replace(r"^0+(?=.)", "", regex=True)
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[pd.Series], pd.Series]]] = {
+    "id_num": ("identity", lambda texts: _number(texts).str.zfill(6).mask(texts == "", "")),
+    "picture_num": ("capture", _number),
+    "gender": ("sex", lambda texts: labels.sexes(texts).fillna(texts)),
+    "age": ("age", _number),
+    "dob": ("dob", parse_dates),
+    "doa": ("doa", parse_dates),
+}
+"""The table's columns that are held against the samples, under the samples' names."""
+
+
 def _match_key(paths: pd.Series) -> pd.Series:
-    """Bring paths of files and of the table to one spelling."""
-    return (
-        paths.str.replace("\\", "/", regex=False).str.removeprefix("./").str.lstrip("/").str.lower()
-    )
+    """Give what a file and its entry have in common: the name, which is no other picture's."""
+    return reading.sample_ids(paths.str.replace("\\", "/")).str.rsplit("/", n=1).str[-1].str.lower()
 
 
 def _read_table(folder: Path) -> pd.DataFrame | None:
-    """Read the table, indexed by the match key of `photo`; None where there is none."""
     tables = sorted(path for path in folder.iterdir() if path.name.lower() == TABLE_NAME.lower())
-    if not tables:
-        return None
-    table = delimited.read(tables[0], needed=("photo",))
-    broken = table["surplus"] | (table["photo"] == "")
-    if broken.any():
-        logger.warning(
-            "%s: no photo, or more values than columns, in line %s; these entries do not count.",
-            tables[0],
-            ", ".join(table.loc[broken, "row"].astype("str")),
-        )
-    table = table[~broken]
-    table = table.set_index(_match_key(table["photo"]).rename("key"))
-    repeated = table.index.duplicated()
-    if repeated.any():
-        logger.warning(
-            "%s lists %d photos more than once; the first entry counts.", tables[0], repeated.sum()
-        )
-    return table[~repeated]
+    return delimited.read(tables[0], needed=("photo",)) if tables else None
+
+
+def _faults(table: pd.DataFrame, paths: pd.Series) -> pd.Series:
+    """Say of each entry why it counts for no file, "" where it counts for one of the paths."""
+    keys = _match_key(table["photo"])
+    faults = pd.Series("", index=table.index, dtype="str")
+    faults[~keys.isin(_match_key(paths))] = "the table lists it, but there is no such file"
+    faults[table["photo"] == ""] = "the table's entry names no photo"
+    faults[table["surplus"]] = "the table's entry has more values than columns"
+    again = keys.where(faults == "").duplicated() & (faults == "")
+    faults[again] = "the table lists it again; the first entry counts"
+    return faults
+
+
+def _entries(table: pd.DataFrame, paths: pd.Series) -> pd.Series:
+    """Give the index of each path's entry in the table, missing where there is none."""
+    good = table[_faults(table, paths) == ""]
+    return _match_key(paths).map(pd.Series(good.index, index=_match_key(good["photo"])))

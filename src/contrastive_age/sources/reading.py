@@ -41,6 +41,9 @@ LEAST_SIDE = 4
 MOST_BYTES = 2**30
 """Photos of a larger file are not read: it would have to fit into memory, for each thread."""
 
+_REASONS = 3
+"""How many of the commonest reasons a message gives."""
+
 _NEVER_DATA = frozenset({"thumbs.db", "desktop.ini"})
 
 FILE_TYPES = {
@@ -73,12 +76,15 @@ class Reading:
             them; `samples` holds one way.
         found_otherwise: `written` and `found` (both str) of the paths that a table writes in
             another case or Unicode form than the file's.
+        ages_rounded: `path`, `written` (str) and `age` (int64, years) of the samples whose age is
+            written as no whole number, and rounded.
     """
 
     samples: pd.DataFrame
     rejected: pd.DataFrame
     joined: pd.DataFrame = field(default_factory=pd.DataFrame)
     found_otherwise: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ages_rounded: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
@@ -381,6 +387,22 @@ def parse_names(
     return rows, pd.concat([unreadable, unparsed])
 
 
+def commonest(rejected: pd.DataFrame) -> str:
+    """Say for which reasons most entries were rejected, each with its first entry.
+
+    Args:
+        rejected: As in `Reading`, at least one row.
+    """
+    # What one reason says of several entries differs in what is quoted of them, and in numbers.
+    kinds = rejected["reason"].str.replace(r"'.*'|[0-9]+", "", regex=True)
+    reasons = rejected.assign(times=kinds.groupby(kinds).transform("size"))[~kinds.duplicated()]
+    most = reasons.sort_values("times", ascending=False, kind="stable").head(_REASONS)
+    return "; ".join(
+        f"{times} such as {path!r}: {reason}"
+        for path, reason, times in most[["path", "reason", "times"]].itertuples(index=False)
+    )
+
+
 def sample_ids(paths: pd.Series) -> pd.Series:
     """Take the last suffix off each path: `images/001A02.JPG` is sample `images/001A02`."""
     return paths.str.replace(r"([^/])\.[^./]*$", r"\1", regex=True)
@@ -414,12 +436,9 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     everything = pd.concat([*rejected, refused]).sort_values(["path", "reason"], ignore_index=True)
     rows = rows[reasons == ""]
     if rows.empty:
-        first = "; ".join(
-            f"{path}: {reason}" for path, reason in everything.head(3).itertuples(index=False)
-        )
         raise DataError(
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
-            f"the first of them: {first}. Correct the files or their names and run again."
+            f"{commonest(everything)}. Correct the files or their names and run again."
         )
     spelled, joined = identities.join(rows["identity"])
     if len(joined):

@@ -1,7 +1,9 @@
 """UTKFace: labels in the file names, no identities, so every image is an identity of its own.
 
 Layout: chips anywhere below the folder, named `AGE_SEX_RACE_DATETIME.jpg.chip.jpg`. A few names
-lack the race; those images are kept, and the audit lists them.
+lack the sex or the race; those images are kept for their age, and the audit lists them. An empty
+place (`53__0_...`) and a digit that stands for nothing are missing. Where one digit stands in place
+of two (`61_3_...`), 2 to 4 can only be a race; 0 and 1 can be either, so that neither is known.
 """
 
 from pathlib import Path
@@ -10,7 +12,7 @@ import pandas as pd
 
 from contrastive_age.sources import reading
 
-_NAME = r"(?P<age>\d{1,3})_(?P<sex>[01])_(?:(?P<race>[0-4])_)?\d{8,}(?:[^\d].*)?"
+_NAME = r"(?P<age>\d{1,3})_(?:(?P<sex>\d?)_(?P<race>\d?)|(?P<either>\d?))_\d{8,}(?:[^\d].*)?"
 _EXAMPLE = "25_1_0_20170109150557335.jpg.chip.jpg"
 _EXPECTED = f"<age>_<sex 0 or 1>_<race 0 to 4>_<date and time>, such as {_EXAMPLE}"
 _MISSING = (
@@ -40,17 +42,18 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         files: As `reading.inspect_files` gives it for `list_images(folder)`.
 
     Returns:
-        Samples with `age` in years, `sex`, `race` (missing where the name lacks it) and
+        Samples with `age` in years, `sex` and `race` (missing where the name lacks them) and
         `identity` equal to `sample_id`; and what was rejected.
 
     Raises:
         DataError: Not one image can be used.
     """
     names, rejected = reading.parse_names(files, _NAME, _EXPECTED)
+    alone = names["either"].where(~names["either"].isin(list(_SEXES)))
     rows = names.assign(
         identity=reading.sample_ids(names["path"]),
         sex=names["sex"].map(_SEXES).astype("str"),
-        race=names["race"].map(_RACES).astype("str"),
+        race=names["race"].fillna(alone).map(_RACES).astype("str"),
     )
     others = reading.not_images(folder, "")
     return reading.finish(rows, [rejected, others], str(folder.absolute()))

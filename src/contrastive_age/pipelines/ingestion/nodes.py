@@ -14,7 +14,7 @@ from contrastive_age.io import packed
 from contrastive_age.parameters.given import Source
 from contrastive_age.parameters.loader import unchanged
 from contrastive_age.provenance import Record, made_with
-from contrastive_age.sources import layouts
+from contrastive_age.sources import audit, layouts
 from contrastive_age.sources.manifest import siblings
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,9 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
         report["identities"],
         len(report["rejected"]),
     )
+    if much := audit.many_rejected(report):
+        listed = ingestion_folder / "audit.json"
+        logger.warning("%s: %s. All are listed in %s", source.name, much, listed)
     return layouts.Ingested(samples, files, report)
 
 
