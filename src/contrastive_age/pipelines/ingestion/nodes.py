@@ -64,7 +64,7 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
         "fingerprint": fingerprint(source.layout, report["manifest_hash"]),
     }
     logger.info(
-        "%s: %d samples of %d identities, %d files rejected",
+        "%s: %d samples of %d identities, %d entries rejected",
         source.name,
         report["n"],
         report["identities"],
