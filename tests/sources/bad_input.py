@@ -340,6 +340,7 @@ TABLES: dict[str, tuple[bytes, str]] = {
         "damaged near line 2.*must be closed",
     ),
     "a value without end": (b'path,identity,age\n"' + b"x" * 200_000, "damaged near line 2"),
+    "a header without end": (b"path,identity,age," + b"x" * 200_000 + b"\n", "damaged near line 1"),
     "no good row": (b"path,identity,age\ngone.jpg,a,30\n", "can be used: 1 entries were rejected"),
     "all outside": (
         b"path,identity,age\n../b.jpg,a,30\n/a.jpg,a,30\n",

@@ -66,7 +66,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
     age=st.integers(0, 120),
     letter=st.sampled_from(["", "a", "b", "Z"]),
     mark=st.sampled_from("aA"),
-    suffix=st.sampled_from([".JPG", ".jpg", ".png"]),
+    suffix=st.sampled_from([".JPG", ".jpg", ".JPEG", " .jpeg", ".png"]),
 )
 def test_every_name_of_the_form_parses_back(identity, age, letter, mark, suffix) -> None:
     path = f"images/{identity}{mark}{age:02d}{letter}{suffix}"

@@ -259,7 +259,8 @@ def _table(samples: pd.DataFrame, fold: Ints) -> pd.DataFrame:
 
 def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: str) -> None:
     if len(offenders):
-        shown = ", ".join(str(name) for name in offenders[:_SHOWN])
+        # A name may hold line breaks.
+        shown = ", ".join(" ".join(name.split()) for name in offenders[:_SHOWN])
         more = ", ..." if len(offenders) > _SHOWN else ""
         raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
 

@@ -28,6 +28,7 @@ _MARKS = {
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _REMEDY = "Save it as UTF-8: in a spreadsheet, save a copy in the format 'CSV UTF-8'"
 _SHOWN = 100  # characters of a line
+_COLUMNS = 20
 _DECLARED = re.compile(r'"?sep=(\t|[^\w\s"])"?[\s,;|]*', re.IGNORECASE)
 
 
@@ -92,7 +93,7 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         )
     unclear = any(len(names) != 1 for names in fitting) or len(set(named)) < len(named)
     if unclear or len(records) < 2:
-        present = ", ".join(named) or "none"
+        present = ", ".join(named[:_COLUMNS]) + ", ..." * (len(named) > _COLUMNS) or "none"
         raise DataError(
             f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
             f"{present}. {columns}, each once, and at least one row below it."
@@ -153,12 +154,14 @@ def _header(lines: io.StringIO) -> tuple[int, str, str]:
 
 def _fit(header: str, separator: str, choices: list[tuple[str, ...]]) -> tuple[int, int]:
     """Say how many of the columns needed a header has with a separator, and how many it has."""
-    names = _names(next(csv.reader([header], delimiter=separator, skipinitialspace=True), []))
+    # A value of more characters would be an error, which is for the whole table to say.
+    line = header[: csv.field_size_limit()]
+    names = _names(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))
     return sum(any(map(names.__contains__, each)) for each in choices), len(names)
 
 
 def _names(header: list[str]) -> list[str]:
-    return [name.strip().lower() for name in header]
+    return [" ".join(name.split()).lower() for name in header]
 
 
 def _fitting(named: list[str], names: tuple[str, ...]) -> list[str]:

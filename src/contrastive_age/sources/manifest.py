@@ -31,6 +31,7 @@ OUTSIDE = (
 SEVERAL = "no file is called so, and in another case or Unicode form several are"
 
 _NEEDED = ("path", "identity", "age")
+_SHOWN = 5
 _NEVER_LISTED = ("/", "..")
 _RANGE = f"from {AGE_MIN} to {AGE_MAX}"
 
@@ -215,9 +216,9 @@ def _optional(good: pd.DataFrame) -> pd.DataFrame:
     unknown = written["sex"].ne("") & sexes.isna()
     if unknown.any():
         logger.warning(
-            "In %d rows the sex is none of F, M, female, male and counts as missing: %s.",
+            "In %d rows the sex is none of F, M, female, male and counts as missing, such as %s.",
             unknown.sum(),
-            ", ".join(sorted(set(good.loc[unknown, "sex"]))),
+            ", ".join(map(repr, sorted(set(good.loc[unknown, "sex"]))[:_SHOWN])),
         )
     columns = written.mask(written == "").assign(sex=sexes)
     return columns[[name for name in columns if (written[name] != "").any()]]

@@ -369,7 +369,7 @@ def parse_names(
     Args:
         files: As `inspect_files` gives it.
         pattern: Regular expression with named groups, of which one is `age`, for the whole file
-            name without its last suffix, matched without regard to case.
+            name without its last suffix and blanks around, matched without regard to case.
         expected: What a name should look like, for the reason of a rejection.
 
     Returns:
@@ -379,7 +379,7 @@ def parse_names(
     bad = files[files["problem"] != ""]
     unreadable = rejections(bad["path"], f"{UNREADABLE}: " + bad["problem"])
     paths = files["path"].drop(bad.index)
-    stems = sample_ids(paths).str.rsplit("/", n=1).str[-1]
+    stems = sample_ids(paths).str.rsplit("/", n=1).str[-1].str.strip()
     fields = stems.str.extract(rf"^(?:{pattern})\Z", flags=re.ASCII | re.IGNORECASE)
     parsed = fields["age"].notna()
     unparsed = rejections(paths[~parsed], f"{UNPARSED}: expected {expected}")
@@ -398,7 +398,8 @@ def commonest(rejected: pd.DataFrame) -> str:
     reasons = rejected.assign(times=kinds.groupby(kinds).transform("size"))[~kinds.duplicated()]
     most = reasons.sort_values("times", ascending=False, kind="stable").head(_REASONS)
     return "; ".join(
-        f"{times} such as {path!r}: {reason}"
+        # A name or a value may hold line breaks.
+        f"{times} such as {path!r}: {' '.join(reason.split())}"
         for path, reason, times in most[["path", "reason", "times"]].itertuples(index=False)
     )
 
