@@ -17,7 +17,7 @@ def make_source(folder: Path, layout: str) -> Source:
     names += [f"unknown {number}.jpg" for number in range(6)]
     folder.mkdir()
     for shade, name in enumerate(names):
-        Image.new("RGB", (8, 8), (shade, 0, 0)).save(folder / name)
+        Image.new("RGB", (8, 8), (shade, 200, 0)).save(folder / name)
     manifest = None
     if layout == "manifest":
         manifest = folder / "m.csv"
@@ -61,7 +61,9 @@ def test_a_rejection_among_many_is_counted_without_a_warning(
     for photo in list(source.folder.glob("unknown [1-9].jpg")):
         photo.unlink()
     for number in range(30, 36):
-        Image.new("RGB", (8, 8)).save(source.folder / f"{number}_0_0_20170109150557335.png")
+        Image.new("RGB", (8, 8), "white").save(
+            source.folder / f"{number}_0_0_20170109150557335.png"
+        )
     with caplog.at_level("INFO"):
         ingest(source, tmp_path / "ingested")
     assert "10 samples of 10 identities, 1 entries rejected" in caplog.text
