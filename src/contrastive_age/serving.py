@@ -207,7 +207,7 @@ def _column(photos: pd.DataFrame) -> list[Any]:
 def _file(text: Any) -> bytes | str:
     """Decode one row's base64 and look at the photo's size; or say why it cannot be read."""
     if not isinstance(text, str):
-        return _unreadable(f"it is {type(text).__name__}, no text in base64")
+        return _unreadable("it is no text in base64")
     text = "".join(_DATA_URL.sub("", text, count=1).split())
     if not text:
         return _unreadable("it is empty")

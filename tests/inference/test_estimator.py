@@ -136,11 +136,6 @@ def test_no_photo_gives_nothing(estimator: AgeEstimator) -> None:
     assert table["age"].dtype == np.float64
 
 
-def test_a_single_path_is_no_list_of_photos(estimator: AgeEstimator) -> None:
-    with pytest.raises(TypeError, match="a list of photos"):
-        estimator.predict("photo.jpg")
-
-
 def test_photos_stream(estimator: AgeEstimator) -> None:
     taken = 0
 
@@ -214,9 +209,20 @@ def test_a_file_that_is_no_model_and_an_absent_device_are_refused(tmp_path: Path
         AgeEstimator(untrained_model(), device="tricorder")
 
 
-def test_no_estimator_is_made_without_workers() -> None:
+def test_no_estimator_is_made_that_can_do_nothing() -> None:
     with pytest.raises(ValueError, match="at least one worker"):
         AgeEstimator(untrained_model(), workers=0)
+    with pytest.raises(ValueError, match="more pixels than 0 million"):
+        AgeEstimator(untrained_model(), most_megapixels=0)
+
+
+def test_how_large_a_photo_may_be_is_said_and_obeyed(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "age_model.pt")
+    given = [photo(size=(200, 200)), photo(size=(300, 300))]
+    model = AgeEstimator.load(tmp_path / "age_model.pt", device="cpu", most_megapixels=0.05)
+    small, large = model.predict(given, aligned=True)
+    assert (small.reason, large.faces) == (None, ())
+    assert "300 x 300 pixels are more than most_megapixels=0.05" in str(large.reason)
 
 
 @pytest.mark.parametrize("min_face", [0, -5, 11.9, float("nan")])
@@ -234,11 +240,14 @@ def test_the_table_has_a_row_a_face_and_one_for_none(
     table = faces_table(found)
     assert list(table.columns) == [
         "file", "face", "age", "low_80", "high_80", "low_95", "high_95", "score",
-        "left", "top", "right", "bottom", "min_face", "reason",
+        "left", "top", "right", "bottom", "min_face", "reason", "note",
     ]  # fmt: skip
     assert table["file"].tolist() == [str(paths[0])] * 2 + [str(paths[1]), f"{tmp_path}/\\xff.png"]
     assert table["face"].tolist() == [0, 1, -1, -1]
     assert table["reason"].isna().tolist() == [True, True, False, False]
+    assert table["note"].isna().all()
+    [noted] = faces_table([dataclasses.replace(found[2], note="its end is missing")])["note"]
+    assert noted == "its end is missing"
     first = found[0].faces[1]
     row = table.iloc[1]
     assert (row["age"], row["score"], row["right"]) == (first.age, first.score, first.box[2])

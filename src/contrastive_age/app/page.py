@@ -147,7 +147,7 @@ class AgePage:
 
 
 REJECTIONS = {
-    "accept": f"this is no photo; {READ}",
+    "accept": f"it is not called as a photo is, such as .jpg; {READ}",
     "max-file-size": f"the file is larger than {MOST_BYTES // 2**20} MB; give a smaller one",
 }
 

@@ -100,7 +100,8 @@ def predict(
         min_face=min_face,
         most_megapixels=MOST_MEGAPIXELS if most_megapixels is None else most_megapixels,
     )
-    done = _Done(output and TableFile(output, list(COLUMNS)), copies)
+    table = None if output is None else TableFile(output, list(COLUMNS))
+    done = _Done(table, copies)
     with _told(done):
         for photo in estimator.stream(photos, aligned=aligned, progress=True):
             done.add(photo)
@@ -308,7 +309,7 @@ def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOS
     if unknown:
         levels = " and ".join(f"{level}%" for level in unknown)
         print_line(
-            f"Too few people were measured to give the {levels} interval where it is unknown"
+            f"Where the {levels} interval is unknown, too few people were measured to say it"
         )
 
 

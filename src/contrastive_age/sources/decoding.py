@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_MEGAPIXELS = 250.0
 """Million pixels of a photo that is decoded, unless more are allowed."""
 
-FORMATS = (*("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM"),)
+FORMATS = (*("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM"),)
 """Pillow's formats that are read."""
 
 
