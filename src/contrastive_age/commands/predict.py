@@ -308,9 +308,7 @@ def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOS
     unknown = [level for level in LEVELS if np.isinf(table[f"high_{level}"]).any()]
     if unknown:
         levels = " and ".join(f"{level}%" for level in unknown)
-        print_line(
-            f"Where the {levels} interval is unknown, too few people were measured to say it"
-        )
+        print_line(f"Where a {levels} interval is unknown, too few people were measured to say it")
 
 
 def _summary(table: pd.DataFrame, output: Path | None, most: int) -> str:

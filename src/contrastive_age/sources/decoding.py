@@ -60,8 +60,11 @@ def size_of(photo: Path | BinaryIO) -> tuple[int, int]:
     Raises:
         Exception: As `decode`.
     """
-    with Image.open(photo, formats=FORMATS) as image:
-        return image.size
+    try:
+        with Image.open(photo, formats=FORMATS) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        return 60_000, 60_000
 
 
 def remark(image: Image.Image) -> str:
