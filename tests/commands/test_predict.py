@@ -273,6 +273,10 @@ def test_the_table_grows_while_photos_are_looked_at(
 FULL = OSError(28, "No space left on device")
 
 
+def full(path: Path) -> Any:
+    raise FULL
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_disk_that_gets_full_does_not_end_the_run(
     predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
@@ -294,8 +298,8 @@ def test_a_disk_that_gets_full_does_not_end_the_run(
     assert len(pd.read_csv("ages.csv")) == (60 if ends else 20)
     assert "60 faces in 60 photos" in done.stdout
     words = (
-        "ages.csv: No space left on device; it holds 20 of 60 rows, and all are in the table that "
-        "was printed"
+        "Error: ages.csv: No space left on device; 20 of 60 rows are in it, all in the table that "
+        "was printed\n"
     )
     assert (words in done.stderr) == (not ends)
     assert ("059.jpg" in done.stdout) == (not ends)
@@ -306,10 +310,6 @@ def test_a_copy_that_cannot_be_written_does_not_end_the_run(
     predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crops(tmp_path / "p", 3)
-
-    def full(path: Path) -> Any:
-        raise FULL
-
     monkeypatch.setattr(prediction, "replacing", full)
     done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
     assert done.exit_code == 1
@@ -327,8 +327,11 @@ def test_the_table_is_there_when_nobody_reads_what_is_printed(
 
     monkeypatch.setattr(prediction.Console, "print", closed)
     monkeypatch.setattr(prediction, "print_line", closed)
-    assert predict(tmp_path / "p", "--aligned", "--output=ages.csv").exit_code == 1
+    monkeypatch.setattr(prediction, "replacing", full)
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
+    assert done.exit_code == 1
     assert len(pd.read_csv("ages.csv")) == 3
+    assert "Error: 3 drawn copies could not be written" in done.stderr
 
 
 def test_when_no_photo_can_be_read_the_exit_status_says_so(

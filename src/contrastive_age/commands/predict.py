@@ -81,8 +81,8 @@ def predict(
 
     Raises:
         DataError: There is no photo or no model, what is asked for cannot be written, or a copy
-            would lie over a photo. Also when the work is done, where not all could be written.
-        SystemExit: Control-C ended it, or no photo at all could be read.
+            would lie over a photo.
+        SystemExit: Control-C ended it, no photo at all could be read, or not all could be written.
     """
     _require_writable(output, draw)
     chosen = find_model(model, project)
@@ -107,9 +107,7 @@ def predict(
             done.add(photo)
         for folder in closed:
             done.add(folder)
-    if done.faults():
-        raise DataError("; ".join(done.faults()))
-    if not any(was_read(row.get("reason")) for row in done.rows):
+    if done.faults() or not any(was_read(row.get("reason")) for row in done.rows):
         raise SystemExit(1)
 
 
@@ -147,23 +145,27 @@ class _Done:
             self._draw(photo, self._copies[photo.name])
 
     def tell(self) -> None:
-        """Print the table: all of it where its file does not hold it."""
+        """Print the table, all of it where its file does not hold it, and what is not written."""
         from contrastive_age.inference.estimator import table_of
 
         if self._unwritten is not None:
             self._write()
-        if self.rows:
-            output = self._table.path if self._table and self._unwritten is None else None
-            most = MOST_ROWS if self._unwritten is None else len(self.rows)
-            print_table(table_of(self.rows), output, most)
+        output = self._table.path if self._table and self._unwritten is None else None
+        most = MOST_ROWS if self._unwritten is None else len(self.rows)
+        try:
+            if self.rows:
+                print_table(table_of(self.rows), output, most)
+        finally:
+            for fault in self.faults():
+                click.echo(f"Error: {fault}", err=True)
 
     def faults(self) -> list[str]:
         """Say what could not be written."""
         said = []
         if self._table is not None and self._unwritten is not None:
             said.append(
-                f"{self._table.path}: {self._unwritten.strerror}; it holds {self._table.rows} of "
-                f"{_count(len(self.rows), 'row')}, and all are in the table that was printed"
+                f"{self._table.path}: {self._unwritten.strerror}; {self._table.rows} of "
+                f"{_count(len(self.rows), 'row')} are in it, all in the table that was printed"
             )
         if self._undrawn:
             said.append(
@@ -270,8 +272,6 @@ def _told(done: _Done) -> Iterator[None]:
         )
         try:
             done.tell()
-            for fault in done.faults():
-                click.echo(f"Error: {fault}", err=True)
         finally:
             signal.signal(signal.SIGINT, before)
         if interrupted:
