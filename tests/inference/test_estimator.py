@@ -16,6 +16,7 @@ import contrastive_age
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.evaluation.gradcam import grad_cam
+from contrastive_age.inference import photos
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
 from contrastive_age.inference.photos import Photo
@@ -84,13 +85,13 @@ def test_no_interval_begins_below_zero() -> None:
 def test_intervals_follow_the_age_of_each_face() -> None:
     radii = Radii((30.0, 38.0), {"80": (1.0, 9.0), "95": (2.0, 18.0)})
     model = dataclasses.replace(untrained_model(), radii=radii)
-    photos = AgeEstimator(model).predict(crops(20), aligned=True)
-    faces = [face for photo in photos for face in photo.faces]
+    estimated = AgeEstimator(model).predict(crops(20), aligned=True)
+    faces = [face for photo in estimated for face in photo.faces]
     for face in faces:
         radius = 1.0 + min(max(face.age - 30.0, 0.0), 8.0)
         assert face.intervals["80"] == pytest.approx((face.age - radius, face.age + radius))
         assert face.intervals["95"] == pytest.approx((face.age - 2 * radius, face.age + 2 * radius))
-    table = faces_table(photos)
+    table = faces_table(estimated)
     assert (table["high_95"] - table["age"]).to_numpy() == pytest.approx(
         radii.at(table["age"])["95"]
     )
@@ -99,9 +100,9 @@ def test_intervals_follow_the_age_of_each_face() -> None:
 
 def test_a_model_without_radii_gives_no_intervals() -> None:
     model = dataclasses.replace(untrained_model(), radii=Radii())
-    photos = AgeEstimator(model).predict(crops(1), aligned=True)
-    assert photos[0].faces[0].intervals == {}
-    table = faces_table(photos)
+    estimated = AgeEstimator(model).predict(crops(1), aligned=True)
+    assert estimated[0].faces[0].intervals == {}
+    table = faces_table(estimated)
     assert table[["low_80", "high_80", "low_95", "high_95"]].isna().all(axis=None)
     assert table["age"].notna().all()
 
@@ -150,6 +151,18 @@ def test_photos_stream(estimator: AgeEstimator) -> None:
     names = [next(stream).name for _ in range(300)]
     assert names == [f"image {number}" for number in range(300)]
     assert taken <= 300 + 128
+
+
+def test_photos_before_a_common_fault_are_given(
+    estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "MOST_FAILURES", 1)
+    given = [photo("face"), photo("face", "face"), photo("faulty"), photo("faulty"), photo("face")]
+    found: list[Photo] = []
+    with pytest.raises(RuntimeError, match="2 photos failed in detection"):
+        found.extend(estimator.stream(given))
+    assert [len(own.faces) for own in found] == [1, 2, 0]
+    assert found[1].faces[1].age > 0
 
 
 def test_heat_maps_are_those_of_grad_cam(estimator: AgeEstimator) -> None:

@@ -349,6 +349,17 @@ class TestListPhotos:
         given = [folder / "odd", folder / ".hidden.jpg", folder]
         assert list_files(*given) == [*given[:2], *(folder / name for name in walked[:-1])]
 
+    def test_names_that_are_no_valid_unicode_are_found(self, tmp_path: Path) -> None:
+        image = photo(size=(64, 64))
+        image.save(tmp_path / r"a\xe9.png")  # a name with a backslash
+        try:
+            image.save(os.fsencode(tmp_path) + b"/b\xe9\xff.png", "PNG")
+        except OSError:
+            pytest.skip("such names are not possible here")
+        files = list_files(tmp_path)
+        assert [os.fsencode(file.name) for file in files] == [rb"a\xe9.png", b"b\xe9\xff.png"]
+        assert [own.reason for own in ready_crops(files)] == [None, None]
+
     def test_folders_that_are_not_entered_are_said(self, tmp_path: Path) -> None:
         [own] = save_photos(tmp_path / "p" / "a", ("face",))
         (tmp_path / "p" / "a" / "again").symlink_to(tmp_path / "p")

@@ -164,7 +164,7 @@ def _look(estimator: AgeEstimator, content: bytes) -> tuple[Image.Image, Photo, 
             raise DataError(reason_words(photo))
         # Once more: what is shown need not be kept while the next photo is looked at.
         return decode(io.BytesIO(content)), photo, estimator.explain(photo.faces[:1])[0]
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         logger.exception("Detection failed")
         raise DataError(f"faces could not be looked for ({error})") from error
 

@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -152,7 +153,14 @@ def _listed(folder: Path) -> tuple[list[Path], list[Photo]]:
         Photo(str(folder / path), reason=f"{NOT_ENTERED}: {reason.removeprefix(UNREADABLE + ': ')}")
         for path, reason in passed_over.itertuples(index=False)
     ]
-    return [folder / name for name in sorted(names)], closed
+    return [_found(folder, name) for name in sorted(names)], closed
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Give a listed file's path; stray bytes, which a listing escapes, are as they were."""
+    if "\\x" in name and not os.path.lexists(folder / name):
+        name = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), name)
+    return folder / name
 
 
 def _words_of_missing(places: Sequence[Path]) -> str:
