@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_age.files import fingerprint, remove_unfinished, replacing, replacing_folder
+from contrastive_age.files import (
+    fingerprint,
+    remove_unfinished,
+    replacing,
+    replacing_folder,
+    why_not_writable,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -66,3 +72,30 @@ def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     remove_unfinished(tmp_path / "missing")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"table.parquet", ".gitkeep", ".fold_0.lock", ".1-2.txt"}
+
+
+def test_what_cannot_be_written_is_known_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    good = [tmp_path / name for name in ("file", "new", "deep/er/new", "folder/new", "link")]
+    assert [why_not_writable(path) for path in good] == [""] * 5
+    assert why_not_writable(tmp_path / "folder") == "it is a folder; name a file"
+    for folder in (True, False):
+        for path in (tmp_path / "file" / "new", tmp_path / "file" / "deep" / "new"):
+            assert "file is no folder" in why_not_writable(path, folder=folder)
+        assert "link is no folder" in why_not_writable(tmp_path / "link" / "new", folder=folder)
+        assert "too long" in why_not_writable(tmp_path / ("n" * 300), folder=folder)
+    assert "file is no folder" in why_not_writable(tmp_path / "file", folder=True)
+    for path in (tmp_path / "folder", tmp_path / "new", tmp_path / "deep" / "new"):
+        assert why_not_writable(path, folder=True) == ""
+
+    def closed(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    assert why_not_writable(tmp_path / "new") == "Permission denied; name another place"
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""The served model over HTTP: ages of the estimator, refusals that name the row, nothing left."""
+"""The served model over HTTP: ages of the estimator, a row for every photo, nothing left."""
 
 import base64
 import dataclasses
@@ -100,7 +100,17 @@ def test_aligned_faces_get_the_ages_of_the_estimator(
     for name in ("age", "low_80", "high_80", "low_95"):
         assert [own[name] for own in found] == pytest.approx(estimated[name].tolist(), abs=1e-4)
     assert np.ptp(estimated["age"]) > 1  # else anything would be equal
-    for name in ("high_95", "score", "left", "top", "right", "bottom", "min_face", "reason"):
+    for name in (
+        "high_95",
+        "score",
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "min_face",
+        "reason",
+        "note",
+    ):
         assert [own[name] for own in found] == [None] * 4
 
 
@@ -154,18 +164,6 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "a list": ([TINY], "JSON dictionary"),
     "no photos": ({"dataframe_records": []}, "image"),
     "another column": ({"dataframe_records": [{"photo": TINY}]}, "image"),
-    "no base64": ({"dataframe_records": [{"image": TINY}, {"image": "%%%"}]}, "row 1"),
-    "cut base64": ({"dataframe_records": [{"image": "abcde"}]}, "row 0"),
-    "a path": ({"dataframe_records": [{"image": __file__}]}, "row 0"),
-    "empty": ({"dataframe_records": [{"image": TINY}, {"image": " "}]}, "row 1"),
-    "only a prefix": ({"dataframe_records": [{"image": "data:image/png;base64,"}]}, "row 0"),
-    "null": ({"dataframe_records": [{"image": TINY}, {"image": None}]}, "row 1"),
-    "a number": ({"dataframe_records": [{"image": 5}]}, "image"),
-    "no image": (
-        {"dataframe_records": [{"image": base64.b64encode(b"hello, world").decode()}]},
-        "row 0",
-    ),
-    "cut image": ({"dataframe_records": [{"image": TEXTS[0][: len(TEXTS[0]) // 8 * 4]}]}, "row 0"),
     "too many photos": ({"dataframe_records": [{"image": TINY}] * 65}, "1 to 64"),
     "aligned of another type": (
         {"dataframe_records": [{"image": TINY}], "params": {"aligned": "perhaps"}},
@@ -181,6 +179,38 @@ def test_what_is_malformed_is_refused_with_the_reason(served: Served, case: str)
     assert answer.status_code == 400, answer.text
     assert reason in answer.json()["message"]
     assert "Traceback" not in answer.text
+
+
+def test_a_photo_that_cannot_be_read_has_its_row_and_takes_no_other_along(
+    served: Served, estimated: pd.DataFrame
+) -> None:
+    bad: dict[Any, str] = {
+        "%%%": "it is no base64",
+        "abcde": "it is no base64",
+        __file__: "it is no base64",
+        " ": "it is empty",
+        "data:image/png;base64,": "it is empty",
+        None: "it is no text in base64",
+        base64.b64encode(b"hello, world").decode(): "no known image format",
+        TEXTS[0][: len(TEXTS[0]) // 8 * 4]: "",
+    }
+    texts = [text for each in bad for text in (TEXTS[1], each)]
+    for aligned in (True, False):
+        found = served.faces(texts, aligned=aligned)
+        assert [face["photo"] for face in found] == list(range(len(texts)))
+        for place, words in enumerate(bad.values()):
+            reason = found[2 * place + 1]["reason"]
+            assert reason.startswith("unreadable: ")
+            assert words in reason
+            assert (found[2 * place + 1]["face"], found[2 * place + 1]["age"]) == (-1, None)
+        if aligned:
+            ages = [face["age"] for face in found[::2]]
+            assert ages == pytest.approx([estimated["age"][1]] * len(bad), abs=1e-4)
+    for alone in (["%%%"], [5], [None], [True]):
+        [face] = served.faces(alone)
+        assert face["reason"].startswith("unreadable: it is no")
+    good, number = served.faces([TEXTS[1], 5])
+    assert (good["reason"], number["reason"]) == (None, "unreadable: it is no text in base64")
 
 
 def test_another_kind_of_content_is_refused(served: Served) -> None:
@@ -201,28 +231,48 @@ def refusal(texts: list[Any]) -> str:
     return str(caught.value)
 
 
-def test_too_many_bytes_and_pixels_are_refused_before_decoding(
+def reasons(*texts: str) -> list[str | None]:
+    found = untrained().predict(pd.DataFrame({"image": texts}), {"aligned": True})
+    return list(found["reason"])
+
+
+def test_too_many_pixels_together_are_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(serving, "_decode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(AgeEstimator, "predict", lambda *_, **__: pytest.fail("decoded"))
     monkeypatch.setattr(serving, "MOST_PIXELS_AT_ONCE", 150)
     assert "64 million" not in refusal([TINY] * 3)
     assert "several requests" in refusal([TINY] * 3)
-    monkeypatch.setattr(serving, "MOST_PIXELS", 63)
-    assert "row 0, column 'image': it has, with 8 x 8" in refusal([TINY])
+
+
+def test_a_photo_of_too_many_bytes_or_pixels_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(serving, "MOST_BYTES", 2**20)
-    assert "row 1, column 'image': the file has more than 1 MiB" in refusal([TINY, "A" * 2**21])
+    assert reasons(TINY, "A" * 2**21) == [None, "unreadable: the file has more than 1 MiB"]
+    monkeypatch.setattr(serving, "MOST_PIXELS", 64)
+    # What is not decoded does not count with the others, either.
+    monkeypatch.setattr(serving, "MOST_PIXELS_AT_ONCE", 64)
+    large = encoded(Image.new("RGB", (8, 9)))
+    [refused, read] = reasons(large, TINY)
+    assert str(refused).startswith("unreadable: it has, with 8 x 9, more than")
+    assert read is None
 
 
 def test_a_picture_that_would_unpack_without_end_is_refused() -> None:
     file = bytearray(base64.b64decode(TINY))
     file[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height in PNG's first chunk
     file[29:33] = zlib.crc32(file[12:29]).to_bytes(4, "big")
-    assert "more than 50 million pixels" in refusal([base64.b64encode(file).decode()])
+    [refused, read] = reasons(base64.b64encode(file).decode(), TINY)
+    assert "more than 50 million pixels" in str(refused)
+    assert read is None
 
 
-def test_formats_that_few_use_are_not_read() -> None:
-    assert "formats JPEG, PNG" in refusal([encoded(Image.new("RGB", (8, 8)), "PPM")])
+def test_formats_that_strangers_are_not_offered_are_not_read() -> None:
+    [refused, read] = reasons(encoded(Image.new("RGB", (8, 8)), "EPS"), TINY)
+    assert str(refused).startswith("unreadable: ")
+    assert read is None
+    assert reasons(encoded(Image.new("RGB", (8, 8)), "AVIF")) == [None]
 
 
 def test_a_crop_that_is_no_face_has_its_reason() -> None:
@@ -270,6 +320,12 @@ def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="exists already"):
         serving.save_served(tmp_path / "age_model.pt", tmp_path)
     assert [own.name for own in tmp_path.iterdir()] == ["age_model.pt"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"saved cannot be written: .*file is no folder"):
+        serving.save_served(tmp_path / "none.pt", tmp_path / "file" / "saved")
 
 
 def test_what_is_no_model_is_not_saved(tmp_path: Path) -> None:

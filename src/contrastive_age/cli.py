@@ -266,6 +266,11 @@ MODEL = click.option(
     type=click.IntRange(min=12),
     help="Pixels from which every face is looked for; else 24, or 1/60 of a photo's longer side.",
 )
+@click.option(
+    "--most-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Million pixels beyond which a photo is not read; else 250.",
+)
 @click.option("--device", default="auto", show_default=True, help="Where the network computes.")
 def predict(
     places: tuple[Path, ...],
@@ -275,6 +280,7 @@ def predict(
     draw: Path | None,
     workers: int | None,
     min_face: int | None,
+    most_megapixels: float | None,
     device: str,
 ) -> None:
     """Estimate the age of every face in photos and folders of photos.
@@ -293,6 +299,7 @@ def predict(
         draw=draw,
         workers=workers,
         min_face=min_face,
+        most_megapixels=most_megapixels,
         device=device,
     )
 

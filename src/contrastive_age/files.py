@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +59,34 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def why_not_writable(path: Path, *, folder: bool = False) -> str:
+    """Say why a file could not be written, before the work whose result it is to hold.
+
+    A disk that is full, or gets full meanwhile, is found only by writing. Nothing is left behind.
+
+    Args:
+        path: The file, which may be there; folders that it needs may be missing.
+        folder: Whether it is a folder into which files are to be written.
+
+    Returns:
+        The reason, with the remedy; "" where it can be written.
+    """
+    there = path if folder else path.parent
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        return f"{there} is no folder; name another place"
+    try:
+        # A name that is too long is found so.
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.stat().st_mode) and not folder:
+                return "it is a folder; name a file"
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return f"{error.strerror}; name another place"
 
 
 def unfinished(path: Path) -> Path:

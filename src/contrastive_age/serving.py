@@ -1,15 +1,18 @@
 """The final model as an MLflow model: photos as base64 in, ages and intervals out.
 
 MLflow loads the model by this module (its `loader_module`): nothing is pickled, and no code is run
-that the model's folder holds. What a client sends wrongly ends as a 400 that names the row.
+that the model's folder holds. A photo that cannot be used has a row with the reason; a request that
+is wrong as a whole ends as a 400.
 """
 
 import base64
 import binascii
 import io
+import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +23,22 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from PIL import Image
 
 from contrastive_age import __version__
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
-from contrastive_age.files import replacing_folder
-from contrastive_age.inference.estimator import NUMBERS, AgeEstimator, faces_table
+from contrastive_age.files import replacing_folder, why_not_writable
+from contrastive_age.inference.estimator import NUMBERS, TEXTS, AgeEstimator, faces_table
 from contrastive_age.inference.model_file import load_model
+from contrastive_age.inference.photos import Photo
 from contrastive_age.provenance import made_with
+from contrastive_age.sources.decoding import size_of
+from contrastive_age.sources.reading import UNREADABLE
 
 COLUMN = "image"
 
 REQUIREMENTS = ("mlflow", "mtcnn", "numpy", "pandas", "pillow", "scikit-image", "torch")
 """What serving imports."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-"""Read from strangers; Pillow's decoders of rare formats are not offered to them."""
 
 MOST_PHOTOS = 64
 MOST_BYTES = 20 * 2**20
@@ -71,30 +73,35 @@ class ServedModel:
             A row a face, from left to right in its photo: `photo` (its row, from 0), `face` (from
             0), `age` and the ends of its intervals `low_80`, `high_80`, `low_95`, `high_95` in
             years, `score` of the detector, in pixels of the upright photo `left`, `top`, `right`,
-            `bottom` and `min_face`, below which no face was looked for, and `reason`. A photo
-            without a face has one row: its `face` is -1, its `age` None, and `reason` says why.
+            `bottom` and `min_face`, below which no face was looked for, `reason` and `note`, what
+            is to be known of the photo. A photo without a face, or that cannot be read, has one
+            row: its `face` is -1, its `age` None, and `reason` says why.
             Values are Python's, and None where unknown; the upper end of an interval is None where
             it is infinite.
 
         Raises:
-            MlflowException: The table or a photo in it is not as it should be
-                (INVALID_PARAMETER_VALUE), or the detector cannot work (INTERNAL_ERROR).
+            MlflowException: The table is not as it should be, or its photos are too many or too
+                large together (INVALID_PARAMETER_VALUE), or the detector cannot work
+                (INTERNAL_ERROR).
         """
-        files = [_file(row, text) for row, text in enumerate(_column(photos))]
-        opened = [_opened(row, file) for row, file in enumerate(files)]
-        _check_together(opened)
+        files = [_file(text) for text in _column(photos)]
+        readable = [file for file in files if isinstance(file, bytes)]
+        _check_together(readable)
         with self._one_request:
-            for row, image in enumerate(opened):
-                _decode(row, image)
             try:
-                predicted = self._estimator.predict(
-                    opened, aligned=bool((params or {}).get("aligned"))
+                found = iter(
+                    self._estimator.predict(readable, aligned=bool((params or {}).get("aligned")))
                 )
             except RuntimeError as error:
                 raise MlflowException(f"no face can be found: {error}", INTERNAL_ERROR) from error
+        predicted = [
+            replace(next(found), name=str(row))
+            if isinstance(file, bytes)
+            else Photo(str(row), reason=file)
+            for row, file in enumerate(files)
+        ]
         table = faces_table(predicted)
-        names = {photo.name: row for row, photo in enumerate(predicted)}
-        table.insert(0, "photo", table.pop("file").map(names))
+        table.insert(0, "photo", table.pop("file").astype("int64"))
         return _for_json(table)
 
 
@@ -106,8 +113,10 @@ def save_served(model_path: Path, folder: Path) -> None:
         folder: The folder to write; it must not exist, or be empty.
 
     Raises:
-        DataError: There is no such model, or the folder holds something.
+        DataError: There is no such model, or the folder holds something or cannot be written.
     """
+    if why := why_not_writable(folder, folder=True):
+        raise DataError(f"{folder} cannot be written: {why}")
     described = _described(model_path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists already; give another --output, or remove it")
@@ -135,6 +144,7 @@ def log_served(model_path: Path, name: str = "age_model") -> str:
 def signature() -> ModelSignature:
     """Say what the served model takes and gives."""
     numbers = [ColSpec(DataType.double, name, required=False) for name in NUMBERS]
+    texts = [ColSpec(DataType.string, name, required=False) for name in TEXTS]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, COLUMN)]),
         outputs=Schema(
@@ -142,7 +152,7 @@ def signature() -> ModelSignature:
                 ColSpec(DataType.long, "photo"),
                 ColSpec(DataType.long, "face"),
                 *numbers,
-                ColSpec(DataType.string, "reason", required=False),
+                *texts,
             ]
         ),
         params=ParamSchema([ParamSpec("aligned", DataType.boolean, default=False)]),
@@ -183,7 +193,7 @@ def _load_pyfunc(path: str) -> ServedModel:
     Args:
         path: The copy of `age_model.pt` in the model's folder.
     """
-    return ServedModel(AgeEstimator.load(path))
+    return ServedModel(AgeEstimator.load(path, most_megapixels=MOST_PIXELS / 1e6))
 
 
 def _column(photos: pd.DataFrame) -> list[Any]:
@@ -194,42 +204,40 @@ def _column(photos: pd.DataFrame) -> list[Any]:
     return photos[COLUMN].tolist()
 
 
-def _file(row: int, text: Any) -> bytes:
-    """Decode one row's base64."""
+def _file(text: Any) -> bytes | str:
+    """Decode one row's base64 and look at the photo's size; or say why it cannot be read."""
     if not isinstance(text, str):
-        raise _refusal(f"it is {type(text).__name__}, no text in base64", row)
+        return _unreadable("it is no text in base64")
     text = "".join(_DATA_URL.sub("", text, count=1).split())
     if not text:
-        raise _refusal("it is empty", row)
+        return _unreadable("it is empty")
     if len(text) > MOST_BYTES * 4 / 3 + 4:
-        raise _refusal(f"the file has more than {MOST_BYTES / 2**20:.0f} MiB", row)
+        return _unreadable(f"the file has more than {MOST_BYTES / 2**20:.0f} MiB")
     try:
-        return base64.b64decode(text, validate=True)
+        file = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _refusal(f"it is no base64 ({error})", row) from error
-
-
-def _opened(row: int, file: bytes) -> Image.Image:
-    """Read one photo's header."""
-    try:
-        image = Image.open(io.BytesIO(file), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise _too_large(row, "far") from error
-    except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
-        known = ", ".join(FORMATS)
-        raise _refusal(f"it is no image in one of the formats {known}", row) from error
-    width, height = image.size
+        return _unreadable(f"it is no base64 ({error})")
+    width, height = _size(file)
     if width * height > MOST_PIXELS:
-        raise _too_large(row, f"with {width} x {height}")
-    return image
+        most = f"{MOST_PIXELS / 1e6:.0f} million pixels"
+        return _unreadable(f"it has, with {width} x {height}, more than {most}")
+    return file
 
 
-def _too_large(row: int, said: str) -> MlflowException:
-    return _refusal(f"it has, {said}, more than {MOST_PIXELS / 1e6:.0f} million pixels", row)
+def _size(file: bytes) -> tuple[int, int]:
+    """Read a photo's width and height from its header; 0, 0 where that fails: so will decoding."""
+    try:
+        return size_of(io.BytesIO(file))
+    except Exception:  # on damaged bytes decoders raise nearly anything
+        return 0, 0
 
 
-def _check_together(images: Sequence[Image.Image]) -> None:
-    pixels = sum(image.width * image.height for image in images)
+def _unreadable(reason: str) -> str:
+    return f"{UNREADABLE}: {reason}"
+
+
+def _check_together(files: Sequence[bytes]) -> None:
+    pixels = sum(math.prod(_size(file)) for file in files)
     if pixels > MOST_PIXELS_AT_ONCE:
         raise _refusal(
             f"the photos have {pixels / 1e6:.0f} million pixels together, more than "
@@ -237,17 +245,9 @@ def _check_together(images: Sequence[Image.Image]) -> None:
         )
 
 
-def _decode(row: int, image: Image.Image) -> None:
-    try:
-        image.load()
-    except Exception as error:
-        raise _refusal(f"it is a damaged image ({error})", row) from error
-
-
-def _refusal(reason: str, row: int | None = None) -> MlflowException:
+def _refusal(reason: str) -> MlflowException:
     """Make the error that MLflow's server answers with a 400 and the reason."""
-    where = "" if row is None else f"row {row}, column {COLUMN!r}: "
-    return MlflowException(where + reason, error_code=INVALID_PARAMETER_VALUE)
+    return MlflowException(reason, error_code=INVALID_PARAMETER_VALUE)
 
 
 def _for_json(table: pd.DataFrame) -> pd.DataFrame:

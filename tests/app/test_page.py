@@ -25,6 +25,7 @@ from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
+from contrastive_age.inference import pictures
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import save_model
 from contrastive_age.inference.photos import Photo
@@ -75,25 +76,43 @@ def test_a_detector_that_cannot_be_loaded_does_not_keep_the_page_from_starting(
     assert "Warming up failed" in caplog.text
 
 
+def look(content: bytes, **options: Any) -> Any:
+    estimator = AgeEstimator(
+        untrained_model(), device="cpu", load_detector=page_server.load, **options
+    )
+    return app._look(estimator, content)
+
+
 @pytest.mark.parametrize("content", [b"", b"no photo", jpeg(Image.new("RGB", (99, 99)))[:400]])
 def test_what_is_no_photo_is_refused_in_words(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"cannot be read as a photo \(.+\); give a JPEG"):
-        app.open_photo(content)
+    with pytest.raises(DataError, match=r"unreadable: .+; read are JPEG"):
+        look(content)
 
 
 def test_a_photo_of_too_many_pixels_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
-    huge = jpeg(Image.new("L", (2000, 1001)))
-    with pytest.raises(DataError, match="more than 2 million pixels; give a smaller one"):
-        app.open_photo(huge)
+    def decode(_: Any, most: float) -> Image.Image:
+        raise ValueError(f"2,000 x 1,001 pixels are more than most_megapixels={most:g}")
+
+    monkeypatch.setattr(pictures, "decode", decode)
+    with pytest.raises(DataError, match=r"unreadable: .* more than most_megapixels=2;"):
+        look(jpeg(page_server.two_faces()), most_megapixels=2)
 
 
 def test_photos_are_turned_upright() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = 3
     content = io.BytesIO()
-    Image.new("RGB", (40, 20)).save(content, "JPEG", exif=exif)
-    assert app.open_photo(content.getvalue()).size == (20, 40)
+    page_server.two_faces().rotate(180).save(content, "JPEG", exif=exif)
+    image, photo, _ = look(content.getvalue())
+    assert image.size == photo.size == page_server.SIZE
+    assert len(photo.faces) == 2
+    left = image.getpixel((5, 5))
+    assert left == pytest.approx((190, 205, 215), abs=9)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "A.HEIF", "b.avif", "c.jfif", "d.jpe", "e.jp2"])
+def test_photos_that_some_systems_do_not_know_can_be_chosen(name: str) -> None:
+    assert Path(name).suffix.lower() in app.ACCEPTED.split(",")
 
 
 def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -295,9 +314,9 @@ def test_what_is_no_photo_of_a_face_is_said_and_the_next_photo_works(page: Page,
     Image.new("RGB", (300, 200)).save(page.folder / "dark.png")
     page.open()
     page.choose(page.folder / "text.jpg")
-    assert "cannot be read as a photo" in page.problem("text.jpg")
+    assert "unreadable" in page.problem("text.jpg")
     page.drop(page.folder / "notes.txt")
-    assert "this is no photo" in page.problem("notes.txt")
+    assert "it is not called as a photo is" in page.problem("notes.txt")
     page.choose(page.folder / "dark.png")
     assert "no face found" in page.problem("dark.png")
     assert "Faces below 24 pixels are not looked for." in page.problem("dark.png")

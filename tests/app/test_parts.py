@@ -13,7 +13,8 @@ from PIL import Image
 import page_server
 from contrastive_age.app import parts
 from contrastive_age.inference.estimator import AgeEstimator
-from contrastive_age.inference.photos import NO_FACE, Photo
+from contrastive_age.inference.photos import FAILED, NO_FACE, Photo
+from contrastive_age.sources.decoding import FORMATS
 from inference.models import untrained_model
 
 
@@ -55,11 +56,19 @@ def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> Non
 
 
 def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
-    words = parts.reason_words(NO_FACE, 66.7)
+    words = parts.reason_words(Photo("", reason=NO_FACE, min_face=66.7))
     assert words.startswith("no face found; ")
     assert words.endswith("Faces below 67 pixels are not looked for.")
-    assert parts.reason_words("unreadable: truncated", math.nan) == "unreadable: truncated"
-    assert parts.reason_words(None, math.nan) == "no face found"
+    noted = parts.reason_words(Photo("", reason=NO_FACE, min_face=66.7, note="its end is missing"))
+    assert noted == f"{words} Note: its end is missing."
+    assert parts.reason_words(Photo("", reason=FAILED)) == FAILED
+    assert parts.reason_words(Photo("")) == "no face found"
+
+
+def test_a_photo_that_cannot_be_read_says_which_can() -> None:
+    words = parts.reason_words(Photo("", reason="unreadable: truncated"))
+    assert words.startswith("unreadable: truncated; read are ")
+    assert all(name in words for name in FORMATS)
 
 
 def test_coarse_and_empty_maps_are_called_so() -> None:

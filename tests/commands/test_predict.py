@@ -2,11 +2,11 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
@@ -15,12 +15,15 @@ from PIL import Image
 from contrastive_age import cli
 from contrastive_age.commands import predict as prediction
 from contrastive_age.commands.final_model import find_model
-from contrastive_age.commands.predict import place_copies, print_table, write_table
+from contrastive_age.commands.predict import place_copies, print_table
+from contrastive_age.commands.table_file import TableFile
 from contrastive_age.errors import DataError
+from contrastive_age.inference import pictures
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
-from contrastive_age.inference.photos import Photo, list_photos
+from contrastive_age.inference.photos import Photo
 from contrastive_age.processes import INTERRUPTED
+from contrastive_age.sources import decoding
 from inference import detectors
 from inference.detectors import photo, save_photos
 from inference.models import untrained_model
@@ -97,9 +100,13 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     assert {path: path.read_bytes() for path in contents} == contents
 
     # The next time the copies are no photos, and may be drawn again.
-    again = list_photos([tmp_path / "p"], tmp_path / "p" / "drawn")
-    assert again == [*first, *second, tmp_path / "p" / "b" / "text.jpg"]
-    assert set(drawn) < set(place_copies(again, tmp_path / "p" / "drawn").values())
+    again = predict(tmp_path / "p", f"--output={tmp_path / 'p' / 'a.csv'}")
+    assert "3 faces in 4 photos" in again.stdout
+    again = predict(
+        tmp_path / "p", f"--output={tmp_path / 'p' / 'a.csv'}", f"--draw={tmp_path / 'p' / 'drawn'}"
+    )
+    assert "3 faces in 4 photos" in again.stdout
+    assert sorted((tmp_path / "p" / "drawn").rglob("*.*")) == drawn
 
 
 def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:
@@ -167,9 +174,16 @@ def test_the_only_model_of_the_project_is_taken(
     ("arguments", "words"),
     [
         (["none.jpg"], "none.jpg: no such photo or folder"),
-        (["."], "there is no photo in ."),
+        (["photo.jpg", "none.jpg"], "none.jpg: no such photo or folder"),
+        (["https://example.org/x.jpg"], "not fetched from addresses"),
+        (["folder.csv"], "there is no file in folder.csv"),
         (["photo.jpg", "--output=ages.xlsx"], "give .csv or .json"),
-        (["photo.jpg", "--output=folder.csv"], "is a folder"),
+        (["photo.jpg", "--output=folder.csv"], "is a folder; name a file"),
+        (["photo.jpg", "--output=photo.jpg/ages.csv"], "photo.jpg is no folder"),
+        (["photo.jpg", "--output=photo.jpg/deep/ages.csv"], "photo.jpg is no folder"),
+        (["photo.jpg", f"--output={'n' * 300}.csv"], "File name too long"),
+        (["photo.jpg", "--draw=photo.jpg"], "photo.jpg is no folder"),
+        (["photo.jpg", "--draw=photo.jpg/drawn"], "photo.jpg is no folder"),
         (["photo.jpg", "--draw=."], "would be overwritten"),
         (["photo.jpg", "--model=none.pt"], "no such model"),
         (["photo.jpg", "--model=photo.jpg"], "cannot be read as a model"),
@@ -189,6 +203,135 @@ def test_mistakes_are_said_in_one_line_before_any_work(
     assert "Traceback" not in done.output
     there = {"folder.csv", "photo.jpg"} if arguments[0] == "photo.jpg" else {"folder.csv"}
     assert {path.name for path in Path().iterdir()} == there
+
+
+def test_a_photo_is_told_by_its_content_whatever_it_is_called(
+    predict: Command, tmp_path: Path
+) -> None:
+    kinds = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.mpo": "MPO", "d.jp2": "JPEG2000", "e": "WEBP",
+             "f.TIF": "TIFF", "g.avif": "AVIF", "h.png": "JPEG"}  # fmt: skip
+    (tmp_path / "p").mkdir()
+    for name, kind in kinds.items():
+        photo("face", size=(64, 64)).save(tmp_path / "p" / name, kind)
+    for name in ("x.mov", "x.txt"):
+        (tmp_path / "p" / name).write_text("no photo")
+    (tmp_path / "p" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "p" / "circle.jpg").symlink_to(tmp_path / "p" / "circle.jpg")
+    os.mkfifo(tmp_path / "p" / "pipe.jpg")
+    (tmp_path / "p" / "again").symlink_to(tmp_path / "p")
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
+    assert done.exit_code == 0, done.output
+    assert "8 faces in 13 photos, 5 without a face, 5 of them unreadable; 1 folder" in done.stdout
+    table = pd.read_csv("ages.csv").set_index("file")
+    assert len(table) == 14
+    read = table.loc[[str(tmp_path / "p" / name) for name in kinds]]
+    assert (read["face"] == 0).all()
+    assert read["reason"].isna().all()
+    assert table["reason"][str(tmp_path / "p" / "again")].startswith("folder not entered: a link")
+    assert len(list(Path("drawn").iterdir())) == 8
+
+
+def test_how_large_a_photo_may_be_reaches_the_decoder(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [path] = crops(tmp_path / "p", 1)
+    asked: list[float] = []
+
+    def decode(file: Any, most: float) -> Image.Image:
+        asked.append(most)
+        return decoding.decode(file, most)
+
+    monkeypatch.setattr(pictures, "decode", decode)
+    for argument in ([], ["--most-megapixels=0.5"]):
+        assert predict(path, "--aligned", *argument).exit_code == 0
+    assert asked == [decoding.MOST_MEGAPIXELS, 0.5]
+    assert predict(path, "--most-megapixels=0").exit_code == 2
+    # The help names the number, too.
+    assert f"else {decoding.MOST_MEGAPIXELS:.0f}." in predict("--help").stdout
+
+
+def test_the_table_grows_while_photos_are_looked_at(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run that is killed has lost no more than the photos it was about to tell."""
+    crops(tmp_path / "p", 5)
+    held: list[int] = []
+    stream = AgeEstimator.stream
+
+    def looking(self: AgeEstimator, *arguments: Any, **options: Any) -> Iterator[Photo]:
+        for own in stream(self, *arguments, **options):
+            held.append(len(json.loads(Path("ages.json").read_text(encoding="utf-8"))))
+            yield own
+
+    monkeypatch.setattr(AgeEstimator, "stream", looking)
+    Path("ages.json").write_text("[1, 2, 3, 4, 5, 6, 7]")
+    assert predict(tmp_path / "p", "--aligned", "--output=ages.json").exit_code == 0
+    assert held == [7, 1, 2, 3, 4]  # the old table is there until the first row is
+    assert [path.name for path in Path().iterdir()] == ["ages.json"]
+
+
+FULL = OSError(28, "No space left on device")
+
+
+def full(path: Path) -> Any:
+    raise FULL
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_disk_that_gets_full_does_not_end_the_run(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    crops(tmp_path / "p", 60)
+    append = TableFile.append
+    calls = 0
+
+    def fill(self: TableFile, rows: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 20 and not (ends and calls > 21):
+            raise FULL
+        append(self, rows)
+
+    monkeypatch.setattr(TableFile, "append", fill)
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv")
+    assert done.exit_code == int(not ends)
+    assert len(pd.read_csv("ages.csv")) == (60 if ends else 20)
+    assert "60 faces in 60 photos" in done.stdout
+    words = (
+        "Error: ages.csv: No space left on device; 20 of 60 rows are in it, all in the table that "
+        "was printed\n"
+    )
+    assert (words in done.stderr) == (not ends)
+    assert ("059.jpg" in done.stdout) == (not ends)
+    assert calls == 22  # not again for every photo
+
+
+def test_a_copy_that_cannot_be_written_does_not_end_the_run(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops(tmp_path / "p", 3)
+    monkeypatch.setattr(prediction, "replacing", full)
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
+    assert done.exit_code == 1
+    assert len(pd.read_csv("ages.csv")) == 3
+    assert "Error: 3 drawn copies could not be written, the first: drawn/000.jpg: No" in done.stderr
+
+
+def test_the_table_is_there_when_nobody_reads_what_is_printed(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops(tmp_path / "p", 3)
+
+    def closed(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(prediction.Console, "print", closed)
+    monkeypatch.setattr(prediction, "print_line", closed)
+    monkeypatch.setattr(prediction, "replacing", full)
+    done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
+    assert done.exit_code == 1
+    assert len(pd.read_csv("ages.csv")) == 3
+    assert "Error: 3 drawn copies could not be written" in done.stderr
 
 
 def test_when_no_photo_can_be_read_the_exit_status_says_so(
@@ -270,9 +413,8 @@ class TestCopies:
 
 
 def table_of(number: int) -> pd.DataFrame:
-    table = faces_table(
-        [Photo(f"[bold]{k}.jpg", (), "no face found", (9, 9)) for k in range(number)]
-    )
+    said = {"reason": "no face found", "size": (9, 9), "note": "its end is missing"}
+    table = faces_table([Photo(f"[bold]{k}.jpg", **said) for k in range(number)])
     row = table.index[0]
     table.loc[row, ["face", "age", "low_80", "high_80", "low_95", "high_95"]] = [
         0, 30.0, 25.0, 35.0, 0.0, math.inf,
@@ -281,31 +423,15 @@ def table_of(number: int) -> pd.DataFrame:
     return table
 
 
-def test_a_table_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_names_are_printed_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: pd.DataFrame, path: Path, **options: Any) -> None:
-        path.write_text("half of it")
-        raise OSError(28, "No space left on device")
-
-    for name in ("t.csv", "t.json"):
-        write_table(table_of(1), tmp_path / name)
-        before = (tmp_path / name).read_bytes()
-        with monkeypatch.context() as patch:
-            patch.setattr(pd.DataFrame, "to_csv", fail)
-            patch.setattr(pd.DataFrame, "to_json", fail)
-            with pytest.raises(OSError, match="No space left"):
-                write_table(table_of(2), tmp_path / name)
-        assert (tmp_path / name).read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.json"]
-    assert np.isinf(pd.read_csv(tmp_path / "t.csv")["high_95"][0])
-    assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))[0]["high_95"] is None
-
-
-def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     print_table(table_of(2))
     printed = capsys.readouterr().out
     assert "[bold]0.jpg" in printed
     assert "25.0 to 35.0" in printed
-    assert "0.0 to inf" in printed
+    assert "unknown" in printed
+    assert "Where a 95% interval is unknown, too few people were measured to say it" in printed
     assert "1 face in 2 photos, 1 without a face" in printed
+    assert printed.count("its end is missing") == 2

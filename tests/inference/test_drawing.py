@@ -139,3 +139,15 @@ def test_colours_can_be_read_under_white() -> None:
         ]
         luminance = np.dot(linear, [0.2126, 0.7152, 0.0722])
         assert 1.05 / (luminance + 0.05) >= 4.5
+
+
+def test_boxes_are_reduced_as_the_image_is() -> None:
+    image = Image.new("RGB", (1000, 700), (200, 200, 200))
+    image.info |= {"reduction": 2, "full_size": (2000, 1400)}
+    pixels = np.asarray(
+        annotate(image, Photo("a.jpg", (face(400, 600, 800, 1000),), size=(2000, 1400)))
+    )
+    alone = drawn_on((1000, 700), face(200, 300, 400, 500))
+    np.testing.assert_array_equal(pixels, alone)
+    with pytest.raises(ValueError, match="the image"):
+        annotate(image, Photo("a.jpg", (face(),), size=(1000, 700)))

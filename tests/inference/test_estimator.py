@@ -16,6 +16,7 @@ import contrastive_age
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.evaluation.gradcam import grad_cam
+from contrastive_age.inference import photos
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
 from contrastive_age.inference.photos import Photo
@@ -84,13 +85,13 @@ def test_no_interval_begins_below_zero() -> None:
 def test_intervals_follow_the_age_of_each_face() -> None:
     radii = Radii((30.0, 38.0), {"80": (1.0, 9.0), "95": (2.0, 18.0)})
     model = dataclasses.replace(untrained_model(), radii=radii)
-    photos = AgeEstimator(model).predict(crops(20), aligned=True)
-    faces = [face for photo in photos for face in photo.faces]
+    estimated = AgeEstimator(model).predict(crops(20), aligned=True)
+    faces = [face for photo in estimated for face in photo.faces]
     for face in faces:
         radius = 1.0 + min(max(face.age - 30.0, 0.0), 8.0)
         assert face.intervals["80"] == pytest.approx((face.age - radius, face.age + radius))
         assert face.intervals["95"] == pytest.approx((face.age - 2 * radius, face.age + 2 * radius))
-    table = faces_table(photos)
+    table = faces_table(estimated)
     assert (table["high_95"] - table["age"]).to_numpy() == pytest.approx(
         radii.at(table["age"])["95"]
     )
@@ -99,9 +100,9 @@ def test_intervals_follow_the_age_of_each_face() -> None:
 
 def test_a_model_without_radii_gives_no_intervals() -> None:
     model = dataclasses.replace(untrained_model(), radii=Radii())
-    photos = AgeEstimator(model).predict(crops(1), aligned=True)
-    assert photos[0].faces[0].intervals == {}
-    table = faces_table(photos)
+    estimated = AgeEstimator(model).predict(crops(1), aligned=True)
+    assert estimated[0].faces[0].intervals == {}
+    table = faces_table(estimated)
     assert table[["low_80", "high_80", "low_95", "high_95"]].isna().all(axis=None)
     assert table["age"].notna().all()
 
@@ -136,11 +137,6 @@ def test_no_photo_gives_nothing(estimator: AgeEstimator) -> None:
     assert table["age"].dtype == np.float64
 
 
-def test_a_single_path_is_no_list_of_photos(estimator: AgeEstimator) -> None:
-    with pytest.raises(TypeError, match="a list of photos"):
-        estimator.predict("photo.jpg")
-
-
 def test_photos_stream(estimator: AgeEstimator) -> None:
     taken = 0
 
@@ -155,6 +151,18 @@ def test_photos_stream(estimator: AgeEstimator) -> None:
     names = [next(stream).name for _ in range(300)]
     assert names == [f"image {number}" for number in range(300)]
     assert taken <= 300 + 128
+
+
+def test_photos_before_a_common_fault_are_given(
+    estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "MOST_FAILURES", 1)
+    given = [photo("face"), photo("face", "face"), photo("faulty"), photo("faulty"), photo("face")]
+    found: list[Photo] = []
+    with pytest.raises(RuntimeError, match="2 photos failed in detection"):
+        found.extend(estimator.stream(given))
+    assert [len(own.faces) for own in found] == [1, 2, 0]
+    assert found[1].faces[1].age > 0
 
 
 def test_heat_maps_are_those_of_grad_cam(estimator: AgeEstimator) -> None:
@@ -214,9 +222,20 @@ def test_a_file_that_is_no_model_and_an_absent_device_are_refused(tmp_path: Path
         AgeEstimator(untrained_model(), device="tricorder")
 
 
-def test_no_estimator_is_made_without_workers() -> None:
+def test_no_estimator_is_made_that_can_do_nothing() -> None:
     with pytest.raises(ValueError, match="at least one worker"):
         AgeEstimator(untrained_model(), workers=0)
+    with pytest.raises(ValueError, match="more pixels than 0 million"):
+        AgeEstimator(untrained_model(), most_megapixels=0)
+
+
+def test_how_large_a_photo_may_be_is_said_and_obeyed(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "age_model.pt")
+    given = [photo(size=(200, 200)), photo(size=(300, 300))]
+    model = AgeEstimator.load(tmp_path / "age_model.pt", device="cpu", most_megapixels=0.05)
+    small, large = model.predict(given, aligned=True)
+    assert (small.reason, large.faces) == (None, ())
+    assert "300 x 300 pixels are more than most_megapixels=0.05" in str(large.reason)
 
 
 @pytest.mark.parametrize("min_face", [0, -5, 11.9, float("nan")])
@@ -234,11 +253,14 @@ def test_the_table_has_a_row_a_face_and_one_for_none(
     table = faces_table(found)
     assert list(table.columns) == [
         "file", "face", "age", "low_80", "high_80", "low_95", "high_95", "score",
-        "left", "top", "right", "bottom", "min_face", "reason",
+        "left", "top", "right", "bottom", "min_face", "reason", "note",
     ]  # fmt: skip
     assert table["file"].tolist() == [str(paths[0])] * 2 + [str(paths[1]), f"{tmp_path}/\\xff.png"]
     assert table["face"].tolist() == [0, 1, -1, -1]
     assert table["reason"].isna().tolist() == [True, True, False, False]
+    assert table["note"].isna().all()
+    [noted] = faces_table([dataclasses.replace(found[2], note="its end is missing")])["note"]
+    assert noted == "its end is missing"
     first = found[0].faces[1]
     row = table.iloc[1]
     assert (row["age"], row["score"], row["right"]) == (first.age, first.score, first.box[2])

@@ -166,6 +166,16 @@ def test_a_file_that_differs_is_not_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "drawn_faces", lambda: pytest.fail("it works already"))
+    (tmp_path / "file").touch()
+    for path, words in ((tmp_path, "it is a folder"), (tmp_path / "file" / "m", "is no folder")):
+        with pytest.raises(DataError, match=f"cannot be written: .*{words}"):
+            export.export_onnx(spread_model(), path)
+
+
 def test_without_the_extra_its_name_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

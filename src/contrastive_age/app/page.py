@@ -13,6 +13,7 @@ from nicegui import events, ui
 from PIL import Image
 
 from contrastive_age.app.parts import (
+    READ,
     age_words,
     demoted,
     error_words,
@@ -28,12 +29,15 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import Maps
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.photos import Photo
-from contrastive_age.sources.decoding import cause, decode
+from contrastive_age.sources.decoding import decode
 
 logger = logging.getLogger(__name__)
 
 MOST_BYTES = 50 * 2**20
 """Of a photo's file; more is refused in the browser."""
+
+ACCEPTED = "image/*,.heic,.heif,.avif,.jfif,.jpe,.mpo,.jp2,.j2k,.webp,.tif,.tiff"
+"""What can be chosen: not every system knows that these are images, too."""
 
 
 class AgePage:
@@ -57,7 +61,7 @@ class AgePage:
                 max_files=1,
                 on_upload=self._uploaded,
             )
-            .props('accept="image/*"')
+            .props(f'accept="{ACCEPTED}"')
             .classes("age-upload")
         )
         self._upload.on(
@@ -110,7 +114,8 @@ class AgePage:
             self._show(photo, 0, first)
             count = len(photo.faces)
             faces = "One face" if count == 1 else f"{count} faces, numbered from left to right,"
-            self._say("done", f"{faces} found in {name}. {least_words(photo.min_face)}")
+            said = f"{faces} found in {name}. {least_words(photo.min_face)}"
+            self._say("done", f"{said} Note: {photo.note}." if photo.note else said)
 
     async def _chosen(self, arguments: events.GenericEventArguments) -> None:
         """Show what the model says of the face whose box or picture was clicked."""
@@ -142,42 +147,26 @@ class AgePage:
 
 
 REJECTIONS = {
-    "accept": "this is no photo; give a JPEG, PNG, WebP, TIFF, BMP or GIF file",
+    "accept": f"it is not called as a photo is, such as .jpg; {READ}",
     "max-file-size": f"the file is larger than {MOST_BYTES // 2**20} MB; give a smaller one",
 }
 
 
 def _look(estimator: AgeEstimator, content: bytes) -> tuple[Image.Image, Photo, Maps]:
-    """Find the faces of a photo, and explain the first."""
-    image = open_photo(content)
-    try:
-        (photo,) = estimator.predict([image])
-        if not photo.faces:
-            raise DataError(reason_words(photo.reason, photo.min_face))
-        return image, photo, estimator.explain(photo.faces[:1])[0]
-    except RuntimeError as error:
-        logger.exception("Detection failed")
-        raise DataError(f"faces could not be looked for ({error})") from error
-
-
-def open_photo(content: bytes) -> Image.Image:
-    """Decode an uploaded file into an upright RGB image.
+    """Find the faces of a photo, and explain the first.
 
     Raises:
-        DataError: It is no image, damaged, or of too many pixels.
+        DataError: It cannot be read, there is no face, or the detector cannot work.
     """
     try:
-        return decode(io.BytesIO(content))
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise DataError(
-            f"the photo has more than {most} million pixels; give a smaller one"
-        ) from error
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        raise DataError(
-            f"this cannot be read as a photo ({cause(error)}); give a JPEG, PNG, WebP, TIFF, BMP "
-            f"or GIF file"
-        ) from error
+        (photo,) = estimator.predict([content])
+        if not photo.faces:
+            raise DataError(reason_words(photo))
+        # Once more: what is shown need not be kept while the next photo is looked at.
+        return decode(io.BytesIO(content)), photo, estimator.explain(photo.faces[:1])[0]
+    except (RuntimeError, MemoryError) as error:
+        logger.exception("Detection failed")
+        raise DataError(f"faces could not be looked for ({error})") from error
 
 
 async def warm_up(estimator: AgeEstimator) -> None:

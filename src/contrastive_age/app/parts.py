@@ -17,6 +17,8 @@ from contrastive_age.inference.drawing import COLOURS
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.inference.photos import NO_FACE, Face, Photo
 from contrastive_age.reporting import figures, heatmaps
+from contrastive_age.sources.decoding import FORMATS
+from contrastive_age.sources.reading import UNREADABLE
 from contrastive_age.templates import environment
 
 _PARTS: Any = environment("contrastive_age.app").get_template("app.html.j2").module
@@ -28,11 +30,18 @@ FINE_CELLS = 7
 """Cells a side from which a Grad-CAM map can begin to tell parts of a face from each other."""
 
 
-def reason_words(reason: str | None, min_face: float) -> str:
+READ = f"read are {', '.join(FORMATS)}"
+"""Which photos can be given."""
+
+
+def reason_words(photo: Photo) -> str:
     """Say why a photo has no face, and what may help."""
-    if reason == NO_FACE:
-        return f"{NO_FACE}; faces should look towards the camera. {least_words(min_face)}"
-    return reason or NO_FACE
+    if photo.reason == NO_FACE:
+        words = f"{NO_FACE}; faces should look towards the camera. {least_words(photo.min_face)}"
+        return f"{words} Note: {photo.note}." if photo.note else words
+    if photo.reason is not None and photo.reason.startswith(UNREADABLE):
+        return f"{photo.reason}; {READ}"
+    return photo.reason or NO_FACE
 
 
 def least_words(min_face: float) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from contrastive_age.inference.photos import Face, Photo
+from contrastive_age.sources.decoding import full_size, reduction
 
 LEVEL = "80"
 """The interval that is written beside the age, by its level in percent."""
@@ -29,15 +30,16 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
 
     Returns:
         A new RGB image, without the photo's metadata; enlarged by a whole factor where the photo is
-        smaller than `LEAST_SIDE`.
+        smaller than `LEAST_SIDE`, and reduced as the image is.
 
     Raises:
         ValueError: The image has another size than the photo.
     """
-    if image.size != photo.size:
-        raise ValueError(f"{photo.name} has {photo.size} pixels, the image {image.size}")
+    if full_size(image) != photo.size:
+        raise ValueError(f"{photo.name} has {photo.size} pixels, the image {full_size(image)}")
     factor = math.ceil(LEAST_SIDE / max(image.size))
     size = (image.width * factor, image.height * factor)
+    scale = factor / reduction(image)
     drawn = Image.new("RGB", size)
     drawn.paste(image.resize(size, Image.Resampling.BICUBIC) if factor > 1 else image)
 
@@ -50,7 +52,7 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
         colour = COLOURS[number % len(COLOURS)]
         box: _Box = (0, 0, size[0] - 1, size[1] - 1)
         if math.isfinite(face.box[0]):
-            left, top, right, bottom = np.clip(np.multiply(face.box, factor), 0, box[2:] * 2)
+            left, top, right, bottom = np.clip(np.multiply(face.box, scale), 0, box[2:] * 2)
             box = (float(left), float(top), float(right), float(bottom))
             pen.rectangle(box, outline=colour, width=line)
         text = label(face)

@@ -9,7 +9,6 @@ Faces are found and aligned as for training.
 
 import functools
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
@@ -31,11 +30,12 @@ from contrastive_age.inference.model_file import AgeModel, ages_of, load_model
 from contrastive_age.inference.photos import (
     Face,
     Photo,
-    Picture,
     batches,
     find_faces,
     ready_crops,
 )
+from contrastive_age.inference.pictures import Picture, require_list
+from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.loop import choose_device
 
@@ -50,6 +50,16 @@ NUMBERS = (
     *("score", *EDGES, "min_face"),
 )
 """The columns of a table of faces that hold real numbers."""
+
+TEXTS = ("reason", "note")
+"""The columns of a table of faces that hold words, or nothing."""
+
+COLUMNS = {
+    **{"file": "str", "face": "int64"},
+    **dict.fromkeys(NUMBERS, "float64"),
+    **dict.fromkeys(TEXTS, "str"),
+}
+"""The columns of a table of faces, and their types."""
 
 BATCH_SIZE = 32
 """Faces that the network sees at a time, and photos that wait for it."""
@@ -75,6 +85,7 @@ class AgeEstimator:
         device: str = "auto",
         workers: int = 1,
         min_face: float | None = None,
+        most_megapixels: float = MOST_MEGAPIXELS,
         load_detector: Callable[[], Detector] | None = None,
     ) -> None:
         """Use a model that is loaded already.
@@ -85,16 +96,20 @@ class AgeEstimator:
             workers: Threads that find faces, at least 1.
             min_face: Side in pixels from which every face is looked for; None: 24, or a sixtieth of
                 the photo's longer side where that is more.
+            most_megapixels: Photos of more million pixels are not read.
             load_detector: Gives another detector than MTCNN.
 
         Raises:
             DataError: The device is not there.
-            ValueError: The smallest face is too small, or there is no worker.
+            ValueError: The smallest face is too small, there is no worker, or no photo would be
+                read.
         """
         if min_face is not None and not TINIEST <= min_face < math.inf:
             raise ValueError(f"faces are found from {TINIEST} pixels up, not from {min_face}")
         if workers < 1:
             raise ValueError(f"faces are found by at least one worker, not {workers}")
+        if not most_megapixels > 0:
+            raise ValueError(f"photos have more pixels than {most_megapixels} million")
         self.model = model
         self.device = choose_device(device)
         self._network = model.network().to(self.device)
@@ -103,9 +118,12 @@ class AgeEstimator:
             load_detector=load_detector or functools.partial(load_mtcnn, str(self.device)),
             coverage=model.coverage,
             min_face=min_face,
+            most_megapixels=most_megapixels,
             workers=workers,
         )
-        self._ready_crops = functools.partial(ready_crops, workers=workers)
+        self._ready_crops = functools.partial(
+            ready_crops, most_megapixels=most_megapixels, workers=workers
+        )
         self._one_call = threading.Lock()
 
     @classmethod
@@ -116,6 +134,7 @@ class AgeEstimator:
         device: str = "auto",
         workers: int = 1,
         min_face: float | None = None,
+        most_megapixels: float = MOST_MEGAPIXELS,
     ) -> Self:
         """Read a model's file.
 
@@ -125,33 +144,37 @@ class AgeEstimator:
             workers: Threads that find faces, at least 1.
             min_face: Side in pixels from which every face is looked for; None: 24, or a sixtieth of
                 the photo's longer side where that is more.
+            most_megapixels: Photos of more million pixels are not read.
 
         Raises:
             DataError: The file is missing or no such model, or the device is not there.
         """
-        model = load_model(Path(path))
-        return cls(model, device=device, workers=workers, min_face=min_face)
+        return cls(
+            load_model(Path(path)),
+            device=device,
+            workers=workers,
+            min_face=min_face,
+            most_megapixels=most_megapixels,
+        )
 
     def predict(self, images: Iterable[Picture], *, aligned: bool = False) -> list[Photo]:
         """Estimate the ages of all faces in photos; from any thread, one call at a time.
 
         Args:
-            images: Paths, PIL images, or arrays uint8 (h, w, 3) RGB or (h, w) grey.
+            images: Paths, files' contents or open files, PIL images, or arrays, see
+                `pictures.Picture`.
             aligned: Whether the images are aligned faces already, square and of any size: then no
                 face is looked for.
 
         Returns:
-            A photo each, in the order given. A photo that cannot be read or has no face is there,
-            too, with the reason.
+            A photo each, in the order given. What cannot be read, is no photo at all, or has no
+            face is there, too, with the reason.
 
         Raises:
             DataError: The detector's weights are missing.
             RuntimeError: Photo after photo fails in detection.
-            TypeError: Something is no photo.
-            ValueError: An array is no photo.
+            TypeError: A single photo was given in place of several.
         """
-        if isinstance(images, str | Path):
-            raise TypeError("give a list of photos, even of a single one")
         with self._one_call:
             return list(self.stream(images, aligned=aligned))
 
@@ -161,29 +184,36 @@ class AgeEstimator:
         """Estimate the ages of any number of photos, with bounded memory.
 
         Args:
-            images: As in `predict`; taken from an iterator as they are needed.
+            images: As in `predict`; taken from an iterator as they are needed. Where it ends in an
+                error, that is raised after the photos before.
             aligned: As in `predict`.
             progress: Whether to draw a progress bar on stderr.
 
-        Yields:
+        Returns:
             A photo each, in the order given.
 
         Raises:
             DataError: As in `predict`.
             RuntimeError: As in `predict`.
             TypeError: As in `predict`.
-            ValueError: As in `predict`.
         """
+        require_list(images)
+        return self._stream(images, aligned, progress)
+
+    def _stream(self, images: Iterable[Picture], aligned: bool, progress: bool) -> Iterator[Photo]:
         find = self._ready_crops if aligned else self._find_faces
         total = len(images) if isinstance(images, Sized) else None
+        faults: list[Exception] = []
         with (
-            closing(cast("Any", find(images))) as results,
+            closing(cast("Any", find(_until_error(images, faults)))) as results,
             tqdm(total=total, desc="Estimating ages", unit="photo", disable=not progress) as bar,
         ):
             for batch in batches(results, BATCH_SIZE, _number_of_faces, BATCH_SIZE):
                 for photo in self._estimate(batch):
                     yield photo
                     bar.update()
+        for fault in faults:
+            raise fault
 
     def explain(self, faces: Sequence[Face]) -> npt.NDArray[np.float32]:
         """Map where each face speaks for its age, see `evaluation.gradcam`.
@@ -237,6 +267,14 @@ class AgeEstimator:
         )
 
 
+def _until_error(images: Iterable[Picture], faults: list[Exception]) -> Iterator[Picture]:
+    """Give what comes before an error, and put the error by until those photos are done."""
+    try:
+        yield from images
+    except Exception as error:  # of the caller's own
+        faults.append(error)
+
+
 def _number_of_faces(photo: Photo) -> int:
     return len(photo.faces)
 
@@ -250,19 +288,21 @@ def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
     Returns:
         `file` (the photo's name), `face` (int64, from 0; -1 where there is none), in years `age`,
         `low_80`, `high_80`, `low_95` and `high_95`, `score`, in pixels `left`, `top`, `right`,
-        `bottom` and `min_face` (all float64, NaN where unknown), and `reason` (missing where there
-        is a face).
+        `bottom` and `min_face` (all float64, NaN where unknown), `reason` (missing where there is a
+        face) and `note` (missing where there is nothing to note of the photo).
     """
     return table_of([row for photo in photos for row in face_rows(photo)])
 
 
 def face_rows(photo: Photo) -> list[dict[str, Any]]:
     """Give the rows of one photo in `faces_table`, for where photos are too many to be kept."""
-    # A name that is no valid Unicode could not be written.
-    name = os.fsencode(photo.name).decode("utf-8", "backslashreplace")
-    about = {"file": name, "min_face": photo.min_face}
+    about = {
+        "file": _writable(photo.name),
+        "min_face": float(photo.min_face),
+        "note": photo.note and _writable(photo.note),
+    }
     if not photo.faces:
-        return [about | {"face": -1, "reason": photo.reason}]
+        return [about | {"face": -1, "reason": photo.reason and _writable(photo.reason)}]
     return [
         {
             **about,
@@ -277,7 +317,15 @@ def face_rows(photo: Photo) -> list[dict[str, Any]]:
     ]
 
 
+def _writable(text: str) -> str:
+    """Escape what is no valid Unicode, such as a name's stray bytes: it could not be written."""
+    try:
+        encoded = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        encoded = text.encode("utf-8", "backslashreplace")
+    return encoded.decode("utf-8", "backslashreplace")
+
+
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Put rows of `face_rows` into the table that `faces_table` describes."""
-    types = {"file": "str", "face": "int64", **dict.fromkeys(NUMBERS, "float64"), "reason": "str"}
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)

@@ -19,7 +19,7 @@ from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError, library
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.alignment import five_point_template
-from contrastive_age.files import replacing
+from contrastive_age.files import replacing, why_not_writable
 from contrastive_age.inference.model_file import AgeModel, ages_of
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import (
@@ -118,9 +118,11 @@ def export_onnx(model: AgeModel, path: Path) -> float:
         The largest difference from torch in years.
 
     Raises:
-        DataError: The extra `onnx` is not installed, or the ages differ by more than `TOLERANCE`
-            from torch's; a file that differs is not left behind.
+        DataError: The file cannot be written, the extra `onnx` is not installed, or the ages differ
+            by more than `TOLERANCE` from torch's; a file that differs is not left behind.
     """
+    if why := why_not_writable(path):
+        raise DataError(f"{path} cannot be written: {why}")
     for name in ("onnx", "onnxscript", "onnxruntime"):
         library(name, "onnx")
     faces = drawn_faces()

@@ -4,8 +4,9 @@ import functools
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,6 @@ from contrastive_age.faces.alignment import (
     DEFAULT_COVERAGE,
     FACE_SIZE,
     align,
-    upright_size,
     usable_landmarks,
 )
 from contrastive_age.faces.detection import (
@@ -35,24 +35,24 @@ from contrastive_age.faces.search import (
     on_threads,
     too_many_failures,
 )
-from contrastive_age.sources.decoding import cause, decode, upright
-from contrastive_age.sources.reading import IMAGE_SUFFIXES, UNREADABLE, is_image, scan
+from contrastive_age.inference.pictures import (
+    Item,
+    Picture,
+    held_pixels,
+    items,
+    opened,
+    require_no_address,
+)
+from contrastive_age.sources.decoding import MOST_MEGAPIXELS, full_size, remark
+from contrastive_age.sources.reading import UNREADABLE, scan
 
 logger = logging.getLogger(__name__)
 
-Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]
-"""A photo: its path, a PIL image, or an array uint8 (h, w, 3) RGB or (h, w) grey."""
-
 NO_FACE = "no face found"
 FAILED = "the detector failed"
+NOT_ENTERED = "folder not entered"
 
-_Item = tuple[str, Path | Image.Image | str]
-"""A photo's name, and its absolute path, its upright RGB image, or why there is none."""
-
-_Seen = tuple[tuple[int, int], "tuple[Face, ...]"]
-"""A photo's size, and the faces found in it."""
-
-Item = TypeVar("Item")
+Batched = TypeVar("Batched")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,7 @@ class Photo:
             failed; None where there is one.
         size: Width and height of the upright photo in pixels; 0, 0 where it cannot be read.
         min_face: Side in pixels below which no face was looked for; NaN where none was at all.
+        note: What is to be known of it, such as an end that is missing; None where nothing is.
     """
 
     name: str
@@ -103,49 +104,80 @@ class Photo:
     reason: str | None = None
     size: tuple[int, int] = (0, 0)
     min_face: float = math.nan
+    note: str | None = None
 
 
 def was_read(reason: str | None) -> bool:
     """Whether a photo without a face, or with one (None), was at least looked at."""
-    return reason is None or not reason.startswith((UNREADABLE, FAILED))
+    return reason is None or not reason.startswith((UNREADABLE, FAILED, NOT_ENTERED))
 
 
-def list_photos(places: Sequence[Path], passed_over: Path | None = None) -> list[Path]:
-    """List photos and the photos in folders.
+def list_photos(
+    places: Sequence[Path], is_own: Callable[[Path], bool] = lambda _: False
+) -> tuple[list[Path], list[Photo]]:
+    """List files, and the files in folders: what is a photo is seen when it is read.
 
-    Folders are walked with their subfolders, in order of names; there, a photo is told by its
-    suffix, and hidden files and folders are left out. Links that lead in a circle come to an end.
+    Folders are walked with their subfolders, in order of names; there, hidden files and folders are
+    left out. Links that lead in a circle come to an end.
 
     Args:
-        places: Photos, whatever they are called, and folders.
-        passed_over: A folder in which none is looked for, where it lies below one of the places.
+        places: Photos and folders.
+        is_own: Whether a file comes from here, such as a drawn copy; it is left out.
 
     Returns:
-        The photos, each once.
+        The files, each once; and the folders that were not entered, with the reason.
 
     Raises:
-        DataError: A place is missing, or there is no photo in any.
+        DataError: A place is missing, or there is no file in any.
     """
-    photos: dict[Path, Path] = {}
+    missing = [place for place in places if not os.path.lexists(place)]
+    if missing:
+        raise DataError(_words_of_missing(missing))
+    files: dict[Path, Path] = {}
+    closed: list[Photo] = []
     for place in places:
-        if not place.exists():
-            raise DataError(f"{place}: no such photo or folder; correct its name")
-        for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
-            photos.setdefault(photo.absolute(), photo)
-    if not photos:
-        raise DataError(
-            f"there is no photo in {', '.join(map(str, places))}: photos are told by their suffix, "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    return list(photos.values())
+        listed, passed_over = _listed(place) if place.is_dir() else ([place], [])
+        files.update({file.absolute(): file for file in listed if file.absolute() not in files})
+        closed += passed_over
+    own = [path for path, file in files.items() if is_own(file)]
+    if not files.keys() - set(own):
+        raise DataError(_words_of_nothing(places, len(own), closed))
+    for path in own:
+        del files[path]
+    return list(files.values()), closed
 
 
-def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
-    photos = [folder / name for name in sorted(filter(is_image, scan(folder)[0]))]
-    left_out = passed_over and passed_over.resolve()
-    if left_out is None or folder.resolve() not in left_out.parents:
-        return photos
-    return [photo for photo in photos if left_out not in photo.resolve().parents]
+def _listed(folder: Path) -> tuple[list[Path], list[Photo]]:
+    names, passed_over = scan(folder)
+    closed = [
+        Photo(str(folder / path), reason=f"{NOT_ENTERED}: {reason.removeprefix(UNREADABLE + ': ')}")
+        for path, reason in passed_over.itertuples(index=False)
+    ]
+    return [_found(folder, name) for name in sorted(names)], closed
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Give a listed file's path; stray bytes, which a listing escapes, are as they were."""
+    if "\\x" in name and not os.path.lexists(folder / name):
+        name = re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), name)
+    return folder / name
+
+
+def _words_of_missing(places: Sequence[Path]) -> str:
+    more = f" (and {len(places) - 1} more that are missing)" if len(places) > 1 else ""
+    try:
+        require_no_address(str(places[0]))
+    except ValueError as error:
+        return f"{places[0]}: {error}{more}"
+    return f"{places[0]}: no such photo or folder{more}; correct its name"
+
+
+def _words_of_nothing(places: Sequence[Path], own: int, closed: Sequence[Photo]) -> str:
+    where = ", ".join(map(str, places))
+    if own:
+        return f"all {own} files in {where} are drawn copies; name the photos themselves"
+    why = "".join(f"; {folder.name}: {folder.reason}" for folder in closed[:1])
+    return f"there is no file in {where}{why}; put photos there, or name another folder"
 
 
 def find_faces(
@@ -154,6 +186,7 @@ def find_faces(
     *,
     coverage: float = DEFAULT_COVERAGE,
     min_face: float | None = None,
+    most_megapixels: float = MOST_MEGAPIXELS,
     workers: int = 1,
 ) -> Iterator[Photo]:
     """Find and align the faces of photos, with bounded memory whatever their number.
@@ -163,6 +196,7 @@ def find_faces(
         load_detector: Gives the detector.
         coverage: How much of a face's surroundings is shown, see `five_point_template`.
         min_face: Side in pixels from which every face is looked for, see `least_face`.
+        most_megapixels: Photos of more million pixels are not read.
         workers: Number of threads.
 
     Yields:
@@ -171,12 +205,11 @@ def find_faces(
     Raises:
         DataError: The detector's weights are missing.
         RuntimeError: Detection fails at more than `MOST_FAILURES` photos in a row.
-        TypeError: Something is no photo.
-        ValueError: An array is no photo.
     """
     finder = Finder(load_detector(), min_face)
-    task = functools.partial(_find_and_align, finder, coverage)
-    chunks = batches(_items(pictures), BATCH_SIZE, _pixels, MOST_PIXELS)
+    task = functools.partial(_find_and_align, finder, coverage, most_megapixels)
+    named = items(pictures, most_megapixels)
+    chunks = batches(named, BATCH_SIZE, held_pixels, MOST_PIXELS)
     failures = 0
     for photos in on_threads(task, chunks, workers):
         for photo in photos:
@@ -186,26 +219,26 @@ def find_faces(
             yield photo
 
 
-def ready_crops(pictures: Iterable[Picture], workers: int = 1) -> Iterator[Photo]:
+def ready_crops(
+    pictures: Iterable[Picture], *, most_megapixels: float = MOST_MEGAPIXELS, workers: int = 1
+) -> Iterator[Photo]:
     """Take pictures as aligned faces, without looking for any.
 
     Args:
         pictures: Square crops of any size.
+        most_megapixels: Photos of more million pixels are not read.
         workers: Number of threads.
 
     Yields:
         Each picture with its one face, in the order given.
-
-    Raises:
-        TypeError: Something is no photo.
-        ValueError: An array is no photo.
     """
-    yield from on_threads(_crop, _items(pictures), workers)
+    crop = functools.partial(_crop, most_megapixels)
+    yield from on_threads(crop, items(pictures, most_megapixels), workers)
 
 
 def batches(
-    items: Iterable[Item], most: int, size: Callable[[Item], int], enough: int
-) -> Iterator[list[Item]]:
+    items: Iterable[Batched], most: int, size: Callable[[Batched], int], enough: int
+) -> Iterator[list[Batched]]:
     """Put items together, in order, until there are enough of them.
 
     Args:
@@ -215,97 +248,61 @@ def batches(
         enough: The sizes' sum with which a batch is full, too.
 
     Yields:
-        Batches of at least one item.
+        Batches of at least one item; where the items end in an error, what came before it, too.
     """
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == most or sum(map(size, batch)) >= enough:
+    batch: list[Batched] = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == most or sum(map(size, batch)) >= enough:
+                yield batch
+                batch = []
+    except Exception:
+        if batch:
             yield batch
-            batch = []
+        raise
     if batch:
         yield batch
 
 
-def _items(pictures: Iterable[Picture]) -> Iterator[_Item]:
-    """Name the photos, and make ready what is in memory."""
-    for number, picture in enumerate(pictures):
-        if isinstance(picture, str | os.PathLike):
-            # The current folder may be another one when it is read.
-            yield os.fspath(picture), Path(picture).absolute()
-        else:
-            name = f"image {number}"
-            yield name, _in_memory(picture, name)
+def _find_and_align(
+    finder: Finder, coverage: float, most_megapixels: float, items: list[Item]
+) -> list[Photo]:
+    read: list[Photo] = []
 
+    def open_one(item: Item) -> Image.Image | str:
+        image = opened(item, most_megapixels)
+        read.append(_read(item, image))
+        return image
 
-def _in_memory(picture: Image.Image | npt.NDArray[np.uint8], name: str) -> Image.Image | str:
-    """Give an image as its file would be read, or why it cannot be."""
-    if isinstance(picture, np.ndarray):
-        is_photo = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
-        if picture.dtype != np.uint8 or not is_photo or picture.size == 0:
-            raise ValueError(
-                f"{name} is an array of type {picture.dtype} and shape {picture.shape}: give uint8 "
-                f"(h, w, 3), RGB, or (h, w), grey"
-            )
-        picture = Image.fromarray(np.ascontiguousarray(picture))
-    if not isinstance(picture, Image.Image):
-        raise TypeError(
-            f"{name} is {type(picture).__name__}: give a path, a PIL image, or an array uint8 "
-            f"(h, w, 3) or (h, w)"
-        )
-    return _read(upright, picture)
-
-
-def _read(decoder: Callable[[Item], Image.Image], photo: Item) -> Image.Image | str:
-    """Decode a photo, or say why it cannot be."""
-    try:
-        return decoder(photo)
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return f"{UNREADABLE}: {cause(error)}"
-
-
-def _pixels(item: _Item) -> int:
-    """How many pixels of a photo are in memory already."""
-    return math.prod(item[1].size) if isinstance(item[1], Image.Image) else 0
-
-
-def _find_and_align(finder: Finder, coverage: float, items: list[_Item]) -> list[Photo]:
-    def find(images: Sequence[Image.Image]) -> list[_Seen]:
+    def find(images: Sequence[Image.Image]) -> list[tuple[Face, ...]]:
         sightings = finder.all_faces(images)
         return [
-            (image.size, _aligned(image, sighting, coverage))
+            _aligned(image, sighting, coverage)
             for image, sighting in zip(images, sightings, strict=True)
         ]
 
-    outcomes = found_in(items, _opened, find)
-    return [_photo(*of, finder.min_face) for of in zip(items, outcomes, strict=True)]
+    outcomes = found_in(items, open_one, find)
+    return [_told(*of, finder.min_face) for of in zip(read, outcomes, strict=True)]
 
 
-def _photo(item: _Item, outcome: _Seen | str | Exception, min_face: float | None) -> Photo:
-    name, photo = item
+def _read(item: Item, image: Image.Image | str) -> Photo:
+    """Say what is known of a photo before any face is looked for."""
+    if isinstance(image, str):
+        return Photo(item[0], reason=image)
+    return Photo(item[0], size=full_size(image), note=remark(image) or None)
+
+
+def _told(
+    photo: Photo, outcome: tuple[Face, ...] | str | Exception, min_face: float | None
+) -> Photo:
     if isinstance(outcome, str):
-        return Photo(name, reason=outcome)
-    if isinstance(outcome, Exception):
-        logger.warning("%s failed in detection: %r", name, outcome)
-        size = photo.size if isinstance(photo, Image.Image) else upright_size(Path(photo))
-        return Photo(name, reason=f"{FAILED}: {outcome!r}", size=size)
-    size, faces = outcome
-    return Photo(name, faces, None if faces else NO_FACE, size, least_face(size, min_face))
-
-
-def _opened(item: _Item) -> Image.Image | str:
-    """Give the upright photo, or why there is none."""
-    _, photo = item
-    if not isinstance(photo, Path):
         return photo
-    return _read(_decode, photo)
-
-
-def _decode(path: Path) -> Image.Image:
-    # A pipe would be waited for without end.
-    if path.exists() and not path.is_file():
-        raise ValueError("neither a file nor a link to one")
-    return decode(path)
+    if isinstance(outcome, Exception):
+        logger.warning("%s failed in detection: %r", photo.name, outcome)
+        return replace(photo, reason=f"{FAILED}: {outcome!r}")
+    least = least_face(photo.size, min_face)
+    return replace(photo, faces=outcome, reason=None if outcome else NO_FACE, min_face=least)
 
 
 def _aligned(image: Image.Image, seen: Sighting, coverage: float) -> tuple[Face, ...]:
@@ -320,16 +317,17 @@ def _aligned(image: Image.Image, seen: Sighting, coverage: float) -> tuple[Face,
     return tuple(faces)
 
 
-def _crop(item: _Item) -> Photo:
+def _crop(most_megapixels: float, item: Item) -> Photo:
     """Take a photo as an aligned face."""
-    name, image = item[0], _opened(item)
+    image = opened(item, most_megapixels)
+    photo = _read(item, image)
     if isinstance(image, str):
-        return Photo(name, reason=image)
+        return photo
     width, height = image.size
     if abs(width - height) > 1:
         reason = f"{width} x {height} pixels are no aligned face, which is square"
-        return Photo(name, reason=reason, size=image.size)
+        return replace(photo, reason=reason)
     resized = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
     unknown = (math.nan, math.nan, math.nan, math.nan)
     face = Face(math.nan, unknown, np.full((5, 2), np.nan), np.asarray(resized))
-    return Photo(name, (face,), size=image.size)
+    return replace(photo, faces=(face,))

@@ -10,6 +10,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_MEGAPIXELS = 250.0
 """Million pixels of a photo that is decoded, unless more are allowed."""
 
+FORMATS = (*("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM"),)
+"""Pillow's formats that are read."""
+
 
 def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.Image:
     """Decode a photo into an upright RGB image of 8 bits a channel.
@@ -44,6 +47,24 @@ def upright(image: Image.Image) -> Image.Image:
 def reduction(image: Image.Image) -> int:
     """By how much `decode` has reduced a photo's sides: 1, or 2, 4 or 8 of a vast JPEG."""
     return int(image.info.get("reduction", 1))
+
+
+def full_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height that a decoded photo has in its file, upright, in pixels."""
+    return image.width * reduction(image), image.height * reduction(image)
+
+
+def size_of(photo: Path | BinaryIO) -> tuple[int, int]:
+    """Read a photo's upright width and height from its header.
+
+    Raises:
+        Exception: As `decode`.
+    """
+    try:
+        with Image.open(photo, formats=FORMATS) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        return 60_000, 60_000
 
 
 def remark(image: Image.Image) -> str:
