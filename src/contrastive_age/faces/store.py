@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 Faces = npt.NDArray[np.uint8]
 """Aligned faces, (N, 256, 256, 3)."""
 
-LIBRARIES = ("imagehash", "numpy", "pillow", "scikit-image", "torch")
+LIBRARIES = ("imagehash", "numpy", "pillow", "pillow-heif", "scikit-image", "torch")
 """What faces are made with."""
 
 CHUNK_SIZE = 64

@@ -36,7 +36,7 @@ from contrastive_age.faces.search import (
     too_many_failures,
 )
 from contrastive_age.sources.decoding import cause, decode, upright
-from contrastive_age.sources.reading import IMAGE_SUFFIXES, UNREADABLE, is_image, scan
+from contrastive_age.sources.reading import UNREADABLE, scan
 
 logger = logging.getLogger(__name__)
 
@@ -134,14 +134,13 @@ def list_photos(places: Sequence[Path], passed_over: Path | None = None) -> list
             photos.setdefault(photo.absolute(), photo)
     if not photos:
         raise DataError(
-            f"there is no photo in {', '.join(map(str, places))}: photos are told by their suffix, "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"there is no photo in {', '.join(map(str, places))}"
         )
     return list(photos.values())
 
 
 def _photos_in(folder: Path, passed_over: Path | None) -> list[Path]:
-    photos = [folder / name for name in sorted(filter(is_image, scan(folder)[0]))]
+    photos = [folder / name for name in sorted(scan(folder)[0])]
     left_out = passed_over and passed_over.resolve()
     if left_out is None or folder.resolve() not in left_out.parents:
         return photos
@@ -273,7 +272,7 @@ def _find_and_align(finder: Finder, coverage: float, items: list[_Item]) -> list
     def find(images: Sequence[Image.Image]) -> list[_Seen]:
         sightings = finder.all_faces(images)
         return [
-            (image.size, _aligned(image, sighting, coverage))
+            (sighting.size, _aligned(image, sighting, coverage))
             for image, sighting in zip(images, sightings, strict=True)
         ]
 

@@ -20,16 +20,20 @@ from tqdm import tqdm
 from contrastive_age.errors import DataError
 from contrastive_age.sources import identities
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
-from contrastive_age.sources.decoding import MOST_MEGAPIXELS, cause, decode
+from contrastive_age.sources.decoding import (
+    HEAD,
+    MOST_MEGAPIXELS,
+    cause,
+    decode,
+    full_size,
+    not_read,
+    remark,
+)
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
 logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 UNREADABLE = "unreadable"
 UNPARSED = "name does not parse"
@@ -37,6 +41,9 @@ UNPARSED = "name does not parse"
 
 LEAST_SIDE = 4
 """Pixels in which eyes, nose and mouth can lie apart; smaller images are spacers of web pages."""
+
+DARKEST = 16
+"""Of 255, below which the brightest value of a photo shows nothing."""
 
 MOST_BYTES = 2**30
 """Photos of a larger file are not read: it would have to fit into memory, for each thread."""
@@ -51,6 +58,8 @@ FILE_TYPES = {
     "inode": "int64",
     "digest": "str",
     "problem": "str",
+    "pixels": "int64",
+    "note": "str",
 }
 
 _STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
@@ -59,6 +68,8 @@ _STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
 Size and `mtime` stay when two files swap names or a program sets `mtime` back; `ctime`, which no
 program can set, and the inode do not.
 """
+
+_FOUND = ["digest", "problem", "pixels", "note"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,13 +211,8 @@ def _name(path: Path, folder: Path) -> str:
     return os.fsencode(relative).decode("utf-8", "backslashreplace")
 
 
-def is_image(path: str) -> bool:
-    """Whether the suffix of a path is that of an image format."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
-
-
 def list_images(folder: Path, below: str, missing: str) -> list[str]:
-    """List the image files in `folder/below`, told by their suffix.
+    """List the files in `folder/below`, among which there is an image.
 
     Args:
         folder: The source's folder.
@@ -214,16 +220,30 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
         missing: What to tell a user who has not placed the data yet: the layout, where to get it.
 
     Returns:
-        Posix paths relative to `folder`, sorted.
+        Posix paths relative to `folder`, sorted. What is no image is among them, for
+        `inspect_files` to say so.
 
     Raises:
         DataError: There is no such folder, or no image in it.
     """
-    images = sorted(filter(is_image, scan(folder, below)[0]))
-    if not images:
+    files = sorted(scan(folder, below)[0])
+    if not any(_may_be_image(folder / path) for path in files):
         place = folder.absolute() / below
         raise DataError(f"The folder {place} {_why_without_images(place)}. {missing}")
-    return images
+    return files
+
+
+def _may_be_image(path: Path) -> bool:
+    """Whether a file begins as an image does, is empty, or cannot be read."""
+    try:
+        # A pipe would be waited for without end.
+        if path.exists() and not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):
+        return True
+    return not (head and not_read(head))
 
 
 def _why_without_images(place: Path) -> str:
@@ -260,29 +280,37 @@ def inspect_files(
     Returns:
         One row a path, in the order given: `path`, `size` (bytes), `mtime_ns`, `ctime_ns` and
         `inode` (all -1 where the file cannot be found), `digest` (SHA-256 of the bytes,
-        hexadecimal; "" where they cannot be read) and `problem` ("" where the image decodes).
+        hexadecimal; "" where they cannot be read, or are no image's), `problem` ("" where the image
+        decodes), `pixels` (their number, 0 where there is a problem) and `note` ("", or what is
+        remarkable of an image that is used, such as an end that is missing).
     """
     files = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
         {column: FILE_TYPES[column] for column in _STATE}
     )
     if known is None or not FILE_TYPES.keys() <= set(known):
-        files["digest"] = pd.Series(pd.NA, index=files.index, dtype="str")
-    else:
-        sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
-        files = files.merge(sound.drop_duplicates(_STATE), on=_STATE, how="left")
-    files["problem"] = ""
+        known = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FILE_TYPES.items()})
+    sound = known[(known["problem"] == "") & (known["pixels"] <= most_megapixels * 1e6)]
+    files = files.merge(sound[list(FILE_TYPES)].drop_duplicates(_STATE), on=_STATE, how="left")
     new = files["digest"].isna()
     if new.any():
-        files.loc[new, ["digest", "problem"]] = _inspect_all(
+        files.loc[new, _FOUND] = _inspect_all(
             folder, files.loc[new, "path"].to_list(), progress, most_megapixels
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
+    noted = files[files["note"] != ""]
+    if len(noted):
+        logger.warning(
+            "%d photos below %s are cut off and used as far as they go, such as %s (%s).",
+            len(noted),
+            folder,
+            *noted[["path", "note"]].iloc[0],
+        )
     return files[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
 def _inspect_all(
     folder: Path, paths: list[str], progress: bool, most_megapixels: float
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, str, int, str]]:
     # Decoding and hashing release the interpreter lock, so threads are enough.
     with ThreadPool(min(16, 2 * (os.cpu_count() or 1))) as pool:
         inspect = functools.partial(_inspect, most_megapixels=most_megapixels)
@@ -308,32 +336,40 @@ def _state(path: Path) -> tuple[int, int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode
 
 
-def _inspect(path: Path, most_megapixels: float) -> tuple[str, str]:
+def _inspect(path: Path, most_megapixels: float) -> tuple[str, str, int, str]:
+    """Give the values of `_FOUND` for a file."""
     try:
         state = path.stat()
         # A pipe would be waited for without end, and a device read without end.
         if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-            return "", "neither a file nor a link to one"
-        if state.st_size > MOST_BYTES:
-            return "", f"{state.st_size} bytes are more than {MOST_BYTES}"
-        content = path.read_bytes()
+            return _problem("neither a file nor a link to one")
+        with path.open("rb") as file:
+            content = file.read(HEAD)
+            if reason := not_read(content):
+                return _problem(reason)
+            if state.st_size > MOST_BYTES:
+                return _problem(f"{state.st_size} bytes are more than {MOST_BYTES}")
+            content += file.read()
     except OSError as error:
-        return "", cause(error)
+        return _problem(cause(error))
     except ValueError:  # of Python itself, before the system is asked
-        return "", "no such file: a name holds no zero byte"
-    return hashlib.sha256(content).hexdigest(), _problem(content, most_megapixels)
-
-
-def _problem(content: bytes, most_megapixels: float) -> str:
-    if not content:
-        return "the file is empty"
+        return _problem("no such file: a name holds no zero byte")
+    digest = hashlib.sha256(content).hexdigest()
     try:
-        size = decode(io.BytesIO(content), most_megapixels).size
+        image = decode(io.BytesIO(content), most_megapixels)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return cause(error)
-    if min(size) < LEAST_SIDE:
-        return f"{size[0]} x {size[1]} pixels are too few for a face"
-    return ""
+        return _problem(cause(error), digest)
+    width, height = full_size(image)
+    if min(width, height) < LEAST_SIDE:
+        return _problem(f"{width} x {height} pixels are too few for a face", digest)
+    brightest = max(high for _, high in image.getextrema())
+    if brightest < DARKEST:
+        return _problem(f"it is black: its brightest value is {brightest} of 255", digest)
+    return digest, "", width * height, remark(image)
+
+
+def _problem(reason: str, digest: str = "") -> tuple[str, str, int, str]:
+    return digest, reason, 0, ""
 
 
 def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFrame:
@@ -342,17 +378,9 @@ def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFra
     return pd.DataFrame({"path": list(paths), "reason": given}, dtype="str")
 
 
-def not_images(folder: Path, below: str) -> pd.DataFrame:
-    """List as rejections what else lies among a source's images.
-
-    These are the files that have no image suffix, and the folders that were not entered.
-    """
-    files, passed_over = scan(folder, below)
-    others = (path for path in files if not is_image(path))
-    return pd.concat(
-        [rejections(others, "not an image file, going by its suffix"), passed_over],
-        ignore_index=True,
-    )
+def passed_over(folder: Path, below: str) -> pd.DataFrame:
+    """List as rejections the folders among a source's images that were not entered."""
+    return scan(folder, below)[1]
 
 
 def parse_names(
