@@ -208,8 +208,9 @@ class Finder:
             least: float = COARSE_FACE
             if look.side is None:
                 [photo] = batch
-                least = least_face(full_size(photo), self.min_face) / reduction(photo)
-                least = max(least, TINIEST)
+                least = least_face(full_size(photo), self.min_face)
+                if (factor := reduction(photo)) > 1:
+                    least = max(least / factor, TINIEST)
                 scales = [min(1.0, FINEST / least)]
                 least *= scales[0]
             else:

@@ -133,9 +133,7 @@ def list_photos(places: Sequence[Path], passed_over: Path | None = None) -> list
         for photo in _photos_in(place, passed_over) if place.is_dir() else [place]:
             photos.setdefault(photo.absolute(), photo)
     if not photos:
-        raise DataError(
-            f"there is no photo in {', '.join(map(str, places))}"
-        )
+        raise DataError(f"there is no photo in {', '.join(map(str, places))}")
     return list(photos.values())
 
 

@@ -209,7 +209,7 @@ def _opened(file: BinaryIO) -> ImageFile.ImageFile:
     head = file.read(HEAD)
     if reason := not_read(head):
         raise ValueError(reason)
-    faults = []
+    faults: list[tuple[str, Exception]] = []
     for name in (name for name in FORMATS if _begins(name, head)):
         file.seek(0)
         try:
@@ -269,17 +269,13 @@ def _decoded(file: BinaryIO, image: ImageFile.ImageFile) -> Image.Image:
     return _described(rgb, factor, full, said)
 
 
-def _described(
-    image: Image.Image, factor: int, full: tuple[int, int], said: str
-) -> Image.Image:
+def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str) -> Image.Image:
     # Always all: a file's own texts may have these names.
     image.info |= {"reduction": factor, "full_size": full, "remark": said}
     return image
 
 
-def _loaded(
-    file: BinaryIO, image: ImageFile.ImageFile, factor: int
-) -> tuple[Image.Image, str]:
+def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Image.Image, str]:
     """Decode an opened photo, as far as it goes, and say what is missing."""
     _prepare(image, factor)
     name = image.format
@@ -346,10 +342,9 @@ def _to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     if image.mode == "LAB":
         from PIL import ImageCms
 
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert converted is not None
-        return converted
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        return ImageCms.ImageCmsTransform(lab, srgb, "LAB", "RGB").apply(image)
     if image.has_transparency_data:
         if image.mode == "La":
             image = image.convert("LA")
@@ -378,7 +373,7 @@ def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
         values = values.view(np.uint32)
     low, high = float(values.min()), float(values.max())
     is_real = values.dtype.kind == "f"
-    if not (0 <= low and high < 2**32) or (is_real and 1 < high < 16):
+    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < 16):
         raise ValueError(
             f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
         )

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import logging
+import math
 import os
 import re
 import stat
@@ -14,7 +15,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
@@ -338,38 +341,47 @@ def _state(path: Path) -> tuple[int, int, int, int]:
 
 def _inspect(path: Path, most_megapixels: float) -> tuple[str, str, int, str]:
     """Give the values of `_FOUND` for a file."""
+    digest = ""
+    try:
+        content = _content(path)
+        digest = hashlib.sha256(content).hexdigest()
+        image = decode(io.BytesIO(content), most_megapixels)
+        _require_something_to_see(image)
+    except Exception as error:  # a damaged file can fail anywhere inside a decoder
+        return digest, cause(error), 0, ""
+    return digest, "", math.prod(full_size(image)), remark(image)
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, if it begins as an image does.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not read; the message says why.
+    """
     try:
         state = path.stat()
-        # A pipe would be waited for without end, and a device read without end.
-        if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-            return _problem("neither a file nor a link to one")
-        with path.open("rb") as file:
-            content = file.read(HEAD)
-            if reason := not_read(content):
-                return _problem(reason)
-            if state.st_size > MOST_BYTES:
-                return _problem(f"{state.st_size} bytes are more than {MOST_BYTES}")
-            content += file.read()
-    except OSError as error:
-        return _problem(cause(error))
-    except ValueError:  # of Python itself, before the system is asked
-        return _problem("no such file: a name holds no zero byte")
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        image = decode(io.BytesIO(content), most_megapixels)
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return _problem(cause(error), digest)
+    except ValueError as error:  # of Python itself, before the system is asked
+        raise ValueError("no such file: a name holds no zero byte") from error
+    # A pipe would be waited for without end, and a device read without end.
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+        raise ValueError("neither a file nor a link to one")
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        if reason := not_read(head):
+            raise ValueError(reason)
+        if state.st_size > MOST_BYTES:
+            raise ValueError(f"{state.st_size} bytes are more than {MOST_BYTES}")
+        return head + file.read()
+
+
+def _require_something_to_see(image: Image.Image) -> None:
     width, height = full_size(image)
     if min(width, height) < LEAST_SIDE:
-        return _problem(f"{width} x {height} pixels are too few for a face", digest)
-    brightest = max(high for _, high in image.getextrema())
+        raise ValueError(f"{width} x {height} pixels are too few for a face")
+    brightest = int(np.max(image.getextrema()))
     if brightest < DARKEST:
-        return _problem(f"it is black: its brightest value is {brightest} of 255", digest)
-    return digest, "", width * height, remark(image)
-
-
-def _problem(reason: str, digest: str = "") -> tuple[str, str, int, str]:
-    return digest, reason, 0, ""
+        raise ValueError(f"it is black: its brightest value is {brightest} of 255")
 
 
 def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFrame:
