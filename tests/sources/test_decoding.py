@@ -1,10 +1,12 @@
 """Photos decoded: by content, of any depth, vast, cut off, or not at all."""
 
 import io
+import re
 import struct
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -274,8 +276,10 @@ def test_the_full_size_of_a_turned_photo_is_the_upright_one(
 @pytest.mark.parametrize(
     ("form", "options", "least"),
     [
-        ("JPEG", {}, 182),
-        ("JPEG", {"subsampling": 0}, 190),
+        ("JPEG", {}, 191),
+        ("JPEG", {"subsampling": 0}, 192),
+        ("JPEG", {"progressive": True}, 192),
+        ("JPEG", {"restart_marker_rows": 1}, 182),
         ("PNG", {}, 198),
         ("TIFF", {}, 199),
         ("PPM", {}, 199),
@@ -291,6 +295,24 @@ def test_what_is_there_of_a_photo_without_its_end_is_as_in_the_whole_one(
     missing = 200 - image.height
     assert remark(image) == f"its end is missing: the last {missing} of 200 lines"
     np.testing.assert_array_equal(np.asarray(image), whole[: image.height])
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_of_a_jpeg_without_its_last_marker_nothing_is_missing(progressive: bool) -> None:
+    content = encoded(face(), "JPEG", progressive=progressive)
+    image = decode(io.BytesIO(content[:-2]))
+    assert remark(image) == "its end is missing, but no line"
+    np.testing.assert_array_equal(np.asarray(image), pixels(content))
+
+
+def test_no_line_that_is_used_of_a_cut_off_jpeg_differs_from_the_whole_one() -> None:
+    for options in ({}, {"progressive": True}, {"progressive": True, "subsampling": 0}):
+        content = encoded(face(), "JPEG", **options)
+        whole = pixels(content)
+        for lacking in range(3, len(content) // 12, 61):
+            with suppress(ValueError):
+                image = decode(io.BytesIO(content[:-lacking]))
+                np.testing.assert_array_equal(np.asarray(image), whole[: image.height])
 
 
 # Of an MPO the first picture ends where its second begins.
@@ -311,15 +333,19 @@ def test_a_turned_photo_ends_where_its_lines_end() -> None:
     np.testing.assert_array_equal(np.asarray(image), pixels(content)[:, missing:])
 
 
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
 def test_of_a_vast_photo_without_its_end_the_lines_are_those_of_the_file(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    content = encoded(face(), "JPEG")
+    content = encoded(face(), form)
     monkeypatch.setattr(decoding, "VAST", 10_000)
     image = decode(io.BytesIO(content[:-20]))
     assert reduction(image) == 2
-    missing = 200 - 2 * image.height
-    assert remark(image) == f"its end is missing: the last {missing} of 200 lines"
+    whole = np.asarray(face().reduce(2)).astype(int)
+    assert 92 < image.height <= 100
+    assert np.abs(np.asarray(image).astype(int) - whole[: image.height]).mean() < 4
+    lines = int(re.findall(r"the last (\d+) of 200 lines", remark(image))[0])
+    assert -(-(200 - lines) // 2) == image.height
     assert decoding.full_size(image) == (200, 2 * image.height)
 
 

@@ -4,6 +4,7 @@ What a file is, its content says and not its name.
 """
 
 import importlib
+import io
 import math
 import re
 import threading
@@ -63,6 +64,7 @@ _NOT_READ = {
 _HEIC_BRANDS = rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)"
 _WITHOUT_PLUGIN = "a HEIC photo, which takes the extra heic: pip install 'contrastive-age[heic]'"
 _CUT_BY_LINES = {"JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "PPM"}
+_NOISES = 4
 _ONE_AT_A_TIME = threading.Lock()
 """Held while a vast photo is decoded: several would take the memory."""
 
@@ -277,21 +279,22 @@ def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str
 
 def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Image.Image, str]:
     """Decode an opened photo, as far as it goes, and say what is missing."""
+    width, name = image.width, image.format
     _prepare(image, factor)
-    name = image.format
+    done = round(width / image.width)
     try:
         image.load()
     except Exception as error:
         there = _whole_lines(file, factor) if name in _CUT_BY_LINES else None
         if there is None:
             raise
-        lines, height = there.height * factor, image.height * factor
+        lines, height = there.height * done, image.height * done
         if lines < LEAST_LINES * height:
             raise ValueError(
-                f"its end is missing: {lines:,} of {height:,} lines are there ({cause(error)})"
+                f"its end is missing: {lines:,} of {height:,} lines are there"
             ) from error
         if lines == height:
-            return there, "its end is missing, behind the last line"
+            return there, "its end is missing, but no line"
         return there, f"its end is missing: the last {height - lines:,} of {height:,} lines"
     return image, ""
 
@@ -313,27 +316,78 @@ def _prepare(image: ImageFile.ImageFile, factor: int, shade: int | None = None) 
 def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
     """Decode the lines from the top that a file holds whole; None where there is none.
 
-    Decoders leave what they do not reach as it was. So where two decodings over canvases of
-    different shades agree, a pixel is there.
+    It is decoded several times, with different things in the place of what is missing: decoders
+    leave the pixels that they do not reach as they were. Where all agree, a pixel is there.
     """
-    looks = []
-    for shade in (0, 255):
-        image = _opened(file)
-        if image.format == "TIFF" and _orientation(image) != 1:
-            return None  # Pillow turns it at the end, which is not reached
-        _prepare(image, factor, shade)
-        with suppress(Exception):
-            image.load()
-        # As if it were whole, for Pillow would decode it once more.
-        image.tile = []
-        looks.append(image.crop((0, 0, *image.size)))
-    first, second = (np.asarray(look).reshape(look.height, -1) for look in looks)
-    there = (first == second).all(axis=1)
-    lines = int(there.argmin()) if not there.all() else len(there)
-    # Where lines come in another order, those at the top are not what is there.
-    if lines == 0 or there.sum() > lines:
+    file.seek(0)
+    first, *others = _continued(file.read())
+    look = _as_far_as_it_goes(first, factor, 0)
+    if look is None:
         return None
-    return looks[0].crop((0, 0, looks[0].width, lines))
+    there = np.ones(look.height, bool)
+    for number, content in enumerate(others):
+        other = _as_far_as_it_goes(content, factor, 255 * (number % 2 == 0))
+        same = np.asarray(look) == np.asarray(other)
+        there &= same.reshape(look.height, -1).all(axis=1)
+    lines = len(there) if there.all() else int(there.argmin())
+    # Where lines come in another order, those at the top are not what is there.
+    if lines == 0 or (len(others) == 1 and there[lines:].any()):
+        return None
+    return look.crop((0, 0, look.width, lines))
+
+
+def _as_far_as_it_goes(content: bytes, factor: int, shade: int) -> Image.Image | None:
+    """Decode a file on a canvas of one shade until its decoder fails; None of a turned TIFF."""
+    image = _opened(io.BytesIO(content))
+    if image.format == "TIFF" and _orientation(image) != 1:
+        return None  # Pillow turns it at the end, which is not reached
+    _prepare(image, factor, shade)
+    with suppress(Exception):
+        image.load()
+    # As if it were whole, for Pillow would decode it once more.
+    image.tile = []
+    return image.crop((0, 0, *image.size))
+
+
+def _continued(content: bytes) -> list[bytes]:
+    """Go on where a file ends, in ways such that what is decoded behind its end differs.
+
+    A decoder of JPEG keeps back the last lines that it has, or all where they are written in
+    several scans, until it sees the end of the picture. So it gets to see one, behind nothing and
+    behind noise; one noise can happen to be what is missing. Other files are left as they are.
+    """
+    if not _is_in_its_last_scan(content):
+        return [content] * 2
+    part = content.rstrip(b"\xff")  # what follows would be a marker
+    noises = [np.random.default_rng(seed).bytes(len(part)) for seed in range(_NOISES)]
+    return [part + noise.replace(b"\xff", b"") + b"\xff\xd9" for noise in (b"", *noises)]
+
+
+def _is_in_its_last_scan(content: bytes) -> bool:
+    """Whether a file without its end is a JPEG of which nothing but a part of a scan is missing.
+
+    That is so where all coefficients of all channels have been begun to their last bit. Where the
+    decoder restarts at intervals, it would pass over the noise: then it is not said.
+    """
+    bits: dict[int, list[int]] = {}
+    at = 2 if content.startswith(b"\xff\xd8") else len(content)
+    while match := _MARKER.search(content, at):
+        kind, at = match[0][-1], match.end()
+        length = int.from_bytes(content[at : at + 2])
+        body = content[at + 2 : at + length]
+        if kind in (0xC0, 0xC1, 0xC2):  # a frame, coded by Huffman
+            bits = {channel: [99] * 64 for channel in body[6::3]}
+        elif kind == 0xDA and len(body) >= 4:  # a scan
+            first, last, precision = body[-3:]
+            for channel in body[1:-3:2]:
+                bits.get(channel, [])[first : last + 1] = [precision & 15] * (last + 1 - first)
+        elif kind in (0xDD, 0xD9):  # restarts; the picture's end
+            return False
+        at += length
+    return bool(bits) and not any(map(any, bits.values()))
+
+
+_MARKER = re.compile(rb"\xff+[^\xff\0\xd0-\xd7]", re.DOTALL)
 
 
 def _to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
