@@ -151,8 +151,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     found = find([*(tmp_path / name for name in names), cut, photo("face")])
     expected = [
         "no known image format",
-        "no known image format",
-        "truncated",
+        "the file is empty",
+        "its end is missing",
         "neither a file nor a link",
         "neither a file nor a link",
         "no such file",
