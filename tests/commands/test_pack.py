@@ -33,6 +33,8 @@ SOURCE = Source(
     layout="fgnet",
     folder=Path("nowhere"),
     synthetic=Synthetic(identities=6, images=24),
+    most_megapixels=250,
+    round_ages=False,
 )
 
 

@@ -223,6 +223,7 @@ def test_texts_of_a_file_are_no_remarks_of_ours() -> None:
     for image in (decode(io.BytesIO(content)), upright(Image.open(io.BytesIO(content)))):
         assert (reduction(image), remark(image)) == (1, "")
         assert decoding.full_size(image) == face().size
+    assert reduction(Image.open(io.BytesIO(content))) == 1
 
 
 def test_a_photo_over_the_limit_is_refused_with_the_parameter_that_raises_it() -> None:
