@@ -24,6 +24,7 @@ from contrastive_age.faces.detection import (
     RECOUNTS,
     RIVAL,
     SURE,
+    TINIEST,
     Canvases,
     Faces,
     Finder,
@@ -410,6 +411,26 @@ class TestAllFaces:
         assert seen.faces[seen.main].tolist() == self.main
         [alone] = Finder(fake).main_faces([self.photo])
         np.testing.assert_array_equal(alone.faces[alone.main], seen.faces[0])
+
+    @pytest.mark.parametrize("factor", [2, 4, 8])
+    def test_faces_of_a_reduced_photo_are_in_pixels_of_the_whole_one(self, factor: int) -> None:
+        whole = Image.new("RGB", (2400, 1600))
+        reduced = whole.copy()
+        reduced.info |= {"reduction": factor, "full_size": (2400 * factor, 1600 * factor)}
+        seen, same = (
+            Finder(Fixed([self.main], [])).main_faces([photo])[0] for photo in (reduced, whole)
+        )
+        assert seen.size == (2400 * factor, 1600 * factor)
+        np.testing.assert_allclose(seen.boxes, same.boxes * factor)
+        np.testing.assert_allclose(seen.landmarks + 0.5, (same.landmarks + 0.5) * factor)
+
+    def test_the_least_face_of_a_reduced_photo_is_asked_for_in_its_own_pixels(self) -> None:
+        reduced = Image.new("RGB", (1200, 800))
+        reduced.info |= {"reduction": 4, "full_size": (4800, 3200)}
+        for asked, least in ((None, 20), (96, 24), (24, TINIEST)):
+            fake = Fixed([self.main], [])
+            Finder(fake, asked).all_faces([reduced])
+            assert fake.calls[-1] == Call(1, (1200, 800), least, FIRST.thresholds)
 
     def test_of_boxes_over_one_another_the_first_stays(self) -> None:
         inside, half = face(110, 60, 130, 80), face(140, 50, 180, 120, 0.8)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import contrastive_age
+from contrastive_age.drawn.face import portrait
 from contrastive_age.errors import DataError
 from contrastive_age.faces import landmarks
 from contrastive_age.faces.alignment import (
@@ -23,6 +24,7 @@ from contrastive_age.faces.alignment import (
     estimate_similarity,
     five_point_template,
     landmark_array,
+    load_image,
     usable_landmarks,
 )
 from contrastive_age.faces.detection import FIRST, Pass, Sighting
@@ -35,6 +37,7 @@ from contrastive_age.faces.landmarks import (
     finding_of,
 )
 from contrastive_age.faces.mtcnn import load_mtcnn
+from contrastive_age.sources import decoding
 from faces.scenes import Boxes, box_points, draw, face, make_files
 
 SOURCE = Path(contrastive_age.__file__).parents[1]
@@ -59,6 +62,29 @@ def detect(fake: Boxes, tmp_path: Path, files: pd.DataFrame, **options: Any) -> 
 
 def parts(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "work" / "detections").rglob("*.parquet"))
+
+
+def test_a_photo_that_is_read_smaller_has_the_landmarks_and_the_face_of_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "a.jpg"
+    portrait(0, 25, seed=3, size=800)[0].save(photo, quality=95)
+    files = pd.DataFrame({"sample_id": ["a"], "path": ["a.jpg"], "digest": ["whole"]})
+    points, faces = [], []
+    for number, vast in enumerate((800 * 800, 400 * 400)):
+        monkeypatch.setattr(decoding, "VAST", vast)
+        assert decoding.reduction(load_image(photo)) == number + 1
+        found = detect_landmarks(
+            tmp_path,
+            files,
+            work_folder=tmp_path / str(number),
+            load_detector=load_mtcnn,
+            progress=False,
+        )
+        points.append(landmark_array(found)[0])
+        faces.append(align(load_image(photo), points[0]).astype(int))
+    assert np.abs(points[0] - points[1]).max() < 4  # half a percent of its side
+    assert np.abs(faces[0] - faces[1]).mean() < 1.5
 
 
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (256, 256), (0, 0)])

@@ -426,7 +426,7 @@ def test_looks_do_not_depend_on_the_coverage(
     folder: Path, table: pd.DataFrame, work: Path, coverage: float
 ) -> None:
     table["status"] = ["detected"] * (COUNT - 1) + ["fallback"]
-    (folder / table.loc[1, "path"]).write_bytes(b"no image")
+    Image.new("RGB", (90, 90), "grey").save(folder / table.loc[1, "path"])
     path = build(folder, table, work, Wanted(coverage)).path
     found = looks_of(path, table)
     assert found["digest"].equals(table["digest"])
@@ -441,17 +441,20 @@ def test_looks_do_not_depend_on_the_coverage(
         assert [look, mirrored] == [own.tobytes().hex() for own in expected]
 
 
-def test_unreadable_photos_are_black_and_reported(
-    folder: Path, table: pd.DataFrame, work: Path, caplog: pytest.LogCaptureFixture
+def test_a_photo_that_can_no_longer_be_read_ends_the_work_and_costs_no_other_face(
+    folder: Path, table: pd.DataFrame, work: Path
 ) -> None:
-    (folder / table.loc[3, "path"]).write_bytes(b"no image")
+    photo = folder / table.loc[3, "path"]
+    content = photo.read_bytes()
+    photo.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"003\.png cannot be read.*\(1 such photos in all\)"):
+        build(folder, table, work)
+    assert not (work / "faces.npy").exists()
+    photo.write_bytes(content)
     report = build(folder, table, work)
-    assert report.unreadable == ("photos/003",)
-    assert "003.png cannot be read" in caplog.text
+    assert (report.processed, report.reused) == (1, len(table) - 1)
     faces = open_faces(report.path, samples_of(table), WANTED)
-    assert not faces[3].any()
-    others = table.drop(index=3)
-    np.testing.assert_array_equal(np.delete(faces, 3, axis=0), one_by_one(folder, others))
+    np.testing.assert_array_equal(faces, one_by_one(folder, table))
 
 
 def test_what_cannot_be_built_is_said(

@@ -1,6 +1,7 @@
 """Makes folders and tables of every kind of bad input, each with the rule that it must meet."""
 
 import functools
+import io
 import os
 import struct
 import zlib
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+import pillow_heif
+from PIL import Image, TiffImagePlugin
 
 from contrastive_age.drawn.face import portrait
 from contrastive_age.sources import manifest, reading
@@ -58,8 +60,15 @@ def _jpeg(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _cut(path: Path) -> None:
-    path.write_bytes(_jpeg(path)[:3000])
+def _cut(lacking: int, **options: object) -> Callable[[Path], None]:
+    """Write a photo that lacks so many bytes at its end."""
+
+    def make(path: Path) -> None:
+        content = io.BytesIO()
+        face().save(content, **({"format": "JPEG", "quality": 90} | options))
+        path.write_bytes(content.getvalue()[:-lacking])
+
+    return make
 
 
 def _save(
@@ -79,8 +88,30 @@ def _grey16(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
 
 
-def _real(image: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(image.convert("L")).astype(np.float32) / 255)
+def _greys(
+    kind: type, scale: float = 1.0, shift: float = 0.0
+) -> Callable[[Image.Image], Image.Image]:
+    """Make greys of another type of number, from 0..255 times a scale."""
+
+    def change(image: Image.Image) -> Image.Image:
+        greys = np.asarray(image.convert("L")).astype(np.float64)
+        return Image.fromarray((greys * scale + shift).astype(kind))
+
+    return change
+
+
+def _colours_of_12_bits(path: Path) -> None:
+    """Write a PNG of 16 bits a channel, which Pillow cannot, that holds 0..4095."""
+    colours = np.asarray(face()).astype(">u2") * 16
+    lines = b"".join(b"\0" + line.tobytes() for line in colours.astype(">u2"))
+    _png(path, 200, 16, 2, zlib.compress(lines))
+
+
+def _raw(path: Path) -> None:
+    """Write a TIFF whose first picture is a preview, as cameras' raw files are."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254], tags[330] = 1, 8
+    face().resize((160, 120)).save(path, "TIFF", tiffinfo=tags)
 
 
 def _alpha(image: Image.Image) -> Image.Image:
@@ -102,19 +133,33 @@ def _broken_exif(path: Path) -> None:
     path.write_bytes(content[:2] + segment + content[2:])
 
 
-def _bomb(path: Path) -> None:
-    """Write a whole PNG of 20,000 x 20,000 black pixels, one bit each."""
+def _png(path: Path, side: int, depth: int, colour: int, pixels: bytes) -> None:
+    """Write a square PNG from its compressed lines."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         body = name + content
         return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
-    side = 20_000
-    pixels = zlib.compress(bytes((side // 8 + 1) * side), 1)
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
+
+
+def _bomb(path: Path) -> None:
+    """Write a whole PNG of 20,000 x 20,000 black pixels, one bit each."""
+    side = 20_000
+    _png(path, side, 1, 0, zlib.compress(bytes((side // 8 + 1) * side), 1))
+
+
+def _heic(path: Path, **options: object) -> None:
+    pillow_heif.from_pillow(face()).save(path, **options)
+
+
+def _video(path: Path) -> None:
+    """Write the begin of a video in a file too large to be read."""
+    path.write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2")
+    os.truncate(path, 2**31)
 
 
 def _ten_faces(path: Path) -> None:
@@ -142,8 +187,8 @@ def _animated(path: Path) -> None:
 
 
 def _sparse(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(2**31)
+    _jpeg(path)
+    os.truncate(path, 2**31)
 
 
 def _link(target: str) -> Callable[[Path], object]:
@@ -164,18 +209,54 @@ def _plain(*size: int, mode: str = "RGB") -> Callable[[Path], None]:
 OUT = manifest.OUTSIDE[:20]
 PICTURES = {
     "zero bytes": Kind(Path.touch, "unreadable: the file is empty"),
-    "truncated jpeg": Kind(_cut, "unreadable: image file is truncated"),
+    "truncated jpeg": Kind(_cut(4000), "unreadable: its end is missing"),
+    "jpeg without its last 20 bytes": Kind(_cut(20), status=("detected",)),
+    "progressive jpeg without its last 20 bytes": Kind(
+        _cut(20, progressive=True), status=("detected",)
+    ),
+    "png without its end": Kind(_cut(3000, format="PNG"), after=".png", status=("detected",)),
+    "tiff without its last 20 bytes": Kind(
+        _cut(20, format="TIFF"), after=".tif", status=("detected",)
+    ),
+    "webp without its last 20 bytes": Kind(
+        _cut(20, format="WEBP"), "unreadable: a WEBP file that cannot", after=".webp"
+    ),
     "truncated gif": Kind(
         lambda path: path.write_bytes(b"GIF89a\x20\0\x20\0\x80\0\0"), "unreadable", after=".gif"
     ),
     "text": Kind(_bytes(b"not a picture"), "unreadable: the content is no known image format"),
-    "web page": Kind(_bytes(b"<html>404</html>"), "unreadable: the content is no known image"),
-    "vector graphics": Kind(_bytes(b"<svg/>"), "unreadable: the content is no", after=".png"),
+    "web page": Kind(_bytes(b"<html>404</html>"), "unreadable: a web page"),
+    "vector graphics": Kind(_bytes(b"<svg/>"), "unreadable: an SVG drawing", after=".png"),
+    "video": Kind(_video, "unreadable: a video", after=".mp4"),
+    "raw file": Kind(_raw, "unreadable: a camera's raw file", after=".NEF"),
+    "heic": Kind(_heic, after=".HEIC", status=("detected",)),
+    "heic named jpg": Kind(_heic, status=("detected",)),
+    "avif": Kind(_save(lambda i: i), after=".avif", status=("detected",)),
+    "jpeg 2000": Kind(_save(lambda i: i), after=".jp2", status=("detected",)),
+    "several pictures": Kind(
+        _save(lambda i: i, save_all=True, append_images=[Image.new("RGB", (200, 200), "red")]),
+        after=".mpo",
+        status=("detected",),
+    ),
+    "jfif": Kind(_jpeg, after=".jfif", status=("detected",)),
+    "jpe": Kind(_jpeg, after=".jpe", status=("detected",)),
+    "without a suffix": Kind(_save(lambda i: i, format="JPEG"), after="", status=("detected",)),
     "png named jpg": Kind(_save(lambda i: i, format="PNG"), status=("detected",)),
     "upper case suffix": Kind(_jpeg, after=".JPG"),
     "cmyk": Kind(_save(lambda i: i.convert("CMYK"), quality=95), status=("detected",)),
     "16 bit": Kind(_save(_grey16), after=".png", status=("detected",)),
-    "real numbers": Kind(_save(_real), "unreadable: its pixels are real numbers", after=".tif"),
+    "12 bit in 16": Kind(_save(_greys(np.uint16, 4095 / 255)), after=".png", status=("detected",)),
+    "8 bit in 32": Kind(_save(_greys(np.int32)), after=".tif", status=("detected",)),
+    "real numbers": Kind(_save(_greys(np.float32, 1 / 255)), after=".tif", status=("detected",)),
+    "values below 0": Kind(
+        _save(_greys(np.float32, shift=-90)), "unreadable: its values run from -", after=".tif"
+    ),
+    "colours of 12 bits in 16": Kind(
+        _colours_of_12_bits, "unreadable: it is black: its brightest value is 15", after=".png"
+    ),
+    "black": Kind(
+        _save(lambda i: i.point(lambda v: v // 17)), "unreadable: it is black", after=".png"
+    ),
     "palette": Kind(_save(lambda i: i.quantize(64)), after=".png"),
     "palette with transparency": Kind(
         _save(lambda i: i.quantize(64), transparency=0), after=".png"
@@ -191,7 +272,11 @@ PICTURES = {
     "3 pixels high": Kind(_plain(300, 3), "unreadable: 300 x 3 pixels", after=".png"),
     "4x4": Kind(_plain(4, 4), after=".png", status=("fallback",)),
     "2000x5": Kind(_plain(2000, 5), after=".png", status=("fallback",)),
-    "20,000 x 20,000": Kind(_bomb, "unreadable: Image size (400000000 pixels)", after=".png"),
+    "20,000 x 20,000": Kind(
+        _bomb,
+        "unreadable: 20,000 x 20,000 pixels are more than most_megapixels=250; raise it",
+        after=".png",
+    ),
     "more than a gigabyte": Kind(_sparse, "unreadable: 2147483648 bytes are more"),
     "no face": Kind(_noise, after=".png", status=("fallback",)),
     "ten faces": Kind(_ten_faces, status=("detected",)),
@@ -216,17 +301,17 @@ PICTURES = {
         lambda path: path.symlink_to(path), "unreadable: too many levels of symbolic links"
     ),
     "link to nothing": Kind(_link("gone.jpg"), "unreadable: no such file"),
-    "text file": Kind(_bytes(b"notes"), "not an image file", USED, after=".txt"),
+    "text file": Kind(_bytes(b"notes"), "unreadable: the content is no", after=".txt"),
     "loop of folders": Kind(_link("."), "a link to a folder that is read already", after=""),
     "loop to the parent": Kind(_link(".."), "a link to a folder that is read already", after=""),
     "loop to the root": Kind(_link("/"), "a link to a folder that is read already", after=""),
 }
-"""Kinds of files, by name. `text file` and below are not images, so a manifest has no use for them.
+"""Kinds of files, by name. Folders are nothing that a manifest could name.
 
 An empty folder named as an image is walked like any other, so it leaves no trace at all.
 """
 
-FOLDERS = {"loop of folders", "loop to the parent", "loop to the root", "text file"}
+FOLDERS = {"loop of folders", "loop to the parent", "loop to the root"}
 
 
 def file_name(name: str) -> str:

@@ -36,7 +36,7 @@ def tables(rows: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
         table["digest"] = table["sample_id"]
     if "sex" in table:
         table["sex"] = table["sex"].astype("str")
-    files = table[["path", "digest"]].assign(size=1, mtime_ns=1, problem="")
+    files = table[["path", "digest"]].assign(size=1, mtime_ns=1, problem="", note="")
     columns = ["sample_id", "path", "identity", "age", "sex", "race", "capture"]
     return table[[column for column in columns if column in table]], files
 
@@ -113,7 +113,14 @@ def test_the_head_of_the_report_counts_the_samples() -> None:
         [{"identity": str(n % 3), "age": age} for n, age in enumerate([0, 19, 20, 39, 40, 60, 120])]
     )
     absent = pd.DataFrame(
-        {"path": ["x"], "digest": [""], "size": [-1], "mtime_ns": [-1], "problem": ["gone"]}
+        {
+            "path": ["x"],
+            "digest": [""],
+            "size": [-1],
+            "mtime_ns": [-1],
+            "problem": ["gone"],
+            "note": [""],
+        }
     )
     report = audit(reading.Reading(samples, NOTHING), pd.concat([files, absent]))
     assert (report["n"], report["identities"], report["images_found"]) == (7, 3, 7)

@@ -19,7 +19,7 @@ def fill(folder: Path, *names: str) -> Path:
     for shade, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8), shade).save(path)
+        Image.new("L", (8, 8), 99 + shade).save(path)
     return folder
 
 
@@ -49,14 +49,14 @@ def test_labels_come_from_the_names(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
     fill(tmp_path, "images/001A02.JPG", "images/001A02.png", "images/face.png", "points/x.png")
     (tmp_path / "images/003A10.JPG").write_bytes(b"")
-    (tmp_path / "images/readme.txt").touch()
+    (tmp_path / "images/readme.txt").write_text("Read me")
     result = ingest(tmp_path)
     assert result.samples["path"].to_list() == ["images/001A02.JPG"]
     reasons = result.rejected.set_index("path")["reason"]
     assert reasons["images/face.png"].startswith("name does not parse: expected <identity>A<age>")
     assert reasons["images/003A10.JPG"] == "unreadable: the file is empty"
     assert "same name but for its suffix" in reasons["images/001A02.png"]
-    assert "not an image" in reasons["images/readme.txt"]
+    assert reasons["images/readme.txt"] == "unreadable: the content is no known image format"
     assert len(reasons) == 4
 
 
@@ -88,7 +88,7 @@ def test_other_names_are_rejected(name: str) -> None:
 
 
 def readable(*paths: str) -> pd.DataFrame:
-    return pd.DataFrame({"path": paths, "size": 1, "mtime_ns": 1, "digest": "0", "problem": ""})
+    return pd.DataFrame({"path": paths, "size": 1, "digest": "0", "problem": "", "note": ""})
 
 
 def test_a_source_of_damaged_files_only_is_an_error(tmp_path: Path) -> None:

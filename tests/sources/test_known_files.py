@@ -16,6 +16,8 @@ FILES = pd.DataFrame(
         "inode": [11],
         "digest": ["00"],
         "problem": [""],
+        "pixels": [48],
+        "note": [""],
     }
 )
 

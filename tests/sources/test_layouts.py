@@ -24,7 +24,7 @@ def make_source(folder: Path, layout: str) -> Path | None:
     """Make two photos in a layout; give the manifest where it is one."""
     for shade, name in enumerate(NAMES[layout]):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (shade, 0, 0)).save(folder / name)
+        Image.new("RGB", (8, 8), (100 + shade, 0, 0)).save(folder / name)
     if not layouts.LAYOUTS[layout].of_table:
         return None
     rows = [
@@ -110,7 +110,7 @@ def test_a_new_layout_is_a_line_of_the_registry(
     toy = layouts.Layout(lambda folder: reading.list_images(folder, "", "Put toys there."), read)
     monkeypatch.setitem(layouts.LAYOUTS, "toy", toy)
     for name in ("Bo-3.png", "bo-4.png", "None-5.png", "other.png"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name)
+        Image.new("RGB", (8, 8), "grey").save(tmp_path / name)
     result = layouts.read_source("toy", tmp_path, None, outside=False, known=None)
     assert result.samples["identity"].to_list() == ["Bo", "Bo"]
     assert [row["path"] for row in result.audit["rejected"]] == ["None-5.png", "other.png"]

@@ -14,7 +14,7 @@ def make_images(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4)).save(path)
+        Image.new("RGB", (4, 4), "grey").save(path)
 
 
 def write(path: Path, *lines: str) -> Path:

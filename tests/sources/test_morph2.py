@@ -17,7 +17,7 @@ HEADER = "id_num,picture_num,dob,doa,race,gender,facial_hair,age,age_diff,glasse
 
 
 def readable(*paths: str) -> pd.DataFrame:
-    return pd.DataFrame({"path": paths, "size": 1, "mtime_ns": 1, "digest": "0", "problem": ""})
+    return pd.DataFrame({"path": paths, "size": 1, "digest": "0", "problem": "", "note": ""})
 
 
 def write_table(folder: Path, *rows: str, name: str = morph2.TABLE_NAME) -> None:
@@ -27,7 +27,7 @@ def write_table(folder: Path, *rows: str, name: str = morph2.TABLE_NAME) -> None
 def test_labels_come_from_the_names_and_race_from_the_table(tmp_path: Path) -> None:
     for name in ("009055_0M54.JPG", "009055_12M55.JPG", "012345_3f20.jpg"):
         (tmp_path / "Album2").mkdir(exist_ok=True)
-        Image.new("RGB", (4, 4)).save(tmp_path / "Album2" / name)
+        Image.new("RGB", (4, 4), "grey").save(tmp_path / "Album2" / name)
     write_table(
         tmp_path,
         "9055,0,06/26/1949,02/23/2004,B,M,1,54,0,0,ALBUM2/009055_0m54.jpg",
@@ -138,13 +138,13 @@ def test_entries_without_a_file_and_files_without_a_right_name_are_listed(tmp_pa
         "1,0,,,B,M,1,54,0,0,Album2/000001_0M54.JPG",
         "2,0,,,B,M,1,54,0,0,Album2/000002_0M54.JPG",
     )
-    files = readable("Album2/000001_0M54.JPG", "Album2/000001_0X54.JPG")
+    files = readable("Album2/000001_0M54.JPG", "Album2/000001_0X54.JPG", "Album2/list.txt")
+    files.loc[2, "problem"] = "the content is no known image format"
     (tmp_path / "Album2").mkdir()
-    (tmp_path / "Album2/list.txt").touch()
     reasons = morph2.read(tmp_path, files).rejected.set_index("path")["reason"]
     assert "no such file" in reasons["Album2/000002_0M54.JPG"]
     assert reasons["Album2/000001_0X54.JPG"].startswith("name does not parse")
-    assert "not an image" in reasons["Album2/list.txt"]
+    assert reasons["Album2/list.txt"] == "unreadable: the content is no known image format"
     assert len(reasons) == 3
 
 

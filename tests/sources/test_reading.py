@@ -88,6 +88,7 @@ def test_inspection_gives_digest_and_problem_of_every_file(tmp_path: Path) -> No
     assert files.loc["good.png", "ctime_ns"] == good.stat().st_ctime_ns
     assert files.loc["good.png", "inode"] == good.stat().st_ino % 2**63
     assert "truncated" in files.loc["cut.jpg", "problem"]
+    assert files.loc["good.png", ["pixels", "note"]].to_list() == [48, ""]
     assert "empty" in files.loc["empty.jpg", "problem"]
     assert files.loc["text.jpg", "problem"] == "the content is no known image format"
     assert "directory" in files.loc["folder.jpg", "problem"]
@@ -106,6 +107,8 @@ def test_the_columns_have_their_types_even_without_files(tmp_path: Path) -> None
         "inode": "int64",
         "digest": "str",
         "problem": "str",
+        "pixels": "int64",
+        "note": "str",
     }
 
 
@@ -186,8 +189,60 @@ def test_the_files_found_do_not_depend_on_what_the_system_adds(tmp_path: Path) -
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert reading.list_images(tmp_path, "", "") == ["b.JPG", "sub/a.png"]
-    assert reading.not_images(tmp_path, "")["path"].to_list() == ["notes.txt"]
+    assert reading.list_images(tmp_path, "", "") == ["b.JPG", "notes.txt", "sub/a.png"]
+    assert reading.passed_over(tmp_path, "").empty
+
+
+def test_images_are_told_by_their_content_and_every_other_file_has_its_reason(
+    tmp_path: Path,
+) -> None:
+    make_image(tmp_path / "a.png").rename(tmp_path / "a")
+    (tmp_path / "b.jpg").write_bytes(b"%PDF-1.7 " + b"x" * 5000)
+    os.truncate(tmp_path / "b.jpg", 2**40)  # it would not fit into memory
+    files = reading.inspect_files(tmp_path, reading.list_images(tmp_path, "", ""), progress=False)
+    assert files["problem"].to_list() == ["", "a PDF, which is not read as a photo"]
+    assert files["digest"].ne("").to_list() == [True, False]
+
+
+def test_a_folder_of_other_files_holds_no_images(tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("notes")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="holds no image files"):
+        reading.list_images(tmp_path, "", "")
+
+
+def test_an_earlier_sound_photo_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    paths = [make_image(tmp_path / name, size=size).name for name, size in (
+        ("small.png", (100, 99)), ("large.png", (200, 100)),
+    )]  # fmt: skip
+    known = reading.inspect_files(tmp_path, paths, progress=False)
+    assert known["problem"].eq("").all()
+    again = reading.inspect_files(
+        tmp_path, paths, known.assign(digest="taken over"), progress=False, most_megapixels=0.01
+    )
+    assert again["digest"][0] == "taken over"
+    assert again["problem"].to_list() == [
+        "",
+        "200 x 100 pixels are more than most_megapixels=0.01; raise it to read this photo",
+    ]
+
+
+def test_a_photo_whose_end_is_missing_is_used_with_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_image(tmp_path / "a.ppm", size=(100, 100))
+    os.truncate(tmp_path / "a.ppm", (tmp_path / "a.ppm").stat().st_size - 301)
+    make_image(tmp_path / "b.ppm", size=(100, 100))
+    files = reading.inspect_files(tmp_path, ["a.ppm", "b.ppm"], progress=False)
+    note = "its end is missing: the last 2 of 100 lines"
+    assert files[["problem", "note"]].to_numpy().tolist() == [["", note], ["", ""]]
+    assert f"1 photos below {tmp_path} are cut off" in caplog.text
+    assert note in caplog.text
+    kept = reading.inspect_files(
+        tmp_path, ["a.ppm", "b.ppm"], files.assign(digest="taken over"), progress=False
+    )
+    assert kept["digest"].eq("taken over").all()
+    assert kept["note"].equals(files["note"])
 
 
 def test_links_to_folders_are_followed(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ RACES = ["White", "Black", "Asian", "Indian", "Others"]
 
 
 def readable(*paths: str) -> pd.DataFrame:
-    return pd.DataFrame({"path": paths, "size": 1, "mtime_ns": 1, "digest": "0", "problem": ""})
+    return pd.DataFrame({"path": paths, "size": 1, "digest": "0", "problem": "", "note": ""})
 
 
 def test_labels_come_from_the_names_in_flat_and_nested_folders(tmp_path: Path) -> None:
     for name in ("9_0_4_20170109150557335.jpg.chip.jpg", "part1/26_1_2_20170109150557335.jpg"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (4, 4)).save(path)
+        Image.new("RGB", (4, 4), "grey").save(path)
     files = reading.inspect_files(tmp_path, utkface.list_images(tmp_path), progress=False)
     result = utkface.read(tmp_path, files)
     assert result.samples.to_dict("list") == {

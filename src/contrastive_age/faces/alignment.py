@@ -1,8 +1,8 @@
 """Decoding photos, and turning a photo with five landmarks into an aligned face.
 
 Pixel coordinates have their origin in the centre of the top left pixel, x to the right and y down,
-in the upright image as `load_image` gives it. Detection and alignment both decode through
-`load_image`, so landmarks and pixels agree.
+in the upright photo as its file holds it. Detection and alignment both decode through `load_image`,
+so landmarks and pixels agree; where that has reduced a vast photo, both account for it.
 """
 
 import math
@@ -13,11 +13,11 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import ExifTags, Image
+from PIL import Image
 from pydantic import Field
 
 from contrastive_age.errors import DataError
-from contrastive_age.sources.decoding import decode
+from contrastive_age.sources.decoding import cause, decode, reduction, size_of
 
 Points = npt.NDArray[np.float64]
 
@@ -45,10 +45,7 @@ ARCFACE_POINTS = (
 
 
 def load_image(path: Path) -> Image.Image:
-    """Decode a photo into an upright RGB image of 8 bits a channel.
-
-    The EXIF orientation is applied, transparency is laid over white, and 16-bit greys are scaled
-    to 8 bits.
+    """Decode a photo into an upright RGB image of 8 bits a channel, see `decoding.decode`.
 
     Args:
         path: The image file.
@@ -64,7 +61,7 @@ def load_image(path: Path) -> Image.Image:
     # On damaged bytes Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
     except Exception as error:
         raise DataError(
-            f"{path} cannot be read as an image ({error}); replace or remove it"
+            f"{path} cannot be read as an image ({cause(error)}); replace or remove it"
         ) from error
 
 
@@ -75,12 +72,9 @@ def upright_size(path: Path) -> tuple[int, int]:
         path: The image file; its pixels are not decoded.
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    except (OSError, ValueError, SyntaxError):
+        return size_of(path)
+    except Exception:  # a damaged header can fail anywhere
         return 0, 0
-    return (height, width) if turned else (width, height)
 
 
 def require_files(paths: Iterable[Path]) -> None:
@@ -174,8 +168,8 @@ def align(
     """Cut the face out of a photo, upright and at a fixed place and size.
 
     Args:
-        image: The upright RGB photo.
-        landmarks: (5, 2) in pixels of the photo.
+        image: The upright RGB photo, reduced or not, see `decoding.reduction`.
+        landmarks: (5, 2) in pixels of the photo as its file holds it.
         coverage: How much of the face's surroundings is shown, see `five_point_template`.
         size: Side of the aligned face in pixels.
 
@@ -185,6 +179,8 @@ def align(
     Raises:
         DataError: The landmarks define no transform.
     """
+    if (factor := reduction(image)) > 1:
+        landmarks = (landmarks + 0.5) / factor - 0.5
     return warp(image, estimate_similarity(landmarks, five_point_template(coverage, size)), size)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from contrastive_age.faces.alignment import Points
+from contrastive_age.sources.decoding import full_size, reduction
 
 Canvases = npt.NDArray[np.uint8]
 Faces = npt.NDArray[np.float64]
@@ -86,9 +87,9 @@ class Sighting:
     """All faces that one look sees in a photo, k of them.
 
     Attributes:
-        size: Width and height of the upright photo in pixels.
+        size: Width and height of the upright photo in pixels, as its file holds it.
         look: The look.
-        faces: float64 (k, 15), see `Detector`, in pixels of the photo.
+        faces: float64 (k, 15), see `Detector`, in pixels of that photo.
     """
 
     size: tuple[int, int]
@@ -206,7 +207,10 @@ class Finder:
             # Only photos of one size, or canvases of one, share a call.
             least: float = COARSE_FACE
             if look.side is None:
-                least = least_face(batch[0].size, self.min_face)
+                [photo] = batch
+                least = least_face(full_size(photo), self.min_face)
+                if (factor := reduction(photo)) > 1:
+                    least = max(least / factor, TINIEST)
                 scales = [min(1.0, FINEST / least)]
                 least *= scales[0]
             else:
@@ -217,7 +221,7 @@ class Finder:
             detected = self.detector(canvases, least, look.thresholds)
             shape = canvases.shape[1:3]
             seen += [
-                Sighting(image.size, look, _on_photo(faces, look, shape, image.size, scale))
+                Sighting(full_size(image), look, _on_photo(faces, look, shape, image, scale))
                 for image, scale, faces in zip(batch, scales, detected, strict=True)
             ]
         return seen
@@ -292,9 +296,9 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def _on_photo(
-    faces: Faces, look: Pass, shape: tuple[int, int], size: tuple[int, int], scale: float
+    faces: Faces, look: Pass, shape: tuple[int, int], image: Image.Image, scale: float
 ) -> Faces:
-    """Carry faces from a canvas of a shape (height, width) back onto the photo of a size."""
+    """Carry faces from a canvas of a shape (height, width) back onto the photo, in full size."""
     # Corners count from the canvas's edge, points from the centre of its first pixel.
     places = np.concatenate([faces[:, :4], faces[:, 5:] + 0.5], axis=1).reshape(-1, 7, 2)
     height, width = shape
@@ -304,7 +308,7 @@ def _on_photo(
     for _ in range(look.turn):
         height, width = width, height
         places = np.stack([width - places[:, :, 1], places[:, :, 0]], axis=2)
-    places *= np.divide(size, _scaled(size, scale))
+    places *= np.divide(image.size, _scaled(image.size, scale)) * reduction(image)
     corners = np.concatenate([places[:, :2].min(axis=1), places[:, :2].max(axis=1)], axis=1)
     points = places[:, 2:].reshape(-1, 10) - 0.5
     return np.concatenate([corners, faces[:, 4:5], points], axis=1)

@@ -33,7 +33,6 @@ from contrastive_age.faces.alignment import (
     usable_landmarks,
 )
 from contrastive_age.faces.array_file import (
-    FACE_SHAPE,
     LABEL,
     MADE_OF,
     FaceFile,
@@ -53,7 +52,7 @@ logger = logging.getLogger(__name__)
 Faces = npt.NDArray[np.uint8]
 """Aligned faces, (N, 256, 256, 3)."""
 
-LIBRARIES = ("imagehash", "numpy", "pillow", "scikit-image", "torch")
+LIBRARIES = ("imagehash", "numpy", "pillow", "pillow-heif", "scikit-image", "torch")
 """What faces are made with."""
 
 CHUNK_SIZE = 64
@@ -90,13 +89,11 @@ class BuildReport:
         path: The array's file.
         processed: Number of faces aligned in this call.
         reused: Number of faces that were there already.
-        unreadable: The samples among the processed whose photo could not be read; they are black.
     """
 
     path: Path
     processed: int
     reused: int
-    unreadable: tuple[str, ...] = ()
 
 
 def photos_of(samples: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
@@ -141,8 +138,8 @@ def build_faces(
         The array's path and how much there was to do.
 
     Raises:
-        DataError: The table is empty, landmarks are unusable, photos are missing, or the disk is
-            too small.
+        DataError: The table is empty, landmarks are unusable, photos are missing or can no longer
+            be read, or the disk is too small. All other faces are kept.
     """
     if table.empty:
         raise DataError(f"there are no photos of {folder} to align; see ingestion's audit")
@@ -169,28 +166,38 @@ def build_faces(
     todo = new.lacks(labels).tolist()
     photos = [folder / photo for photo in table["path"]]
     require_files(photos[row] for row in todo)
-    unreadable: list[str] = []
+    unreadable: list[DataError] = []
 
-    def face(row: int) -> tuple[npt.NDArray[np.uint8], looks.Look]:
+    def face(row: int) -> tuple[npt.NDArray[np.uint8], looks.Look] | None:
         try:
             return _face_and_look(load_image(photos[row]), landmarks[row], wanted.coverage)
         except DataError as error:
-            logger.warning("%s; its face stays black", error)
-            unreadable.append(str(table["sample_id"].iloc[row]))
-            return np.zeros(FACE_SHAPE, np.uint8), NO_LOOK
+            unreadable.append(error)
+            return None
 
     bar = tqdm(
         total=len(todo), desc="Aligning faces", unit="photo", disable=not (progress and todo)
     )
     with bar, ThreadPoolExecutor(workers) as pool:
         for rows in _chunks(todo):
-            faces, seen = zip(*pool.map(face, rows), strict=True)
-            done = labels[rows]
-            done["looks"] = seen
-            new.write(rows, np.stack(faces), done)
+            made = [
+                (row, *face_and_look)
+                for row, face_and_look in zip(rows, pool.map(face, rows), strict=True)
+                if face_and_look is not None
+            ]
+            if made:
+                rows_made, faces, seen = zip(*made, strict=True)
+                done = labels[list(rows_made)]
+                done["looks"] = seen
+                new.write(list(rows_made), np.stack(faces), done)
             bar.update(len(rows))
+    if unreadable:
+        raise DataError(
+            f"{min(map(str, unreadable))}, and run --tags=ingestion,alignment again; ingestion "
+            f"could read it ({len(unreadable)} such photos in all)"
+        )
     partial.replace(path)
-    return BuildReport(path, len(todo), len(labels) - len(todo), tuple(sorted(unreadable)))
+    return BuildReport(path, len(todo), len(labels) - len(todo))
 
 
 def _face_and_look(

@@ -45,7 +45,7 @@ def audit(
     return {
         "n": len(samples),
         "identities": int(samples["identity"].nunique()),
-        "images_found": int((files["size"] >= 0).sum()),
+        "images_found": int((files["digest"] != "").sum()),
         "ages": {
             "min": int(ages.min()),
             "max": int(ages.max()),
@@ -55,6 +55,7 @@ def audit(
         "manifest_hash": manifest_hash(samples),
         "rejected": source.rejected.to_dict("records"),
         "anomalies": _rejections(source.rejected)
+        | _cut_off(files)
         | _spellings(source)
         | _duplicates(samples)
         | _identities(samples)
@@ -124,7 +125,8 @@ def _rejections(rejected: pd.DataFrame) -> dict[str, Any]:
     unparsed = rejected["reason"].str.startswith(reading.UNPARSED)
     return {
         "unreadable_files": _anomaly(
-            "Files that are missing, empty or damaged; they are left out.", rejected[unreadable]
+            "Files that are missing, empty, damaged or no photos; they are left out.",
+            rejected[unreadable],
         ),
         "unparsed_names": _anomaly(
             "Files whose names do not hold the labels in the expected form; they are left out.",
@@ -134,6 +136,13 @@ def _rejections(rejected: pd.DataFrame) -> dict[str, Any]:
             "Files and entries that are left out for another reason.",
             rejected[~unreadable & ~unparsed],
         ),
+    }
+
+
+def _cut_off(files: pd.DataFrame) -> dict[str, Any]:
+    items = files.loc[files["note"] != "", ["path", "note"]]
+    return {
+        "cut_off_images": _anomaly("Images whose end is missing; what is there is used.", items)
     }
 
 

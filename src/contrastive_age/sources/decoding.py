@@ -1,24 +1,86 @@
-"""Photos as every part of the project sees them: upright, RGB, 8 bits a channel."""
+"""Photos as every part of the project sees them: upright, RGB, 8 bits a channel.
 
+What a file is, its content says and not its name.
+"""
+
+import importlib
+import io
 import math
+import re
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps
 
 MOST_MEGAPIXELS = 250.0
 """Million pixels of a photo that is decoded, unless more are allowed."""
 
-FORMATS = (*("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM"),)
-"""Pillow's formats that are read."""
+VAST = 64_000_000
+"""Pixels above which a photo is read at a half, a quarter or an eighth of its sides."""
+
+LEAST_LINES = 0.9
+"""Share of its lines that a photo whose end is missing must have."""
+
+FORMATS = {
+    "JPEG": "PIL.JpegImagePlugin",
+    "PNG": "PIL.PngImagePlugin",
+    "WEBP": "PIL.WebPImagePlugin",
+    "TIFF": "PIL.TiffImagePlugin",
+    "GIF": "PIL.GifImagePlugin",
+    "BMP": "PIL.BmpImagePlugin",
+    "PPM": "PIL.PpmImagePlugin",
+    "JPEG2000": "PIL.Jpeg2KImagePlugin",
+    "AVIF": "PIL.AvifImagePlugin",
+    "HEIF": "pillow_heif",
+}
+"""The formats that are read, and the module that reads each; MPO is a JPEG that holds others.
+
+All have a signature, and none is read by another program. HEIF comes last: AVIF shares a part of
+its signatures.
+"""
+
+HEAD = 1024
+"""Bytes of a file's begin by which it is told what it is."""
+
+_RAW = "a camera's raw file, of which no more than a preview could be read"
+_NOT_READ = {
+    rb"%PDF-": "a PDF",
+    rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript drawing",
+    rb"8BPS": "a Photoshop file",
+    rb"PK\x03\x04": "a ZIP archive",
+    rb"(\xef\xbb\xbf)?\s*(?=<).*?<(!doctype )?html": "a web page",
+    rb"(\xef\xbb\xbf)?\s*(?=<).*?<svg": "an SVG drawing",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL photo",
+    rb"....ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0|\x1a\0\0\0HEAP)|MMOR|\0MRM|FOVb": _RAW,
+    rb"....(ftyp|moov|mdat|wide)|RIFF....AVI |\x1aE\xdf\xa3|\0\0\1[\xb3\xba]|FLV": "a video",
+}
+"""What begins otherwise than any of `FORMATS`, as far as it has a name."""
+
+_HEIC_BRANDS = rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)"
+_WITHOUT_PLUGIN = "a HEIC photo, which takes the extra heic: pip install 'contrastive-age[heic]'"
+_CUT_BY_LINES = {"JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "PPM"}
+_NOISES = 4
+"""One noise can happen to be what is missing: with one, 1 of 50 cuts had a line too many."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while a vast photo is decoded: several would take the memory."""
+
+_BITS = (8, 10, 12, 14, 16, 24, 32)
+"""With so many bits scanners and cameras write greys."""
 
 
 def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.Image:
     """Decode a photo into an upright RGB image of 8 bits a channel.
 
-    The EXIF orientation is applied, transparency is laid over white, 16-bit greys are scaled to 8
-    bits, and of an animation the first picture is taken.
+    The EXIF orientation is applied, transparency is laid over white, greys of more bits are scaled
+    to 8 (see `_grey`), and of several pictures the first is taken. A photo of more than `VAST`
+    pixels is read smaller (see `reduction`). Where the end of a file is missing, the photo ends
+    with its last whole line, if it has `LEAST_LINES` of them (see `remark`).
 
     Args:
         photo: The image file.
@@ -28,30 +90,48 @@ def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.I
         An image of mode RGB, fully decoded.
 
     Raises:
-        Exception: The content is damaged, no image, or of more pixels than Pillow takes for an
-            attack. Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        Exception: The content is damaged, no image, or of too many pixels; `cause` says it in a few
+            words. Decoders raise OSError, SyntaxError, ValueError, struct.error, ...
     """
-    with Image.open(photo) as image:
-        return upright(image)
+    with photo.open("rb") if isinstance(photo, Path) else nullcontext(photo) as file:
+        image = _opened(file)
+        width, height = image.size
+        if width * height > most_megapixels * 1e6:
+            raise ValueError(
+                f"{width:,} x {height:,} pixels are more than most_megapixels="
+                f"{most_megapixels:g}; raise it to read this photo"
+            )
+        with _ONE_AT_A_TIME if width * height > VAST else nullcontext():
+            return _decoded(file, image)
 
 
 def upright(image: Image.Image) -> Image.Image:
     """Turn an opened photo into the upright RGB image that `decode` gives of its file.
 
+    It is never read smaller, and has to be whole.
+
     Raises:
         Exception: As `decode`, where the pixels were not decoded yet.
     """
-    return _to_rgb(ImageOps.exif_transpose(image))
+    rgb = _to_rgb(ImageOps.exif_transpose(image), _tags(image))
+    return _described(rgb, 1, rgb.size, "")
 
 
 def reduction(image: Image.Image) -> int:
-    """By how much `decode` has reduced a photo's sides: 1, or 2, 4 or 8 of a vast JPEG."""
-    return int(image.info.get("reduction", 1))
+    """By how much `decode` has reduced a photo's sides: 1, or 2, 4 or 8 of a vast one."""
+    factor = image.info.get("reduction", 1)
+    return factor if isinstance(factor, int) else 1  # a text of a file that `decode` did not read
 
 
 def full_size(image: Image.Image) -> tuple[int, int]:
     """Width and height that a decoded photo has in its file, upright, in pixels."""
-    return image.width * reduction(image), image.height * reduction(image)
+    width, height = image.info.get("full_size", image.size) if reduction(image) > 1 else image.size
+    return int(width), int(height)
+
+
+def remark(image: Image.Image) -> str:
+    """What is to be noted of a photo that was decoded, such as an end that is missing; or ""."""
+    return str(image.info.get("remark", ""))
 
 
 def size_of(photo: Path | BinaryIO) -> tuple[int, int]:
@@ -60,34 +140,315 @@ def size_of(photo: Path | BinaryIO) -> tuple[int, int]:
     Raises:
         Exception: As `decode`.
     """
-    try:
-        with Image.open(photo, formats=FORMATS) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        return 60_000, 60_000
+    with photo.open("rb") if isinstance(photo, Path) else nullcontext(photo) as file:
+        image = _opened(file)
+        width, height = image.size
+        # Pillow turns the size of a TIFF itself.
+        turned = image.format != "TIFF" and _orientation(image) >= 5
+    return (height, width) if turned else (width, height)
 
 
-def remark(image: Image.Image) -> str:
-    """What is to be noted of a photo that was decoded, such as an end that is missing; or ""."""
-    return str(image.info.get("remark", ""))
+def not_read(head: bytes) -> str:
+    """Say what a file is that is no photo of a format that is read.
+
+    Args:
+        head: Its first `HEAD` bytes.
+
+    Returns:
+        Such as "a video, which is not read as a photo"; "" where one of `FORMATS` may follow.
+    """
+    if not head:
+        return "the file is empty"
+    if any(_begins(name, head) for name in FORMATS):
+        return "" if _plugin_is_there(head) else _WITHOUT_PLUGIN
+    for signature, kind in _NOT_READ.items():
+        if re.match(signature, head, re.DOTALL | re.IGNORECASE):
+            return f"{kind}, which is not read as a photo"
+    return "the content is no known image format"
 
 
 def cause(error: BaseException) -> str:
     """Say in a few words why a photo does not decode, from what `decode` raised."""
-    if isinstance(error, UnidentifiedImageError):
-        return "the content is no known image format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are real numbers, whose black and white are unknown")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+def _begins(name: str, head: bytes) -> bool:
+    """Whether a file's begin has the signature of a format."""
+    if name == "HEIF":
+        return re.match(_HEIC_BRANDS, head, re.DOTALL) is not None
+    importlib.import_module(FORMATS[name])
+    accepts = Image.OPEN[name][1]
+    # A reason in place of a yes means that Pillow was built without the format.
+    return accepts is None or accepts(head[:16]) is True
+
+
+def _plugin_is_there(head: bytes) -> bool:
+    if not _begins("HEIF", head) or re.match(rb"....ftyp.{8,48}?avi[fs]", head, re.DOTALL):
+        return True
+    try:
+        importlib.import_module(FORMATS["HEIF"])
+    except ImportError:
+        return False
+    return True
+
+
+def _opener(name: str) -> Callable[[BinaryIO, str], ImageFile.ImageFile]:
+    module = importlib.import_module(FORMATS[name])
+    # Registered, the plugin would read what others open with Pillow in this process.
+    opener: Any = module.HeifImageFile if name == "HEIF" else Image.OPEN[name][0]
+    return opener  # type: ignore[no-any-return]
+
+
+def _opened(file: BinaryIO) -> ImageFile.ImageFile:
+    """Open a photo by its content; its pixels are not decoded.
+
+    `Image.open` would do, but for its limit of 179 megapixels, which is one for the whole process.
+
+    Raises:
+        ValueError: It is of no format that is read, or its header is damaged.
+        OSError: It cannot be read.
+    """
+    file.seek(0)
+    head = file.read(HEAD)
+    if reason := not_read(head):
+        raise ValueError(reason)
+    faults: list[tuple[str, Exception]] = []
+    for name in (name for name in FORMATS if _begins(name, head)):
+        file.seek(0)
+        try:
+            image = _opener(name)(file, "")
+        except OSError as error:
+            if error.strerror:
+                raise
+            faults.append((name, error))
+        except Exception as error:  # a damaged header can fail anywhere
+            faults.append((name, error))
+        else:
+            if _is_raw(image, head):
+                raise ValueError(f"{_RAW}; convert it")
+            return image
+    name, fault = faults[-1]
+    raise ValueError(f"a {name} file that cannot be read: {cause(fault)}") from fault
+
+
+def _is_raw(image: ImageFile.ImageFile, head: bytes) -> bool:
+    """Whether a TIFF is a camera's raw file (DNG, NEF, ARW, CR2): its first picture is small."""
+    tags = _tags(image)
+    is_preview = bool(tags.get(_SUBFILE_TYPE, 0) & 1) and _SUBFILES in tags
+    return is_preview or _DNG_VERSION in tags or (image.format == "TIFF" and head[8:10] == b"CR")
+
+
+_SUBFILE_TYPE, _SUBFILES, _DNG_VERSION = 254, 330, 50706
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_MAX_VALUES = (281, 341)
+_ORIENTATION = 274
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """The tags of a TIFF; none of other images."""
+    return getattr(image, "tag_v2", None) or {}
+
+
+def _orientation(image: Image.Image) -> int:
+    # Not PNG's own way, which decodes the whole picture to look behind it.
+    turn = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    return turn if isinstance(turn, int) else 1
+
+
+def _decoded(file: BinaryIO, image: ImageFile.ImageFile) -> Image.Image:
+    full, tags = image.size, _tags(image)
+    factor = next((k for k in (1, 2, 4) if math.prod(full) <= VAST * k * k), 8)
+    whole, said = _loaded(file, image, factor)
+    stored = whole.size
+    ImageOps.exif_transpose(whole, in_place=True)
+    rgb = _to_rgb(whole, tags)
+    done = round(full[0] / stored[0])
+    if done < factor:
+        rgb = rgb.reduce(factor)
+    if not said:
+        # Of a file whose end is missing, what is there is the photo.
+        full = full if whole.size == stored else full[::-1]
+    else:
+        full = (rgb.width * factor, rgb.height * factor)
+    return _described(rgb, factor, full, said)
+
+
+def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str) -> Image.Image:
+    # Always all: a file's own texts may have these names.
+    image.info |= {"reduction": factor, "full_size": full, "remark": said}
+    return image
+
+
+def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Image.Image, str]:
+    """Decode an opened photo, as far as it goes, and say what is missing."""
+    width, name = image.width, image.format
+    _prepare(image, factor)
+    done = round(width / image.width)
+    try:
+        image.load()
+    except Exception as error:
+        there = _whole_lines(file, factor) if name in _CUT_BY_LINES else None
+        if there is None:
+            raise
+        lines, height = there.height * done, image.height * done
+        if lines < LEAST_LINES * height:
+            raise ValueError(
+                f"its end is missing: {lines:,} of {height:,} lines are there"
+            ) from error
+        if lines == height:
+            return there, "its end is missing, but no line"
+        return there, f"its end is missing: the last {height - lines:,} of {height:,} lines"
+    return image, ""
+
+
+def _prepare(image: ImageFile.ImageFile, factor: int, shade: int | None = None) -> None:
+    """Have a JPEG decoded smaller; and give the decoder a canvas of one shade, or its own."""
+    width, height = image.size
+    if factor > 1 and image.format in ("JPEG", "MPO"):
+        image.draft(None, (width // factor, height // factor))
+    # The decoder of TIFF asks for its own canvas only up to Pillow's limit.
+    if shade is not None or (factor > 1 and image.format == "TIFF"):
+        # The size of a TIFF is that of the upright photo, its canvas that of the stored one.
+        turned = image.format == "TIFF" and _orientation(image) >= 5
+        canvas = (height, width) if turned else image.size
+        colour = (shade or 0,) * len(image.getbands())
+        image.im = Image.new(image.mode, canvas, colour if len(colour) > 1 else colour[0]).im
+
+
+def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
+    """Decode the lines from the top that a file holds whole; None where there is none.
+
+    It is decoded several times, with different things in the place of what is missing: decoders
+    leave the pixels that they do not reach as they were. Where all agree, a pixel is there.
+    """
+    file.seek(0)
+    first, *others = _continued(file.read())
+    look = _as_far_as_it_goes(first, factor, 0)
+    if look is None:
+        return None
+    there = np.ones(look.height, bool)
+    for number, content in enumerate(others):
+        other = _as_far_as_it_goes(content, factor, 255 * (number % 2 == 0))
+        same = np.asarray(look) == np.asarray(other)
+        there &= same.reshape(look.height, -1).all(axis=1)
+    lines = len(there) if there.all() else int(there.argmin())
+    # Where lines come in another order, those at the top are not what is there.
+    if lines == 0 or (len(others) == 1 and there[lines:].any()):
+        return None
+    return look.crop((0, 0, look.width, lines))
+
+
+def _as_far_as_it_goes(content: bytes, factor: int, shade: int) -> Image.Image | None:
+    """Decode a file on a canvas of one shade until its decoder fails; None of a turned TIFF."""
+    image = _opened(io.BytesIO(content))
+    if image.format == "TIFF" and _orientation(image) != 1:
+        return None  # Pillow turns it at the end, which is not reached
+    _prepare(image, factor, shade)
+    with suppress(Exception):
+        image.load()
+    # As if it were whole, for Pillow would decode it once more.
+    image.tile = []
+    return image.crop((0, 0, *image.size))
+
+
+def _continued(content: bytes) -> list[bytes]:
+    """Go on where a file ends, in ways such that what is decoded behind its end differs.
+
+    A decoder of JPEG keeps back the last lines that it has, or all where they are written in
+    several scans, until it sees the end of the picture. So it gets to see one, behind nothing and
+    behind noise; one noise can happen to be what is missing. Other files are left as they are.
+    """
+    if not _is_in_its_last_scan(content):
+        return [content] * 2
+    part = content.rstrip(b"\xff")  # what follows would be a marker
+    noises = [np.random.default_rng(seed).bytes(len(part)) for seed in range(_NOISES)]
+    return [part + noise.replace(b"\xff", b"") + b"\xff\xd9" for noise in (b"", *noises)]
+
+
+def _is_in_its_last_scan(content: bytes) -> bool:
+    """Whether a file without its end is a JPEG of which nothing but a part of a scan is missing.
+
+    That is so where all coefficients of all channels have been begun to their last bit. Where the
+    decoder restarts at intervals, it would pass over the noise: then it is not said.
+    """
+    bits: dict[int, list[int]] = {}
+    at = 2 if content.startswith(b"\xff\xd8") else len(content)
+    while match := _MARKER.search(content, at):
+        kind, at = match[0][-1], match.end()
+        length = int.from_bytes(content[at : at + 2])
+        body = content[at + 2 : at + length]
+        if kind in (0xC0, 0xC1, 0xC2):  # a frame, coded by Huffman
+            bits = {channel: [99] * 64 for channel in body[6::3]}
+        elif kind == 0xDA and len(body) >= 4:  # a scan
+            first, last, precision = body[-3:]
+            for channel in body[1:-3:2]:
+                bits.get(channel, [])[first : last + 1] = [precision & 15] * (last + 1 - first)
+        elif kind in (0xDD, 0xD9):  # restarts; the picture's end
+            return False
+        at += length
+    return bool(bits) and not any(map(any, bits.values()))
+
+
+_MARKER = re.compile(rb"\xff+[^\xff\0\xd0-\xd7]", re.DOTALL)
+
+
+def _to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _grey(np.asarray(image), tags).convert("RGB")
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        return ImageCms.ImageCmsTransform(lab, srgb, "LAB", "RGB").apply(image)
     if image.has_transparency_data:
+        if image.mode == "La":
+            image = image.convert("LA")
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
+    """Scale greys of more than 8 bits to 8.
+
+    White is the largest number of 8, 10, 12, 14, 16, 24 or 32 bits, the least of them that holds
+    the largest value in the photo, or that its tags name. Of real numbers up to 1 it is 1.
+
+    Args:
+        values: (h, w), whole or real numbers.
+        tags: Of a TIFF.
+
+    Returns:
+        An image of mode L.
+
+    Raises:
+        ValueError: There are values below 0, or real numbers that are no greys.
+    """
+    if values.dtype == np.int32 and tags and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1:
+        values = values.view(np.uint32)
+    low, high = float(values.min()), float(values.max())
+    is_real = values.dtype.kind == "f"
+    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < 16):
+        raise ValueError(
+            f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
+        )
+    named = max((_largest(tags.get(tag)) for tag in _MAX_VALUES), default=0.0)
+    bits = _largest(tags.get(_BITS_PER_SAMPLE))
+    if 8 < bits < 16:
+        named = max(named, 2**bits - 1)
+    white = next((2**n - 1 for n in _BITS if 2**n > max(high, named)), 2**32 - 1)
+    if is_real and high <= 1:
+        white = 1
+    grey = (values.astype(np.float32) / np.float32(white / 255)).round().clip(0, 255)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is 0
+        grey = 255 - grey
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _largest(value: Any) -> float:
+    """The largest number of a tag's value; 0 where it holds none."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return max((float(n) for n in numbers if isinstance(n, int | float)), default=0.0)

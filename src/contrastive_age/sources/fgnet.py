@@ -56,7 +56,7 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         DataError: Not one image can be used.
     """
     rows, rejected = reading.parse_names(files, _NAME, _EXPECTED)
-    others = reading.not_images(folder, reading.subfolder(folder, "images"))
+    others = reading.passed_over(folder, reading.subfolder(folder, "images"))
     return reading.finish(rows, [rejected, others], str(folder.absolute()))
 
 

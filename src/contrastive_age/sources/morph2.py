@@ -70,7 +70,7 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         sex=names["sex"].str.upper(),
         capture=names["capture"].astype("int64"),
     )
-    rejected = [unusable, reading.not_images(folder, reading.subfolder(folder, "Album2"))]
+    rejected = [unusable, reading.passed_over(folder, reading.subfolder(folder, "Album2"))]
     table = _read_table(folder)
     if table is not None:
         faults = _faults(table, files["path"])

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import logging
+import math
 import os
 import re
 import stat
@@ -14,22 +15,28 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from contrastive_age.errors import DataError
 from contrastive_age.sources import identities
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
-from contrastive_age.sources.decoding import MOST_MEGAPIXELS, cause, decode
+from contrastive_age.sources.decoding import (
+    HEAD,
+    MOST_MEGAPIXELS,
+    cause,
+    decode,
+    full_size,
+    not_read,
+    remark,
+)
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
 logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 UNREADABLE = "unreadable"
 UNPARSED = "name does not parse"
@@ -37,6 +44,9 @@ UNPARSED = "name does not parse"
 
 LEAST_SIDE = 4
 """Pixels in which eyes, nose and mouth can lie apart; smaller images are spacers of web pages."""
+
+DARKEST = 16
+"""Of 255, below which the brightest value of a photo shows nothing."""
 
 MOST_BYTES = 2**30
 """Photos of a larger file are not read: it would have to fit into memory, for each thread."""
@@ -54,6 +64,8 @@ FILE_TYPES = {
     "inode": "int64",
     "digest": "str",
     "problem": "str",
+    "pixels": "int64",
+    "note": "str",
 }
 
 _STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
@@ -62,6 +74,8 @@ _STATE = ["path", "size", "mtime_ns", "ctime_ns", "inode"]
 Size and `mtime` stay when two files swap names or a program sets `mtime` back; `ctime`, which no
 program can set, and the inode do not.
 """
+
+_FOUND = ["digest", "problem", "pixels", "note"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,13 +220,8 @@ def _name(path: Path, folder: Path) -> str:
     return os.fsencode(relative).decode("utf-8", "backslashreplace")
 
 
-def is_image(path: str) -> bool:
-    """Whether the suffix of a path is that of an image format."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
-
-
 def list_images(folder: Path, below: str, missing: str) -> list[str]:
-    """List the image files in `folder/below`, told by their suffix.
+    """List the files in `folder/below`, among which there is an image.
 
     Args:
         folder: The source's folder.
@@ -220,16 +229,30 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
         missing: What to tell a user who has not placed the data yet: the layout, where to get it.
 
     Returns:
-        Posix paths relative to `folder`, sorted.
+        Posix paths relative to `folder`, sorted. What is no image is among them, for
+        `inspect_files` to say so.
 
     Raises:
         DataError: There is no such folder, or no image in it.
     """
-    images = sorted(filter(is_image, scan(folder, below)[0]))
-    if not images:
+    files = sorted(scan(folder, below)[0])
+    if not any(_may_be_image(folder / path) for path in files):
         place = folder.absolute() / below
         raise DataError(f"The folder {place} {_why_without_images(place)}. {missing}")
-    return images
+    return files
+
+
+def _may_be_image(path: Path) -> bool:
+    """Whether a file begins as an image does, is empty, or cannot be read."""
+    try:
+        # A pipe would be waited for without end.
+        if path.exists() and not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):
+        return True
+    return not (head and not_read(head))
 
 
 def _why_without_images(place: Path) -> str:
@@ -266,29 +289,37 @@ def inspect_files(
     Returns:
         One row a path, in the order given: `path`, `size` (bytes), `mtime_ns`, `ctime_ns` and
         `inode` (all -1 where the file cannot be found), `digest` (SHA-256 of the bytes,
-        hexadecimal; "" where they cannot be read) and `problem` ("" where the image decodes).
+        hexadecimal; "" where they cannot be read, or are no image's), `problem` ("" where the image
+        decodes), `pixels` (their number, 0 where there is a problem) and `note` ("", or what is
+        remarkable of an image that is used, such as an end that is missing).
     """
     files = pd.DataFrame([(path, *_state(folder / path)) for path in paths], columns=_STATE).astype(
         {column: FILE_TYPES[column] for column in _STATE}
     )
     if known is None or not FILE_TYPES.keys() <= set(known):
-        files["digest"] = pd.Series(pd.NA, index=files.index, dtype="str")
-    else:
-        sound = known.loc[known["problem"] == "", [*_STATE, "digest"]]
-        files = files.merge(sound.drop_duplicates(_STATE), on=_STATE, how="left")
-    files["problem"] = ""
+        known = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FILE_TYPES.items()})
+    sound = known[(known["problem"] == "") & (known["pixels"] <= most_megapixels * 1e6)]
+    files = files.merge(sound[list(FILE_TYPES)].drop_duplicates(_STATE), on=_STATE, how="left")
     new = files["digest"].isna()
     if new.any():
-        files.loc[new, ["digest", "problem"]] = _inspect_all(
+        files.loc[new, _FOUND] = _inspect_all(
             folder, files.loc[new, "path"].to_list(), progress, most_megapixels
         )
     logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
+    noted = files[files["note"] != ""]
+    if len(noted):
+        logger.warning(
+            "%d photos below %s are cut off and used as far as they go, such as %s (%s).",
+            len(noted),
+            folder,
+            *noted[["path", "note"]].iloc[0],
+        )
     return files[list(FILE_TYPES)].astype(FILE_TYPES)
 
 
 def _inspect_all(
     folder: Path, paths: list[str], progress: bool, most_megapixels: float
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, str, int, str]]:
     # Decoding and hashing release the interpreter lock, so threads are enough.
     with ThreadPool(min(16, 2 * (os.cpu_count() or 1))) as pool:
         inspect = functools.partial(_inspect, most_megapixels=most_megapixels)
@@ -314,32 +345,49 @@ def _state(path: Path) -> tuple[int, int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode
 
 
-def _inspect(path: Path, most_megapixels: float) -> tuple[str, str]:
+def _inspect(path: Path, most_megapixels: float) -> tuple[str, str, int, str]:
+    """Give the values of `_FOUND` for a file."""
+    digest = ""
+    try:
+        content = _content(path)
+        digest = hashlib.sha256(content).hexdigest()
+        image = decode(io.BytesIO(content), most_megapixels)
+        _require_something_to_see(image)
+    except Exception as error:  # a damaged file can fail anywhere inside a decoder
+        return digest, cause(error), 0, ""
+    return digest, "", math.prod(full_size(image)), remark(image)
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, if it begins as an image does.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not read; the message says why.
+    """
     try:
         state = path.stat()
-        # A pipe would be waited for without end, and a device read without end.
-        if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-            return "", "neither a file nor a link to one"
+    except ValueError as error:  # of Python itself, before the system is asked
+        raise ValueError("no such file: a name holds no zero byte") from error
+    # A pipe would be waited for without end, and a device read without end.
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+        raise ValueError("neither a file nor a link to one")
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        if reason := not_read(head):
+            raise ValueError(reason)
         if state.st_size > MOST_BYTES:
-            return "", f"{state.st_size} bytes are more than {MOST_BYTES}"
-        content = path.read_bytes()
-    except OSError as error:
-        return "", cause(error)
-    except ValueError:  # of Python itself, before the system is asked
-        return "", "no such file: a name holds no zero byte"
-    return hashlib.sha256(content).hexdigest(), _problem(content, most_megapixels)
+            raise ValueError(f"{state.st_size} bytes are more than {MOST_BYTES}")
+        return head + file.read()
 
 
-def _problem(content: bytes, most_megapixels: float) -> str:
-    if not content:
-        return "the file is empty"
-    try:
-        size = decode(io.BytesIO(content), most_megapixels).size
-    except Exception as error:  # a damaged file can fail anywhere inside a decoder
-        return cause(error)
-    if min(size) < LEAST_SIDE:
-        return f"{size[0]} x {size[1]} pixels are too few for a face"
-    return ""
+def _require_something_to_see(image: Image.Image) -> None:
+    width, height = full_size(image)
+    if min(width, height) < LEAST_SIDE:
+        raise ValueError(f"{width} x {height} pixels are too few for a face")
+    brightest = int(np.max(image.getextrema()))
+    if brightest < DARKEST:
+        raise ValueError(f"it is black: its brightest value is {brightest} of 255")
 
 
 def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFrame:
@@ -348,17 +396,9 @@ def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFra
     return pd.DataFrame({"path": list(paths), "reason": given}, dtype="str")
 
 
-def not_images(folder: Path, below: str) -> pd.DataFrame:
-    """List as rejections what else lies among a source's images.
-
-    These are the files that have no image suffix, and the folders that were not entered.
-    """
-    files, passed_over = scan(folder, below)
-    others = (path for path in files if not is_image(path))
-    return pd.concat(
-        [rejections(others, "not an image file, going by its suffix"), passed_over],
-        ignore_index=True,
-    )
+def passed_over(folder: Path, below: str) -> pd.DataFrame:
+    """List as rejections the folders among a source's images that were not entered."""
+    return scan(folder, below)[1]
 
 
 def parse_names(

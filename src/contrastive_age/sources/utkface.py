@@ -55,5 +55,5 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         sex=names["sex"].map(_SEXES).astype("str"),
         race=names["race"].fillna(alone).map(_RACES).astype("str"),
     )
-    others = reading.not_images(folder, "")
+    others = reading.passed_over(folder, "")
     return reading.finish(rows, [rejected, others], str(folder.absolute()))

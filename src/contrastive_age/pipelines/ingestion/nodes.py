@@ -19,7 +19,7 @@ from contrastive_age.sources.manifest import siblings
 
 logger = logging.getLogger(__name__)
 
-LIBRARIES = ("numpy", "pandas", "pillow")
+LIBRARIES = ("numpy", "pandas", "pillow", "pillow-heif")
 """What photos and tables are read with."""
 
 
