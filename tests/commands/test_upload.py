@@ -31,7 +31,7 @@ TAGS = {
 
 
 class Gate(http.server.ThreadingHTTPServer):
-    """Passes requests on to a server, until the run of the first trained fold has ended."""
+    """Passes requests on to a server, until one fold is trained and the next one's run is made."""
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), Passing)
@@ -49,6 +49,7 @@ class Passing(http.server.BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         gate = self.server
+        gate.dead |= gate.trained and self.path.endswith("runs/create")
         if gate.dead:
             self.close_connection = True
             return
@@ -61,7 +62,6 @@ class Passing(http.server.BaseHTTPRequestHandler):
             timeout=PATIENCE,
         )
         gate.trained |= b'"total"' in body
-        gate.dead = gate.trained and b"FINISHED" in body
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
         self.send_header("Content-Length", str(len(answer.content)))
