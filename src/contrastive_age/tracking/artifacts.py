@@ -199,8 +199,8 @@ def _relocate(path: Path, strays: Sequence[Stray]) -> int:
     """Note where the files belong, and give the number of those that had to be copied there."""
     copied = 0
     for stray in strays:
-        # It may be another user's, and not to be looked into.
-        if os.path.isdir(stray.old) and not stray.place.exists():
+        # Another user's may not be looked into; `Path.is_dir` raises there.
+        if os.path.isdir(stray.old) and not stray.place.exists():  # noqa: PTH112
             with replacing_folder(stray.place) as beside:
                 shutil.copytree(stray.old, beside)
             copied += 1

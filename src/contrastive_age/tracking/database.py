@@ -129,8 +129,9 @@ def _make(path: Path) -> None:
 
     beside = unfinished(path)
     try:
-        # As MLflow makes its store, with the folder of files that it chooses itself.
-        store = SqlAlchemyStore(f"{SQLITE}{beside.absolute().as_posix()}", "./mlruns")  # type: ignore[no-untyped-call]
+        # As MLflow makes its store; where its own experiment would lay files is chosen here.
+        uri, files_of_default = f"{SQLITE}{beside.absolute().as_posix()}", path.absolute().parent
+        store = SqlAlchemyStore(uri, f"{files_of_default.as_posix()}/mlruns")  # type: ignore[no-untyped-call]
         store.engine.dispose()
         with suppress(FileExistsError):  # another process was faster, and may have written already
             os.link(beside, path)
