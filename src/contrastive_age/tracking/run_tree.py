@@ -118,7 +118,8 @@ def fail(run_id: str, error: Exception) -> None:
 
 def is_finished(run_id: str) -> bool:
     """Whether a run has ended well."""
-    return bool(MlflowClient().get_run(run_id).info.status == "FINISHED")
+    status: str = MlflowClient().get_run(run_id).info.status
+    return status == "FINISHED"
 
 
 def is_whole(key: str, folds: int) -> bool:
