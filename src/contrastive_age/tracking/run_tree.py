@@ -118,8 +118,7 @@ def fail(run_id: str, error: Exception) -> None:
 
 def is_finished(run_id: str) -> bool:
     """Whether a run has ended well."""
-    status: str = MlflowClient().get_run(run_id).info.status
-    return status == "FINISHED"
+    return bool(MlflowClient().get_run(run_id).info.status == "FINISHED")
 
 
 def is_whole(key: str, folds: int) -> bool:
@@ -133,7 +132,8 @@ def is_whole(key: str, folds: int) -> bool:
     run_id = unique_runs.find(client, tracker.experiment_id, _of_setting(key))
     if run_id is None or not is_finished(run_id):
         return False
-    return sum(run.info.status == "FINISHED" for run in _folds_of(run_id)) >= folds
+    ended = [run for run in _folds_of(run_id) if run.info.status == "FINISHED"]
+    return len(ended) >= folds
 
 
 def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None:
