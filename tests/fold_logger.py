@@ -50,7 +50,9 @@ def log_folds(begin: Any, project: Path, address: str, folds: list[int]) -> None
             tracking.after_node_run()
             for entry, data in (("history", history), ("predictions", predict(fold))):
                 catalog.save(f"{name}.{entry}", data)
-                tracking.after_dataset_saved(dataset_name=f"{name}.{entry}")
+            for node in nodes.values():
+                for output in node.outputs if node.namespace == name else []:
+                    tracking.after_dataset_saved(dataset_name=output)
         tracking.after_pipeline_run()
 
 

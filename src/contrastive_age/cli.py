@@ -167,6 +167,23 @@ def upload_runs(
         )
 
 
+@cli.command(name="relocate-runs", cls=Friendly)
+def relocate_runs(env: str | None, conf_source: str | None) -> None:
+    """Bring the files of earlier runs beside MLflow's database after the project was moved.
+
+    Or copied. MLflow keeps whole paths; runs that are made since lie right already. Files that lie
+    elsewhere only are copied. A second time there is nothing to do.
+    """
+    from contrastive_age.commands.relocate import relocate
+    from contrastive_age.running.place import Place
+
+    moved = relocate(Place(Path.cwd(), env, conf_source))
+    click.echo(
+        f"{moved.database}: {moved.runs} runs and {moved.models} models have their place beside it "
+        f"now; the files of {moved.copied} were copied there"
+    )
+
+
 @cli.command(cls=Friendly)
 @click.option(
     "--pipeline",
@@ -377,3 +394,4 @@ OF_RUN = {option.name: option for option in kedro_run.params}
 sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 pack.params += [OF_RUN[name] for name in ("params", "env")]
+relocate_runs.params += [OF_RUN[name] for name in ("env", "conf_source")]

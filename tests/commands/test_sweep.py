@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,7 +43,9 @@ def _metrics(project: Project) -> dict[str, dict[str, Any]]:
 
 def _runs(project: Project) -> pd.DataFrame:
     with sqlite3.connect(project.root / "mlflow.db") as database:
-        runs = pd.read_sql("select run_uuid, name, status from runs", database)
+        runs = pd.read_sql(
+            "select run_uuid, name, status from runs where lifecycle_stage = 'active'", database
+        )
         tags = pd.read_sql("select run_uuid, key, value from tags", database)
     wide = tags.pivot(index="run_uuid", columns="key", values="value")  # noqa: PD010
     return runs.join(wide, on="run_uuid").set_index("run_uuid")
@@ -70,6 +73,22 @@ def test_runs_are_a_tree_of_sweep_settings_and_folds(swept: Project) -> None:
     assert set(finished.index) <= set(folds["mlflow.parentRunId"])
 
 
+def _delete(project: Project, key: str) -> str:
+    """Delete the run of a setting, and that of one of its folds for ever; give the first one."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    (setting,) = client.search_runs(["1"], f"attributes.run_name = '{key}'")
+    run_id: str = setting.info.run_id
+    (fold,) = client.search_runs(
+        ["1"], f"tags.`mlflow.parentRunId` = '{run_id}' and tags.fold = 'fold_0'"
+    )
+    client.delete_run(run_id)
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        database.execute("pragma foreign_keys = on")
+        for table in ("tags", "params", "metrics", "latest_metrics", "runs"):
+            database.execute(f"delete from {table} where run_uuid = ?", (fold.info.run_id,))
+    return run_id
+
+
 def test_what_stands_is_kept_and_what_was_changed_is_run_again(swept: Project) -> None:
     before = _metrics(swept)
     (changed, kept) = sorted(before)
@@ -79,6 +98,7 @@ def test_what_stands_is_kept_and_what_was_changed_is_run_again(swept: Project) -
     table = pd.read_parquet(tables[changed])
     table.assign(predicted_age=table["age"]).to_parquet(tables[changed])
     untouched = tables[kept].stat().st_mtime_ns
+    gone = _delete(swept, kept)
     done = swept.kedro("sweep", "--pipeline=synthetic_se", *GRID[:2])
     assert done.stdout.count("stands as it is") == 1
     assert tables[kept].stat().st_mtime_ns == untouched
@@ -90,6 +110,11 @@ def test_what_stands_is_kept_and_what_was_changed_is_run_again(swept: Project) -
     latest = sweeps.index[sweeps["status"] == "FINISHED"][0]
     adopted = runs[(runs["level"] == "setting") & (runs["status"] == "FINISHED")]
     assert set(adopted["mlflow.parentRunId"]) == {latest}
+    # Its run was taken back, and the one of a fold that was gone for ever is made anew.
+    assert runs.loc[gone, "status"] == "FINISHED"
+    folds = runs[runs["mlflow.parentRunId"] == gone]
+    assert sorted(folds["name"]) == ["fold_0", "fold_1"]
+    assert set(folds["status"]) == {"FINISHED"}
 
 
 def test_a_dry_run_lists_the_settings_and_their_time_and_writes_nothing(swept: Project) -> None:

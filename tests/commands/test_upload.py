@@ -12,7 +12,9 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
+from mlflow.cli import gc
 
 from conftest import Project, make_project
 from contrastive_age.commands.upload import upload
@@ -31,7 +33,7 @@ TAGS = {
 
 
 class Gate(http.server.ThreadingHTTPServer):
-    """Passes requests on to a server, until the run of the first trained fold has ended."""
+    """Passes requests on to a server, until one fold is trained and the next one's run is made."""
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), Passing)
@@ -49,6 +51,7 @@ class Passing(http.server.BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         gate = self.server
+        gate.dead |= gate.trained and self.path.endswith("runs/create")
         if gate.dead:
             self.close_connection = True
             return
@@ -61,7 +64,6 @@ class Passing(http.server.BaseHTTPRequestHandler):
             timeout=PATIENCE,
         )
         gate.trained |= b'"total"' in body
-        gate.dead = gate.trained and b"FINISHED" in body
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
         self.send_header("Content-Length", str(len(answer.content)))
@@ -182,13 +184,79 @@ def test_an_upload_gives_the_tree_of_a_live_run_and_a_second_one_nothing_new(
     assert _tree(server, "0") == expected
 
 
-def test_a_run_again_logs_nothing_twice(finished: Project, tmp_path: Path) -> None:
-    shutil.copytree(finished.root, tmp_path / "project")
-    project = Project(tmp_path / "project")
-    address = f"sqlite:///{project.root}/mlflow.db"
-    before = _tree(address, "0")
+def _files(project: Project) -> dict[Path, bytes]:
+    files = (path for path in project.root.rglob("*") if path.is_file())
+    return {path.relative_to(project.root): path.read_bytes() for path in files}
+
+
+def _copied(finished: Project, root: Path) -> tuple[Project, str]:
+    """A copy of a project, and the address of its database."""
+    shutil.copytree(finished.root, root)
+    return Project(root), f"sqlite:///{root}/mlflow.db"
+
+
+def test_a_run_again_in_a_copy_logs_nothing_twice_and_nothing_into_the_original(
+    finished: Project, tmp_path: Path
+) -> None:
+    project, address = _copied(finished, tmp_path / "project")
+    before, original = _tree(address, "0"), _files(finished)
+    # What a user deletes comes back.
+    client = mlflow.MlflowClient(address)
+    for run in client.search_runs(["1"], "attributes.run_name != 'fold_1'"):
+        client.delete_run(run.info.run_id)
+    artifacts = project.root / "mlartifacts"
+    shutil.rmtree(artifacts)
     project.kedro("run")
     assert _tree(address, "0") == before
+    assert _files(finished) == original
+    lie = {place for run in client.search_runs(["1"]) for place in [run.info.artifact_uri]}
+    assert all(place.startswith(artifacts.as_uri()) for place in lie)
+    said = project.kedro("relocate-runs").stdout
+    assert "0 runs and 0 models" in said
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+@pytest.mark.parametrize("kind", ["fold", "experiment"])
+def test_what_was_deleted_is_complete_again_after_an_upload(
+    finished: Project,
+    upload_in_process: Upload,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    for_ever: bool,
+) -> None:
+    project, address = _copied(finished, tmp_path / "project")
+    before = _tree(address, "0")
+    client = mlflow.MlflowClient(address)
+    if kind == "experiment":
+        client.delete_experiment("1")
+    else:
+        (fold,) = client.search_runs(["1"], "attributes.run_name = 'fold_0'")
+        client.delete_run(fold.info.run_id)
+    if for_ever:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        # Else the original's files would be deleted.
+        project.kedro("relocate-runs")
+        done = CliRunner().invoke(gc, ["--backend-store-uri", address])
+        assert done.exit_code == 0, done.output
+    (uploaded,) = upload_in_process(project, address)
+    assert (uploaded.folds, uploaded.measured) == (2, True)
+    assert uploaded.epochs == (for_ever and (2 if kind == "experiment" else 1))
+    assert _tree(address, "0") == before
+
+
+def test_a_result_that_is_not_whole_is_not_finished_by_an_upload(
+    finished: Project, upload_in_process: Upload, tmp_path: Path
+) -> None:
+    project, address = _copied(finished, tmp_path / "project")
+    (project.root / "mlflow.db").unlink()
+    project.one("07_model_output/synthetic_se/*/fold_1/predictions.parquet").unlink()
+    project.one("08_reporting/synthetic_se/*/metrics.json").unlink()
+    (uploaded,) = upload_in_process(project, address)
+    assert not uploaded.measured
+    statuses = {name: run["status"] for name, run in _tree(address, "0").items()}
+    assert statuses.pop("fold_0") == "FINISHED"
+    assert set(statuses.values()) == {"KILLED"}
 
 
 def test_a_server_that_dies_after_the_first_fold_loses_nothing(

@@ -89,6 +89,12 @@ run("missing raw_root", "--pipeline=utkface_rs", "--tags=ingestion", "--params=r
 lock = sqlite3.connect("mlflow.db", isolation_level=None)
 lock.execute("begin exclusive")
 run("locked database", "--tags=ingestion")
+lock.execute("rollback")
+((version,),) = lock.execute("select version_num from alembic_version")
+for name, other in {"earlier database": "451aebb31d03", "later database": "0" * 12}.items():
+    lock.execute("update alembic_version set version_num = ?", (other,))
+    run(name, "--tags=ingestion")
+lock.execute("update alembic_version set version_num = ?", (version,))
 lock.close()
 if can_mount():
     with disk("size=64k"):
@@ -108,6 +114,11 @@ ENDINGS = {
     "unknown environment": ["moon", "correct --env"],
     "missing raw_root": ["/gone/utkface does not exist", "UTKFace"],
     "locked database": ["mlflow.db: database is locked; another program holds it"],
+    "earlier database": [
+        "was made by an earlier MLflow",
+        "copy the file, then run `mlflow db upgrade",
+    ],
+    "later database": ["was made by a later MLflow", "pip install --upgrade mlflow"],
     "full disk": ["No space left on device; make room", "/data/01_raw/synthetic/"],
     "read-only disk": ["Read-only file system; mount it for writing", "/data/"],
 }

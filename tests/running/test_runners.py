@@ -187,3 +187,47 @@ def test_a_fold_that_fails_is_named_and_marked(
     statuses = {name: run["status"] for name, run in run_tree(project).items()}
     assert set(statuses.values()) == {"FAILED"}
     assert {"fold_0", "fold_1"} < set(statuses)
+
+
+def _statuses(project: Project) -> dict[str, str]:
+    return {name: run["status"] for name, run in run_tree(project).items()}
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_what_a_failure_stops_is_not_finished_until_it_is_run_again(
+    one_thread: None, one_by_one: Project, tmp_path: Path, at_once: int
+) -> None:
+    project = _with_faces_of(one_by_one, tmp_path)
+    command = ("run", "--pipeline=fgnet_lopo", f"--params=folds_at_once={at_once}")
+    folder = one_by_one.one("06_models/fgnet_lopo/*/fold_1").relative_to(one_by_one.root)
+    key, blocked = folder.parent.name, project.root / folder
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    assert project.kedro(*command, check=False).status == 1
+    # One after the other all are trained before the first is measured.
+    first = {1: "KILLED", 2: "FINISHED"}[at_once]
+    failed = {key: "FAILED", "fold_0": first, "fold_1": "FAILED"}
+    assert _statuses(project) == failed
+    assert "File exists" in run_tree(project)["fold_1"]["tags"]["error"]
+    blocked.unlink()
+    project.kedro(*command)
+    finished = dict.fromkeys([key, *FOLDS], "FINISHED")
+    assert _statuses(project) == finished
+    assert "error" not in run_tree(project)["fold_1"]["tags"]
+
+    # A command that gets no further than the photos leaves a result that stands alone.
+    samples = project.one("02_intermediate/fgnet/samples.parquet")
+    samples.rename(samples.with_name("kept"))
+    samples.mkdir()
+    assert project.kedro(*command, check=False).status == 1
+    assert _statuses(project) == finished
+    samples.rmdir()
+    samples.with_name("kept").rename(samples)
+
+    for layer in ("06_models", "07_model_output"):
+        shutil.rmtree(project.root / "data" / layer)
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    assert project.kedro(*command, check=False).status == 1
+    assert _statuses(project) == failed | {"fold_2": "KILLED", "fold_3": "KILLED"}

@@ -38,7 +38,7 @@ class Server:
             run_id=f"{self.chance.getrandbits(32):08x}",
             # Clocks of several machines: what is made later may seem the older one.
             start_time=self.chance.randrange(3),
-            deleted=False,
+            lifecycle_stage="active",
         )
         data = SimpleNamespace(params={} if key is None else {KEY: key})
         self.runs.append(SimpleNamespace(info=info, data=data))
@@ -46,23 +46,33 @@ class Server:
 
     def search(self) -> list[Any]:
         return [
-            SimpleNamespace(info=run.info, data=SimpleNamespace(params=dict(run.data.params)))
+            SimpleNamespace(
+                info=SimpleNamespace(**vars(run.info)),
+                data=SimpleNamespace(params=dict(run.data.params)),
+            )
             for run in self.runs
-            if not run.info.deleted
         ]
+
+    @property
+    def active(self) -> list[str]:
+        return [run.info.run_id for run in self.runs if run.info.lifecycle_stage == "active"]
 
     def set_param(self, run_id: str, value: str) -> None:
         (run,) = (run for run in self.runs if run.info.run_id == run_id)
-        if run.info.deleted or run.data.params.setdefault(KEY, value) != value:
+        if run.info.lifecycle_stage == "deleted" or run.data.params.setdefault(KEY, value) != value:
             raise MlflowException("refused", INVALID_PARAMETER_VALUE)
         if value != DOUBLE:
             self.counted.append(run_id)
 
     def delete(self, run_id: str) -> None:
         (run,) = (run for run in self.runs if run.info.run_id == run_id)
-        if run.info.deleted:
+        if run.info.lifecycle_stage == "deleted":
             raise MlflowException("deleted already", INVALID_PARAMETER_VALUE)
-        run.info.deleted = True
+        run.info.lifecycle_stage = "deleted"
+
+    def restore(self, run_id: str) -> None:
+        (run,) = (run for run in self.runs if run.info.run_id == run_id)
+        run.info.lifecycle_stage = "active"
 
 
 class Process:
@@ -96,7 +106,7 @@ class Process:
             if self.calls < 0:
                 raise InterruptedError
 
-    def search_runs(self, experiments: list[str], condition: str) -> list[Any]:
+    def search_runs(self, experiments: list[str], condition: str, view: str) -> list[Any]:
         self._wait()
         return self.server.search()
 
@@ -112,6 +122,15 @@ class Process:
         self._wait()
         self.server.delete(run_id)
 
+    def restore_run(self, run_id: str) -> None:
+        self._wait()
+        self.server.restore(run_id)
+
+
+def _run(processes: list[Process], server: Server) -> None:
+    while alive := [process for process in processes if not process.ended]:
+        server.chance.choice(alive).step()
+
 
 @pytest.mark.parametrize("killed", [0, 2])
 @pytest.mark.parametrize("left", [0, 2])
@@ -123,18 +142,40 @@ def test_in_any_order_and_with_any_clocks_one_run_counts(killed: int, left: int)
             server.add()
         processes = [Process(server) for _ in range(3)]
         processes += [Process(server, calls=server.chance.randrange(6)) for _ in range(killed)]
-        while alive := [process for process in processes if not process.ended]:
-            server.chance.choice(alive).step()
+        _run(processes, server)
         late = Process(server)
         while not late.ended:
             late.step()
         found = {process.found for process in [*processes[:3], late]}
         assert len(found) == 1, seed
         assert set(server.counted) == found, seed
-        assert [run.info.run_id for run in server.search()] == list(found), seed
+        assert server.active == list(found), seed
         doubles += len(server.runs) > max(1, left)
     # The orders that matter were among them.
     assert left or doubles > 20
+
+
+def test_in_any_order_all_take_back_the_same_run_that_was_deleted() -> None:
+    for seed in range(50):
+        server = Server(seed)
+        known = [server.add(key) for key in ("fold_3", "fold_3", DOUBLE, None)]
+        for run_id in known:
+            server.delete(run_id)
+        processes = [Process(server) for _ in range(3)]
+        _run(processes, server)
+        assert server.active == [processes[0].found], seed
+        assert processes[0].found in known[:2], seed
+        assert len(server.runs) == len(known), seed
+
+
+def test_of_two_that_count_since_a_user_took_one_back_one_stays() -> None:
+    for seed in range(50):
+        server = Server(seed)
+        known = [server.add("fold_3") for _ in range(2)]
+        processes = [Process(server) for _ in range(3)]
+        _run(processes, server)
+        assert server.active == [processes[0].found], seed
+        assert {process.found for process in processes} <= set(known), seed
 
 
 @pytest.fixture(scope="module")

@@ -23,13 +23,15 @@ from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.protocols.namespaces import namespace_of
+from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
-from contrastive_age.tracking.run_tree import SweepRun
+from contrastive_age.tracking.results import Result, log_whole, may_log_faces
+from contrastive_age.tracking.run_tree import SweepRun, is_whole
+from contrastive_age.tracking.tracker import while_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -366,12 +368,24 @@ def _run_setting(place: Place, candidate: Candidate, parent: SweepRun) -> Outcom
     if metrics is not None:
         logger.info("%s stands as it is", setting.key)
         parent.adopt(setting)
+        _log_kept(place.context(candidate.given), setting)
         return Outcome(candidate, "kept", metrics)
     _run(place, candidate, tags=OWN)
     metrics = standing_metrics(place.context(candidate.given), setting)
     if metrics is None:
         raise DataError(f"{setting.key}: its files were changed while it ran; run the sweep again")
     return Outcome(candidate, "finished", metrics)
+
+
+@while_reachable
+def _log_kept(context: KedroContext, setting: Setting) -> None:
+    """Bring to MLflow what it lacks of a setting that stands, such as a run that was deleted."""
+    pipeline = registered[setting.protocol]
+    folds = {node.namespace for node in pipeline.nodes if is_fold(node.namespace)}
+    if not is_whole(setting.key, len(folds)):
+        log_faces = may_log_faces(context.config_loader["parameters"], setting)
+        result = Result(context.catalog, setting, setting.key, log_faces)
+        log_whole(result, pipeline.datasets(), sorted(parted(fold)[1] for fold in folds))
 
 
 def _run(place: Place, candidate: Candidate, **chosen: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
-from mlflow import MlflowClient
 
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
@@ -19,7 +18,7 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.running.place import Place
 from contrastive_age.tracking import run_tree
-from contrastive_age.tracking.results import Logged, Result, log_result, may_log_faces
+from contrastive_age.tracking.results import Logged, Result, log_whole, may_log_faces
 from contrastive_age.tracking.tracker import FAILURES, tracker, without_password
 
 
@@ -87,9 +86,4 @@ def _results(at_hand: Result) -> Iterator[tuple[Result, list[str]]]:
 def _upload(context: KedroContext, result: Result, folds: Sequence[str]) -> Logged:
     protocol = result.current.protocol
     run_tree.enter_experiment(context, protocol)
-    run_id = run_tree.setting_run(result.key)
-    logged = log_result(result, run_id, pipelines[protocol].datasets(), folds)
-    client = MlflowClient()
-    if client.get_run(run_id).info.status != "FINISHED":
-        client.set_terminated(run_id)
-    return logged
+    return log_whole(result, pipelines[protocol].datasets(), folds)

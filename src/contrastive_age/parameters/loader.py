@@ -21,6 +21,9 @@ from contrastive_age.provenance import file_digest
 
 SETTING = "<setting>"
 PART = "<part>"
+SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
+"""The folder of the files of MLflow's runs, where no server keeps them."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -47,7 +50,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self.root = Path(conf_source).resolve().parent
         for name, resolve in {
             "tracking_uri": lambda: tracking_uri(self.root),
-            "artifact_location": lambda: _artifact_location(self.root),
+            "artifact_location": lambda: artifact_location(self.root),
         }.items():
             OmegaConf.register_new_resolver(name, resolve, replace=True)
         # Before this loader: the last one that is made gives `globals` their values.
@@ -138,10 +141,13 @@ def tracking_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.as_posix()}/mlflow.db"
 
 
-def _artifact_location(root: Path) -> str | None:
+def artifact_location(root: Path) -> str | None:
     """The folder of artifacts beside the database; a server keeps them in a place of its own."""
-    remote = tracking_uri(root).startswith(("http://", "https://"))
-    return None if remote else f"{root.as_posix()}/mlartifacts"
+    uri = tracking_uri(root)
+    if uri.startswith(("http://", "https://")):
+        return None
+    home = Path(uri.removeprefix(SQLITE)).parent.resolve() if uri.startswith(SQLITE) else root
+    return f"{home.as_posix()}/{ARTIFACTS}"
 
 
 def environment() -> str:

@@ -2,14 +2,17 @@
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
+
+from kedro.utils import find_kedro_project
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished, unfinished
-from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
+from contrastive_age.parameters.loader import SQLITE, ProjectConfigLoader, tracking_uri
 
-SQLITE = "sqlite:///"
 PATIENCE = 10.0
 """Seconds to wait for another program to finish what it writes into the database of runs."""
 
@@ -41,25 +44,80 @@ def explain(error: BaseException) -> str | None:
     return remedy and f"MLflow's database {_place()}: {remedy}, or set MLFLOW_TRACKING_URI"
 
 
-def prepare() -> None:
-    """Make the database where it is to be a file of this machine, or make sure that it can be read.
+def local() -> Path | None:
+    """The database's file; None where runs are kept by a server or in another way."""
+    return Path(_place()) if _uri().startswith(SQLITE) else None
 
-    MLflow itself would try for minutes to read a damaged one, and print each trial's stack trace.
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the database, and commit what the block does, all of it or nothing.
+
+    Args:
+        path: Its file.
 
     Raises:
-        DataError: It is locked, damaged or no database.
+        DataError: It is locked, damaged, no database or cannot be written.
     """
-    if not _uri().startswith(SQLITE):
+    try:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection, connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise DataError(explain(error) or f"MLflow's database {path}: {error}") from error
+
+
+def prepare() -> None:
+    """Make the database where it is to be a file of this machine, or make sure that it can be used.
+
+    MLflow itself would try for minutes to read a damaged one, and print each trial's stack trace;
+    one of an earlier version it would change or refuse, and one of a later version refuse.
+
+    Raises:
+        DataError: It is locked, damaged, no database, or one of another version of MLflow.
+    """
+    path = local()
+    if path is None:
         return
-    path = Path(_place())
     remove_unfinished(path.parent, older_than=DAY)
     if not path.exists():
         _make(path)
-    try:
-        with closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
-            connection.execute("select count(*) from sqlite_master")
-    except sqlite3.Error as error:
-        raise DataError(explain(error) or f"MLflow's database {path}: {error}") from error
+    with connected(path) as connection:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+        versions = "select version_num from alembic_version"
+        found = list(connection.execute(versions)) if "alembic_version" in tables else []
+    if "experiments" in tables:  # else it is empty, or another program's: MLflow adds its tables
+        _check_version(path, found[0][0] if found else None)
+
+
+def _check_version(path: Path, found: str | None) -> None:
+    """Refuse a database whose tables are those of an earlier or a later MLflow.
+
+    Args:
+        path: Its file.
+        found: The name of its last migration; None before MLflow had any.
+
+    Raises:
+        DataError: It is of another version.
+    """
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    migrations = ScriptDirectory(str(files("mlflow") / "store" / "db_migrations"))
+    expected = migrations.get_current_head()
+    if found == expected:
+        return
+    if found is None or found in {each.revision for each in migrations.walk_revisions()}:
+        said, remedy = "an earlier", f"copy the file, then run `mlflow db upgrade {_uri()}`"
+    else:
+        said, remedy = (
+            "a later",
+            "install that one (`pip install --upgrade mlflow`), move the file away",
+        )
+    raise DataError(
+        f"MLflow's database {path} was made by {said} MLflow than {mlflow.__version__}, which is "
+        f"installed (schema {found or 'without a version'}, not {expected}): {remedy}, or set "
+        "MLFLOW_TRACKING_URI"
+    )
 
 
 def _make(path: Path) -> None:
@@ -71,8 +129,9 @@ def _make(path: Path) -> None:
 
     beside = unfinished(path)
     try:
-        # As MLflow makes its store, with the folder of files that it chooses itself.
-        store = SqlAlchemyStore(f"{SQLITE}{beside.absolute().as_posix()}", "./mlruns")  # type: ignore[no-untyped-call]
+        # As MLflow makes its store; where its own experiment would lay files is chosen here.
+        uri, files_of_default = f"{SQLITE}{beside.absolute().as_posix()}", path.absolute().parent
+        store = SqlAlchemyStore(uri, f"{files_of_default.as_posix()}/mlruns")  # type: ignore[no-untyped-call]
         store.engine.dispose()
         with suppress(FileExistsError):  # another process was faster, and may have written already
             os.link(beside, path)
@@ -82,7 +141,8 @@ def _make(path: Path) -> None:
 
 def _uri() -> str:
     loader = ProjectConfigLoader.latest
-    return tracking_uri(Path.cwd() if loader is None else loader.root)
+    root = (find_kedro_project(Path.cwd()) or Path.cwd()) if loader is None else loader.root
+    return tracking_uri(root)
 
 
 def _place() -> str:

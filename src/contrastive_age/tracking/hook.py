@@ -5,6 +5,7 @@ every parameter that a node takes.
 """
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
 from contrastive_age.parameters.loader import settings_of
-from contrastive_age.parameters.setting import Learning
 from contrastive_age.processes import command_line
 from contrastive_age.protocols.namespaces import is_fold, parted
-from contrastive_age.tracking import database, run_tree
+from contrastive_age.tracking import artifacts, database, run_tree
 from contrastive_age.tracking.results import Result, log_fold, log_result, may_log_faces
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
@@ -43,6 +43,8 @@ class Tracking:
             while_reachable(config.setup)(context)
             # As kedro-mlflow's own hook does, for its commands.
             context.mlflow = config  # type: ignore[attr-defined]
+            experiment = config.tracking.experiment
+            artifacts.lead_new_runs(experiment.create_experiment_kwargs.artifact_location)
 
     @hook_impl
     @while_reachable
@@ -51,67 +53,86 @@ class Tracking:
     ) -> None:
         """Start or re-enter the setting's run; without a node that is tracked, none is made."""
         self._result: Result | None = None
+        self._tags: dict[str, Any] | None = None
+        self._node: Node | None = None
         self._names = pipeline.datasets()
         self._folds: dict[str, str] = {}
+        self._unsaved: dict[str, set[str]] = {}
+        self._ahead: set[str] = set()
         tracker.fold_id = None
         if not tracker.is_worker:
             tracker.setting_id = None
         parameters = self._context.config_loader["parameters"]
         # Protocols that are trained, evaluated or reported on, or the pretraining.
-        names = {node.name.partition(".")[0] for node in pipeline.nodes if _is_tracked(node)}
+        tracked = [node.name for node in pipeline.nodes if _is_tracked(node)]
+        names = {name.partition(".")[0] for name in tracked}
         settings = [each for name, each in settings_of(parameters).items() if name in names]
         if len(settings) != 1:
             return
         (setting,) = settings
         run_tree.enter_experiment(self._context, setting.protocol)
-        if not tracker.is_worker:
-            tracker.setting_id = self._begin(setting, run_params)
         self._result = Result(catalog, setting, setting.key, may_log_faces(parameters, setting))
+        for node in pipeline.nodes:
+            if is_fold(node.namespace):
+                self._unsaved.setdefault(node.namespace, set()).update(node.outputs)
+        if not tracker.is_worker:
+            self._ahead = made_ahead(pipeline, tracked)
+            self._tags = self._of_command(run_params)
+            tracker.setting_id = run_tree.setting_run(setting.key, resolve_tags())
+            # One that has ended well is not touched by a command that gets no further than this.
+            if not self._ahead or not run_tree.is_finished(tracker.setting_id):
+                self._begin()
 
-    def _begin(self, setting: Learning, run_params: dict[str, Any]) -> str:
-        """Be at the run of a setting, and say what it is."""
-        run_id = run_tree.setting_run(setting.key, resolve_tags())
-        run_tree.begin(run_id)
+    def _of_command(self, run_params: dict[str, Any]) -> dict[str, Any]:
+        """What is said of a setting's run by the command that makes it."""
         tags = {name: value for name, value in run_params.items() if value} | {
             "kedro_command": command_line(),
             "git_revision": _git_revision(self._context.project_path),
         }
-        if tracker.sweep_id is not None:
-            tags[run_tree.PARENT] = tracker.sweep_id
-        run_tree.log_setting(run_id, setting, tags)
-        run_tree.close_abandoned()
-        return run_id
+        return tags if tracker.sweep_id is None else tags | {run_tree.PARENT: tracker.sweep_id}
+
+    def _begin(self) -> None:
+        """Be at the run of the setting, and say what it is, unless that is done."""
+        if self._result and tracker.setting_id and self._tags is not None:
+            tags, self._tags = self._tags, None
+            run_tree.begin(tracker.setting_id)
+            run_tree.log_setting(tracker.setting_id, self._result.current, tags)
+            run_tree.close_abandoned()
+
+    @hook_impl
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Remember for what node this is, which is to blame if it cannot be loaded."""
+        self._node = node
 
     @hook_impl
     @while_reachable
     def before_node_run(self, node: Node) -> None:
         """Enter the fold's child run before a node of its namespace that is tracked."""
+        self._node = node
         if is_fold(node.namespace) and _is_tracked(node):
             self._enter(node.namespace)
 
     @hook_impl
     @while_reachable
     def after_node_run(self) -> None:
-        """Leave the fold's child run."""
-        self._leave("FINISHED")
-
-    @hook_impl
-    @while_reachable
-    def on_node_error(self, error: Exception, node: Node) -> None:
-        """Mark the fold's child run as failed."""
-        if is_fold(node.namespace):
-            fold_id = self._enter(node.namespace)
-            if fold_id is not None:
-                MlflowClient().set_tag(fold_id, "error", str(error)[:5000])
-            self._leave("FAILED")
+        """Leave the fold's child run, which goes on until all that is made of it is saved."""
+        self._leave()
 
     @hook_impl
     @while_reachable
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Log what has been written of a fold."""
+        """Log what has been written of a fold, and end its run when that is all."""
+        self._ahead.discard(dataset_name)
+        if not self._ahead:
+            self._begin()
         namespace, _ = parted(dataset_name)
-        if self._result and namespace in self._folds and self._result.kind(dataset_name) == "fold":
-            log_fold(self._result, str(tracker.setting_id), parted(namespace)[1])
+        unsaved = self._unsaved.get(namespace, set())
+        unsaved.discard(dataset_name)
+        if self._result and namespace in self._folds:
+            if self._result.kind(dataset_name) == "fold":
+                log_fold(self._result, str(tracker.setting_id), parted(namespace)[1])
+            if not unsaved:
+                MlflowClient().set_terminated(self._folds[namespace], "FINISHED")
 
     @hook_impl
     @while_reachable
@@ -121,34 +142,61 @@ class Tracking:
 
     @hook_impl
     @while_reachable
-    def on_pipeline_error(self) -> None:
+    def on_pipeline_error(self, error: Exception) -> None:
         """Log what has been written all the same, and end the runs as failed."""
-        self._leave("FAILED")
+        node = self._node
+        if node and self._unsaved.get(node.namespace or "", set()).intersection(node.outputs):
+            fold_id = self._enter(str(node.namespace))
+            self._leave()
+            if fold_id is not None:
+                run_tree.fail(fold_id, error)
         self._end("FAILED")
 
     def _enter(self, namespace: str) -> str | None:
         """Be at the run of a fold below the setting's run, which is made at its first node."""
+        self._begin()
         if self._result and tracker.setting_id and tracker.fold_id is None:
             if namespace not in self._folds:
                 fold_id = run_tree.fold_run(tracker.setting_id, parted(namespace)[1])
                 self._folds[namespace] = fold_id
-            run_tree.begin(self._folds[namespace])
+                run_tree.begin(fold_id)
             tracker.fold_id = self._folds[namespace]
         return tracker.fold_id
 
-    def _leave(self, status: str) -> None:
-        """End the fold's run that this process is at, if there is one."""
+    def _leave(self) -> None:
+        """Be at no fold's run any more, when its curves are sent."""
         if tracker.fold_id is not None:
             wait_for_curves()
-            fold_id, tracker.fold_id = tracker.fold_id, None
-            MlflowClient().set_terminated(fold_id, status)
+            tracker.fold_id = None
 
     def _end(self, status: str) -> None:
         """Log the setting's result and end its run, if it is this process that holds it open."""
-        if self._result and tracker.setting_id and not tracker.is_worker:
-            log_result(self._result, tracker.setting_id, self._names)
-            run_id, tracker.setting_id = tracker.setting_id, None
+        if not self._result or not tracker.setting_id or tracker.is_worker:
+            return
+        run_id, is_begun = tracker.setting_id, self._tags is None
+        if is_begun:
+            log_result(self._result, run_id, self._names)
+        tracker.setting_id = None
+        if is_begun:
+            folds = {parted(namespace)[1]: namespace for namespace in self._unsaved}
+            if status != "FINISHED":
+                run_tree.close_folds(run_id, folds, lambda fold: self._is_made(folds[fold]))
             MlflowClient().set_terminated(run_id, status)
+
+    def _is_made(self, namespace: str) -> bool:
+        """Whether the files are there from which a fold's curves and its error are read."""
+        result = self._result
+        return result is not None and all(
+            result.file(name).exists()
+            for name in self._names
+            if parted(name)[0] == namespace and result.kind(name) == "fold"
+        )
+
+
+def made_ahead(pipeline: Pipeline, tracked: Collection[str]) -> set[str]:
+    """What a pipeline makes before anything of it is tracked, and outside of folds."""
+    before = pipeline - pipeline.from_nodes(*tracked)
+    return {name for node in before.nodes if not is_fold(node.namespace) for name in node.outputs}
 
 
 def _is_tracked(node: Node) -> bool:

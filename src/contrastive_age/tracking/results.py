@@ -28,7 +28,7 @@ from contrastive_age.io.files import OneFile
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.provenance import Record, file_digest, table_digest
 from contrastive_age.tracking import unique_runs
-from contrastive_age.tracking.run_tree import fold_run, log_setting
+from contrastive_age.tracking.run_tree import fold_run, is_abandoned, log_setting, setting_run
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def log_result(
             logged before all folds are measured.
         folds: The folds to log, too, as in `fold_3`.
     """
-    logged = [log_fold(result, run_id, fold) for fold in folds]
+    logged = [log_fold(result, run_id, fold, is_over=True) for fold in folds]
     metrics = result.metrics() if f"{result.current.protocol}.metrics" in names else {}
     setting = result.values(metrics)
     if setting is not None:
@@ -161,8 +161,46 @@ def log_result(
     )
 
 
-def log_fold(result: Result, setting_id: str, fold: str) -> tuple[int, int]:
-    """Log a fold's curves and error, and give the numbers of epochs and metrics that are new."""
+def log_whole(result: Result, names: Collection[str], folds: Sequence[str]) -> Logged:
+    """Log what the server lacks of a setting that is not under way, and end its runs.
+
+    Args:
+        result: Its files.
+        names: The datasets to look at.
+        folds: The folds that are trained, as in `fold_3`.
+    """
+    run_id = setting_run(result.key)
+    logged = log_result(result, run_id, names, folds)
+    _end(mlflow.MlflowClient().get_run(run_id), is_whole=logged.measured)
+    return logged
+
+
+def _end(run: Run, *, is_whole: bool, moment: int | None = None) -> None:
+    """End a run as `FINISHED` if all is there; if not, as `KILLED` unless it has ended or goes on.
+
+    Args:
+        run: As it was found.
+        is_whole: Whether its result is whole.
+        moment: When its last file was written, in ms of Unix time; None is now.
+    """
+    client = mlflow.MlflowClient()
+    if is_whole and run.info.status != "FINISHED":
+        client.set_terminated(run.info.run_id, "FINISHED", moment)
+    elif not is_whole and run.info.status == "RUNNING" and is_abandoned(run):
+        client.set_terminated(run.info.run_id, "KILLED", moment)
+
+
+def log_fold(
+    result: Result, setting_id: str, fold: str, *, is_over: bool = False
+) -> tuple[int, int]:
+    """Log a fold's curves and error, and give the numbers of epochs and metrics that are new.
+
+    Args:
+        result: The setting's files.
+        setting_id: The setting's run.
+        fold: As in `fold_3`.
+        is_over: Whether it is not under way, so that its run is to end.
+    """
     name = f"{result.current.protocol}.{fold}"
     file, history = result.file(f"{name}.history"), result.load(f"{name}.history")
     if history is None:
@@ -190,8 +228,8 @@ def log_fold(result: Result, setting_id: str, fold: str) -> tuple[int, int]:
         client.log_batch(run_id, curves[first : first + width])
     predictions = result.load(f"{name}.predictions")
     error = {} if predictions is None else {"mae": abs(signed_errors(predictions)).mean()}
-    if run.info.status != "FINISHED":
-        client.set_terminated(run_id, end_time=int(1000 * end))
+    if is_over:
+        _end(run, is_whole=predictions is not None, moment=int(1000 * end))
     return int(missing.sum()), _log_metrics(run, error)
 
 

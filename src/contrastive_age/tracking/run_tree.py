@@ -9,18 +9,18 @@ killed.
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import psutil
 from kedro.framework.context import KedroContext
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from mlflow import MlflowClient, set_experiment
-from mlflow.entities import Param, RunTag
+from mlflow.entities import Param, Run, RunTag
 
 from contrastive_age.files import fingerprint
 from contrastive_age.parameters.setting import Learning, Setting
-from contrastive_age.tracking import unique_runs
+from contrastive_age.tracking import artifacts, unique_runs
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 PARENT = "mlflow.parentRunId"
 PROCESS = "process"
 GROUP = "group"
+ERROR = "error"
 CLOCK_STEP = 60.0
 """Seconds by which the system's clock may have been set since a process began."""
 PATIENCE = 5.0
@@ -71,7 +72,10 @@ def enter_experiment(context: KedroContext, protocol: str) -> None:
 
 def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
     """Find or make the run of a setting in the experiment; `tags` are further ones of a new run."""
-    return _find_or_make(_of_setting(key), key, tags)
+    run_id = _find_or_make(_of_setting(key), key, tags)
+    artifacts.keep_beside(run_id)
+    artifacts.say_strays()
+    return run_id
 
 
 def fold_run(parent: str, fold: str, **values: Any) -> str:
@@ -102,6 +106,34 @@ def begin(run_id: str) -> None:
     client = MlflowClient()
     unique_runs.again(lambda: client.set_tag(run_id, PROCESS, this_process()))
     client.update_run(run_id, "RUNNING")
+    if ERROR in client.get_run(run_id).data.tags:  # why it failed the last time
+        client.delete_tag(run_id, ERROR)
+
+
+def fail(run_id: str, error: Exception) -> None:
+    """End a run as `FAILED`, and say why."""
+    MlflowClient().set_tag(run_id, ERROR, str(error)[:5000])
+    MlflowClient().set_terminated(run_id, "FAILED")
+
+
+def is_finished(run_id: str) -> bool:
+    """Whether a run has ended well."""
+    return bool(MlflowClient().get_run(run_id).info.status == "FINISHED")
+
+
+def is_whole(key: str, folds: int) -> bool:
+    """Whether the run of a setting and those of its folds are there and have ended well.
+
+    Args:
+        key: The setting's key.
+        folds: Their number.
+    """
+    client = MlflowClient()
+    run_id = unique_runs.find(client, tracker.experiment_id, _of_setting(key))
+    if run_id is None or not is_finished(run_id):
+        return False
+    ended = [run for run in _folds_of(run_id) if run.info.status == "FINISHED"]
+    return len(ended) >= folds
 
 
 def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None:
@@ -117,6 +149,34 @@ def log_setting(run_id: str, setting: Learning, tags: Mapping[str, Any]) -> None
     known = {**tags, **places, "seed": setting.seed, GROUP: setting.group}
     as_tags = [RunTag(name, str(value)) for name, value in known.items()]
     unique_runs.again(lambda: MlflowClient().log_batch(run_id, params=params, tags=as_tags))
+
+
+def is_abandoned(run: Run) -> bool:
+    """Whether no other process can be at a run: it was begun by one that has ended, or by this."""
+    owner = run.data.tags.get(PROCESS, "")
+    return owner == this_process() or has_ended(owner)
+
+
+def close_folds(setting_id: str, folds: Collection[str], is_made: Callable[[str], bool]) -> None:
+    """End as `KILLED` the runs of folds that a failure of another one has stopped.
+
+    Args:
+        setting_id: The setting's run, which failed.
+        folds: Those that it was to make, as in `fold_3`.
+        is_made: Whether a fold's result is there. One that an earlier run has finished is left as
+            it is while its result is.
+    """
+    client = MlflowClient()
+    for run in _folds_of(setting_id):
+        status, fold = run.info.status, run.data.tags["fold"]
+        is_begun = status == "RUNNING" and is_abandoned(run)
+        if fold in folds and (is_begun or (status == "FINISHED" and not is_made(fold))):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _folds_of(setting_id: str) -> list[Run]:
+    condition = f"tags.`{PARENT}` = '{setting_id}' and tags.level = 'fold'"
+    return list(MlflowClient().search_runs([tracker.experiment_id], condition))
 
 
 def close_abandoned(*, with_ours: bool = False) -> None:
@@ -170,6 +230,7 @@ class SweepRun:
         enter_experiment(context, protocol)
         name = f"sweep-{fingerprint(sorted(keys))[:8]}"
         self.run_id = _find_or_make({"level": "sweep", "key": name}, name)
+        artifacts.keep_beside(self.run_id)
         for axis, values in axes.items():
             text = ", ".join(map(str, values))[:500]
             unique_runs.set_once(MlflowClient(), self.run_id, axis, text)
@@ -195,12 +256,11 @@ class SweepRun:
 
     @while_reachable
     def adopt(self, setting: Setting) -> None:
-        """Take the run of a setting that is kept, where it is known."""
-        run_id = unique_runs.find(MlflowClient(), tracker.experiment_id, _of_setting(setting.key))
-        if run_id is not None:
-            MlflowClient().set_tag(run_id, PARENT, self.run_id)
-            # One that an earlier version logged lacks it.
-            MlflowClient().set_tag(run_id, GROUP, setting.group)
+        """Take the run of a setting that is kept."""
+        run_id = setting_run(setting.key)
+        MlflowClient().set_tag(run_id, PARENT, self.run_id)
+        # One that an earlier version logged lacks it.
+        MlflowClient().set_tag(run_id, GROUP, setting.group)
 
     @while_reachable
     def log_selection(self, name: str, document: Mapping[str, Any]) -> None:

@@ -4,7 +4,8 @@ MLflow cannot make a run unless there is one, and its start times are the clocks
 What it can do is to refuse a second value of a parameter. So a run counts once it carries its name
 as the parameter `key`, and whoever makes it so has first marked every other candidate as a double:
 
-1. Search. Where there is none, make one and search again.
+1. Search. Where there is none, take back the one that counted and was deleted, or else make one;
+   search again.
 2. Choose the one that counts, or else the oldest; mark all others as doubles, and let the chosen
    one count. Where another process was faster, a mark is refused: go back to 1.
 3. Delete the doubles.
@@ -12,6 +13,9 @@ as the parameter `key`, and whoever makes it so has first marked every other can
 Whoever sees the later one of two runs sees the earlier one too. So to let the later one count, it
 has to mark the earlier one as a double first, and cannot where that counts already: never do both
 count, whatever the clocks say. A process that dies half-way leaves candidates for the next one.
+
+A run that counted and that a user deleted is seen by all, so all take the same one back. Where a
+user takes one back beside another that counts by now, the older one stays.
 """
 
 import random
@@ -21,7 +25,7 @@ from functools import partial
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     BAD_REQUEST,
@@ -49,8 +53,8 @@ def find(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) 
         experiment_id: Where to look.
         identity: Tags that no two runs share.
     """
-    runs = [run for run in _search(client, experiment_id, identity) if _key(run) != DOUBLE]
-    first = min(runs, key=_rank, default=None)
+    runs, _ = _search(client, experiment_id, identity)
+    first = min((run for run in runs if _key(run) != DOUBLE), key=_rank, default=None)
     return None if first is None else str(first.info.run_id)
 
 
@@ -61,7 +65,7 @@ def find_or_make(
     name: str,
     **values: Any,
 ) -> str:
-    """Give the one run that carries these tags, and make it where there is none.
+    """Give the one run that carries these tags; one that was deleted is restored, else it is made.
 
     Args:
         client: Of the tracking server.
@@ -75,20 +79,28 @@ def find_or_make(
     """
     tags = {**values.pop("tags", {}), **identity}
     while True:
-        runs = _search(client, experiment_id, identity)
+        runs, deleted = _search(client, experiment_id, identity)
         candidates = [run for run in runs if _key(run) != DOUBLE]
         if not candidates:
-            client.create_run(experiment_id, run_name=name, tags=tags, **values)
+            # Not a candidate that never counted: that may have been deleted as a double.
+            last = max((run for run in deleted if _key(run) == name), key=_rank, default=None)
+            if last is None:
+                client.create_run(experiment_id, run_name=name, tags=tags, **values)
+            else:
+                _accepted(partial(client.restore_run, last.info.run_id))
             continue
         first = min(candidates, key=_rank)
-        others = [run.info.run_id for run in runs if run is not first]
+        others = [run for run in runs if run is not first]
         run_id = str(first.info.run_id)
-        if all(set_once(client, other, KEY, DOUBLE) for other in others) and (
-            _key(first) == name or set_once(client, run_id, KEY, name)
-        ):
+        # One that counts, too, cannot be marked; deleting it is enough.
+        marked = (
+            _key(other) == name or set_once(client, other.info.run_id, KEY, DOUBLE)
+            for other in others
+        )
+        if all(marked) and (_key(first) == name or set_once(client, run_id, KEY, name)):
             for other in others:
                 # Another process may have done so already.
-                _accepted(partial(client.delete_run, other))
+                _accepted(partial(client.delete_run, other.info.run_id))
             return run_id
 
 
@@ -133,9 +145,15 @@ def again(function: Callable[[], Any]) -> Any:
     return function()
 
 
-def _search(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> list[Run]:
+def _search(
+    client: MlflowClient, experiment_id: str, identity: Mapping[str, str]
+) -> tuple[list[Run], list[Run]]:
+    """The runs with these tags, and those that were deleted, all at one moment."""
     condition = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
-    return list(client.search_runs([experiment_id], condition))
+    runs: dict[bool, list[Run]] = {True: [], False: []}
+    for run in client.search_runs([experiment_id], condition, ViewType.ALL):
+        runs[run.info.lifecycle_stage == LifecycleStage.ACTIVE].append(run)
+    return runs[True], runs[False]
 
 
 def _key(run: Run) -> str | None:
