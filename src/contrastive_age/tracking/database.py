@@ -8,8 +8,8 @@ from pathlib import Path
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished, unfinished
 from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
+from contrastive_age.paths import SQLITE, sqlite_path, sqlite_uri
 
-SQLITE = "sqlite:///"
 PATIENCE = 10.0
 """Seconds to wait for another program to finish what it writes into the database of runs."""
 
@@ -71,8 +71,10 @@ def _make(path: Path) -> None:
 
     beside = unfinished(path)
     try:
-        # As MLflow makes its store, with the folder of files that it chooses itself.
-        store = SqlAlchemyStore(f"{SQLITE}{beside.absolute().as_posix()}", "./mlruns")  # type: ignore[no-untyped-call]
+        # As MLflow makes its store, with the folder of files that it chooses itself; as an address:
+        # it writes it into a statement of SQL, which a quote would end.
+        files = (path.absolute().parent / "mlruns").as_uri()
+        store = SqlAlchemyStore(sqlite_uri(beside.absolute()), files)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         with suppress(FileExistsError):  # another process was faster, and may have written already
             os.link(beside, path)
@@ -87,4 +89,5 @@ def _uri() -> str:
 
 def _place() -> str:
     """Where the runs are kept: the path of an SQLite database, or the URI of something else."""
-    return _uri().removeprefix(SQLITE)
+    uri = _uri()
+    return str(sqlite_path(uri)) if uri.startswith(SQLITE) else uri
