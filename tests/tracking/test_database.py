@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
 from contrastive_age.tracking import database
 
 
@@ -38,3 +38,27 @@ def test_a_database_is_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
     assert {"experiments", "runs", "metrics"} <= tables
     assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]
+
+
+@pytest.mark.parametrize("name", ["50%20off", "100% grün", "a#b&c=d", "a?b", 'anna\'s "a"'])
+def test_runs_and_their_files_are_kept_below_any_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    uri = tracking_uri(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    database.prepare()
+    client = MlflowClient(uri)
+    # As kedro-mlflow gives it what `mlflow.yml` says.
+    made = client.create_experiment("e", (root / "mlartifacts").as_uri())
+    for experiment, place in ((made, "mlartifacts"), ("0", "mlruns")):
+        run = client.create_run(experiment).info.run_id
+        client.log_text(run, "said", "a.txt")
+        assert [each.path for each in client.list_artifacts(run)] == ["a.txt"]
+        assert [path.read_text() for path in (root / place).rglob("a.txt")] == ["said"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlartifacts", "mlruns"}

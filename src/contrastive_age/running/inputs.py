@@ -61,9 +61,7 @@ def existing_file(parameter: str, given: str | Path) -> Path:
     said = f"{path}: no such file; correct {parameter}"
     here = Path(os.path.normpath(Path.cwd() / os.path.relpath(path, project_path("."))))
     if here.is_file():
-        said += (
-            f" (relative paths start at the project's root; the file here is {parameter}={here})"
-        )
+        said += f"; relative paths start at the project's root: the one here is {parameter}={here}"
     raise DataError(said)
 
 
