@@ -40,7 +40,7 @@ def test_a_database_is_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]
 
 
-@pytest.mark.parametrize("name", ["50%20off", "100% grün", "a#b&c=d", "a?b", 'anna\'s "a"'])
+@pytest.mark.parametrize("name", ["50%20off a?b 9%", "grün #&=' \""])
 def test_runs_and_their_files_are_kept_below_any_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

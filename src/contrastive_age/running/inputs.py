@@ -15,8 +15,8 @@ from contrastive_age.parameters.setting import Learning
 REFUSED = ("ParallelRunner", "ThreadRunner")
 """Kedro's own runners of several nodes at once.
 
-Threads log the epochs of one fold to another's run. Processes share no cores, are not told that
-their files changed since the run began, and outlive the one that they work for.
+Threads log the epochs of one fold to another's run. Processes do not share the cores or the device,
+and do not look whether weights, manifest or split list changed since the run began.
 """
 
 
