@@ -1,13 +1,18 @@
 """Commands end with a sentence, not with a stack trace."""
 
+import json
 import signal
 import sys
+from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from kedro.io import DatasetError
 
-from contrastive_age.cli import Friendly
+from conftest import Project, make_project
+from contrastive_age.cli import Friendly, GivenPath, cli
+from contrastive_age.drawn import synthetic
 from contrastive_age.errors import DataError
 
 
@@ -54,3 +59,73 @@ def test_control_c_says_how_to_go_on(
 
 def test_programming_errors_keep_their_stack() -> None:
     assert isinstance(_end_with(ZeroDivisionError()).exception, ZeroDivisionError)
+
+
+def paths(command: click.Command) -> list[click.Parameter]:
+    """The options and arguments of a command that take a path."""
+    return [each for each in command.params if isinstance(each.type, click.Path)]
+
+
+def test_every_path_of_every_command_is_read_in_one_way() -> None:
+    assert {name for name, command in cli.commands.items() if paths(command)} == {
+        *("app", "export-onnx", "pack", "predict", "run", "save-mlflow-model")
+    }
+    for command in cli.commands.values():
+        assert all(isinstance(each.type, GivenPath) for each in paths(command))
+
+
+def test_the_home_folder_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for command in cli.commands.values():
+        for each in paths(command):
+            unchecked = GivenPath()
+            assert unchecked.convert("~/a", each, None) == Path("/home/me/a")
+            assert unchecked.convert("a", each, None) == Path("a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["export-onnx", "--output=~nobody-of-that-name/m.onnx"], "is nobody's home here"),
+        (["export-onnx", "--output=s3://bucket/m.onnx"], "is an address"),
+        (["run", "--conf-source=~nobody-of-that-name/conf"], "is nobody's home here"),
+        (["run", "--params=raw_root=/photos/a,b"], "a path with a comma goes into"),
+        (["sweep", "--params=raw_root=/photos/a,b=c"], "a path with a comma goes into"),
+        (["run", "--runner=NoSuchRunner"], "there is no such runner"),
+        (["run", "--runner=no.such.Runner"], "there is no such runner"),
+    ],
+)
+def test_a_command_line_that_cannot_be_right_is_one_line(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: ")
+    assert said in done.output
+    assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sweep", "--set", "seed=0"], ["upload-runs"], ["pack", "-p", "a", "-o", "b"]]
+)
+def test_where_there_is_no_project_it_is_said_where_to_stand(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 1
+    assert done.output == f"Error: {tmp_path} is in no project: stand in the project's folder\n"
+
+
+def test_commands_work_in_a_folder_of_a_project_below_odd_signs(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "50%20off #1")
+    synthetic.draw("fgnet", project.root / "007" / "FG-NET", identities=2, images=4, seed=0)
+    below = project.root / "my notes"
+    below.mkdir()
+    given = "--params=raw_root=007,sources.fgnet.synthetic=null"
+    Project(below).kedro("run", "--pipelines=fgnet_se", "--tags=ingestion", given)
+    audit = json.loads(project.one("02_intermediate/fgnet/audit.json").read_text())
+    assert audit["n"] == 4
+    done = Project(below).kedro("sweep", "-p", "fgnet_se", "--set", "seed=7", "--dry-run", given)
+    assert "settings: 1, runs: 1" in done.said
+    assert (project.root / "mlflow.db").is_file()
+    assert not list(below.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [project.root.name]

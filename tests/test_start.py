@@ -12,6 +12,7 @@ from PIL import Image
 
 from conftest import ROOT
 from contrastive_age import start
+from contrastive_age.cli import cli
 from contrastive_age.inference.model_file import save_model
 from inference.models import untrained_model
 
@@ -50,6 +51,22 @@ def test_another_project_keeps_its_commands(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["kedro", "predict"])
     start.at_once()
+
+
+@pytest.mark.parametrize("command", sorted(start.OF_A_PROJECT))
+def test_outside_of_any_project_it_is_said_where_to_stand(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kedro", command])
+    with pytest.raises(SystemExit, match="is in no project: stand in the folder") as ended:
+        start.at_once()
+    assert str(ROOT) in str(ended.value)
+    assert "\n" not in str(ended.value)
+
+
+def test_all_commands_are_known_to_need_a_project_or_none() -> None:
+    assert set(cli.commands) == start.COMMANDS | start.OF_A_PROJECT
 
 
 def test_an_age_is_estimated_in_any_folder_without_what_takes_long_to_load(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Errors that a user can mend are said in one line, and so is how to go on after Control-C.
 """
 
+import copy
 import logging
 import signal
 import sys
@@ -11,9 +12,12 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import validate_conf_source
+from kedro.utils import find_kedro_project, load_obj
 
 from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError, TrainingError, library
+from contrastive_age.paths import expanded, is_address
 from contrastive_age.processes import INTERRUPTED, command_line
 
 logger = logging.getLogger(__name__)
@@ -27,11 +31,30 @@ def cli() -> None:
     """Commands of this project."""
 
 
+class GivenPath(click.Path):
+    """A path on a command line: `~` is the home folder, a relative one starts where one stands."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what `click.Path` takes, and give a `Path`."""
+        super().__init__(path_type=Path, **kwargs)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Expand the path, then check it as `click.Path` does."""
+        return super().convert(expanded(value), param, ctx)
+
+
 class Friendly(click.Command):
     """A command that ends a mistake in data or parameters with its message, not a stack trace.
 
     The same for a disk that is full, a folder that cannot be written, or a locked database.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line, and say what is wrong with a value in one line."""
+        try:
+            return super().parse_args(ctx, args)
+        except DataError as error:
+            raise click.ClickException(str(error)) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
@@ -60,30 +83,78 @@ class Friendly(click.Command):
             raise click.ClickException(said) from error
 
 
+def _params(_: click.Context, __: click.Parameter, value: Any) -> dict[str, Any]:
+    """Read `--params`; a file given as `--config` may hold them as a mapping."""
+    from contrastive_age.parameters.written import parameters
+
+    return value if isinstance(value, dict) else parameters(value)
+
+
+def _conf_source(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or is_address(value):
+        return value
+    return validate_conf_source(ctx, param, str(expanded(value)))
+
+
+def _runner(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        if value != RUNNER:  # else it need not be imported yet
+            load_obj(value, "kedro.runner")
+    except (AttributeError, ImportError, ValueError) as error:
+        raise DataError(f"--runner={value}: there is no such runner; leave it away") from error
+    return value
+
+
+def _of_run(name: str, **changed: Any) -> click.Parameter:
+    """An option of `kedro run`, with what is to be otherwise."""
+    (option,) = [copy.copy(each) for each in kedro_run.params if each.name == name]
+    vars(option).update(changed)
+    return option
+
+
+OF_RUN = {
+    each.name: each
+    for each in [
+        *kedro_run.params,
+        _of_run("params", callback=_params),
+        _of_run("conf_source", callback=_conf_source),
+        _of_run("config", type=GivenPath(exists=True, dir_okay=False, resolve_path=True)),
+        _of_run("runner", callback=_runner, default=RUNNER),
+    ]
+}
+"""The options of `kedro run`; paths among them mean what they do in all commands."""
+
 cli.add_command(
     Friendly(
         name="run",
         callback=kedro_run.callback,
-        params=kedro_run.params,
+        params=list(OF_RUN.values()),
         help=kedro_run.help,
         short_help="Run a pipeline.",
-        context_settings={"default_map": {"runner": RUNNER}},
     )
 )
 
 
 def _axes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Parse `loss.lambda_c=0,2,4` as YAML would read each value."""
-    import yaml
+    """Parse `loss.lambda_c=0,2,4`, each value as `--params` would read it."""
+    from contrastive_age.parameters.written import as_read
 
     axes: dict[str, list[Any]] = {}
     for value in values:
         name, equals, listed = value.partition("=")
-        points = [yaml.safe_load(part) for part in listed.split(",") if part.strip()]
+        points = [as_read(name.strip(), part) for part in listed.split(",") if part.strip()]
         if not equals or not points:
             raise click.BadParameter(f"{value!r} names no values; write --set loss.lambda_c=0,2,4")
         axes[name.strip()] = points
     return axes
+
+
+def _project() -> Path:
+    """The project that one stands in, or below."""
+    root: Path | None = find_kedro_project(Path.cwd())
+    if root is None:
+        raise DataError(f"{Path.cwd()} is in no project: stand in the project's folder")
+    return root
 
 
 @cli.command(cls=Friendly)
@@ -132,7 +203,7 @@ def sweep(
     from contrastive_age.commands import sweep as sweeps
     from contrastive_age.running.place import Place
 
-    place = Place(Path.cwd(), env, conf_source)
+    place = Place(_project(), env, conf_source)
     grids = sweeps.plan(place, params, pipelines=pipelines, axes=axes, preset=preset, seeds=seeds)
     if dry_run:
         for grid in grids:
@@ -159,7 +230,7 @@ def upload_runs(
     from contrastive_age.commands.upload import upload
     from contrastive_age.running.place import Place
 
-    for sent in upload(Place(Path.cwd(), env, conf_source), params, pipelines):
+    for sent in upload(Place(_project(), env, conf_source), params, pipelines):
         measured = "measured" if sent.measured else "not measured yet"
         click.echo(
             f"{sent.protocol} {sent.key}: {sent.folds} folds, {measured}; "
@@ -196,14 +267,14 @@ def relocate_runs(env: str | None, conf_source: str | None) -> None:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     required=True,
     help="The folder to make; it must be empty or not there.",
 )
 @click.option("--wheels", is_flag=True, help="Take along the Python packages that are not there.")
 @click.option(
     "--have",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False),
     help="With --wheels: a file with the packages that are there, one a line.",
 )
 @click.option(
@@ -241,7 +312,7 @@ def pack(
     from contrastive_age.running.place import Place
 
     machine = Machine(have, python, platform) if wheels else None
-    commands = packing.pack(Place(Path.cwd(), env), params, pipelines, output, machine)
+    commands = packing.pack(Place(_project(), env), params, pipelines, output, machine)
     for kind, size in packing.megabytes(output).items():
         click.echo(f"{kind:24}{size:10.1f} MB")
     click.echo(f"Copy {output} to the machine, and type there, in the folder:")
@@ -251,26 +322,24 @@ def pack(
 MODEL = click.option(
     "--model",
     "-m",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="An age_model.pt; not needed where data/06_models holds only one.",
 )
 
 
 @cli.command(cls=Friendly)
-@click.argument(
-    "places", metavar="PHOTO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("places", metavar="PHOTO_OR_FOLDER...", nargs=-1, required=True, type=GivenPath())
 @MODEL
 @click.option("--aligned", is_flag=True, help="The photos are aligned faces: look for none.")
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="Write the table into this file, .csv or .json.",
 )
 @click.option(
     "--draw",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="Write copies with boxes and ages into this folder.",
 )
 @click.option(
@@ -326,7 +395,7 @@ def predict(
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False),
     default=Path("age_model.onnx"),
     show_default=True,
     help="The file to write.",
@@ -348,7 +417,7 @@ def export_onnx(model: Path | None, output: Path) -> None:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False),
     required=True,
     help="The folder to write.",
 )
@@ -390,7 +459,6 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
 
 # Parsed and explained as `kedro run` does. A pack has the project's own configuration.
-OF_RUN = {option.name: option for option in kedro_run.params}
 sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 pack.params += [OF_RUN[name] for name in ("params", "env")]

@@ -1,4 +1,4 @@
-"""Commands that need no Kedro project start before Kedro loads one.
+"""What is done before Kedro loads a project: commands that need none, or lack theirs.
 
 Loading a project imports its plugins, MLflow among them, which takes longer than estimating an age.
 Kedro calls `at_once` before that (the entry point `kedro.init`), wherever `kedro` is called.
@@ -13,21 +13,31 @@ from kedro.utils import find_kedro_project
 COMMANDS = {"app", "export-onnx", "predict"}
 """They read photos and a model's file."""
 
+OF_A_PROJECT = {"pack", "run", "save-mlflow-model", "sweep", "upload-runs"}
+"""Kedro knows them in a project only, and elsewhere says that there are no such commands."""
+
 
 def at_once() -> None:
     """Run the command that was called and end the process, where it is one of `COMMANDS`.
 
-    Another Kedro project in the working directory may have commands of these names.
+    Another Kedro project in the working directory may have commands of these names. Where there is
+    no project, those that need one end with the words where to stand.
     """
-    if sys.argv[1:2] and sys.argv[1] in COMMANDS and not _is_elsewhere():
+    command = "".join(sys.argv[1:2])
+    root = find_kedro_project(Path.cwd())
+    if command in OF_A_PROJECT and root is None:
+        own = find_kedro_project(Path(__file__).parent)
+        such_as = f", such as {own}" if own else ""
+        sys.exit(
+            f"Error: {Path.cwd()} is in no project: stand in the folder of the project{such_as}, "
+            f"or in one below it, and type kedro {command} there"
+        )
+    if command in COMMANDS and not (root and _is_another(root)):
         from contrastive_age.cli import cli
 
         cli(prog_name="kedro")
 
 
-def _is_elsewhere() -> bool:
-    root = find_kedro_project(Path.cwd())
-    if root is None:
-        return False
+def _is_another(root: Path) -> bool:
     described = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     return bool(described["tool"]["kedro"]["package_name"] != __package__)

@@ -159,7 +159,11 @@ def test_the_only_model_of_the_project_is_taken(
     [crop] = crops(tmp_path / "p", 1)
     done = predict(crop, "--aligned", named=False)
     assert done.exit_code == 1
-    assert "Error: there is no model at data/06_models" in done.output
+    assert "is in no project, whose model would be used: stand in" in done.output
+    Path("pyproject.toml").write_text("[tool.kedro]")
+    done = predict(crop, "--aligned", named=False)
+    assert done.exit_code == 1
+    assert f"Error: there is no model at {Path.cwd()}/data/06_models" in done.output
     places = [Path(f"data/06_models/custom_se/{name}/final/age_model.pt") for name in ("a", "b")]
     for place in places:
         place.parent.mkdir(parents=True)
@@ -168,6 +172,9 @@ def test_the_only_model_of_the_project_is_taken(
     places[1].touch()
     with pytest.raises(DataError, match=r"2 models; name one:\n  --model=data\S+a/final\S+\n.*b/"):
         find_model(None, Path.cwd())
+    # From a folder below, by the paths from there.
+    with pytest.raises(DataError, match=r"\n  --model=\.\./data\S+a/final\S+\n.*b/"):
+        find_model(None, Path.cwd() / "p")
 
 
 @pytest.mark.parametrize(

@@ -193,3 +193,22 @@ def test_impossible_numbers_touch_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot show"):
         write_fgnet(tmp_path, identities=5, images=2, seed=0)
     assert contents(tmp_path) == {}
+
+
+def test_nothing_is_drawn_outside_the_folders_that_are_ours(tmp_path: Path) -> None:
+    own, elsewhere = tmp_path / "own", tmp_path / "photos"
+    elsewhere.mkdir()
+    for folder in (elsewhere / "fgnet", own / ".." / "photos" / "fgnet"):
+        with pytest.raises(DataError, match="photos/fgnet lies outside the project"):
+            write_fgnet(folder, **SMALL, within=[own])
+    own.mkdir()
+    (own / "link").symlink_to(elsewhere)
+    with pytest.raises(DataError, match="Leave raw_root away"):
+        write_fgnet(own / "link" / "fgnet", **SMALL, within=[own])
+    assert not list(elsewhere.iterdir())
+    write_fgnet(own / "fgnet", **SMALL, within=[tmp_path / "other", own])
+    # What was drawn there already can be completed.
+    one = next((own / "fgnet" / "images").iterdir())
+    one.unlink()
+    write_fgnet(own / "fgnet", **SMALL, within=[])
+    assert one.is_file()

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from kedro.framework.cli.utils import _split_params
 from omegaconf import DictConfig, OmegaConf
 
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.given import Given
 from contrastive_age.parameters.loader import in_effect
+from contrastive_age.parameters.written import parameters
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -39,8 +39,11 @@ REFUSED = {
     "seed=one": ["seed='one'", "valid integer"],
     "log_faces=perhaps": ["log_faces='perhaps'"],
     "allow_outside_raw_root=maybe": ["allow_outside_raw_root='maybe'"],
-    "raw_root=5": ["raw_root=5", "valid string"],
-    "manifest=5": ["manifest=5", "valid string"],
+    "raw_root=": ["raw_root has no value", "./null"],
+    "raw_root=null": ["raw_root has no value", "./null"],
+    "raw_root=~nobody-of-that-name": ["raw_root=~nobody-of-that-name", "./~nobody-of-that-name"],
+    "manifest=s3://a/b.csv": ["manifest=s3://a/b.csv is an address"],
+    "device=5": ["device=5", "valid string"],
     "training=3": ["training=3", "valid dictionary"],
     "loss=ternary": ["loss='ternary'", "valid dictionary"],
     "splitting=5": ["splitting=5"],
@@ -94,7 +97,7 @@ def loaded(given: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_cannot_be_right_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(DataError) as error:
-        loaded(_split_params(None, None, text))
+        loaded(parameters(text))
     said = str(error.value)
     assert "\n" not in said
     for words in REFUSED[text]:
@@ -115,13 +118,19 @@ def test_every_mistake_is_said_at_once() -> None:
         assert f"{name}=" in str(error.value)
 
 
+def test_a_number_in_a_file_is_no_name_without_quotes() -> None:
+    for value in (7, 1e5, True):
+        with pytest.raises(DataError, match=r"raw_root=.* put quotes around a name"):
+            loaded({"raw_root": value})
+
+
 def test_what_the_files_hold_is_what_can_be_set() -> None:
     names = {str(name) for name in written() if not str(name).startswith("_")}
     assert names == set(Given.model_fields)
 
 
 def test_a_right_override_is_taken() -> None:
-    found = loaded(_split_params(None, None, "loss.lambda_c=3,allow_outside_raw_root=true"))
+    found = loaded(parameters("loss.lambda_c=3,allow_outside_raw_root=true"))
     assert found["protocols"]["fgnet_se"]["loss"]["lambda_c"] == 3
     assert found["sources"]["custom"]["outside"] is True
     assert found["sources"]["custom"]["manifest"] is None

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from contrastive_age import settings
-from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.errors import DataError
+from contrastive_age.parameters.loader import ProjectConfigLoader, own_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,3 +52,36 @@ def test_the_papers_values_are_one_entry_of_the_catalog() -> None:
 
     found = names(loader()["parameters"], "params")
     assert [name for name in found if ".papers" in name] == ["params.effective.papers"]
+
+
+def with_globals(root: Path, values: str, name: str = "conf") -> ProjectConfigLoader:
+    (root / name / "base").mkdir(parents=True)
+    (root / name / "base" / "globals.yml").write_text(values, encoding="utf-8")
+    return ProjectConfigLoader(str(root / name), base_env="base", default_run_env="base")
+
+
+def test_the_home_folder_is_put_into_the_folders_that_runs_write_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    made = with_globals(tmp_path, "data_root: s3://bucket/~a\nlocal_root: ~/faces\nother: 3")
+    assert made["globals"] == {
+        "data_root": "s3://bucket/~a",
+        "local_root": "/home/me/faces",
+        "other": 3,
+    }
+    assert own_folders() == [tmp_path, Path("/home/me/faces")]
+
+
+@pytest.mark.parametrize("value", ["007", "null", "true"])
+def test_a_folder_that_is_read_as_no_name_is_refused(value: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data_root: .* in globals\.yml is read as no name"):
+        with_globals(tmp_path, f"data_root: {value}")
+
+
+@pytest.mark.parametrize("name", ["a?b", "a*", "[a]", "{source}", "a${b}"])
+def test_a_project_in_a_folder_that_kedro_takes_for_a_pattern_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="means something to Kedro; rename that folder"):
+        with_globals(tmp_path / name, "data_root: data")

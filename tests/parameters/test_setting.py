@@ -270,10 +270,6 @@ def test_leaks_are_allowed_of_a_list_alone(given: dict[str, Any], tmp_path: Path
         assert (params.effective(given, "fgnet_se").key != before) == other
 
 
-def test_a_user_whom_nobody_knows_has_no_home() -> None:
-    assert params.expanded("~nobody-of-that-name/w.pth") == Path("~nobody-of-that-name/w.pth")
-
-
 def test_siblings_are_the_folders_of_other_manifests(tmp_path: Path) -> None:
     for name in ("custom-0123abcd", "custom-ffffffff", "custom", "custom-b", "fgnet"):
         (tmp_path / name).mkdir()

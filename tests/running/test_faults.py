@@ -17,6 +17,8 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DatasetError
 from kedro.pipeline import Node, Pipeline
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml.parser import ParserError
 
 from conftest import make_project
@@ -338,6 +340,15 @@ def test_nodes_that_kedro_does_not_find_are_explained(chosen: dict[str, Any]) ->
     assert "Remedy: correct --tags" in str(faults.explain(error.value))
     # The same words from anywhere else are no choice.
     assert faults.explain(ValueError(str(error.value))) is None
+
+
+def test_a_value_that_names_no_parameter_is_explained() -> None:
+    with pytest.raises(OmegaConfBaseException) as error:
+        OmegaConf.to_container(OmegaConf.create({"raw_root": "${HOME}/a"}), resolve=True)
+    said = str(faults.explain(error.value))
+    assert "'HOME' not found" in said
+    assert r"\${name} means these very signs" in said
+    assert "\n" not in said
 
 
 def test_a_configuration_that_cannot_be_read_is_explained(tmp_path: Path) -> None:

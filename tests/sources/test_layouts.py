@@ -153,3 +153,49 @@ def test_photos_are_looked_for_where_the_layout_has_them(tmp_path: Path, layout:
         (tmp_path / name).unlink()
     assert not layouts.has_photos(layout, tmp_path, table, outside=False)
     assert not layouts.has_photos(layout, tmp_path / "gone", table, outside=False)
+
+
+@pytest.mark.parametrize("name", ["fgnet", "FGNET", "FG-NET", "Fg Net"])
+def test_a_folder_is_found_in_another_case_and_with_other_signs(name: str, tmp_path: Path) -> None:
+    for other in ("fgnet2", "images", name):
+        (tmp_path / other).mkdir()
+    assert layouts.source_folder(tmp_path, Path("fgnet")) == tmp_path / name
+
+
+def test_the_exact_name_comes_first_and_of_several_none_is_chosen(tmp_path: Path) -> None:
+    named = tmp_path / "fgnet"
+    assert layouts.source_folder(tmp_path / "gone", Path("fgnet")) == tmp_path / "gone" / "fgnet"
+    for other in ("FG-NET", "FG_NET"):
+        (tmp_path / other).mkdir()
+    assert layouts.source_folder(tmp_path, Path("fgnet")) == named
+    with pytest.raises(DataError, match="but FG-NET and FG_NET: rename one of them to fgnet"):
+        layouts.read_source("fgnet", named, None, False, None)
+    named.mkdir()
+    assert layouts.source_folder(tmp_path, Path("fgnet")) == named
+
+
+@pytest.mark.parametrize(
+    ("layout", "raw_root", "said"),
+    [
+        ("fgnet", "fgnet", "{0}/fgnet names the folder of fgnet itself: .* raw_root={0}$"),
+        ("fgnet", "FGNET/images", "names a folder inside that of fgnet itself: .* raw_root={0}$"),
+        ("morph2", "morph2/Album2", "inside that of morph2 itself: .* raw_root={0}$"),
+        ("utkface", "UTKFace", "names the folder of utkface itself: .* raw_root={0}$"),
+        ("utkface", "utkface/a", "inside that of utkface itself: .* raw_root={0}$"),
+        ("fgnet", "faces", r"raw_root={0} \(and faces renamed to fgnet\)$"),
+        ("morph2", "faces/Album2", r"raw_root={0} \(and faces renamed to morph2\)$"),
+    ],
+)
+def test_where_raw_root_names_the_source_itself_the_folder_above_is_named(
+    layout: str, raw_root: str, said: str, tmp_path: Path
+) -> None:
+    make_source(tmp_path / raw_root.partition("/")[0], layout)
+    with pytest.raises(DataError, match=said.format(tmp_path)):
+        layouts.read_source(layout, tmp_path / raw_root / layout, None, False, None)
+
+
+@pytest.mark.parametrize("layout", ["fgnet", "morph2", "utkface"])
+def test_where_it_is_nowhere_near_what_belongs_there_is_said(layout: str, tmp_path: Path) -> None:
+    (tmp_path / "holidays").mkdir()
+    with pytest.raises(DataError, match="belongs there"):
+        layouts.read_source(layout, tmp_path / "holidays" / layout, None, False, None)

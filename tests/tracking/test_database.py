@@ -15,7 +15,7 @@ from mlflow.db import commands as mlflow_db
 from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
 from contrastive_age.tracking import database
 
 
@@ -109,3 +109,27 @@ def test_tables_of_another_program_are_no_database_of_an_earlier_mlflow(
     with closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
         connection.execute("create table notes (text)")
     database.prepare()
+
+
+@pytest.mark.parametrize("name", ["50%20off a?b 9%", "grün #&=' \""])
+def test_runs_and_their_files_are_kept_below_any_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    uri = tracking_uri(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    database.prepare()
+    client = MlflowClient(uri)
+    # As kedro-mlflow gives it what `mlflow.yml` says.
+    made = client.create_experiment("e", (root / "mlartifacts").as_uri())
+    for experiment, place in ((made, "mlartifacts"), ("0", "mlruns")):
+        run = client.create_run(experiment).info.run_id
+        client.log_text(run, "said", "a.txt")
+        assert [each.path for each in client.list_artifacts(run)] == ["a.txt"]
+        assert [path.read_text() for path in (root / place).rglob("a.txt")] == ["said"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlartifacts", "mlruns"}

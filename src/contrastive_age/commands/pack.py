@@ -36,9 +36,10 @@ from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.given import Detection, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import Alignment, Setting
+from contrastive_age.paths import is_address
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.provenance import Record, file_digest
-from contrastive_age.running.inputs import input_files, learnings
+from contrastive_age.running.inputs import existing_file, input_files, learnings
 from contrastive_age.running.locks import shared_locks
 from contrastive_age.running.place import Place
 
@@ -78,7 +79,7 @@ class _Project:
     def place_in_pack(self, kind: str, owner: str) -> PurePosixPath:
         """Where an owner's folder, an entry such as `{source}.alignment_folder`, is in the pack."""
         path = str(self.layout[kind]["filepath"]).replace(kind.partition(".")[0], owner)
-        if "://" in path or PurePosixPath(path).is_absolute():
+        if path.startswith("~") or is_address(path) or PurePosixPath(path).is_absolute():
             raise DataError(
                 f"{path} is no place inside the project, where a pack has its files: give "
                 "data_root in conf/local/globals.yml, which does not travel, or pack without --env"
@@ -279,9 +280,7 @@ def _pack_inputs(project: _Project, pipeline: str, staged: Path) -> dict[str, st
         _pack_imagenet(staged)
     given = {}
     for name, file in input_files(project.parameters, registered[pipeline]):
-        path = project_path(file)
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; correct {name}")
+        path = existing_file(name, file)
         given[name] = str(_place(path))
         _copy(path, staged / given[name])
         if name == "model.weights":

@@ -8,7 +8,7 @@ goes on, and photographs of real people are never touched.
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,15 @@ _Job = tuple[tuple[str, ...], Callable[[], list[bytes]]]
 """Files below a folder, and the function that makes the content of each, or of more."""
 
 
-def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) -> None:
+def draw(
+    layout: str,
+    folder: Path,
+    *,
+    identities: int,
+    images: int,
+    seed: int,
+    within: Iterable[Path] | None = None,
+) -> None:
     """Write synthetic faces in one of `LAYOUTS`.
 
     Nothing is done where the folder already holds this population; what is missing from it is
@@ -60,14 +68,24 @@ def draw(layout: str, folder: Path, *, identities: int, images: int, seed: int) 
         identities: Number of identities.
         images: Number of pictures in all.
         seed: Seed of the population; identities of different seeds are different people.
+        within: Folders; outside of them only what this generator has drawn already is touched,
+            so that no drawn faces come among somebody's photos. None: any place will do.
 
     Raises:
-        DataError: The folder holds files that this generator did not write.
+        DataError: The folder holds files that this generator did not write, or lies elsewhere.
         ValueError: The numbers do not fit each other or the layout's names, or no faces can be
             drawn in that layout.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"faces are drawn in the layouts {' and '.join(LAYOUTS)}, not {layout}")
+    if within is not None and _marked(folder)["population"] is None:
+        place = folder.resolve()
+        if not any(place.is_relative_to(own.resolve()) for own in within):
+            raise DataError(
+                f"{folder} lies outside the project and its data_root: no faces are drawn there, "
+                "where others keep their photos. Leave raw_root away; to use photos, choose a "
+                "pipeline and an --env whose sources are not drawn"
+            )
     population = {
         "generator": code_of(draw),
         "layout": layout,

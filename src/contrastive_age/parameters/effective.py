@@ -3,7 +3,6 @@
 `null` in the parameters means the protocol's own value.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.given import Given, Preset, PretrainingGiven, Source, validated
 from contrastive_age.parameters.setting import NAMED_WEIGHTS, Pretraining, Setting
+from contrastive_age.paths import expanded
 from contrastive_age.provenance import file_digest
-from contrastive_age.sources.layouts import of_table
+from contrastive_age.sources.layouts import of_table, source_folder
 from contrastive_age.training.recipe import Computing
 
 
@@ -164,13 +164,16 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
     """
     given = params["sources"][name]
     manifest = params["manifest"] if of_table(given["layout"]) else None
+    raw_root = root / _path("raw_root", params["raw_root"])
+    folder = _path(f"sources.{name}.folder", given["folder"])
+    drawn = given.get("synthetic") is not None
     return validated(
         Source,
         given
         | {
             "name": name,
-            "folder": root / expanded(params["raw_root"]) / given["folder"],
-            "manifest": root / expanded(manifest) if manifest else None,
+            "folder": raw_root / folder if drawn else source_folder(raw_root, folder),
+            "manifest": root / _path("manifest", manifest) if manifest else None,
             "manifest_digest": _digest(root, manifest),
             "outside": params["allow_outside_raw_root"],
             "most_megapixels": params["most_megapixels"],
@@ -179,9 +182,11 @@ def source(params: Mapping[str, Any], name: str, root: Path) -> Source:
     )
 
 
-def expanded(path: str | Path) -> Path:
-    """Put the home folder in the place of `~`; a path of a user whom nobody knows stays."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises for such a user
+def _path(name: str, path: str | Path) -> Path:
+    try:
+        return expanded(path)
+    except DataError as error:
+        raise DataError(f"{name}={error}") from error
 
 
 def _digest(root: Path, path: Any) -> str | None:

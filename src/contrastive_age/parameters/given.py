@@ -250,7 +250,13 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
         return f"{name} has no value; give one, or correct the name"
     # So Pydantic calls a name that a model, or a dataclass, does not have.
     if error["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f"{name}={error['input']!r}: {said}"
+        value = error["input"]
+        if error["type"] in {"string_type", "path_type"}:
+            if value is None:
+                return f"{name} has no value; give one (a folder called null is ./null)"
+            if isinstance(value, bool | int | float):
+                said += "; in a file, put quotes around a name that can be read as something else"
+        return f"{name}={value!r}: {said}"
     near = _near(name, sorted({*_names(model), *_names(Setting)}))
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{name}={error['input']!r}: there is no such parameter{hint}"

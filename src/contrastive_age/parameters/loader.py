@@ -17,13 +17,19 @@ from contrastive_age.errors import DataError
 from contrastive_age.parameters import effective as merged
 from contrastive_age.parameters.given import Source
 from contrastive_age.parameters.setting import PRETRAIN, Learning, Pretraining, Setting
+from contrastive_age.paths import SQLITE, expanded, is_address, sqlite_path, sqlite_uri
 from contrastive_age.provenance import file_digest
 
 SETTING = "<setting>"
 PART = "<part>"
-SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 """The folder of the files of MLflow's runs, where no server keeps them."""
+
+ROOTS = ("data_root", "local_root")
+"""Of the globals: the folders that runs write into."""
+
+PATTERN_SIGNS = "*?[{}"
+"""By these Kedro knows the patterns of its files of configuration and of its data sets."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -46,8 +52,18 @@ class ProjectConfigLoader(OmegaConfigLoader):
     latest: "ProjectConfigLoader | None" = None
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
-        """Make the project's root known to the configuration files, then load as Kedro does."""
+        """Make the project's root known to the configuration files, then load as Kedro does.
+
+        Raises:
+            DataError: Kedro would take the path of the project's root for a pattern.
+        """
         self.root = Path(conf_source).resolve().parent
+        signs = " ".join(sign for sign in PATTERN_SIGNS if sign in str(self.root))
+        if signs:
+            raise DataError(
+                f"{self.root}: in the name of a folder that the project lies in, {signs} means "
+                "something to Kedro; rename that folder"
+            )
         for name, resolve in {
             "tracking_uri": lambda: tracking_uri(self.root),
             "artifact_location": lambda: artifact_location(self.root),
@@ -64,6 +80,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         if key == "parameters":
             return copy.deepcopy(self._parameters)
         config = super().__getitem__(key)
+        if key == "globals":
+            return config | {name: _root(name, config[name]) for name in ROOTS if name in config}
         return self._with_setting_keys(config) if key == "catalog" else config
 
     @cached_property
@@ -99,6 +117,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 path = path.replace(SETTING, setting.key).replace(f"{PART}/", part)
                 entries[entry.replace("{protocol}", protocol)] = body | {"filepath": path}
         return entries
+
+
+def _root(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{name}: {value} in globals.yml is read as no name; put it in quotes")
+    return value if is_address(value) else str(expanded(value))
 
 
 def in_effect(config: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -138,7 +162,7 @@ def settings_of(parameters: Mapping[str, Any]) -> dict[str, Learning]:
 
 def tracking_uri(root: Path) -> str:
     """Where MLflow keeps its runs: where the environment says, else a database in the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.as_posix()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(root / "mlflow.db")
 
 
 def artifact_location(root: Path) -> str | None:
@@ -146,7 +170,7 @@ def artifact_location(root: Path) -> str | None:
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         return None
-    home = Path(uri.removeprefix(SQLITE)).parent.resolve() if uri.startswith(SQLITE) else root
+    home = sqlite_path(uri).parent.resolve() if uri.startswith(SQLITE) else root
     return f"{home.as_posix()}/{ARTIFACTS}"
 
 
@@ -159,8 +183,16 @@ def environment() -> str:
 def project_path(path: str | Path) -> Path:
     """Resolve a path that a parameter gives: relative ones start at the project's root."""
     loader = ProjectConfigLoader.latest
-    expanded = merged.expanded(path)
-    return expanded if loader is None else loader.root / expanded
+    return expanded(path) if loader is None else loader.root / expanded(path)
+
+
+def own_folders() -> list[Path]:
+    """The folders that this project writes into: its own, and those of the globals."""
+    loader = ProjectConfigLoader.latest
+    if loader is None:
+        return [Path.cwd()]
+    values = [loader["globals"].get(name) for name in ROOTS]
+    return [loader.root, *(loader.root / each for each in values if each and not is_address(each))]
 
 
 def unchanged(path: str | Path, digest: str | None) -> Path:

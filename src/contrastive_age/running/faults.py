@@ -7,6 +7,7 @@ import traceback
 
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
+from omegaconf.errors import OmegaConfBaseException
 from yaml.parser import ParserError
 
 from contrastive_age.errors import leading_to
@@ -50,6 +51,8 @@ def _choice(error: BaseException) -> str | None:
     """What Kedro says of a choice that it refuses, with the remedy."""
     if isinstance(error, MissingConfigException):
         remedy = "correct --env or --conf-source"
+    elif isinstance(error, OmegaConfBaseException):
+        remedy = "${name} stands for another parameter; \\${name} means these very signs"
     elif isinstance(error, ParserError) and error.problem_mark is None:
         remedy = "correct that line, counted from 0"
     elif isinstance(error, ValueError) and _raised_in(error, "kedro.framework.session.session"):

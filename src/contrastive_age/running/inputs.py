@@ -1,6 +1,8 @@
-"""Files that parameters name, and that a run needs: they are there before anything is run."""
+"""What a run needs, and what it cannot work with: said before anything is run."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -10,24 +12,57 @@ from contrastive_age.errors import DataError
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
 from contrastive_age.parameters.setting import Learning
 
+REFUSED = ("ParallelRunner", "ThreadRunner")
+"""Kedro's own runners of several nodes at once.
+
+Threads log the epochs of one fold to another's run. Processes do not share the cores or the device,
+and do not look whether weights, manifest or split list changed since the run began.
+"""
+
 
 class Inputs:
-    """Kedro's hook that names a missing file.
+    """Kedro's hook that names a missing file, and a runner that does not run folds as they are.
 
     What such files hold names the setting and its folders. Without them a run would look for the
     results of another one, and say that these are missing.
     """
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Refuse to run without the files that the parameters name for this pipeline.
 
         Raises:
-            DataError: One is missing.
+            DataError: One is missing, or the runner is one of `REFUSED`.
         """
+        # Kedro gives the runner in words.
+        refused = [name for name in REFUSED if f".{name} " in str(run_params["runner"])]
+        if refused:
+            raise DataError(
+                f"{refused[0]} cannot run this project's folds: leave --runner away, and give "
+                "--params=folds_at_once=2 for two folds at once"
+            )
         for parameter, path in input_files(project_parameters(), pipeline):
-            if not project_path(path).is_file():
-                raise DataError(f"{project_path(path)}: no such file; correct {parameter}")
+            existing_file(parameter, path)
+
+
+def existing_file(parameter: str, given: str | Path) -> Path:
+    """Resolve the path of a file that a parameter names.
+
+    Args:
+        parameter: Its dotted name.
+        given: Its value; where it is relative, it starts at the project's root.
+
+    Raises:
+        DataError: It is not there; the message says where it was looked for.
+    """
+    path = project_path(given)
+    if path.is_file():
+        return path
+    said = f"{path}: no such file; correct {parameter}"
+    here = Path(os.path.normpath(Path.cwd() / os.path.relpath(path, project_path("."))))
+    if here.is_file():
+        said += f"; relative paths start at the project's root: the one here is {parameter}={here}"
+    raise DataError(said)
 
 
 def learnings(parameters: Mapping[str, Any], pipeline: Pipeline) -> list[Learning]:

@@ -15,6 +15,9 @@ from contrastive_age.sources import reading
 
 logger = logging.getLogger(__name__)
 
+PHOTOS = "images"
+"""The folder that holds the photos."""
+
 LANDMARK_COLUMNS = [
     f"{point}_{axis}"
     for point in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -39,7 +42,7 @@ def list_images(folder: Path) -> list[str]:
     Raises:
         DataError: The folder is missing or holds no image.
     """
-    return reading.list_images(folder, reading.subfolder(folder, "images"), _MISSING)
+    return reading.list_images(folder, reading.subfolder(folder, PHOTOS), _MISSING)
 
 
 def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
@@ -56,7 +59,7 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         DataError: Not one image can be used.
     """
     rows, rejected = reading.parse_names(files, _NAME, _EXPECTED)
-    others = reading.passed_over(folder, reading.subfolder(folder, "images"))
+    others = reading.passed_over(folder, reading.subfolder(folder, PHOTOS))
     return reading.finish(rows, [rejected, others], str(folder.absolute()))
 
 

@@ -26,6 +26,7 @@ class Layout:
         list_images: Lists the images below a folder.
         read: Makes the samples from the folder and the inspected files.
         base_folder: Finds the folder that paths are relative to, from where the source lies.
+        photos: The folder inside the source's own that holds its photos; empty where that is any.
         of_table: Whether a table lists the photos. The three functions above then take it first,
             and whether its paths may leave the folder as `outside`.
         read_table: Reads what a table beside the photos says of them, where the layout has one.
@@ -37,6 +38,7 @@ class Layout:
     list_images: Callable[..., list[str]]
     read: Callable[..., reading.Reading]
     base_folder: Callable[..., Path] = lambda folder: folder
+    photos: str = ""
     of_table: bool = False
     read_table: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
     read_points: Callable[[Path, pd.DataFrame], pd.DataFrame | None] = lambda *_: None
@@ -44,9 +46,15 @@ class Layout:
 
 
 LAYOUTS = {
-    "fgnet": Layout(fgnet.list_images, fgnet.read, read_points=fgnet.read_points),
+    "fgnet": Layout(
+        fgnet.list_images, fgnet.read, photos=fgnet.PHOTOS, read_points=fgnet.read_points
+    ),
     "morph2": Layout(
-        morph2.list_images, morph2.read, read_table=morph2.read_table, max_span=morph2.MAX_SPAN
+        morph2.list_images,
+        morph2.read,
+        photos=morph2.PHOTOS,
+        read_table=morph2.read_table,
+        max_span=morph2.MAX_SPAN,
     ),
     "utkface": Layout(utkface.list_images, utkface.read),
     "manifest": Layout(manifests.list_images, manifests.read, manifests.base_folder, of_table=True),
@@ -64,6 +72,23 @@ class Ingested(NamedTuple):
     samples: pd.DataFrame
     files: pd.DataFrame
     audit: dict[str, Any]
+
+
+def source_folder(raw_root: Path, folder: Path) -> Path:
+    """Find a source's folder: the one that is called so, else the only one that is called alike.
+
+    `FGNET` and `FG-NET` are called like `fgnet`: letters and digits count, without regard to case.
+
+    Args:
+        raw_root: The raw data folder.
+        folder: The source's, relative to it.
+
+    Returns:
+        The path as it is named where there is no such folder, or several are called alike.
+    """
+    exact = raw_root / folder
+    alike = [] if exact.exists() else _alike(exact)
+    return alike[0] if len(alike) == 1 else exact
 
 
 def photo_folder(layout: str, folder: Path, manifest: Path | None, outside: bool) -> Path:
@@ -158,6 +183,8 @@ def read_source(
         DataError: The folder or the manifest is missing, or holds nothing that can be used.
     """
     chosen = _layout(layout, manifest, outside)
+    if not chosen.of_table and not folder.exists():
+        _refuse_other_places(layout, folder)
     # Once: to find it, the whole manifest is read.
     base = chosen.base_folder(folder)
     files = reading.inspect_files(
@@ -186,3 +213,46 @@ def _layout(name: str, manifest: Path | None, outside: bool) -> Layout:
         read=partial(layout.read, manifest, outside=outside),
         base_folder=partial(layout.base_folder, manifest, outside=outside),
     )
+
+
+def _refuse_other_places(layout: str, folder: Path) -> None:
+    """Name the place of a source's folder that is missing, where it is found near.
+
+    Raises:
+        DataError: There are several like it, or `raw_root` names it, or a folder inside it.
+    """
+    alike, raw_root = _alike(folder), folder.parent
+    if alike:
+        raise DataError(
+            f"{raw_root} has no folder {folder.name}, but "
+            f"{' and '.join(path.name for path in alike)}: rename one of them to {folder.name}"
+        )
+    photos = LAYOUTS[layout].photos
+    for inside in [raw_root, *raw_root.parents][:3]:
+        called_so = _letters(inside.name) == _letters(folder.name)
+        if not inside.is_dir() or not (
+            called_so or (photos and (inside / reading.subfolder(inside, photos)).is_dir())
+        ):
+            continue
+        above = f"raw_root={inside.parent}"
+        if not called_so:
+            above += f" (and {inside.name} renamed to {folder.name})"
+        what = "the folder" if inside == raw_root else "a folder inside that"
+        raise DataError(
+            f"raw_root={raw_root} names {what} of {folder.name} itself: name the folder above, "
+            f"{above}"
+        )
+
+
+def _alike(folder: Path) -> list[Path]:
+    """The folders beside a folder that are called like it, but for case and other signs."""
+    name = _letters(folder.name)
+    try:
+        beside = sorted(folder.parent.iterdir())
+    except OSError:
+        return []
+    return [path for path in beside if name and _letters(path.name) == name and path.is_dir()]
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()

@@ -15,6 +15,9 @@ import pandas as pd
 
 from contrastive_age.sources import delimited, labels, reading
 
+PHOTOS = "Album2"
+"""The folder that holds the photos."""
+
 MAX_SPAN = 6
 """Years between an identity's youngest and oldest picture above which the audit lists it.
 
@@ -45,7 +48,7 @@ def list_images(folder: Path) -> list[str]:
     Raises:
         DataError: The folder is missing or holds no image.
     """
-    return reading.list_images(folder, reading.subfolder(folder, "Album2"), _MISSING)
+    return reading.list_images(folder, reading.subfolder(folder, PHOTOS), _MISSING)
 
 
 def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
@@ -70,7 +73,7 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
         sex=names["sex"].str.upper(),
         capture=names["capture"].astype("int64"),
     )
-    rejected = [unusable, reading.passed_over(folder, reading.subfolder(folder, "Album2"))]
+    rejected = [unusable, reading.passed_over(folder, reading.subfolder(folder, PHOTOS))]
     table = _read_table(folder)
     if table is not None:
         faults = _faults(table, files["path"])

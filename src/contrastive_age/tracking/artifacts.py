@@ -231,7 +231,9 @@ def _path(location: str | None) -> Path | None:
     """The folder that a path or a `file:` URI names; None for what is no absolute local path."""
     if not location or not location.startswith(("/", "file:///")):
         return None
-    return Path(local_file_uri_to_path(location))  # type: ignore[no-untyped-call]
+    # Of a path, too, MLflow's function would take `%20` for a blank.
+    is_path = location.startswith("/")
+    return Path(location if is_path else local_file_uri_to_path(location))  # type: ignore[no-untyped-call]
 
 
 def _is_same(old: Path, new: Path) -> bool:

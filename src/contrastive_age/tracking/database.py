@@ -11,7 +11,8 @@ from kedro.utils import find_kedro_project
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, remove_unfinished, unfinished
-from contrastive_age.parameters.loader import SQLITE, ProjectConfigLoader, tracking_uri
+from contrastive_age.parameters.loader import ProjectConfigLoader, tracking_uri
+from contrastive_age.paths import SQLITE, sqlite_path, sqlite_uri
 
 PATIENCE = 10.0
 """Seconds to wait for another program to finish what it writes into the database of runs."""
@@ -129,9 +130,10 @@ def _make(path: Path) -> None:
 
     beside = unfinished(path)
     try:
-        # As MLflow makes its store; where its own experiment would lay files is chosen here.
-        uri, files_of_default = f"{SQLITE}{beside.absolute().as_posix()}", path.absolute().parent
-        store = SqlAlchemyStore(uri, f"{files_of_default.as_posix()}/mlruns")  # type: ignore[no-untyped-call]
+        # As MLflow makes its store. Where its own experiment would lay files is chosen here, as an
+        # address: it writes it into a statement of SQL, which a quote would end.
+        files_of_default = (path.absolute().parent / "mlruns").as_uri()
+        store = SqlAlchemyStore(sqlite_uri(beside.absolute()), files_of_default)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         with suppress(FileExistsError):  # another process was faster, and may have written already
             os.link(beside, path)
@@ -147,4 +149,5 @@ def _uri() -> str:
 
 def _place() -> str:
     """Where the runs are kept: the path of an SQLite database, or the URI of something else."""
-    return _uri().removeprefix(SQLITE)
+    uri = _uri()
+    return str(sqlite_path(uri)) if uri.startswith(SQLITE) else uri

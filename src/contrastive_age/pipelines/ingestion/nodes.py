@@ -12,7 +12,7 @@ from contrastive_age.faces.store import photos_digest
 from contrastive_age.files import fingerprint
 from contrastive_age.io import packed
 from contrastive_age.parameters.given import Source
-from contrastive_age.parameters.loader import unchanged
+from contrastive_age.parameters.loader import own_folders, unchanged
 from contrastive_age.provenance import Record, made_with
 from contrastive_age.sources import audit, layouts
 from contrastive_age.sources.manifest import siblings
@@ -43,7 +43,12 @@ def ingest(source: Source, ingestion_folder: Path) -> layouts.Ingested:
         return _keep(source, kept)
     if source.synthetic is not None:
         try:
-            synthetic.draw(source.layout, source.folder, **source.synthetic.model_dump())
+            synthetic.draw(
+                source.layout,
+                source.folder,
+                **source.synthetic.model_dump(),
+                within=own_folders(),
+            )
         except ValueError as error:
             raise DataError(f"sources.{source.name}.synthetic cannot be drawn: {error}") from error
     if source.manifest is not None:

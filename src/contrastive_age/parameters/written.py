@@ -1,0 +1,68 @@
+"""What is written on a command line, as parameters: `--params` and `kedro sweep --set`."""
+
+import re
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from contrastive_age.errors import DataError
+from contrastive_age.parameters.given import Given
+
+_PATHS = re.compile(
+    r"raw_root|manifest|splitting\.folds_file|(.+\.)?model\.weights|sources\.[^.]+\.folder"
+)
+_NOTHING = {"", "null", "Null", "NULL"}
+
+
+def parameters(text: str) -> dict[str, Any]:
+    """Read `name=value,name=value` as Kedro does, but each path as it is written.
+
+    YAML, as which Kedro reads all values, makes numbers of 2024, 007 and 1e5, and ends `a #b` at
+    the blank.
+
+    Returns:
+        The parameters, nested.
+
+    Raises:
+        DataError: A part has no name, or follows a comma inside a path.
+    """
+    others, paths = [], {}
+    before = ""
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if before and name.partition(".")[0] not in Given.model_fields:
+            raise DataError(
+                f"--params is split at commas, and {item!r} is no parameter: a path with a comma "
+                f"goes into conf/local/parameters.yml, in quotes, or gets a link without one "
+                f"({before}=...)"
+            )
+        if not name or not equals:
+            raise DataError(f"--params={text}: {item!r} is not written as name=value")
+        before = name if _PATHS.fullmatch(name) else ""
+        if before:
+            paths[name] = as_read(name, value)
+        else:
+            others.append(f"{name}={value}")
+    try:
+        read = OmegaConf.from_dotlist(others)
+        for name, path in paths.items():
+            OmegaConf.update(read, name, path)
+        found: Any = OmegaConf.to_container(read)
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise DataError(f"--params={text}: {' '.join(str(error).split())}") from error
+    return dict(found)
+
+
+def as_read(name: str, value: str) -> Any:
+    """Read one value: a path as it is written, and all else as YAML does.
+
+    Args:
+        name: The parameter's dotted name.
+        value: What is written after the equals sign. In quotes it is what stands between them.
+    """
+    text = value.strip()
+    if not _PATHS.fullmatch(name) or (text[:1] in {"'", '"'} and text[:1] == text[-1:] != text):
+        return yaml.safe_load(text)
+    return None if text in _NOTHING else text

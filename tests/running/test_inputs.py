@@ -1,0 +1,55 @@
+"""What a run cannot work with is refused before anything is run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.pipeline import Pipeline
+from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
+
+from contrastive_age.errors import DataError
+from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.running import inputs
+from contrastive_age.running.runners import FoldRunner
+
+
+@pytest.fixture(autouse=True)
+def _no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "project_parameters", dict)
+    monkeypatch.setattr(inputs, "input_files", lambda *_: [])
+
+
+def begin(runner: Any) -> None:
+    # As a session tells it.
+    inputs.Inputs().before_pipeline_run({"runner": str(runner)}, Pipeline([]))
+
+
+@pytest.mark.parametrize("runner", [ParallelRunner(), ThreadRunner()])
+def test_runners_that_mix_folds_are_refused(runner: Any) -> None:
+    with pytest.raises(DataError, match=f"^{type(runner).__name__} .*folds_at_once=2"):
+        begin(runner)
+
+
+@pytest.mark.parametrize("runner", [None, SequentialRunner(), FoldRunner()])
+def test_other_runners_are_taken(runner: Any) -> None:
+    begin(runner)
+
+
+def test_of_a_missing_file_it_is_said_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "project" / "notes"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    loader = type("Loader", (), {"root": here.parent})
+    monkeypatch.setattr(ProjectConfigLoader, "latest", loader)
+    with pytest.raises(DataError) as error:
+        inputs.existing_file("manifest", "people.csv")
+    looked_for = f"{here.parent}/people.csv: no such file; correct manifest"
+    assert str(error.value) == looked_for
+    (here / "people.csv").touch()
+    with pytest.raises(DataError) as error:
+        inputs.existing_file("manifest", here.parent / "people.csv")
+    assert str(error.value).startswith(looked_for)
+    assert str(error.value).endswith(f"the one here is manifest={here}/people.csv")
+    assert inputs.existing_file("manifest", "notes/people.csv") == here / "people.csv"
