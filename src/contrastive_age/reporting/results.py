@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age import tables
 from contrastive_age.evaluation.groups import labels_digest
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.reporting.papers import Pretraining
@@ -129,7 +130,7 @@ def _predictions_of(
     """The predictions that a document measures; None, logged with the reason, for others."""
     outputs = data_folder / "07_model_output" / path.parts[-3] / path.parts[-2]
     try:
-        predictions = pd.read_parquet(outputs / "predictions.parquet")
+        predictions = tables.read(outputs / "predictions.parquet")
     except (OSError, ValueError) as error:
         logger.warning("%s is left out: its predictions cannot be read (%s)", path, error)
         return None
@@ -146,7 +147,7 @@ def _labels(
     parameters = metrics["parameters"]
     folder = source_key(parameters["source"], parameters.get("manifest"))
     try:
-        samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+        samples = tables.read(data_folder / "02_intermediate" / folder / "samples.parquet")
     except (OSError, ValueError):
         return None
     made_from = Record.read(metrics.get("made_from")).decided_by or {}
