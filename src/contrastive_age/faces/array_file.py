@@ -169,8 +169,12 @@ def map_file(path: Path) -> FaceFile:
             whole = not file.read(1)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; {remedy}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is no whole array of aligned faces ({error}); {remedy}") from error
+    except OSError:  # of the disk, and not of what is on it
+        raise
+    except Exception as error:  # numpy reads a header as Python: a damaged one can fail in any way
+        raise DataError(
+            f"{path} is no whole array of aligned faces ({type(error).__name__}); {remedy}"
+        ) from error
     if labelled != count or not whole:
         raise DataError(f"{path} is cut off, or not as the alignment writes it; {remedy}")
     faces = np.memmap(path, np.uint8, "r", faces_start, (count, *FACE_SHAPE))

@@ -91,7 +91,8 @@ class Packed:
         except FileNotFoundError:
             raise DataError(f"{path} is missing: {AGAIN}") from None
         except Exception as error:  # a damaged file can fail in any way
-            raise DataError(f"{path} is damaged ({error}): {AGAIN}") from error
+            why = " ".join(str(error).split())
+            raise DataError(f"{path} is damaged ({why}): {AGAIN}") from error
         if not same:
             raise DataError(f"{path} is not the file that was packed: {AGAIN}")
         return path

@@ -76,24 +76,37 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:
         if not metrics or metrics.get("part") == "validation":
             continue
         predictions = _predictions_of(path, metrics, data_folder)
-        if predictions is not None:
-            parameters = metrics["parameters"]
-            run = Measured(
-                protocol=metrics["protocol"],
-                setting=metrics["setting"],
-                key=metrics["key"],
-                seed=parameters["seed"],
-                parameters=parameters,
-                metrics=metrics,
-                identity=_beside(path, "identity.json", metrics),
-                gradcam=_beside(path, "gradcam.json", metrics),
-                predictions=predictions,
-                run_id=metrics["run_id"],
-                demo=parameters["source"] in drawn,
-                labels=_labels(metrics, predictions, data_folder),
-            )
-            runs.append(run)
+        if predictions is None:
+            continue
+        try:
+            runs.append(_measured(path, metrics, predictions, data_folder, drawn))
+        except (AttributeError, LookupError, TypeError) as error:
+            logger.warning("%s is left out: it is damaged (%r); run it again", path, error)
     return runs
+
+
+def _measured(
+    path: Path,
+    metrics: dict[str, Any],
+    predictions: pd.DataFrame,
+    data_folder: Path,
+    drawn: Collection[str],
+) -> Measured:
+    parameters = metrics["parameters"]
+    return Measured(
+        protocol=metrics["protocol"],
+        setting=metrics["setting"],
+        key=metrics["key"],
+        seed=parameters["seed"],
+        parameters=parameters,
+        metrics=metrics,
+        identity=_beside(path, "identity.json", metrics),
+        gradcam=_beside(path, "gradcam.json", metrics),
+        predictions=predictions,
+        run_id=metrics["run_id"],
+        demo=parameters["source"] in drawn,
+        labels=_labels(metrics, predictions, data_folder),
+    )
 
 
 def read_audits(data_folder: Path) -> dict[str, dict[str, Any]]:
