@@ -35,13 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = unfinished(path)
     try:
-        yield beside
+        with named(path):
+            yield beside
         put_in_place(beside, path)
-    except OSError as error:
-        # A writer that was given an open file does not know what it is called.
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -56,15 +52,38 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = unfinished(folder)
     try:
-        yield beside
-        for place, _, names in os.walk(beside):
-            for name in names:
-                sync(Path(place, name))
-            sync_folder(Path(place))
-        beside.replace(folder)
-        sync_folder(folder.parent)
+        with named(folder):
+            yield beside
+            for place, _, names in os.walk(beside):
+                for name in names:
+                    sync(Path(place, name))
+                sync_folder(Path(place))
+            beside.replace(folder)
+            sync_folder(folder.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Name a file beside `path` for what is to become it, unlike any other writer's."""
+    # Processes of two machines can have one number; containers often do.
+    writer = f"{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.stem}.{writer}{path.suffix}")
+
+
+def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:
+    """Remove what writers that were killed have left in a folder, and nothing else.
+
+    Args:
+        folder: Not its subfolders; it may be missing.
+        older_than: In seconds; for folders into which others may be writing now.
+    """
+    for path in folder.glob(".*"):
+        # Some may be gone meanwhile, or not ours to remove: they harm nobody.
+        with suppress(OSError):
+            old = time.time() - path.stat().st_mtime >= older_than
+            if old and _UNFINISHED.fullmatch(path.name):
+                path.unlink()
 
 
 def put_in_place(written: Path, path: Path) -> None:
@@ -76,9 +95,10 @@ def put_in_place(written: Path, path: Path) -> None:
     Raises:
         OSError: The disk did not take the content; `path` is then what it was.
     """
-    sync(written)
-    written.replace(path)
-    sync_folder(path.parent)
+    with named(path):
+        sync(written)
+        written.replace(path)
+        sync_folder(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -103,26 +123,15 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def unfinished(path: Path) -> Path:
-    """Name a file beside `path` for what is to become it, unlike any other writer's."""
-    # Processes of two machines can have one number; containers often do.
-    writer = f"{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f".{path.stem}.{writer}{path.suffix}")
-
-
-def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:
-    """Remove what writers that were killed have left in a folder, and nothing else.
-
-    Args:
-        folder: Not its subfolders; it may be missing.
-        older_than: In seconds; for folders into which others may be writing now.
-    """
-    for path in folder.glob(".*"):
-        # Some may be gone meanwhile, or not ours to remove: they harm nobody.
-        with suppress(OSError):
-            old = time.time() - path.stat().st_mtime >= older_than
-            if old and _UNFINISHED.fullmatch(path.name):
-                path.unlink()
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name a file in the system's errors: a writer that was given an open file does not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def fingerprint(*parts: Any) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks
 from contrastive_age.faces.alignment import FACE_SIZE
+from contrastive_age.files import named
 from contrastive_age.provenance import Record
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class FaceFile:
             OSError: The disk fails. Through the mapping, it would kill the process.
         """
         labels["sum"] = [zlib.crc32(face.tobytes()) for face in faces]
-        with self.path.open("rb+") as file:
+        with named(self.path), self.path.open("rb+") as file:
             self._put(file, self.faces.offset, rows, faces)
             self._put(file, self.labels_start, rows, labels)
         self.labels[rows] = labels
@@ -82,7 +83,7 @@ class FaceFile:
     def relabel(self, labels: Labels) -> None:
         """Write other labels, of all rows."""
         rows = list(range(len(labels)))
-        with self.path.open("rb+") as file:
+        with named(self.path), self.path.open("rb+") as file:
             self._put(file, self.labels_start, rows, labels)
         self.labels[:] = labels
 
@@ -123,7 +124,7 @@ def create(path: Path, count: int, record: Record) -> FaceFile:
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *FACE_SHAPE)}
     text = np.frombuffer(json.dumps(record.document).encode(), np.uint8)
     try:
-        with path.open("wb") as file:
+        with named(path), path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
             # Taken from the disk now, where the system can: a mapped file with holes that finds its

@@ -197,6 +197,28 @@ def read_saved(path: Path, what: str) -> Any:
         ) from error
 
 
+def write_saved(content: Any, path: Path) -> None:
+    """Write what `read_saved` reads.
+
+    Args:
+        content: Tensors and plain values.
+        path: The file.
+
+    Raises:
+        OSError: The disk fails.
+    """
+    # Given a path, torch does not say why it cannot write; and it writes the name into the file, so
+    # that equal ones differ.
+    with path.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Its error at the end hides the one from which it follows.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
 def _check_sums(path: Path) -> None:
     """Read all parts of an archive, whose sums torch writes and does not check.
 
