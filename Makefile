@@ -22,7 +22,7 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=lo
 test: setup
 	$(TESTS) -m "not endurance"
 
-# Runs that are killed, machines that die, processes that get in each other's way, benchmarks.
+# Damaged input by the thousand, runs that are killed, machines and disks that die, processes that get in each other's way, benchmarks.
 endurance: setup
 	$(TESTS) -m endurance
 

@@ -1,5 +1,6 @@
 """Files are whole or not there, and fingerprints name values."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from contrastive_age.files import (
     remove_unfinished,
     replacing,
     replacing_folder,
+    sync_folder,
     why_not_writable,
 )
 
@@ -99,3 +101,81 @@ def test_what_cannot_be_written_is_known_before(
     monkeypatch.setattr("tempfile.TemporaryFile", closed)
     assert why_not_writable(tmp_path / "new") == "Permission denied; name another place"
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | str]]:
+    """What was asked of the disk, in its order: the inode that it had to keep, the new name."""
+    order: list[tuple[str, int | str]] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(opened: int) -> None:
+        order.append(("fsync", os.fstat(opened).st_ino))
+        fsync(opened)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        order.append(("replace", target.name))
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    return order
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
+    tmp_path: Path, asked: list[tuple[str, int | str]]
+) -> None:
+    path = tmp_path / "table.parquet"
+    with replacing(path) as beside:
+        beside.write_text("whole")
+    assert asked == [
+        ("fsync", path.stat().st_ino),
+        ("replace", path.name),
+        ("fsync", tmp_path.stat().st_ino),
+    ]
+
+
+def test_all_files_of_a_folder_are_on_the_disk_before_its_name(
+    tmp_path: Path, asked: list[tuple[str, int | str]]
+) -> None:
+    folder = tmp_path / "pack"
+    with replacing_folder(folder) as beside:
+        (beside / "deep").mkdir(parents=True)
+        files = [beside / "file", beside / "deep" / "file"]
+        for file in files:
+            file.write_text("whole")
+        inside = {path.stat().st_ino for path in (*files, beside, beside / "deep")}
+    assert {inode for what, inode in asked[:-2] if what == "fsync"} == inside
+    assert asked[-2:] == [("replace", "pack"), ("fsync", tmp_path.stat().st_ino)]
+
+
+def test_what_the_disk_did_not_take_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_text("old")
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output error") as error, replacing(path) as beside:
+        beside.write_text("new")
+    assert error.value.filename == str(path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_system_that_cannot_sync_folders_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            sync_folder(tmp_path)
+    else:
+        sync_folder(tmp_path)

@@ -1,9 +1,11 @@
-"""Killed at any moment, a run goes on and ends like one that was never interrupted."""
+"""Killed at any moment, or let down by its disk, a run goes on and ends like an undisturbed one."""
 
 import json
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,3 +232,124 @@ def test_damaged_files_are_made_again_and_abandoned_runs_closed(
     runs = _runs(project)
     assert set(runs.loc[runs["status"] == "KILLED", "level"]) == {"setting", "fold"}
     assert "RUNNING" not in set(runs["status"])
+
+
+# What each run in turn meets: which file the disk does not take, and what the system says.
+LETDOWNS = {
+    "02_intermediate/**/.samples.*.parquet": "ENOSPC",
+    "03_primary/**/detections/*/.*.parquet": "EIO",
+    "03_primary/**/.landmarks.*.parquet": "ESTALE",
+    "03_primary/**/faces.partial.npy": "ENOSPC",
+    "05_model_input/**/.folds.*.parquet": "EROFS",
+    "05_model_input/**/.triplets.*.npz": "EDQUOT",
+    "06_models/**/fold_0/.checkpoint.*.pt": "ENOSPC",
+    "06_models/**/fold_1/.model.*.pth": "EIO",
+    "06_models/**/.history.*.parquet": "ENOENT",
+    "07_model_output/**/fold_0/.predictions.*.parquet": "ENOSPC",
+    "07_model_output/**/.outputs.*.npz": "EROFS",
+    "08_reporting/**/.metrics.*.json": "ENOSPC",
+    "08_reporting/**/.*.png": "ENODEV",
+}
+LOST = {"mlflow.db": "SQLITE_FULL"}
+LET_DOWN = """
+import errno, json, os, sqlite3, sys
+from pathlib import Path
+
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
+from sqlalchemy import event, exc
+from sqlalchemy.engine import Engine
+
+bootstrap_project(Path.cwd())
+from contrastive_age.cli import cli
+
+fsync, met, letdown = os.fsync, [], ("", "")
+
+
+def refused(path):
+    met.append(str(path))
+    number = getattr(errno, letdown[1])
+    raise OSError(number, os.strerror(number), str(path))
+
+
+def lose(opened):
+    state = os.fstat(opened)
+    for path in Path("data").glob(letdown[0]) if letdown[0] else ():
+        if path.stat().st_ino == state.st_ino:
+            refused(path)
+    fsync(opened)
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def full(connection, cursor, statement, *_):
+    if letdown[0] == "mlflow.db" and "INSERT INTO metrics" in statement:
+        met.append(letdown[0])
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise exc.OperationalError(statement, None, error)
+
+
+os.fsync = lose
+outcomes = {}
+for letdown in json.loads(sys.argv[1]).items():
+    met.clear()
+    done = CliRunner().invoke(cli, ["run", *sys.argv[2:]], prog_name="kedro")
+    unforeseen = repr(done.exception) if not isinstance(done.exception, SystemExit) else ""
+    outcomes[letdown[0]] = [done.exit_code, done.output, list(met), unforeseen]
+Path("outcomes.json").write_text(json.dumps(outcomes))
+"""
+
+
+@pytest.fixture(scope="module")
+def let_down(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """A project whose runs met every letdown, one after the other, and how each of them ended."""
+    project = make_project(tmp_path_factory.mktemp("let_down"))
+    outcomes: dict[str, Any] = {}
+    # What could not be tracked is given up for the rest of a process.
+    for letdowns in (LETDOWNS, LOST, {"": ""}):
+        done = subprocess.run(
+            [sys.executable, "-c", LET_DOWN, json.dumps(letdowns), *RUN[1:]],
+            cwd=project.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        outcomes |= json.loads((project.root / "outcomes.json").read_text(encoding="utf-8"))
+    return project, outcomes
+
+
+@pytest.mark.parametrize("place", LETDOWNS)
+def test_a_disk_that_lets_a_run_down_is_said_in_one_line(
+    let_down: tuple[Project, dict[str, Any]], place: str
+) -> None:
+    status, said, met, unforeseen = let_down[1][place]
+    assert met
+    assert unforeseen == ""
+    assert status == 1, said
+    assert "Traceback" not in said
+    (line,) = [line for line in said.splitlines() if line.startswith("Error: ")]
+    assert said.splitlines()[-1] == line
+    assert "; " in line
+
+
+def test_a_full_database_of_runs_costs_no_result(
+    let_down: tuple[Project, dict[str, Any]],
+) -> None:
+    (place,) = LOST
+    status, said, met, unforeseen = let_down[1][place]
+    assert met
+    assert status == 0, unforeseen
+    assert "Traceback" not in said
+    assert "Tracking stops here, and nothing else" in " ".join(said.split())
+
+
+def test_the_next_run_on_a_sound_disk_ends_like_an_undisturbed_one(
+    let_down: tuple[Project, dict[str, Any]], uninterrupted: Project
+) -> None:
+    status, said, _, _ = let_down[1][""]
+    assert status == 0, said
+    _assert_like(let_down[0], uninterrupted)
+    runs = _runs(let_down[0])
+    assert sorted(runs["level"]) == ["fold", "fold", "setting"]
+    assert set(runs["status"]) == {"FINISHED"}

@@ -35,10 +35,8 @@ def library(name: str, extra: str) -> Any:
 def leading_to(error: BaseException | None) -> Iterator[BaseException]:
     """Give an error, and those that led to it, from the last one back.
 
-    What was being handled when an error came up did not lead to it, unless that says so. torch's
-    writer alone does not say it: its RuntimeError follows from the system's error.
+    What was being handled when an error came up did not lead to it, unless that says so.
     """
     while error is not None:
         yield error
-        context = error.__context__ if isinstance(error, RuntimeError) else None
-        error = error.__cause__ or context
+        error = error.__cause__

@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one, and naming what made them."""
 
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,8 @@ _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}(\.[\w-]+)?")
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, renamed onto it when the block succeeds.
 
+    Whenever the power fails, `path` holds the old file or the whole new one.
+
     Args:
         path: The file to write; its folder is made when missing.
 
@@ -34,13 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = unfinished(path)
     try:
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        # A writer that was given an open file does not know what it is called.
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
+        with named(path):
+            yield beside
+        put_in_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -55,8 +54,14 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = unfinished(folder)
     try:
-        yield beside
-        beside.replace(folder)
+        with named(folder):
+            yield beside
+            for place, _, names in os.walk(beside):
+                for name in names:
+                    sync(Path(place, name))
+                sync_folder(Path(place))
+            beside.replace(folder)
+            sync_folder(folder.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -109,6 +114,54 @@ def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:
             old = time.time() - path.stat().st_mtime >= older_than
             if old and _UNFINISHED.fullmatch(path.name):
                 path.unlink()
+
+
+def put_in_place(written: Path, path: Path) -> None:
+    """Rename a file onto another so that no failure of power leaves less than one of them.
+
+    A system may write the new name to the disk before the content, and after a failure the file is
+    empty or holds half: so the content comes first.
+
+    Raises:
+        OSError: The disk did not take the content; `path` is then what it was.
+    """
+    with named(path):
+        sync(written)
+        written.replace(path)
+        sync_folder(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system can."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders; others need not let one be listed
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # Some shared folders know no such thing.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}:
+            raise
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name a file in the system's errors: a writer that was given an open file does not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def fingerprint(*parts: Any) -> str:

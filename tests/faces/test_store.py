@@ -37,6 +37,7 @@ from contrastive_age.faces.store import (
     photos_of,
     record_of,
     rows_of,
+    sound,
 )
 
 COUNT = 7
@@ -322,6 +323,43 @@ def test_damaged_unfinished_files_are_begun_again(
     damage(work / "faces.partial.npy")
     report = build(folder, table, work)
     assert report.processed == COUNT
+    check(report, folder, table)
+
+
+def flip_a_bit(path: Path, row: int) -> None:
+    pixels = np.lib.format.open_memmap(path, "r+")
+    pixels[row, 100, 100, 1] ^= 4
+    pixels.flush()
+
+
+def test_a_damaged_face_is_refused_where_it_is_used(
+    folder: Path, table: pd.DataFrame, work: Path
+) -> None:
+    path = build(folder, table, work).path
+    flip_a_bit(path, 3)
+    faces = open_faces(path, samples_of(table), WANTED)
+    others = np.array([6, 0, 4])
+    assert sound(faces, others) is others
+    with pytest.raises(DataError, match=r"npy: 1 of 2 faces are damaged, the first in row 3"):
+        sound(faces, np.array([2, 3]))
+    assert sound(np.array(faces), np.array([3])).tolist() == [3]
+    # Nor is it taken over into another file.
+    fewer = table.iloc[1:5].reset_index(drop=True)
+    report = build(folder, fewer, work)
+    assert (report.processed, report.reused) == (1, 3)
+    check(report, folder, fewer)
+
+
+def test_a_damaged_face_of_an_unfinished_file_is_made_again(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, table, work, workers=1)
+    flip_a_bit(work / "faces.partial.npy", 1)
+    report = build(folder, table, work)
+    assert (report.processed, report.reused) == (COUNT - 3, 3)
     check(report, folder, table)
 
 

@@ -29,9 +29,11 @@ from contrastive_age.model.weights import (
     external_faces,
     grown,
     initial_weights,
+    read_saved,
     read_weights,
     refuse_tested,
     with_seen,
+    write_saved,
 )
 from contrastive_age.protocols.copies import Photos
 from inference.models import untrained_model
@@ -427,3 +429,25 @@ def test_photos_that_the_start_has_seen_are_not_tested() -> None:
         refuse_tested(unknown, _named("a"), 40)
     with pytest.raises(DataError, match=r"1 of 2 test photos .* of first\.pth.* b, which has the"):
         refuse_tested(start, _named("c", "b"), 40)
+
+
+@pytest.mark.parametrize("sums", [True, False])
+def test_one_damaged_bit_of_a_weight_is_refused_where_there_are_sums(
+    tmp_path: Path, sums: bool
+) -> None:
+    path, weight = tmp_path / "w.pth", torch.arange(1000.0)
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(sums)
+    try:
+        write_saved({"w": weight}, path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert torch.equal(read_saved(path, "weights")["w"], weight)
+    content = bytearray(path.read_bytes())
+    content[content.index(weight[500:510].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    if sums:
+        with pytest.raises(DataError, match=r"w\.pth: cannot be read as weights, it is damaged"):
+            read_saved(path, "weights")
+    else:
+        assert not torch.equal(read_saved(path, "weights")["w"], weight)

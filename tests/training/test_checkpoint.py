@@ -82,8 +82,8 @@ def test_foreign_is_noticed_and_ignored(tmp_path, caplog, content):
 def test_a_failed_save_leaves_the_last_one(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, state, "made by this")
 
-    def full(content, path):
-        path.write_bytes(b"half of it")
+    def full(content, file):
+        file.write(b"half of it")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", full)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from contrastive_age import tables
 from contrastive_age.commands.sweep import (
     SEED,
     Candidate,
@@ -202,7 +203,7 @@ def _keep(
         for entry in ("metrics", "predictions")
     )
     with replacing(outputs / "predictions.parquet") as beside:
-        predictions.to_parquet(beside)
+        tables.write(predictions, beside)
     with replacing(reports / "selection.json") as beside:
         beside.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return reports

@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks
 from contrastive_age.faces.alignment import FACE_SIZE
+from contrastive_age.files import named
 from contrastive_age.provenance import Record
 
 logger = logging.getLogger(__name__)
@@ -26,9 +28,15 @@ logger = logging.getLogger(__name__)
 Labels = npt.NDArray[np.void]
 
 LABEL = np.dtype(
-    [("sample", "S16"), ("photo", "S16"), ("content", "S16"), ("looks", "u1", (2, looks.BYTES))]
+    [
+        *(("sample", "S16"), ("photo", "S16"), ("content", "S16")),
+        *(("looks", "u1", (2, looks.BYTES)), ("sum", "<u4")),
+    ]
 )
-"""Of a row. `looks` is that of the face and of its mirror image; zeros where it shows nothing."""
+"""Of a row. `looks` is that of the face and of its mirror image; zeros where it shows nothing.
+
+`sum` is the CRC-32 of the face.
+"""
 
 MADE_OF = ["sample", "photo", "content"]
 """What a label says of how its face was made."""
@@ -39,24 +47,59 @@ FACE_BYTES = FACE_SIZE * FACE_SIZE * 3
 
 @dataclass(frozen=True)
 class FaceFile:
-    """The parts of a face file, the first two mapped.
+    """The parts of a face file.
 
     Attributes:
-        faces: uint8 (N, 256, 256, 3).
+        path: The file.
+        faces: uint8 (N, 256, 256, 3), mapped for reading.
         labels: `LABEL` (N,); empty strings where a face is not yet written.
+        labels_start: Where the labels begin in the file.
         record: Of what made them.
     """
 
+    path: Path
     faces: np.memmap[Any, np.dtype[np.uint8]]
-    labels: np.memmap[Any, np.dtype[np.void]]
+    labels: Labels
+    labels_start: int
     record: Record
 
     def write(self, rows: list[int], faces: npt.NDArray[np.uint8], labels: Labels) -> None:
-        """Write faces, and only when they are on the disk the labels that vouch for them."""
-        self.faces[rows] = faces
-        self.faces.flush()
+        """Write faces, and only when they are on the disk the labels that vouch for them.
+
+        Args:
+            rows: Where.
+            faces: uint8 (n, 256, 256, 3).
+            labels: Of them, without the sums.
+
+        Raises:
+            OSError: The disk fails. Through the mapping, it would kill the process.
+        """
+        labels["sum"] = [zlib.crc32(face.tobytes()) for face in faces]
+        with named(self.path), self.path.open("rb+") as file:
+            self._put(file, self.faces.offset, rows, faces)
+            self._put(file, self.labels_start, rows, labels)
         self.labels[rows] = labels
-        self.labels.flush()
+
+    def relabel(self, labels: Labels) -> None:
+        """Write other labels, of all rows."""
+        rows = list(range(len(labels)))
+        with named(self.path), self.path.open("rb+") as file:
+            self._put(file, self.labels_start, rows, labels)
+        self.labels[:] = labels
+
+    def _put(self, file: BinaryIO, start: int, rows: list[int], values: npt.NDArray[Any]) -> None:
+        """Write rows of one of the arrays, and wait until the disk has them."""
+        for row, value in zip(rows, values, strict=True):
+            file.seek(start + row * value.nbytes)
+            file.write(value.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+    def are_sound(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether faces are to the last bit those that were written, (n,)."""
+        sums = [zlib.crc32(self.faces[row].tobytes()) for row in rows]
+        same: npt.NDArray[np.bool_] = np.array(sums, np.uint32) == self.labels["sum"][rows]
+        return same
 
     def lacks(self, labels: Labels) -> npt.NDArray[np.int64]:
         """The rows whose face is not made of what these labels say."""
@@ -81,7 +124,7 @@ def create(path: Path, count: int, record: Record) -> FaceFile:
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *FACE_SHAPE)}
     text = np.frombuffer(json.dumps(record.document).encode(), np.uint8)
     try:
-        with path.open("wb") as file:
+        with named(path), path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
             # Taken from the disk now, where the system can: a mapped file with holes that finds its
@@ -96,22 +139,22 @@ def create(path: Path, count: int, record: Record) -> FaceFile:
         if error.errno == errno.ENOSPC:
             raise lack from error
         raise
-    return map_file(path, "r+")
+    return map_file(path)
 
 
-def map_if_sound(path: Path, mode: Literal["r", "r+"] = "r") -> FaceFile | None:
+def map_if_sound(path: Path) -> FaceFile | None:
     """Map a file, or say in the log why that fails; None where there is no sound one."""
     if not path.exists():
         return None
     try:
-        return map_file(path, mode)
+        return map_file(path)
     except DataError as error:
         logger.warning("%s", error)
         return None
 
 
-def map_file(path: Path, mode: Literal["r", "r+"] = "r") -> FaceFile:
-    """Map the parts of a face file.
+def map_file(path: Path) -> FaceFile:
+    """Map the faces of a file, and read its labels and record.
 
     Raises:
         DataError: The file is missing, cut off, or no face file.
@@ -122,20 +165,21 @@ def map_file(path: Path, mode: Literal["r", "r+"] = "r") -> FaceFile:
             count, faces_start = _read_header(file, np.dtype(np.uint8), FACE_SHAPE)
             file.seek(faces_start + count * FACE_BYTES)
             labelled, labels_start = _read_header(file, LABEL, ())
-            file.seek(labels_start + count * LABEL.itemsize)
+            labels = np.frombuffer(bytearray(file.read(count * LABEL.itemsize)), LABEL)
             record = Record.read(json.loads(np.lib.format.read_array(file).tobytes()))
             whole = not file.read(1)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; {remedy}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is no whole array of aligned faces ({error}); {remedy}") from error
+    except OSError:  # of the disk, and not of what is on it
+        raise
+    except Exception as error:  # numpy reads a header as Python: a damaged one can fail in any way
+        raise DataError(
+            f"{path} is no whole array of aligned faces ({type(error).__name__}); {remedy}"
+        ) from error
     if labelled != count or not whole:
         raise DataError(f"{path} is cut off, or not as the alignment writes it; {remedy}")
-    return FaceFile(
-        np.memmap(path, np.uint8, mode, faces_start, (count, *FACE_SHAPE)),
-        np.memmap(path, LABEL, mode, labels_start, (count,)),
-        record,
-    )
+    faces = np.memmap(path, np.uint8, "r", faces_start, (count, *FACE_SHAPE))
+    return FaceFile(path, faces, labels, labels_start, record)
 
 
 def _read_header(

@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from contrastive_age import tables
 from contrastive_age.errors import DataError
 from contrastive_age.faces.alignment import (
     FACE_SIZE,
@@ -152,25 +153,25 @@ class DetectionCache:
         """Read all findings: `FINDING_TYPES`, indexed by `digest`. Damaged files are removed."""
         # Manifests share them, and so may be writing into them now.
         remove_unfinished(self._folder, older_than=DAY)
-        tables = [empty := _findings_table([], [])]
+        found = [empty := _findings_table([], [])]
         for part in self._parts():
             try:
-                table = pd.read_parquet(part)[list(FINDING_TYPES)]
+                table = tables.read(part)[list(FINDING_TYPES)]
                 table.index = table.index.astype(empty.index.dtype).rename(empty.index.name)
-                tables.append(table.astype(empty.dtypes))
+                found.append(table.astype(empty.dtypes))
             except FileNotFoundError:  # another run has put it into one with others
                 return self.load()
             except Exception as error:  # a damaged or foreign file can fail in any way
                 logger.warning("%s is damaged and removed; its photos are redone: %s", part, error)
                 part.unlink(missing_ok=True)
-        findings = pd.concat(tables)
+        findings = pd.concat(found)
         return findings[~findings.index.duplicated()]
 
     def add(self, findings: pd.DataFrame) -> None:
         """Write findings, as `load` gives them, into a new file."""
         if len(findings):
             with replacing(self._part(findings)) as part:
-                findings.to_parquet(part)
+                tables.write(findings, part)
 
     def compact(self) -> None:
         """Put all files into one."""
@@ -259,7 +260,7 @@ def detect_landmarks(
     digests = dict(zip(paths, new["digest"], strict=True))
     require_files(Path(path) for path in paths)
 
-    tables = [known]
+    found = [known]
     if paths:
         look = functools.partial(_find_in_files, Finder(load_detector(), min_face))
         chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
@@ -270,13 +271,13 @@ def detect_landmarks(
                 table = _findings_table([digests[path] for path in chunk], findings)
                 # The others may have failed for a passing cause.
                 cache.add(table[table["status"].isin(["detected", "retried", "missed"])])
-                tables.append(table)
+                found.append(table)
                 bar.update(len(chunk))
                 failed += compress(chunk, table["status"] == "failed")
                 if len(failed) > MOST_FAILURES:
                     raise too_many_failures(len(failed), failed[-1])
     cache.compact()
-    return _landmarks_table(files, pd.concat(tables), annotated)
+    return _landmarks_table(files, pd.concat(found), annotated)
 
 
 def _annotates(points: Points, width: int, height: int) -> bool:

@@ -43,7 +43,7 @@ from contrastive_age.faces.array_file import (
 )
 from contrastive_age.faces.detection import SmallestFace
 from contrastive_age.faces.landmarks import decided_by as landmarks_decided_by
-from contrastive_age.files import fingerprint
+from contrastive_age.files import fingerprint, put_in_place
 from contrastive_age.provenance import Record, code_of, made_with
 from contrastive_age.strict import STRICT
 
@@ -196,7 +196,7 @@ def build_faces(
             f"{min(map(str, unreadable))}, and run --tags=ingestion,alignment again; ingestion "
             f"could read it ({len(unreadable)} such photos in all)"
         )
-    partial.replace(path)
+    put_in_place(partial, path)
     return BuildReport(path, len(todo), len(labels) - len(todo))
 
 
@@ -299,6 +299,32 @@ def rows_of(
     return np.asarray(rows, dtype=np.int64)
 
 
+def sound(faces: Faces, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Make sure that faces are to the last bit those that were aligned.
+
+    Args:
+        faces: uint8 (N, 256, 256, 3), as mapped from their file; one in memory is taken as it is.
+        rows: Which of them are going to be used, (n,).
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: A face is damaged.
+    """
+    if not isinstance(faces, np.memmap):
+        return rows
+    file = map_file(Path(str(faces.filename)))
+    damaged = rows[~file.are_sound(rows)]
+    if len(damaged):
+        raise DataError(
+            f"{file.path}: {len(damaged)} of {len(rows)} faces are damaged, the first in row "
+            f"{damaged[0]}; check the disk, remove the file and run the whole pipeline: they are "
+            "aligned again"
+        )
+    return rows
+
+
 def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     """By what each photo of a source is known again.
 
@@ -382,7 +408,7 @@ def _chunks(rows: list[int]) -> list[list[int]]:
 
 def _resume(partial: Path, labels: Labels, wanted: Wanted) -> FaceFile:
     """Open the unfinished file, or begin one, with the labels of all rows still to do emptied."""
-    file = map_if_sound(partial, "r+")
+    file = map_if_sound(partial)
     if (
         file is None
         or len(file.labels) != len(labels)
@@ -391,11 +417,14 @@ def _resume(partial: Path, labels: Labels, wanted: Wanted) -> FaceFile:
         record = Record(wanted.decided_by, made_with(*LIBRARIES))
         return create(partial, len(labels), record)
     # A label that is not wanted must not outlive the face it stood for.
-    file.labels[file.labels["content"] != labels["content"]] = np.zeros((), LABEL)
-    done = file.labels["content"] != b""
+    kept = file.labels.copy()
+    kept[kept["content"] != labels["content"]] = np.zeros((), LABEL)
+    written = np.flatnonzero(kept["content"])
+    kept[written[~file.are_sound(written)]] = np.zeros((), LABEL)
+    done = kept["content"] != b""
     for name in ("sample", "photo"):
-        file.labels[name][done] = labels[name][done]
-    file.labels.flush()
+        kept[name][done] = labels[name][done]
+    file.relabel(kept)
     return file
 
 
@@ -404,7 +433,9 @@ def _copy_known(old: FaceFile, new: FaceFile, labels: Labels) -> None:
     known = {content: row for row, content in enumerate(old.labels["content"].tolist())}
     wanted = labels["content"].tolist()
     missing = new.lacks(labels).tolist()
-    for rows in _chunks([row for row in missing if wanted[row] in known]):
+    for some in _chunks([row for row in missing if wanted[row] in known]):
+        sound = old.are_sound(np.array([known[wanted[row]] for row in some]))
+        rows = [row for row, whole in zip(some, sound, strict=True) if whole]
         theirs = [known[wanted[row]] for row in rows]
         copied = labels[rows]
         copied["looks"] = old.labels["looks"][theirs]

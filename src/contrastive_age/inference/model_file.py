@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from contrastive_age.errors import DataError
@@ -23,7 +22,7 @@ from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork, expected_age
-from contrastive_age.model.weights import AGE_MODEL, read_saved
+from contrastive_age.model.weights import AGE_MODEL, read_saved, write_saved
 from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD, frame_size
 from contrastive_age.training.recipe import CROP_SIZE
 
@@ -123,7 +122,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "card": model.card,
     }
     with replacing(path) as beside:
-        torch.save(content, beside)
+        write_saved(content, beside)
 
 
 def load_model(path: Path) -> AgeModel:

@@ -45,11 +45,9 @@ class StateDict(WholeFile):
         return read_saved(path, "a state dict")
 
     def _write(self, data: dict[str, Any], path: Path) -> None:
-        import torch
+        from contrastive_age.model.weights import write_saved
 
-        # Given a path, torch writes its name into the file: equal models would differ by it.
-        with path.open("wb") as file:
-            torch.save(data, file)
+        write_saved(data, path)
 
 
 class AgeModelFile(WholeFile):

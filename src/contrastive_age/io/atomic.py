@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, ClassVar, NewType
 
+import pandas as pd
 from kedro.utils import load_obj
 
+from contrastive_age import tables
 from contrastive_age.io.files import WholeFile
 
 # Kedro-Viz knows what to draw by these names.
@@ -42,6 +44,12 @@ class Table(_Borrowed):
     """A pandas table as Parquet; `DataFrame.attrs`, such as the fingerprint, are kept."""
 
     format = "kedro_datasets.pandas.ParquetDataset"
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        return tables.read(path)
+
+    def _write(self, data: pd.DataFrame, path: Path) -> None:
+        tables.write(data, path)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, as Kedro-Viz shows them."""

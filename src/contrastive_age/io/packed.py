@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contrastive_age import tables
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint, replacing
 from contrastive_age.provenance import Record
@@ -73,7 +73,7 @@ class Packed:
             DataError: One is missing, damaged or another than was packed.
         """
         return [
-            pd.read_parquet(path)
+            tables.read(path)
             if path.suffix == ".parquet"
             else json.loads(path.read_text(encoding="utf-8"))
             for path in map(self.checked, names)
@@ -91,7 +91,8 @@ class Packed:
         except FileNotFoundError:
             raise DataError(f"{path} is missing: {AGAIN}") from None
         except Exception as error:  # a damaged file can fail in any way
-            raise DataError(f"{path} is damaged ({error}): {AGAIN}") from error
+            why = " ".join(str(error).split())
+            raise DataError(f"{path} is damaged ({why}): {AGAIN}") from error
         if not same:
             raise DataError(f"{path} is not the file that was packed: {AGAIN}")
         return path
@@ -130,7 +131,7 @@ def digest(path: Path) -> str:
         path: A Parquet table, a JSON document, or anything else.
     """
     if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
+        table = tables.read(path)
         # What stands for a missing value depends on the version of pandas.
         values = table.astype(object).where(table.notna(), None).to_dict("list")
         return fingerprint(values, table.attrs)

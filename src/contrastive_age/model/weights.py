@@ -9,6 +9,8 @@ of the list `photos.npz`, which holds these once for all folds of a setting.
 
 import json
 import pickle
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -46,7 +48,8 @@ IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 """Of torchvision's `ResNet18_Weights.IMAGENET1K_V1`; the name holds the SHA-256's first digits."""
 
 _UNREADABLE = (
-    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError
+    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError,
 )  # fmt: skip
 """What a damaged file makes torch raise."""
 
@@ -183,6 +186,7 @@ def read_saved(path: Path, what: str) -> Any:
         DataError: It is damaged, holds code, or torch did not save it.
     """
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
@@ -191,6 +195,44 @@ def read_saved(path: Path, what: str) -> Any:
             f"{path}: cannot be read as {what}, it is damaged or not saved by torch as tensors and "
             f"plain values; replace it, or make it again ({type(error).__name__})"
         ) from error
+
+
+def write_saved(content: Any, path: Path) -> None:
+    """Write what `read_saved` reads.
+
+    Args:
+        content: Tensors and plain values.
+        path: The file.
+
+    Raises:
+        OSError: The disk fails.
+    """
+    # Given a path, torch does not say why it cannot write; and it writes the name into the file, so
+    # that equal ones differ.
+    with path.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Its error at the end hides the one from which it follows.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def _check_sums(path: Path) -> None:
+    """Read all parts of an archive, whose sums torch writes and does not check.
+
+    Raises:
+        zipfile.BadZipFile: A part is damaged. Files in torch's older format have no sums.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        # torch can be told to write no sums; it writes zeros then.
+        for part in filter(lambda part: part.CRC, archive.infolist()):
+            with archive.open(part) as content:
+                while content.read(2**20):
+                    pass
 
 
 def read_weights(path: Path) -> Weights:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from contrastive_age import tables
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import choose_samples
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
@@ -180,7 +181,7 @@ def _shown(
     first = group.first
     source = first.parameters["source"]
     folder = source_key(source, first.parameters.get("manifest"))
-    samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+    samples = tables.read(data_folder / "02_intermediate" / folder / "samples.parquet")
     faces = open_faces(data_folder / "03_primary" / folder / "faces.npy", samples, _wanted(first))
     return Shown(samples, faces, runs, _about(group), source not in drawn)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_age import tables
 from contrastive_age.evaluation.groups import labels_digest
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.reporting.papers import Pretraining
@@ -75,24 +76,37 @@ def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:
         if not metrics or metrics.get("part") == "validation":
             continue
         predictions = _predictions_of(path, metrics, data_folder)
-        if predictions is not None:
-            parameters = metrics["parameters"]
-            run = Measured(
-                protocol=metrics["protocol"],
-                setting=metrics["setting"],
-                key=metrics["key"],
-                seed=parameters["seed"],
-                parameters=parameters,
-                metrics=metrics,
-                identity=_beside(path, "identity.json", metrics),
-                gradcam=_beside(path, "gradcam.json", metrics),
-                predictions=predictions,
-                run_id=metrics["run_id"],
-                demo=parameters["source"] in drawn,
-                labels=_labels(metrics, predictions, data_folder),
-            )
-            runs.append(run)
+        if predictions is None:
+            continue
+        try:
+            runs.append(_measured(path, metrics, predictions, data_folder, drawn))
+        except (AttributeError, LookupError, TypeError) as error:
+            logger.warning("%s is left out: it is damaged (%r); run it again", path, error)
     return runs
+
+
+def _measured(
+    path: Path,
+    metrics: dict[str, Any],
+    predictions: pd.DataFrame,
+    data_folder: Path,
+    drawn: Collection[str],
+) -> Measured:
+    parameters = metrics["parameters"]
+    return Measured(
+        protocol=metrics["protocol"],
+        setting=metrics["setting"],
+        key=metrics["key"],
+        seed=parameters["seed"],
+        parameters=parameters,
+        metrics=metrics,
+        identity=_beside(path, "identity.json", metrics),
+        gradcam=_beside(path, "gradcam.json", metrics),
+        predictions=predictions,
+        run_id=metrics["run_id"],
+        demo=parameters["source"] in drawn,
+        labels=_labels(metrics, predictions, data_folder),
+    )
 
 
 def read_audits(data_folder: Path) -> dict[str, dict[str, Any]]:
@@ -129,7 +143,7 @@ def _predictions_of(
     """The predictions that a document measures; None, logged with the reason, for others."""
     outputs = data_folder / "07_model_output" / path.parts[-3] / path.parts[-2]
     try:
-        predictions = pd.read_parquet(outputs / "predictions.parquet")
+        predictions = tables.read(outputs / "predictions.parquet")
     except (OSError, ValueError) as error:
         logger.warning("%s is left out: its predictions cannot be read (%s)", path, error)
         return None
@@ -146,7 +160,7 @@ def _labels(
     parameters = metrics["parameters"]
     folder = source_key(parameters["source"], parameters.get("manifest"))
     try:
-        samples = pd.read_parquet(data_folder / "02_intermediate" / folder / "samples.parquet")
+        samples = tables.read(data_folder / "02_intermediate" / folder / "samples.parquet")
     except (OSError, ValueError):
         return None
     made_from = Record.read(metrics.get("made_from")).decided_by or {}

@@ -15,6 +15,8 @@ from contrastive_age.tracking import database
 
 DATA_ROOT = "name another folder as data_root in conf/local/globals.yml"
 
+GONE = f"its disk is gone: connect it again, or {DATA_ROOT}"
+
 REMEDIES = {
     errno.ENOSPC: f"make room, or {DATA_ROOT}",
     errno.EDQUOT: f"make room, or {DATA_ROOT}",
@@ -24,6 +26,9 @@ REMEDIES = {
     errno.EPERM: f"give yourself the right to it, or {DATA_ROOT}",
     errno.EMFILE: "allow more open files (ulimit -n), or lower folds_at_once",
     errno.EIO: "check the disk, and restore the file from a copy",
+    errno.ESTALE: GONE,
+    errno.ENODEV: GONE,
+    errno.ENXIO: GONE,
     errno.ENOENT: "put it in place, or correct the parameter that names it",
     errno.ENOTDIR: "a file lies where a folder is needed: move it away",
     errno.EISDIR: "a folder lies where a file is needed: move it away",

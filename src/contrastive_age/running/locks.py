@@ -29,7 +29,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from contrastive_age.errors import DataError
-from contrastive_age.files import DAY, remove_unfinished
+from contrastive_age.files import DAY, named, remove_unfinished
 from contrastive_age.io.files import path_of
 from contrastive_age.processes import command_line
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
@@ -94,7 +94,8 @@ class Lock:
             "since": f"{datetime.now():%H:%M on %d %b}",
             "command": command_line(),
         }
-        self.path.write_text(json.dumps(signature), encoding="utf-8")
+        with named(self.path):
+            self.path.write_text(json.dumps(signature), encoding="utf-8")
         for folder in self.folders:
             remove_unfinished(folder)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from contrastive_age import tables
 from contrastive_age.errors import DataError
 from contrastive_age.provenance import code_of
 from contrastive_age.sources import audit, fgnet, morph2, reading, utkface
@@ -146,7 +147,7 @@ def known_files(folder: Path) -> pd.DataFrame | None:
     """
     path = folder / "files.parquet"
     try:
-        files = pd.read_parquet(path)
+        files = tables.read(path)
         if files.attrs.get("code") != code():
             return None
         return files[list(reading.FILE_TYPES)].astype(reading.FILE_TYPES)

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from contrastive_age.files import replacing
-from contrastive_age.model.weights import read_saved
+from contrastive_age.model.weights import read_saved, write_saved
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ def save(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
         fingerprint: Names everything that made it.
     """
     with replacing(folder / NAME) as path:
-        torch.save({"fingerprint": fingerprint, **vars(checkpoint)}, path)
+        write_saved({"fingerprint": fingerprint, **vars(checkpoint)}, path)
 
 
 def load(folder: Path, fingerprint: str) -> Checkpoint | None:

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from contrastive_age import tables
 from contrastive_age.faces.store import Faces, faces_digest
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
@@ -188,7 +189,7 @@ def _finished(
 ) -> tuple[State, pd.DataFrame] | None:
     """The model and history in the folder, if the same things made them."""
     try:
-        history = pd.read_parquet(folder / "history.parquet")
+        history = tables.read(folder / "history.parquet")
         record = Record.read(history.attrs.get("record"))
         differences = record.differences(decided_by)
         if differences:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
@@ -57,9 +57,10 @@ def evaluate(
     require_network(model, networks_of(setting, training, faces), name)
     checkpoint.discard(training_folder)
     size = setting.training.image_size
+    rows = rows_of(samples, faces, part, setting.faces)
     predictions, outputs, maps = evaluate_fold(
         part,
-        augmentation.prepare(faces, rows_of(samples, faces, part, setting.faces), size),
+        augmentation.prepare(faces, sound(faces, rows), size),
         model,
         setting.classes,
         fold=fold,

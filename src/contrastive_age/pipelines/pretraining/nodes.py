@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.parameters.setting import Pretraining
 from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
@@ -81,7 +81,7 @@ def train(
     model, history = fold.train_or_keep(
         lambda: torch.cat(
             [
-                augmentation.prepare(faces[name], part["row"].to_numpy(), size)
+                augmentation.prepare(faces[name], sound(faces[name], part["row"].to_numpy()), size)
                 for name, part in of_source.items()
             ]
         ),

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.faces.store import Faces, rows_of
+from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import in_words
@@ -75,7 +75,7 @@ def train(
             "run --tags=triplets,training"
         )
     model, history = train_or_keep(
-        lambda: prepare(faces, rows, setting.training.image_size),
+        lambda: prepare(faces, sound(faces, rows), setting.training.image_size),
         part["age"].to_numpy(),
         triplets,
         setting.recipe,
