@@ -172,6 +172,8 @@ def test_the_only_model_of_the_project_is_taken(
     places[1].touch()
     with pytest.raises(DataError, match=r"2 models; name one:\n  --model=data\S+a/final\S+\n.*b/"):
         find_model(None, Path.cwd())
+    with pytest.raises(DataError, match=r"final is a folder; .*final/age_model\.pt"):
+        find_model(places[0].parent, Path.cwd())
     # From a folder below, by the paths from there.
     with pytest.raises(DataError, match=r"\n  --model=\.\./data\S+a/final\S+\n.*b/"):
         find_model(None, Path.cwd() / "p")

@@ -171,9 +171,14 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
 ) -> None:
     monkeypatch.setattr(export, "drawn_faces", lambda: pytest.fail("it works already"))
     (tmp_path / "file").touch()
-    for path, words in ((tmp_path, "it is a folder"), (tmp_path / "file" / "m", "is no folder")):
-        with pytest.raises(DataError, match=f"cannot be written: .*{words}"):
-            export.export_onnx(spread_model(), path)
+    (tmp_path / "folder.onnx").mkdir()
+    for name, words in {
+        "folder.onnx": "cannot be written: .*it is a folder",
+        "file/m.onnx": "cannot be written: .*is no folder",
+        "age_model.pt": "name a file that ends in .onnx",
+    }.items():
+        with pytest.raises(DataError, match=words):
+            export.export_onnx(spread_model(), tmp_path / name)
 
 
 def test_without_the_extra_its_name_is_said(

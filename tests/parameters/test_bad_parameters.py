@@ -22,6 +22,7 @@ REFUSED = {
     "lamda_c=3": ["lamda_c=3: there is no such parameter", "did you mean loss.lambda_c?"],
     "lambda_c=3": ["did you mean loss.lambda_c?"],
     "epochs=3": ["did you mean training.epochs?"],
+    "folds=3": ["did you mean protocols.<protocol>.folds?"],
     "loss.lamda_c=3": ["loss.lamda_c=3", "did you mean loss.lambda_c?"],
     "training.epoch=3": ["training.epoch=3", "did you mean training.epochs?"],
     "augmentation.rotation=3": ["augmentation.rotation=3: there is no such parameter"],

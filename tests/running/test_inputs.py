@@ -53,3 +53,5 @@ def test_of_a_missing_file_it_is_said_where_it_was_looked_for(
     assert str(error.value).startswith(looked_for)
     assert str(error.value).endswith(f"the one here is manifest={here}/people.csv")
     assert inputs.existing_file("manifest", "notes/people.csv") == here / "people.csv"
+    with pytest.raises(DataError, match="notes is a folder; let manifest name a file in it"):
+        inputs.existing_file("manifest", "notes")

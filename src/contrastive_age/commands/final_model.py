@@ -7,7 +7,8 @@ from kedro.utils import find_kedro_project
 
 from contrastive_age.errors import DataError
 
-MODELS = "data/06_models/*/*/final/age_model.pt"
+NAME = "age_model.pt"
+MODELS = f"data/06_models/*/*/final/{NAME}"
 
 
 def find_model(given: Path | None, stands_in: Path) -> Path:
@@ -20,6 +21,8 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
     Raises:
         DataError: None is named, and there is not exactly one.
     """
+    if given is not None and given.is_dir():
+        raise DataError(f"{given} is a folder; name the model in it: --model={given / NAME}")
     if given is not None:
         return given
     project: Path | None = find_kedro_project(stands_in)

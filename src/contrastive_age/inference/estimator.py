@@ -35,6 +35,7 @@ from contrastive_age.inference.photos import (
     ready_crops,
 )
 from contrastive_age.inference.pictures import Picture, require_list
+from contrastive_age.paths import expanded
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.loop import choose_device
@@ -150,7 +151,7 @@ class AgeEstimator:
             DataError: The file is missing or no such model, or the device is not there.
         """
         return cls(
-            load_model(Path(path)),
+            load_model(expanded(path)),
             device=device,
             workers=workers,
             min_face=min_face,

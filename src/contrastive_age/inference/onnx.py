@@ -121,6 +121,9 @@ def export_onnx(model: AgeModel, path: Path) -> float:
         DataError: The file cannot be written, the extra `onnx` is not installed, or the ages differ
             by more than `TOLERANCE` from torch's; a file that differs is not left behind.
     """
+    # The model itself lies beside it, and its name is soon typed.
+    if path.suffix.lower() != ".onnx":
+        raise DataError(f"{path}: name a file that ends in .onnx")
     if why := why_not_writable(path):
         raise DataError(f"{path} cannot be written: {why}")
     for name in ("onnx", "onnxscript", "onnxruntime"):

@@ -77,12 +77,14 @@ class Face:
 
     score: float
     box: tuple[float, float, float, float]
-    landmarks: npt.NDArray[np.float64]
-    pixels: npt.NDArray[np.uint8]
+    landmarks: npt.NDArray[np.float64] = field(repr=False)
+    pixels: npt.NDArray[np.uint8] = field(repr=False)
     age: float = math.nan
     std: float = math.nan
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    probabilities: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    probabilities: npt.NDArray[np.float32] = field(
+        default_factory=lambda: np.empty(0, np.float32), repr=False
+    )
 
 
 @dataclass(frozen=True, eq=False)

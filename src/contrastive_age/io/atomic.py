@@ -25,9 +25,13 @@ class _Borrowed(WholeFile):
     format: ClassVar[str]
     """The dataset of kedro-datasets."""
 
+    arguments: ClassVar[dict[str, Any]] = {}
+    """What it is given, unless the catalog says otherwise."""
+
     def _at(self, path: Path) -> Any:
         """Make the dataset of kedro-datasets for a file on a disk."""
-        return load_obj(self.format)(filepath=path.as_posix(), **self._arguments)
+        arguments = self.arguments | self._arguments
+        return load_obj(self.format)(filepath=path.as_posix(), **arguments)
 
     def _read(self, path: Path) -> Any:
         return self._at(path).load()
@@ -72,6 +76,14 @@ class Document(_Borrowed):
     """A JSON document."""
 
     format = "kedro_datasets.json.JSONDataset"
+    # Names stay as people write them, whatever the system's own encoding.
+    arguments: ClassVar[dict[str, Any]] = {
+        "save_args": {"ensure_ascii": False},
+        "fs_args": {
+            "open_args_load": {"encoding": "utf-8"},
+            "open_args_save": {"encoding": "utf-8"},
+        },
+    }
 
     def preview(self) -> JSONPreview:
         """The document, as Kedro-Viz shows it."""

@@ -257,7 +257,8 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
             if isinstance(value, bool | int | float):
                 said += "; in a file, put quotes around a name that can be read as something else"
         return f"{name}={value!r}: {said}"
-    near = _near(name, sorted({*_names(model), *_names(Setting)}))
+    own = {f"protocols.<protocol>.{each}" for each in ("ages", "folds", "source", "split")}
+    near = _near(name, sorted(({*_names(model), *_names(Setting)} | own) - {name}))
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{name}={error['input']!r}: there is no such parameter{hint}"
 

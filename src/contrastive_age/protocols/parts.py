@@ -57,7 +57,8 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     if len(free) - number < 2:
         raise DataError(
             f"fold {fold}: only {len(free)} subjects have no image in the test part, too few to "
-            f"hold out {validation:.0%} of them for validation; use more subjects or fewer folds"
+            f"hold out {validation:.0%} of them for validation; use more subjects, or lower "
+            "protocols.<protocol>.folds"
         )
     chosen = np.random.default_rng([seed, fold]).choice(free, number, replace=False)
     held_out = np.isin(subject, chosen)

@@ -215,7 +215,7 @@ def _check_enough(folds: int, available: int, what: str) -> None:
     if available < folds:
         raise DataError(
             f"{folds} folds need at least {folds} {what}, but there are only {available}: "
-            "ask for fewer folds, raise max_samples, or remove copies of photos"
+            "lower protocols.<protocol>.folds, raise max_samples, or remove copies of photos"
         )
 
 

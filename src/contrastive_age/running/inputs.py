@@ -58,6 +58,8 @@ def existing_file(parameter: str, given: str | Path) -> Path:
     path = project_path(given)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; let {parameter} name a file in it")
     said = f"{path}: no such file; correct {parameter}"
     here = Path(os.path.normpath(Path.cwd() / os.path.relpath(path, project_path("."))))
     if here.is_file():

@@ -18,8 +18,9 @@ from itertools import groupby
 
 import pandas as pd
 
-_NOBODY = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>"})
-"""What pandas, R, SQL and spreadsheets write for a missing value, as `key` gives it."""
+_NOBODY = re.compile(r"nan|none|null|na|n/a|<na>|#n/a|#n/d|#nv|#.+[!?]|[\W_]*")
+"""What pandas, R, SQL and spreadsheets of several languages write for a missing value or a mistake
+in a formula, as `key` gives it; and what holds neither letter nor digit."""
 
 
 def key(identity: str) -> str:
@@ -43,7 +44,7 @@ def faults(identities: pd.Series) -> pd.Series:
 
 def _fault(identity: str) -> str:
     spelling = key(identity)
-    if spelling not in _NOBODY:
+    if not _NOBODY.fullmatch(spelling):
         return ""
     if not spelling:
         return "the identity is empty"

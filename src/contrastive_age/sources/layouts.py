@@ -186,6 +186,8 @@ def read_source(
     chosen = _layout(layout, manifest, outside)
     if not chosen.of_table and not folder.exists():
         _refuse_other_places(layout, folder)
+    if chosen.of_table and not folder.is_dir():
+        logger.warning("There is no folder %s; paths start at the manifest's own folder.", folder)
     # Once: to find it, the whole manifest is read.
     base = chosen.base_folder(folder)
     files = reading.inspect_files(

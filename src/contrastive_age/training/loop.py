@@ -133,7 +133,7 @@ def train(
     if len(images) < 2:
         raise DataError(
             f"{label}: {len(images)} training images, but batch normalisation needs at least 2; "
-            "use more samples or fewer folds"
+            "use more samples, or lower protocols.<protocol>.folds"
         )
     device = device or choose_device()
     plan = plan or resolve(Acceleration(), device, images.nbytes)
