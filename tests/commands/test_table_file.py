@@ -22,7 +22,20 @@ ROWS = [
     {"file": "ü.jpg", "face": -1, "min_face": math.nan, "reason": "no face found", "std": 1.0},
     {"file": "c.jpg", "face": 0, "age": 1 / 3, "reason": None, "note": "its end is missing"},
 ]
-NAMES = ["\r.jpg", "a\rb", "a\r\nb", "\n", "a\r", '"', '"a"', "a,b", "a;b", "\t", " a ", "\v\f\x85\u2028"]
+NAMES = [
+    "\r.jpg",
+    "a\rb",
+    "a\r\nb",
+    "\n",
+    "a\r",
+    '"',
+    '"a"',
+    "a,b",
+    "a;b",
+    "\t",
+    " a ",
+    "\v\f\x85\u2028",
+]
 """What files may be called."""
 
 SUFFIXES = pytest.mark.parametrize("suffix", [".csv", ".json", ".JSON"])
