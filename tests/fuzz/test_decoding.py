@@ -73,7 +73,7 @@ def test_what_a_header_promises_takes_the_memory_of_one_canvas(suffix: str) -> N
     side = 9_000
     content = PROMISED[suffix](whole(suffix), side)
     before = memory()
-    with pytest.raises((OSError, ValueError), match="missing|truncated"):
+    with pytest.raises((OSError, ValueError), match=r"missing|truncated"):
         decode(io.BytesIO(content))
     # Four bytes a pixel of RGB.
     assert memory() - before < 1.5 * 4 * side**2
