@@ -1,5 +1,6 @@
 """A table that grows on disk: whole up to its last row, whatever becomes of the writer."""
 
+import csv
 import json
 import math
 import resource
@@ -21,6 +22,22 @@ ROWS = [
     {"file": "ü.jpg", "face": -1, "min_face": math.nan, "reason": "no face found", "std": 1.0},
     {"file": "c.jpg", "face": 0, "age": 1 / 3, "reason": None, "note": "its end is missing"},
 ]
+NAMES = [
+    "\r.jpg",
+    "a\rb",
+    "a\r\nb",
+    "\n",
+    "a\r",
+    '"',
+    '"a"',
+    "a,b",
+    "a;b",
+    "\t",
+    " a ",
+    "\v\f\x85\u2028",
+]
+"""What files may be called."""
+
 SUFFIXES = pytest.mark.parametrize("suffix", [".csv", ".json", ".JSON"])
 
 
@@ -58,6 +75,17 @@ def test_a_csv_is_what_pandas_writes(tmp_path: Path) -> None:
     for row in ROWS:
         table.append([row])
     assert table.path.read_text(encoding="utf-8") == table_of(ROWS).to_csv(index=False)
+
+
+@SUFFIXES
+def test_every_name_of_a_file_is_read_as_it_was(tmp_path: Path, suffix: str) -> None:
+    table = TableFile(tmp_path / f"t{suffix}", ["file", "face"])
+    for name in NAMES:
+        table.append([{"file": name, "face": 0}])
+    assert [row["file"] for row in read(table.path)] == NAMES
+    if suffix == ".csv":
+        with table.path.open(encoding="utf-8", newline="") as file:
+            assert list(csv.reader(file)) == [["file", "face"], *([name, "0"] for name in NAMES)]
 
 
 @SUFFIXES

@@ -10,10 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.loader import in_effect
+from contrastive_age.running import faults
 from fuzz.cases import VALUES, cases, watched
 
 pytestmark = pytest.mark.endurance
@@ -59,12 +61,20 @@ def nested(name: str, value: Any) -> dict[str, Any]:
 
 def takes_effect(given_values: dict[str, Any], root: Path) -> None:
     """Merge values as Kedro does; what cannot be right is refused in one line."""
-    merged: Any = OmegaConf.to_container(OmegaConf.merge(written(), given_values))
-    try:
-        with watched():
-            assert in_effect(merged, root)["protocols"]
-    except DataError as error:
-        assert str(error)
+    with watched():
+        try:
+            merged: Any = OmegaConf.merge(written(), given_values)
+            config: Any = OmegaConf.to_container(merged, resolve=True)
+            assert in_effect(config, root)["protocols"]
+        except DataError as error:
+            is_one_line(str(error))
+        except OmegaConfBaseException as error:
+            is_one_line(faults.explain(error))
+
+
+def is_one_line(said: str | None) -> None:
+    assert said
+    assert "\n" not in said
 
 
 def test_each_value_takes_effect_or_is_refused(tmp_path: Path) -> None:
@@ -83,7 +93,7 @@ def test_each_value_takes_effect_or_is_refused(tmp_path: Path) -> None:
             try:
                 assert in_effect(merged, tmp_path)["protocols"] or name == "protocols"
             except DataError as error:
-                assert str(error)
+                is_one_line(str(error))
 
     each()
 
@@ -95,7 +105,9 @@ TEXTS = st.one_of(
             *("", " ", "null", "~", "~/x", "yes", "1e-3", "1_000", "0x10", "[1", "[1,2]", "{a: 1}"),
             *("a: b", "'", '"', "%", "${x}", "${oc.env:HOME}", "!!python/none", "&a", "*a", "a,b"),
             *("a=b", "2024", "2024-01-01", "08", "1:30", "\n", "\t", "-", "#", ".inf", ".nan"),
-            *("../x", "1,", "|", ">"),
+            *("../x", "1,", "|", ">", "=", "!!int x", "!!bool x", "!!timestamp x", "!!binary é"),
+            *("&a [*a]", "9" * 5000, "[" * 3000, "2024-13-01", "!!python/object:os.system x"),
+            *("!!binary QA==", "{? [a]}", "${a", "${sweeps}", "${raw_root}", "\\${x}", "<<: 1"),
         ]
     ),
 )
@@ -113,8 +125,24 @@ def test_each_text_of_a_command_line_takes_effect_or_is_refused(tmp_path: Path) 
         try:
             with cli.commands["run"].make_context("run", [f"--params={text}"]) as context:
                 values = context.params["params"]
-        except click.ClickException:
+        except click.ClickException as error:
+            is_one_line(error.format_message())
             return
         takes_effect(values, tmp_path)
+
+    each()
+
+
+def test_each_text_of_a_sweep_is_read_or_refused() -> None:
+    @cases()
+    @given(NAMES, st.sampled_from(["=", "=", ":", "", "=="]), st.lists(TEXTS, max_size=3))
+    def each(name: str, equals: str, values: list[str]) -> None:
+        text = f"{name}{equals}{','.join(values)}"
+        with watched():
+            try:
+                with cli.commands["sweep"].make_context("sweep", [f"--set={text}"]) as context:
+                    assert all(context.params["axes"].values())
+            except click.ClickException as error:
+                is_one_line(error.format_message())
 
     each()

@@ -26,7 +26,7 @@ from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import save_model
 from contrastive_age.inference.photos import Photo
 from contrastive_age.serving import ServedModel
-from fuzz.cases import VALUES, cases, kinds, names, photo_bytes, watched, whole
+from fuzz.cases import VALUES, cases, names, photo_bytes, watched, whole
 from inference import detectors
 from inference.models import untrained_model
 
@@ -211,11 +211,3 @@ def test_the_server_answers_or_refuses_with_the_row(estimator: AgeEstimator, age
         assert table["age"][0] == pytest.approx(age, abs=1e-4)
 
     each()
-
-
-def test_the_photos_from_which_cases_are_made_are_read() -> None:
-    for suffix, mode in kinds():
-        if suffix != "heic":
-            with Image.open(io.BytesIO(whole(suffix, mode))) as image:
-                image.load()
-                assert image.size == (96, 80)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
-from contrastive_age.sources import layouts
-from contrastive_age.sources.layouts import Ingested
-from fuzz.cases import cases, damaged, names, photo_bytes, watched, whole
+from contrastive_age.sources import audit, layouts
+from contrastive_age.sources.layouts import LAYOUTS, Ingested
+from fuzz.cases import CASES, cases, damaged, names, photo_bytes, watched, whole
 
 pytestmark = pytest.mark.endurance
 
@@ -26,13 +26,15 @@ class Folder:
         below: Where its photos lie.
         good: Names that follow its pattern, of photos that lie there.
         near: Others from which names are made.
-        tables: Further files that it may hold, by their path, with what they should hold.
+        table: A further file that it may hold.
+        content: What that file should hold.
     """
 
     below: str
     good: tuple[str, ...]
     near: tuple[str, ...]
-    tables: dict[str, bytes]
+    table: str = ""
+    content: bytes = b""
 
 
 POINTS = b"version: 1\nn_points: 68\n{\n" + b"12.5 20.25\n" * 68 + b"}\n"
@@ -44,19 +46,20 @@ FOLDERS = {
         "images",
         ("001A02.JPG", "001A43a.JPG", "002A12.jpg"),
         ("001A02", "082A60b", "1A2"),
-        {"points/001a02.pts": POINTS},
+        "points/001a02.pts",
+        POINTS,
     ),
     "morph2": Folder(
         "Album2",
         ("000001_0M45.JPG", "000002_0M45.JPG", "009055_00F54.jpg"),
         ("009055_0M54", "000001_1M45", "1_1M1"),
-        {"morph_2008_nonCommercial.csv": TABLE},
+        "morph_2008_nonCommercial.csv",
+        TABLE,
     ),
     "utkface": Folder(
         "",
         ("25_1_0_20170109150557335.jpg.chip.jpg", "61_1_20170109150557.jpg", "1_0_2_20170109.png"),
         ("25_1_0_20170109150557335.jpg.chip", "53__0_20170116184028385.jpg", "61_3_20170109"),
-        {},
     ),
 }
 
@@ -79,17 +82,31 @@ def put(kind: str, path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
+def with_good_photos(layout: str, folder: Path) -> Path:
+    """Put the good photos into a raw folder; give the place of its photos."""
+    place = folder / FOLDERS[layout].below
+    place.mkdir(exist_ok=True)
+    for name in FOLDERS[layout].good:
+        place.joinpath(name).write_bytes(whole("jpg"))
+    return place
+
+
+def labels(found: Ingested) -> pd.DataFrame:
+    return found.samples.set_index("path")[["sample_id", "age"]]
+
+
+AT_ONCE = 10
+"""Files of one reading, each of them a case: most of the time a reading takes goes by once."""
+
+
 @pytest.mark.parametrize("layout", FOLDERS)
 def test_good_photos_keep_their_samples_whatever_lies_beside_them(
     layout: str, tmp_path: Path
 ) -> None:
     own = FOLDERS[layout]
-    place = tmp_path / own.below
-    place.mkdir(exist_ok=True)
-    for name in own.good:
-        place.joinpath(name).write_bytes(whole("jpg"))
+    place = with_good_photos(layout, tmp_path)
     alone = read(layout, tmp_path)
-    expected = alone.samples.set_index("path")[["sample_id", "age"]]
+    expected = labels(alone)
     assert len(expected) == len(own.good)
     stems = {Path(name).stem.lower() for name in own.good}
     entries = st.tuples(
@@ -97,22 +114,24 @@ def test_good_photos_keep_their_samples_whatever_lies_beside_them(
         names(*own.near).filter(lambda name: Path(name).stem.lower() not in stems),
         photo_bytes(),
     )
-    tables = [damaged(content) for content in own.tables.values()] or [st.none()]
 
-    @cases()
-    @given(st.lists(entries, min_size=1, max_size=3, unique_by=lambda entry: entry[1]), *tables)
-    def each(beside: list[tuple[str, str, bytes]], table: bytes | None) -> None:
-        made = []
+    @cases(CASES // AT_ONCE)
+    @given(st.lists(entries, min_size=AT_ONCE, max_size=AT_ONCE, unique_by=lambda entry: entry[1]))
+    def each(beside: list[tuple[str, str, bytes]]) -> None:
+        made = [place / name for _, name, _ in beside]
         try:
-            for kind, name, content in beside:
-                made.append(place / name)
-                put(kind, place / name, content)
-            for path in own.tables:
-                made.append(tmp_path / path)
-                made[-1].parent.mkdir(exist_ok=True)
-                made[-1].write_bytes(table or b"")
+            for path, (kind, _, content) in zip(made, beside, strict=True):
+                put(kind, path, content)
             with watched():
-                check(beside)
+                found = read(layout, tmp_path, alone.files)
+            samples = labels(found)
+            pd.testing.assert_frame_equal(samples.loc[expected.index], expected)
+            # No file is lost: it is a sample, or has its reason.
+            listed = {*samples.index, *(entry["path"] for entry in found.audit["rejected"])}
+            for kind, name, _ in beside:
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                if kind != "folder":
+                    assert str(Path(own.below, shown)) in listed, (kind, name)
         finally:
             for path in made:
                 if path.is_dir() and not path.is_symlink():
@@ -120,21 +139,40 @@ def test_good_photos_keep_their_samples_whatever_lies_beside_them(
                 else:
                     path.unlink(missing_ok=True)
 
-    def check(beside: list[tuple[str, str, bytes]]) -> None:
-        try:
-            found = read(layout, tmp_path, alone.files)
-        except DataError as error:  # of its table alone
-            assert layout == "morph2", error
-            assert "morph_2008" in str(error)
-            return
-        layouts.read_points(layout, tmp_path, found.samples)
-        samples = found.samples.set_index("path")[["sample_id", "age"]]
-        pd.testing.assert_frame_equal(samples.loc[expected.index], expected)
-        # No file is lost: it is a sample, or has its reason.
-        listed = {*samples.index, *(entry["path"] for entry in found.audit["rejected"])}
-        for kind, name, _ in beside:
-            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-            if kind != "folder":
-                assert str(Path(own.below, shown)) in listed, (kind, name)
+    each()
+
+
+@pytest.mark.parametrize("layout", [name for name, own in FOLDERS.items() if own.table])
+def test_good_photos_keep_their_samples_whatever_a_table_beside_them_holds(
+    layout: str, tmp_path: Path
+) -> None:
+    own = FOLDERS[layout]
+    with_good_photos(layout, tmp_path)
+    alone = read(layout, tmp_path)
+    table = tmp_path / own.table
+    table.parent.mkdir(exist_ok=True)
+    good = {*alone.samples["sample_id"]}
+
+    @cases()
+    @given(st.one_of(*[damaged(own.content)] * 3, st.binary(max_size=80)))
+    def each(content: bytes) -> None:
+        table.write_bytes(content)
+        with watched():
+            try:
+                found = LAYOUTS[layout].read(tmp_path, alone.files)
+                beside = LAYOUTS[layout].read_table(tmp_path, found.samples)
+            except DataError as error:  # of the table alone
+                assert own.table in str(error)
+                assert "\n" not in str(error)
+                return
+            points = layouts.read_points(layout, tmp_path, found.samples)
+        pd.testing.assert_frame_equal(labels(found), labels(alone))
+        for said in (beside, points):
+            assert said is None or {*said["sample_id"]} <= good
+        if beside is not None:
+            report = audit.audit(
+                found, alone.files, max_span=LAYOUTS[layout].max_span, table=beside
+            )
+            assert report["n"] == len(good)
 
     each()

@@ -34,6 +34,7 @@ REFUSED = {
     "protocols.fgnet_se.fold=3": ["protocols.fgnet_se.fold=3: there is no such parameter"],
     "protocols.mine.folds=3": ["protocols.mine.source has no value"],
     "frobnicate=1": ["frobnicate=1: there is no such parameter"],
+    ".=1": ["={'': 1}: there is no such parameter"],
     # values of the wrong kind
     "training.epochs=many": ["training.epochs='many'", "valid integer"],
     "training.epochs=2.5": ["training.epochs=2.5", "valid integer"],
@@ -117,6 +118,20 @@ def test_every_mistake_is_said_at_once() -> None:
         loaded({"lamda_c": 1, "raw_root": 2, "log_faces": "x"})
     for name in ("lamda_c", "raw_root", "log_faces"):
         assert f"{name}=" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("raw_root", b"@"), ("settings", {b"fgnet": {}}), ("final_model", {"protocol": b"fgnet_se"})],
+)
+def test_bytes_of_a_file_are_no_name(name: str, value: Any) -> None:
+    with pytest.raises(DataError, match=f"{name}.*valid string"):
+        loaded({name: value})
+
+
+def test_a_block_may_leave_out_what_has_a_value_of_its_own() -> None:
+    values: Any = OmegaConf.to_container(written()) | {"detection": {}}
+    assert in_effect(values, CONF)["protocols"]
 
 
 def test_a_number_in_a_file_is_no_name_without_quotes() -> None:

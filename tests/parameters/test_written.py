@@ -63,11 +63,28 @@ def test_all_else_is_read_as_kedro_does(text: str) -> None:
         ("=3", "'=3' is not written as name=value"),
         ("training.lr={a", "training.lr={a: "),
         ("raw_root=${a", "raw_root="),
+        ("sweeps==", "sweeps==: it cannot be read as YAML"),
+        ("seed=!!int x", "seed=!!int x: it cannot be read as YAML"),
+        ("seed=!!bool x", "it cannot be read as YAML"),
+        ("seed=!!timestamp x", "it cannot be read as YAML"),
+        ("seed=&a [*a]", "it cannot be read as YAML"),
+        ("seed=" + "9" * 5000, "seed=999.*it cannot be read as YAML"),
+        ("seed=\x02\n1", "seed=\x02 1: it cannot be read as YAML"),
+        ("seed=\n1,a\nb", r"seed= 1,a b: 'a\\nb' is not written as name=value"),
+        ("seed=" + "[" * 3000, r"it cannot be read as YAML"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(text: str, said: str) -> None:
     with pytest.raises(DataError, match=said) as error:
         parameters(text)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("text", ["[1", "!!int x", "!!bool x", "=", "2024-13-01", "*a"])
+def test_one_value_that_cannot_be_read_is_one_line(text: str) -> None:
+    with pytest.raises(DataError, match="cannot be read as YAML") as error:
+        as_read("loss.lambda_c", text)
     assert "\n" not in str(error.value)
 
 

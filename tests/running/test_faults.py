@@ -19,6 +19,7 @@ from kedro.io import DatasetError
 from kedro.pipeline import Node, Pipeline
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 from yaml.parser import ParserError
 
 from conftest import make_project
@@ -351,6 +352,15 @@ def test_a_value_that_names_no_parameter_is_explained() -> None:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("known", "given"), [({"ages": [0, 3]}, {"ages": {"x": 1}}), ({"a": {"b": 1}}, {"a": [1]})]
+)
+def test_a_list_in_the_place_of_a_block_is_explained(known: Any, given: Any) -> None:
+    with pytest.raises(OmegaConfBaseException) as error:
+        OmegaConf.merge(known, given)
+    assert "a list has none" in str(faults.explain(error.value))
+
+
 def test_a_configuration_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "parameters.yml").write_text("a: [1")
@@ -359,6 +369,18 @@ def test_a_configuration_that_cannot_be_read_is_explained(tmp_path: Path) -> Non
         loader["parameters"]
     assert "parameters.yml" in str(faults.explain(error.value))
     assert "counted from 0" in str(faults.explain(error.value))
+
+
+@pytest.mark.parametrize("text", ["a: =", "a: *b", "a: !!python/none"])
+def test_a_value_that_is_no_yaml_is_explained(tmp_path: Path, text: str) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "parameters.yml").write_text(text)
+    loader = OmegaConfigLoader(str(tmp_path), base_env="base", default_run_env="base")
+    with pytest.raises(YAMLError) as error:
+        loader["parameters"]
+    said = str(faults.explain(error.value))
+    assert "correct that line" in said
+    assert "\n" not in said
 
 
 def test_a_fault_of_the_program_is_not_explained_away() -> None:

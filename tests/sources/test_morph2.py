@@ -114,8 +114,11 @@ def test_what_contradicts_the_names_and_itself_is_in_the_audit(tmp_path: Path) -
     ]
 
 
-def test_a_table_of_other_photos_says_nothing(tmp_path: Path) -> None:
-    write_table(tmp_path, "7,0,06/26/1949,02/23/2004,B,M,1,54,0,0,Album2/000007_0M54.JPG")
+@pytest.mark.parametrize(
+    "row", ["7,0,06/26/1949,02/23/2004,B,M,1,54,0,0,Album2/000007_0M54.JPG", "0"]
+)
+def test_a_table_of_other_photos_says_nothing(tmp_path: Path, row: str) -> None:
+    write_table(tmp_path, row)
     files = readable("Album2/000001_0M54.JPG")
     result = morph2.read(tmp_path, files)
     assert result.samples["race"].isna().all()

@@ -77,18 +77,24 @@ class TableFile:
                 raise
 
     def _as_csv(self, rows: Sequence[Row]) -> str:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self._columns, extrasaction="ignore", lineterminator="\n")
-        if not self._size:
-            writer.writeheader()
-        for row in rows:
-            writer.writerow({name: "" if _unknown(value) else value for name, value in row.items()})
-        return text.getvalue()
+        values = [[row.get(name, "") for name in self._columns] for row in rows]
+        lines = values if self._size else [list(self._columns), *values]
+        return "".join(map(_line, lines))
 
     def _as_json(self, rows: Sequence[Row]) -> str:
         objects = [{name: _finite(row.get(name)) for name in self._columns} for row in rows]
         lines = ",\n ".join(json.dumps(each, ensure_ascii=False) for each in objects)
         return ("," if self._size else "[") + "\n " + lines
+
+
+def _line(values: Sequence[Any]) -> str:
+    """A line of CSV; a name may hold line ends of any kind, which stand between quotes."""
+    text = io.StringIO(newline="")
+    # Quoted is what the writer's own line end consists of, so that it has to be the longest one.
+    csv.writer(text, lineterminator="\r\n").writerow(
+        ["" if _unknown(value) else value for value in values]
+    )
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _unknown(value: Any) -> bool:

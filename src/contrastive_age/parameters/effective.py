@@ -124,7 +124,7 @@ def _learning(
         "age_max": age_max,
         "loss": settings[params["setting"]] | _given(params["loss"]),
         **{name: params[name] for name in ("setting", "seed", "max_samples", "alignment")},
-        "detection": _given({"min_face": params["detection"]["min_face"]}),
+        "detection": _given({"min_face": params["detection"].get("min_face")}),
         "manifest": _digest(root, params["manifest"]) if listed else None,
         "acceleration": computing(params).acceleration.given,
     }

@@ -38,7 +38,10 @@ def _known(layout: str) -> str:
     return layout
 
 
-Layout = Annotated[str, AfterValidator(_known)]
+Text = Annotated[str, Field(strict=True)]
+"""No bytes, which YAML knows, too: they would be taken here, and nowhere else."""
+
+Layout = Annotated[Text, AfterValidator(_known)]
 """A name in the registry of layouts."""
 
 Values = TypeVar("Values")
@@ -60,15 +63,15 @@ class SourceGiven(Strict):
     layout: Layout
     folder: Path
     synthetic: Synthetic | None = None
-    terms: str | None = None
+    terms: Text | None = None
 
 
 class Source(SourceGiven):
     """A source of photos with its folder resolved."""
 
-    name: str
+    name: Text
     manifest: Path | None = None
-    manifest_digest: str | None = None
+    manifest_digest: Text | None = None
     outside: bool = False
     most_megapixels: float
     round_ages: bool
@@ -95,20 +98,20 @@ class Explanation(Strict):
     """Which tested faces of each fold are explained by Grad-CAM: these, or some of every age."""
 
     at_most: NonNegativeInt
-    samples: list[str] | None = None
+    samples: list[Text] | None = None
 
 
 class Report(Strict):
     """What the report's figures show: settings laid side by side, and the number of faces."""
 
-    settings: list[str] = Field(min_length=1)
+    settings: list[Text] = Field(min_length=1)
     faces: PositiveInt
 
 
 class RayShare(Strict):
     """A fold's share of a Ray cluster, how often it is tried again, and where the cluster is."""
 
-    address: str | None = None
+    address: Text | None = None
     cpus_per_fold: PositiveFloat
     gpus_per_fold: NonNegativeFloat
     retries: NonNegativeInt
@@ -124,15 +127,15 @@ class RayShare(Strict):
 class Preset(Strict):
     """A grid with a name: the protocols it is for, and the values of each parameter."""
 
-    pipelines: list[str]
-    set: dict[str, list[Any]]
+    pipelines: list[Text]
+    set: dict[Text, list[Any]]
 
 
 class OwnValues(Strict):
     """What a protocol, or the pretraining, has of its own."""
 
     ages: tuple[int, int]
-    settings: str
+    settings: Text
     training: Block
     triplets: Block
     model: Block
@@ -142,7 +145,7 @@ class OwnValues(Strict):
 class ProtocolGiven(OwnValues):
     """A protocol as the parameters name it."""
 
-    source: str
+    source: Text
     split: Split
     group_copies: bool = True
     folds: int
@@ -151,7 +154,7 @@ class ProtocolGiven(OwnValues):
 class PretrainingGiven(OwnValues):
     """What the weights of `kedro run --pipeline=pretrain` are made of."""
 
-    sources: str | list[str]
+    sources: Text | list[Text]
 
     @property
     def names(self) -> list[str]:
@@ -162,7 +165,7 @@ class PretrainingGiven(OwnValues):
 class FinalModelGiven(Strict):
     """The protocol whose source the final model is trained on, and whether it is tempered."""
 
-    protocol: str
+    protocol: Text
     temperature: bool
 
 
@@ -170,7 +173,7 @@ class SplittingGiven(Strict):
     """What there is to set of `Splitting`; null is the protocol's own value."""
 
     seed: int
-    folds_file: str | None
+    folds_file: Text | None
     group_copies: bool | None
     allow_leaks: bool
 
@@ -178,20 +181,20 @@ class SplittingGiven(Strict):
 class Given(Strict):
     """All parameters."""
 
-    raw_root: str
-    manifest: str | None
+    raw_root: Text
+    manifest: Text | None
     allow_outside_raw_root: bool
     most_megapixels: PositiveFloat
     age: Literal["whole", "round"]
-    sources: dict[str, SourceGiven]
+    sources: dict[Text, SourceGiven]
     detection: Detection
     alignment: Alignment
     splitting: SplittingGiven
-    protocols: dict[str, ProtocolGiven]
+    protocols: dict[Text, ProtocolGiven]
     pretrain: PretrainingGiven
     final_model: FinalModelGiven
-    settings: dict[str, dict[str, Block]]
-    setting: str
+    settings: dict[Text, dict[Text, Block]]
+    setting: Text
     seed: Any
     max_samples: Any
     validation: Any
@@ -200,7 +203,7 @@ class Given(Strict):
     model: Block
     loss: Block
     augmentation: Block
-    device: str
+    device: Text
     folds_at_once: Any
     acceleration: Acceleration
     ray: RayShare
@@ -208,7 +211,7 @@ class Given(Strict):
     overlap: Overlap
     report: Report
     log_faces: bool | None
-    sweeps: dict[str, Preset]
+    sweeps: dict[Text, Preset]
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Given":
@@ -244,7 +247,7 @@ def validated(model: type[Values], values: Mapping[str, Any]) -> Values:
 def _mistake(model: type[Any], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
     said = error["msg"].removeprefix("Value error, ")
-    if not name:
+    if not error["loc"]:
         return said
     if error["type"] == "missing":
         return f"{name} has no value; give one, or correct the name"

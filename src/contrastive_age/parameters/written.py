@@ -5,7 +5,6 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.given import Given
@@ -13,6 +12,9 @@ from contrastive_age.parameters.given import Given
 _PATHS = re.compile(
     r"raw_root|manifest|splitting\.folds_file|(.+\.)?model\.weights|sources\.[^.]+\.folder"
 )
+_MOST_SHOWN = 300
+"""Characters of a text, and of what is said of it."""
+
 _NOTHING = {"", "null", "Null", "NULL"}
 
 
@@ -39,7 +41,7 @@ def parameters(text: str) -> dict[str, Any]:
                 f"({before}=...)"
             )
         if not name or not equals:
-            raise DataError(f"--params={text}: {item!r} is not written as name=value")
+            raise DataError(f"--params={_shown(text)}: {item!r} is not written as name=value")
         before = name if _PATHS.fullmatch(name) else ""
         if before:
             paths[name] = as_read(name, value)
@@ -50,8 +52,8 @@ def parameters(text: str) -> dict[str, Any]:
         for name, path in paths.items():
             OmegaConf.update(read, name, path)
         found: Any = OmegaConf.to_container(read)
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise DataError(f"--params={text}: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        raise _unreadable(f"--params={text}", error) from error
     return dict(found)
 
 
@@ -61,8 +63,23 @@ def as_read(name: str, value: str) -> Any:
     Args:
         name: The parameter's dotted name.
         value: What is written after the equals sign. In quotes it is what stands between them.
+
+    Raises:
+        DataError: It is no YAML.
     """
     text = value.strip()
     if not _PATHS.fullmatch(name) or (text[:1] in {"'", '"'} and text[:1] == text[-1:] != text):
-        return yaml.safe_load(text)
+        try:
+            return yaml.safe_load(text)
+        except Exception as error:
+            raise _unreadable(f"{name}={text}", error) from error
     return None if text in _NOTHING else text
+
+
+def _unreadable(text: str, error: Exception) -> DataError:
+    """Say what YAML has against a text; what stands below a tag, such as !!int, can fail anyhow."""
+    return DataError(f"{_shown(text)}: it cannot be read as YAML: {_shown(str(error))}")
+
+
+def _shown(text: str) -> str:
+    return " ".join(text.split())[:_MOST_SHOWN]

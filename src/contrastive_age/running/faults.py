@@ -7,7 +7,9 @@ import traceback
 
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 from yaml.parser import ParserError
 
 from contrastive_age.errors import leading_to
@@ -56,10 +58,14 @@ def _choice(error: BaseException) -> str | None:
     """What Kedro says of a choice that it refuses, with the remedy."""
     if isinstance(error, MissingConfigException):
         remedy = "correct --env or --conf-source"
+    elif isinstance(error, ConfigTypeError):
+        remedy = "a block has names (a.b=1), and a list has none: write it as conf/base does"
     elif isinstance(error, OmegaConfBaseException):
         remedy = "${name} stands for another parameter; \\${name} means these very signs"
     elif isinstance(error, ParserError) and error.problem_mark is None:
         remedy = "correct that line, counted from 0"
+    elif isinstance(error, ComposerError | ConstructorError):  # others Kedro names
+        remedy = "correct that line of the file in conf/ that has it"
     elif isinstance(error, ValueError) and _raised_in(error, "kedro.framework.session.session"):
         remedy = "kedro registry list names the pipelines"
     elif isinstance(error, ValueError) and _raised_in(error, "kedro.pipeline.pipeline"):

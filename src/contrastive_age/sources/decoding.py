@@ -286,21 +286,30 @@ def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Im
     width, name = image.width, image.format
     _prepare(image, factor)
     done = round(width / image.width)
-    try:
-        image.load()
-    except Exception as error:
+    fault = _fault_of_loading(image)
+    if fault is not None:
+        # Where it was decoded into may be vast, and is of no more use.
+        image.im = Image.new(image.mode, (1, 1)).im
         there = _whole_lines(file, factor) if name in _CUT_BY_LINES else None
         if there is None:
-            raise
+            raise fault
         lines, height = there.height * done, image.height * done
         if lines < LEAST_LINES * height:
             raise ValueError(
                 f"its end is missing: {lines:,} of {height:,} lines are there"
-            ) from error
+            ) from fault
         if lines == height:
             return there, "its end is missing, but no line"
         return there, f"its end is missing: the last {height - lines:,} of {height:,} lines"
     return image, ""
+
+
+def _fault_of_loading(image: ImageFile.ImageFile) -> Exception | None:
+    try:
+        image.load()
+    except Exception as error:
+        return error.with_traceback(None)  # which would hold the decoder, and that the canvas
+    return None
 
 
 def _prepare(image: ImageFile.ImageFile, factor: int, shade: int | None = None) -> None:
@@ -325,19 +334,29 @@ def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
     """
     file.seek(0)
     first, *others = _continued(file.read())
+    # One after the other, and the picture last: of a vast one there is memory for one alone.
+    lines_of_others = [
+        _lines(_as_far_as_it_goes(content, factor, 255 * (number % 2 == 0)))
+        for number, content in enumerate(others)
+    ]
     look = _as_far_as_it_goes(first, factor, 0)
     if look is None:
         return None
-    there = np.ones(look.height, bool)
-    for number, content in enumerate(others):
-        other = _as_far_as_it_goes(content, factor, 255 * (number % 2 == 0))
-        same = np.asarray(look) == np.asarray(other)
-        there &= same.reshape(look.height, -1).all(axis=1)
+    own = _lines(look)
+    there = np.logical_and.reduce([own == lines for lines in lines_of_others])
     lines = len(there) if there.all() else int(there.argmin())
     # Where lines come in another order, those at the top are not what is there.
     if lines == 0 or (len(others) == 1 and there[lines:].any()):
         return None
     return look.crop((0, 0, look.width, lines))
+
+
+def _lines(image: Image.Image | None) -> npt.NDArray[np.int64]:
+    """What tells an image's lines apart from others: a number for each."""
+    if image is None:
+        return np.empty(0, np.int64)
+    rows = (image.crop((0, top, image.width, top + 1)) for top in range(image.height))
+    return np.array([hash(row.tobytes()) for row in rows], np.int64)
 
 
 def _as_far_as_it_goes(content: bytes, factor: int, shade: int) -> Image.Image | None:
@@ -350,7 +369,7 @@ def _as_far_as_it_goes(content: bytes, factor: int, shade: int) -> Image.Image |
         image.load()
     # As if it were whole, for Pillow would decode it once more.
     image.tile = []
-    return image.crop((0, 0, *image.size))
+    return image
 
 
 def _continued(content: bytes) -> list[bytes]:
