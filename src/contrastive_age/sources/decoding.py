@@ -64,6 +64,7 @@ _NOT_READ = {
 _HEIC_BRANDS = rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)"
 _WITHOUT_PLUGIN = "a HEIC photo, which takes the extra heic: pip install 'contrastive-age[heic]'"
 _CUT_BY_LINES = {"JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "PPM"}
+_NEAREST = Image.Resampling.NEAREST
 _NOISES = 4
 """One noise can happen to be what is missing: with one, 1 of 50 cuts had a line too many."""
 
@@ -79,8 +80,8 @@ def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.I
 
     The EXIF orientation is applied, transparency is laid over white, greys of more bits are scaled
     to 8 (see `_grey`), and of several pictures the first is taken. A photo of more than `VAST`
-    pixels is read smaller (see `reduction`). Where the end of a file is missing, the photo ends
-    with its last whole line, if it has `LEAST_LINES` of them (see `remark`).
+    pixels is read smaller (see `reduction`). Where the end of a file is missing, its last whole
+    line is repeated in the place of the others, if it has `LEAST_LINES` of them (see `remark`).
 
     Args:
         photo: The image file.
@@ -267,12 +268,7 @@ def _decoded(file: BinaryIO, image: ImageFile.ImageFile) -> Image.Image:
     done = round(full[0] / stored[0])
     if done < factor:
         rgb = rgb.reduce(factor)
-    if not said:
-        # Of a file whose end is missing, what is there is the photo.
-        full = full if whole.size == stored else full[::-1]
-    else:
-        full = (rgb.width * factor, rgb.height * factor)
-    return _described(rgb, factor, full, said)
+    return _described(rgb, factor, full if whole.size == stored else full[::-1], said)
 
 
 def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str) -> Image.Image:
@@ -283,23 +279,25 @@ def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str
 
 def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Image.Image, str]:
     """Decode an opened photo, as far as it goes, and say what is missing."""
-    width, name = image.width, image.format
+    (width, height), name = image.size, image.format
     _prepare(image, factor)
-    done = round(width / image.width)
     try:
         image.load()
     except Exception as error:
         there = _whole_lines(file, factor) if name in _CUT_BY_LINES else None
         if there is None:
             raise
-        lines, height = there.height * done, image.height * done
+        look, whole = there
+        if whole == look.height:
+            return look, "its end is missing, but no line"
+        lines = whole * round(width / look.width)
         if lines < LEAST_LINES * height:
             raise ValueError(
                 f"its end is missing: {lines:,} of {height:,} lines are there"
             ) from error
-        if lines == height:
-            return there, "its end is missing, but no line"
-        return there, f"its end is missing: the last {height - lines:,} of {height:,} lines"
+        last = look.crop((0, whole - 1, look.width, whole))
+        look.paste(last.resize((look.width, look.height - whole), _NEAREST), (0, whole))
+        return look, f"its end is missing: the last {height - lines:,} of {height:,} lines"
     return image, ""
 
 
@@ -317,8 +315,8 @@ def _prepare(image: ImageFile.ImageFile, factor: int, shade: int | None = None) 
         image.im = Image.new(image.mode, canvas, colour if len(colour) > 1 else colour[0]).im
 
 
-def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
-    """Decode the lines from the top that a file holds whole; None where there is none.
+def _whole_lines(file: BinaryIO, factor: int) -> tuple[Image.Image, int] | None:
+    """Decode what a file holds, and count its whole lines from the top; None where there is none.
 
     It is decoded several times, with different things in the place of what is missing: decoders
     leave the pixels that they do not reach as they were. Where all agree, a pixel is there.
@@ -337,7 +335,7 @@ def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
     # Where lines come in another order, those at the top are not what is there.
     if lines == 0 or (len(others) == 1 and there[lines:].any()):
         return None
-    return look.crop((0, 0, look.width, lines))
+    return look, lines
 
 
 def _as_far_as_it_goes(content: bytes, factor: int, shade: int) -> Image.Image | None:
