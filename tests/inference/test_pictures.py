@@ -156,6 +156,7 @@ NO_PHOTOS: dict[str, tuple[Any, str]] = {
     "complex": (np.zeros((9, 9), complex), "type complex128 .*; give uint8"),
     "no numbers": (np.full((9, 9), np.nan), "values from nan to nan; give uint8"),
     "negative": (np.full((9, 9), -0.5), "values from -0.5 to -0.5"),
+    "a little over 1": (np.full((9, 9), 1.02), "values from 1.02 to 1.02; give uint8"),
     "endless": (np.array([[0, np.inf]]), "to inf"),
 }
 

@@ -26,6 +26,9 @@ VAST = 64_000_000
 LEAST_LINES = 0.9
 """Share of its lines that a photo whose end is missing must have."""
 
+LEAST_REAL = 16
+"""From here up the largest of real numbers is taken to be one of bytes, as 255.0 is."""
+
 FORMATS = {
     "JPEG": "PIL.JpegImagePlugin",
     "PNG": "PIL.PngImagePlugin",
@@ -96,14 +99,23 @@ def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.I
     """
     with photo.open("rb") if isinstance(photo, Path) else nullcontext(photo) as file:
         image = _opened(file)
-        width, height = image.size
-        if width * height > most_megapixels * 1e6:
-            raise ValueError(
-                f"{width:,} x {height:,} pixels are more than most_megapixels="
-                f"{most_megapixels:g}; raise it to read this photo"
-            )
-        with _ONE_AT_A_TIME if width * height > VAST else nullcontext():
+        require_no_more(image, most_megapixels)
+        with _ONE_AT_A_TIME if math.prod(image.size) > VAST else nullcontext():
             return _decoded(file, image)
+
+
+def require_no_more(image: Image.Image, most_megapixels: float) -> None:
+    """Check that an opened photo has at most so many million pixels.
+
+    Raises:
+        ValueError: It has more.
+    """
+    if math.prod(image.size) > most_megapixels * 1e6:
+        width, height = image.size
+        raise ValueError(
+            f"{width:,} x {height:,} pixels are more than most_megapixels="
+            f"{most_megapixels:g}; raise it to read this photo"
+        )
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -410,10 +422,7 @@ def _to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
 
 
 def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
-    """Scale greys of more than 8 bits to 8.
-
-    White is the largest number of 8, 10, 12, 14, 16, 24 or 32 bits, the least of them that holds
-    the largest value in the photo, or that its tags name. Of real numbers up to 1 it is 1.
+    """Scale greys of more than 8 bits to 8, see `white_of`.
 
     Args:
         values: (h, w), whole or real numbers.
@@ -428,22 +437,42 @@ def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
     if values.dtype == np.int32 and tags and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1:
         values = values.view(np.uint32)
     low, high = float(values.min()), float(values.max())
-    is_real = values.dtype.kind == "f"
-    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < 16):
-        raise ValueError(
-            f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
-        )
     named = max((_largest(tags.get(tag)) for tag in _MAX_VALUES), default=0.0)
     bits = _largest(tags.get(_BITS_PER_SAMPLE))
     if 8 < bits < 16:
         named = max(named, 2**bits - 1)
-    white = next((2**n - 1 for n in _BITS if 2**n > max(high, named)), 2**32 - 1)
-    if is_real and high <= 1:
-        white = 1
+    white = white_of(low, high, is_real=values.dtype.kind == "f", named=named)
+    if white is None:
+        raise ValueError(
+            f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
+        )
     grey = (values.astype(np.float32) / np.float32(white / 255)).round().clip(0, 255)
     if tags.get(_PHOTOMETRIC) == 0:  # white is 0
         grey = 255 - grey
     return Image.fromarray(grey.astype(np.uint8))
+
+
+def white_of(low: float, high: float, *, is_real: bool, named: float = 0.0) -> int | None:
+    """Say which value is white, of greys or colours that are no bytes; black is 0.
+
+    White is the largest number of 8, 10, 12, 14, 16, 24 or 32 bits, the least of them that holds
+    the largest value. Of real numbers up to 1 it is 1.
+
+    Args:
+        low: The least value in a photo.
+        high: The largest.
+        is_real: Whether they are real numbers.
+        named: A larger one that the file names; 0 for none.
+
+    Returns:
+        None where it is unknown: there are values below 0 or of no number, or the largest is one of
+        real numbers that is more than 1 and too small for bytes.
+    """
+    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < LEAST_REAL):
+        return None
+    if is_real and high <= 1:
+        return 1
+    return next((2**bits - 1 for bits in _BITS if 2**bits > max(high, named)), 2**32 - 1)
 
 
 def _largest(value: Any) -> float:

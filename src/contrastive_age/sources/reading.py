@@ -54,6 +54,11 @@ MOST_BYTES = 2**30
 _REASONS = 3
 """How many of the commonest reasons a message gives."""
 
+_CALLED_AS_PHOTO = (
+    r"\.(?:avif|bmp|gif|hei[cf]|j2k|jfif|jp2|jpe|jpe?g|jxl|mpo|p[bgnp]m|png|tiff?|webp"
+    r"|arw|cr[23]|dng|nef|orf|raf|rw2)\Z"
+)
+
 _NEVER_DATA = frozenset({"thumbs.db", "desktop.ini"})
 
 FILE_TYPES = {
@@ -394,6 +399,11 @@ def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFra
     """Make rows of `Reading.rejected`, with one reason for all paths or one for each."""
     given = reasons if isinstance(reasons, str) else list(reasons)
     return pd.DataFrame({"path": list(paths), "reason": given}, dtype="str")
+
+
+def called_as_photos(names: pd.Series) -> pd.Series:
+    """Whether files have the suffix of a photo (bool), also of a format that is not read."""
+    return names.str.contains(_CALLED_AS_PHOTO, case=False)
 
 
 def passed_over(folder: Path, below: str) -> pd.DataFrame:
