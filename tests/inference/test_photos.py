@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         "no known image format|is empty",
         "truncated|end is missing",
         "neither a file nor a link",
-        "neither a file nor a link",
+        "it is a folder; give the photos",
         "no such file",
         "null byte",
         "truncated",

@@ -105,6 +105,8 @@ def _path(name: str) -> Path:
 
 
 def _no_pipe(path: Path) -> Path:
+    if path.is_dir():
+        raise ValueError("it is a folder; give the photos in it")
     # It would be waited for without end.
     if path.exists() and not path.is_file():
         raise ValueError("neither a file nor a link to one")
