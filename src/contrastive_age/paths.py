@@ -26,7 +26,7 @@ def expanded(path: str | Path) -> Path:
         DataError: The user after `~` is not known here, or it is an address.
     """
     if is_address(path):
-        raise DataError(f"{path} is an address; what is needed here is a path of this machine")
+        raise DataError(f"{path} is an address; nothing is fetched from there: give a path here")
     whole = os.path.expanduser(path)  # noqa: PTH111  pathlib's knows no user without a home
     if os.fspath(whole).startswith("~"):
         user = os.fspath(path).partition("/")[0]

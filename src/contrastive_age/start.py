@@ -13,7 +13,7 @@ from kedro.utils import find_kedro_project
 COMMANDS = {"app", "export-onnx", "predict"}
 """They read photos and a model's file."""
 
-OF_A_PROJECT = {"pack", "run", "save-mlflow-model", "sweep", "upload-runs"}
+OF_A_PROJECT = {"pack", "relocate-runs", "run", "save-mlflow-model", "sweep", "upload-runs"}
 """Kedro knows them in a project only, and elsewhere says that there are no such commands."""
 
 

@@ -183,7 +183,7 @@ def test_the_only_model_of_the_project_is_taken(
     [
         (["none.jpg"], "none.jpg: no such photo or folder"),
         (["photo.jpg", "none.jpg"], "none.jpg: no such photo or folder"),
-        (["https://example.org/x.jpg"], "is an address; what is needed here is a path"),
+        (["https://example.org/x.jpg"], "is an address; nothing is fetched from there"),
         (["folder.csv"], "there is no file in folder.csv"),
         (["photo.jpg", "--output=ages.xlsx"], "give .csv or .json"),
         (["photo.jpg", "--output=folder.csv"], "is a folder; name a file"),

@@ -273,20 +273,6 @@ def test_a_folder_without_images_is_an_error_with_directions(tmp_path: Path, mad
     assert "Ask the library." in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("path", "sample_id"),
-    [
-        ("images/001A02.JPG", "images/001A02"),
-        ("1_0_0_2016.jpg.chip.jpg", "1_0_0_2016.jpg.chip"),
-        ("v1.2/face", "v1.2/face"),
-        ("v1.2/.face", "v1.2/.face"),
-        ("a.", "a"),
-    ],
-)
-def test_a_sample_is_named_by_its_path_without_the_last_suffix(path: str, sample_id: str) -> None:
-    assert reading.sample_ids(pd.Series([path], dtype="str")).to_list() == [sample_id]
-
-
 def test_finishing_rejects_impossible_ages_missing_identities_and_repeated_names() -> None:
     rows = pd.DataFrame(
         {

@@ -174,6 +174,7 @@ def test_files_go_beside_a_database_that_lies_outside_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert artifact_location(project) == f"{project}/mlartifacts"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/team/runs.db")
     assert artifact_location(project) == f"{tmp_path}/team/mlartifacts"

@@ -15,8 +15,8 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.protocols.copies import Ints, linked
-from contrastive_age.sources import delimited, reading
-from contrastive_age.sources.manifest import folded
+from contrastive_age.sources import delimited
+from contrastive_age.sources.names import folded, without_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ def _tails(name: str) -> list[str]:
 def _match(names: "pd.Series[str]", sample_ids: Iterable[str], path: Path) -> Ints:
     """Give the row each listed name means: one path, without suffix, is the end of the other."""
     written = names.str.replace("\\", "/").str.removeprefix("./")
-    spellings = list(zip(written, reading.sample_ids(written), strict=True))
+    spellings = list(zip(written, without_suffix(written), strict=True))
     rows = np.array(list(map(_finder(sample_ids), spellings)), dtype=np.int64)
     missing = np.flatnonzero(rows == _NONE)
     if len(missing):

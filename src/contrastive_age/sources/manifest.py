@@ -11,7 +11,6 @@ import logging
 import os
 import posixpath
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ import pandas as pd
 
 from contrastive_age.sources import delimited, identities, labels, reading
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
+from contrastive_age.sources.names import folded, without_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame, round_ages: bool) -> pd.S
     for failed, reason in checks:
         reasons = reasons.mask(failed & (reasons == ""), reason)
     usable = table[reasons == ""]
-    ids = reading.sample_ids(usable["file"])
+    ids = without_suffix(usable["file"])
     first = usable["row"].groupby(ids).transform("first")
     again = first != usable["row"]
     where = first[again].astype("str")
@@ -296,12 +296,6 @@ def _led_outside(files: pd.Series, base: Path) -> pd.Series:
 
     left = [isinstance(file, str) and leaves(file) for file in files]
     return pd.Series(left, index=files.index, dtype="bool")
-
-
-def folded(name: str) -> str:
-    """Give what a file's name has in common with itself in another case or Unicode form."""
-    # Folding can leave accents in another order, so it is normalised before and after.
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def finder(base: Path, *, outside: bool = False) -> Callable[[str], list[str]]:

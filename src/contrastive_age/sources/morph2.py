@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_age.sources import delimited, labels, reading
+from contrastive_age.sources.names import without_suffix
 
 PHOTOS = "Album2"
 """The folder that holds the photos."""
@@ -154,7 +155,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[pd.Series], pd.Series]]] = {
 
 def _match_key(paths: pd.Series) -> pd.Series:
     """Give what a file and its entry have in common: the name, which is no other picture's."""
-    return reading.sample_ids(paths.str.replace("\\", "/")).str.rsplit("/", n=1).str[-1].str.lower()
+    return without_suffix(paths.str.replace("\\", "/")).str.rsplit("/", n=1).str[-1].str.lower()
 
 
 def _read_table(folder: Path) -> pd.DataFrame | None:

@@ -32,6 +32,7 @@ from contrastive_age.sources.decoding import (
     not_read,
     remark,
 )
+from contrastive_age.sources.names import without_suffix
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -429,7 +430,7 @@ def parse_names(
     bad = files[files["problem"] != ""]
     unreadable = rejections(bad["path"], f"{UNREADABLE}: " + bad["problem"])
     paths = files["path"].drop(bad.index)
-    stems = sample_ids(paths).str.rsplit("/", n=1).str[-1].str.strip()
+    stems = without_suffix(paths).str.rsplit("/", n=1).str[-1].str.strip()
     fields = stems.str.extract(rf"^(?:{pattern})\Z", flags=re.ASCII | re.IGNORECASE)
     parsed = fields["age"].notna()
     unparsed = rejections(paths[~parsed], f"{UNPARSED}: expected {expected}")
@@ -454,11 +455,6 @@ def commonest(rejected: pd.DataFrame) -> str:
     )
 
 
-def sample_ids(paths: pd.Series) -> pd.Series:
-    """Take the last suffix off each path: `images/001A02.JPG` is sample `images/001A02`."""
-    return paths.str.replace(r"([^/])\.[^./]*$", r"\1", regex=True)
-
-
 def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Reading:
     """Bring rows into the form of a samples table and move those that cannot be used out.
 
@@ -476,7 +472,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     Raises:
         DataError: No sample is left.
     """
-    rows = rows.assign(sample_id=sample_ids(rows["path"])).sort_values(["sample_id", "path"])
+    rows = rows.assign(sample_id=without_suffix(rows["path"])).sort_values(["sample_id", "path"])
     ages = "age " + rows["age"].astype("str") + f" is outside {AGE_MIN} to {AGE_MAX}"
     reasons = identities.faults(rows["identity"])
     reasons = reasons.mask(~rows["age"].between(AGE_MIN, AGE_MAX), ages)

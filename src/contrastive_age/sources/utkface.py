@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_age.sources import reading
+from contrastive_age.sources.names import without_suffix
 
 _NAME = r"(?P<age>\d{1,3})_(?:(?P<sex>\d?)_(?P<race>\d?)|(?P<either>\d?))_\d{8,}(?:[^\d].*)?"
 _EXAMPLE = "25_1_0_20170109150557335.jpg.chip.jpg"
@@ -51,7 +52,7 @@ def read(folder: Path, files: pd.DataFrame) -> reading.Reading:
     names, rejected = reading.parse_names(files, _NAME, _EXPECTED)
     alone = names["either"].where(~names["either"].isin(list(_SEXES)))
     rows = names.assign(
-        identity=reading.sample_ids(names["path"]),
+        identity=without_suffix(names["path"]),
         sex=names["sex"].map(_SEXES).astype("str"),
         race=names["race"].fillna(alone).map(_RACES).astype("str"),
     )
