@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from contrastive_age.sources.decoding import cause, decode, require_no_more, upright, white_of
-from contrastive_age.sources.reading import MOST_BYTES, UNREADABLE
+from contrastive_age.sources.reading import MOST_BYTES, UNREADABLE, require_something_to_see
 
 Picture = (
     str
@@ -75,13 +75,14 @@ def items(pictures: Iterable[Picture], most_megapixels: float) -> Iterator[Item]
 def opened(item: Item, most_megapixels: float) -> Image.Image | str:
     """Give the upright photo, or why there is none."""
     _, photo = item
-    if isinstance(photo, str | Image.Image):
+    if isinstance(photo, str):
         return photo
     try:
-        readable = io.BytesIO(photo) if isinstance(photo, bytes) else _no_pipe(photo)
-        return decode(readable, most_megapixels)
+        image = photo if isinstance(photo, Image.Image) else _decoded(photo, most_megapixels)
+        require_something_to_see(image)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return unreadable(error)
+    return image
 
 
 def unreadable(error: Exception) -> str:
@@ -104,13 +105,15 @@ def _path(name: str) -> Path:
     return Path(name).absolute()
 
 
-def _no_pipe(path: Path) -> Path:
-    if path.is_dir():
+def _decoded(photo: Path | bytes, most_megapixels: float) -> Image.Image:
+    if isinstance(photo, bytes):
+        return decode(io.BytesIO(photo), most_megapixels)
+    if photo.is_dir():
         raise ValueError("it is a folder; give the photos in it")
-    # It would be waited for without end.
-    if path.exists() and not path.is_file():
+    # A pipe would be waited for without end.
+    if photo.exists() and not photo.is_file():
         raise ValueError("neither a file nor a link to one")
-    return path
+    return decode(photo, most_megapixels)
 
 
 def _in_memory(picture: Any, most_megapixels: float) -> bytes | Image.Image:

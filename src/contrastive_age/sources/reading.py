@@ -358,7 +358,7 @@ def _inspect(path: Path, most_megapixels: float) -> tuple[str, str, int, str]:
         content = _content(path)
         digest = hashlib.sha256(content).hexdigest()
         image = decode(io.BytesIO(content), most_megapixels)
-        _require_something_to_see(image)
+        require_something_to_see(image)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return digest, cause(error), 0, ""
     return digest, "", math.prod(full_size(image)), remark(image)
@@ -387,7 +387,12 @@ def _content(path: Path) -> bytes:
         return head + file.read()
 
 
-def _require_something_to_see(image: Image.Image) -> None:
+def require_something_to_see(image: Image.Image) -> None:
+    """Check that a decoded photo is not black, nor too small for a face.
+
+    Raises:
+        ValueError: It is.
+    """
     width, height = full_size(image)
     if min(width, height) < LEAST_SIDE:
         raise ValueError(f"{width} x {height} pixels are too few for a face")
