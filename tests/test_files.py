@@ -76,6 +76,14 @@ def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     assert names == {"table.parquet", ".gitkeep", ".fold_0.lock", ".1-2.txt"}
 
 
+@pytest.mark.parametrize("letter", ["n", "\N{CYRILLIC SMALL LETTER YA}"])
+def test_a_name_may_have_all_the_bytes_that_a_system_takes(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".json")
+    with replacing(path) as beside:
+        beside.write_text("whole")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["whole"]
+
+
 def test_what_cannot_be_written_is_known_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,7 +158,7 @@ def test_faces_are_found_in_photos_also_by_requests_at_once(served: Served) -> N
     assert answer.json()["predictions"][0]["age"] == pytest.approx(somebody["age"], abs=1e-4)
 
 
-TINY = encoded(Image.new("RGB", (8, 8)))
+TINY = encoded(Image.new("RGB", (8, 8), "grey"))
 MALFORMED: dict[str, tuple[Any, str]] = {
     "no JSON": ("{", "valid JSON"),
     "a list": ([TINY], "JSON dictionary"),
@@ -253,7 +253,7 @@ def test_a_photo_of_too_many_bytes_or_pixels_is_not_decoded(
     monkeypatch.setattr(serving, "MOST_PIXELS", 64)
     # What is not decoded does not count with the others, either.
     monkeypatch.setattr(serving, "MOST_PIXELS_AT_ONCE", 64)
-    large = encoded(Image.new("RGB", (8, 9)))
+    large = encoded(Image.new("RGB", (8, 9), "grey"))
     [refused, read] = reasons(large, TINY)
     assert str(refused).startswith("unreadable: it has, with 8 x 9, more than")
     assert read is None
@@ -269,14 +269,14 @@ def test_a_picture_that_would_unpack_without_end_is_refused() -> None:
 
 
 def test_formats_that_strangers_are_not_offered_are_not_read() -> None:
-    [refused, read] = reasons(encoded(Image.new("RGB", (8, 8)), "EPS"), TINY)
+    [refused, read] = reasons(encoded(Image.new("RGB", (8, 8), "grey"), "EPS"), TINY)
     assert str(refused).startswith("unreadable: ")
     assert read is None
-    assert reasons(encoded(Image.new("RGB", (8, 8)), "AVIF")) == [None]
+    assert reasons(encoded(Image.new("RGB", (8, 8), "grey"), "AVIF")) == [None]
 
 
 def test_a_crop_that_is_no_face_has_its_reason() -> None:
-    long = encoded(Image.new("RGB", (100, 50)))
+    long = encoded(Image.new("RGB", (100, 50), "grey"))
     found = untrained().predict(pd.DataFrame({"image": [long, TINY]}), {"aligned": True})
     assert found["photo"].tolist() == [0, 1]
     assert found["age"][0] is None

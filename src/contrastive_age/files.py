@@ -18,6 +18,7 @@ from typing import Any
 DAY = 86_400.0
 """Seconds after which a file that was still being written is taken for abandoned."""
 
+_STEM = 50
 _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}(\.[\w-]+)?")
 """As `unfinished` names files, with what databases add while they write."""
 
@@ -98,7 +99,8 @@ def unfinished(path: Path) -> Path:
     """Name a file beside `path` for what is to become it, unlike any other writer's."""
     # Processes of two machines can have one number; containers often do.
     writer = f"{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f".{path.stem}.{writer}{path.suffix}")
+    # A name has 255 bytes at most.
+    return path.with_name(f".{path.stem[:_STEM]}.{writer}{path.suffix}")
 
 
 def remove_unfinished(folder: Path, older_than: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,8 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     )
     assert done.exit_code == 0, done.output
     assert (
-        "3 faces in 4 photos, 2 without a face, 1 of them unreadable; written to o/ages.csv"
-        in done.stdout
+        "3 faces in 4 photos, 2 without a face, 1 of them unreadable, the first text.jpg: the "
+        "content is no known image format; written to o/ages.csv" in done.stdout
     )
     assert "no face found" in done.stdout
     table = pd.read_csv("o/ages.csv")
@@ -230,7 +231,8 @@ def test_a_photo_is_told_by_its_content_whatever_it_is_called(
     (tmp_path / "p" / "again").symlink_to(tmp_path / "p")
     done = predict(tmp_path / "p", "--aligned", "--output=ages.csv", "--draw=drawn")
     assert done.exit_code == 0, done.output
-    assert "8 faces in 13 photos, 5 without a face, 5 of them unreadable; 1 folder" in done.stdout
+    assert "8 faces in 11 photos, 3 without a face, 3 of them unreadable, the first" in done.stdout
+    assert "; 2 other files beside them, no photo; 1 folder not entered; written" in done.stdout
     table = pd.read_csv("ages.csv").set_index("file")
     assert len(table) == 14
     read = table.loc[[str(tmp_path / "p" / name) for name in kinds]]
@@ -341,6 +343,26 @@ def test_the_table_is_there_when_nobody_reads_what_is_printed(
     assert done.exit_code == 1
     assert len(pd.read_csv("ages.csv")) == 3
     assert "Error: 3 drawn copies could not be written" in done.stderr
+
+
+def test_what_lies_beside_photos_is_printed_behind_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    notes = [Photo(f"{k}.xmp", reason="unreadable: no known format") for k in range(40)]
+    bad = Photo("z.CR2", reason="unreadable: a camera's raw file")
+    table = faces_table(
+        [*notes, *(Photo(f"{k}.jpg", reason="no face found") for k in range(9)), bad]
+    )
+    print_table(table, most=15)
+    printed = capsys.readouterr().out
+    assert re.findall(r"\w+\.(?=xmp |jpg |CR2 )", printed) == [
+        *(f"{k}." for k in range(9)), "z.", *(f"{k}." for k in range(5)),
+    ]  # fmt: skip
+    assert (
+        "0 faces in 10 photos, 10 without a face, 1 of them unreadable, the first z.CR2: a "
+        "camera's raw file; 40 other files beside them, no photo; 35 more rows" in printed
+    )
 
 
 def test_when_no_photo_can_be_read_the_exit_status_says_so(

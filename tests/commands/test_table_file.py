@@ -159,3 +159,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     for suffix in (".csv", ".json"):
         assert [row["face"] for row in read(tmp_path / f"t{suffix}")] == [0, 1, 2]
+
+
+@SUFFIXES
+def test_nothing_but_an_older_table_is_replaced(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"ages{suffix}"
+    table = TableFile(path, list(COLUMNS))
+    assert not table.replaces_another()
+    is_json = suffix.lower() == ".json"
+    for own in ("", "[\n]\n" if is_json else "\ufeff" + ",".join(COLUMNS) + "\n"):
+        path.write_text(own, encoding="utf-8")
+        assert not table.replaces_another()
+    TableFile(path, list(COLUMNS)).append(ROWS[:1])
+    assert not table.replaces_another()
+    for other in ("path,identity,age\n", "file,age\n", '{"file": 1}', '[{"a": 1}]', "\x89PNG"):
+        path.write_text(other, encoding="utf-8")
+        assert table.replaces_another()

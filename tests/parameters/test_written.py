@@ -92,3 +92,10 @@ def test_signs_that_name_another_parameter_can_be_meant_themselves() -> None:
     given = parameters(r"raw_root=\${x}/a")
     merged: Any = OmegaConf.to_container(OmegaConf.merge({"raw_root": "b"}, given), resolve=True)
     assert Path(merged["raw_root"]) == Path("${x}/a")
+
+
+def test_a_mistyped_name_behind_a_path_is_no_part_of_the_path() -> None:
+    given = parameters("raw_root=/photos,epochs=3")
+    assert given == {"raw_root": "/photos", "epochs": 3}
+    with pytest.raises(DataError, match="did you mean training.epochs"):
+        validated(Given, {"epochs": 3})

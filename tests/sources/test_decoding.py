@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from contrastive_age.sources import decoding
-from contrastive_age.sources.decoding import cause, decode, reduction, remark, upright
+from contrastive_age.sources.decoding import cause, decode, reduction, remark, size_of, upright
 from sources.bad_input import face
 
 Array = npt.NDArray[np.generic]
@@ -276,6 +276,19 @@ def test_the_full_size_of_a_turned_photo_is_the_upright_one(
     assert decoding.full_size(image) == (101, 199)
 
 
+def whole_lines(image: Image.Image) -> int:
+    """How many of its 200 lines a photo has, by its remark."""
+    if remark(image) == "its end is missing, but no line":
+        return 200
+    [missing] = re.findall(r"its end is missing: the last (\d+) of 200 lines", remark(image))
+    return 200 - int(missing)
+
+
+def continued(whole: np.ndarray, lines: int) -> np.ndarray:
+    """The photo's first lines, the last of them repeated."""
+    return whole[np.minimum(np.arange(len(whole)), lines - 1)]
+
+
 @pytest.mark.parametrize(
     ("form", "options", "least"),
     [
@@ -294,10 +307,9 @@ def test_what_is_there_of_a_photo_without_its_end_is_as_in_the_whole_one(
     content = encoded(face(), form, **options)
     whole = pixels(content)
     image = decode(io.BytesIO(content[: -60 if form == "PNG" else -20]))
-    assert least <= image.height < 200
-    missing = 200 - image.height
-    assert remark(image) == f"its end is missing: the last {missing} of 200 lines"
-    np.testing.assert_array_equal(np.asarray(image), whole[: image.height])
+    lines = whole_lines(image)
+    assert least <= lines < 200
+    np.testing.assert_array_equal(np.asarray(image), continued(whole, lines))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -315,7 +327,9 @@ def test_no_line_that_is_used_of_a_cut_off_jpeg_differs_from_the_whole_one() -> 
         for lacking in range(3, len(content) // 12, 61):
             with suppress(ValueError):
                 image = decode(io.BytesIO(content[:-lacking]))
-                np.testing.assert_array_equal(np.asarray(image), whole[: image.height])
+                np.testing.assert_array_equal(
+                    np.asarray(image), continued(whole, whole_lines(image))
+                )
 
 
 # Of an MPO the first picture ends where its second begins.
@@ -326,14 +340,21 @@ def test_a_photo_of_which_much_is_missing_is_refused(form: str, part: float) -> 
     assert reason(content[: int(part * len(content))])
 
 
-def test_a_turned_photo_ends_where_its_lines_end() -> None:
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_turned_photo_without_its_end_has_its_pixels_where_they_are(orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    content = encoded(face(), "JPEG", exif=exif)
-    image = decode(io.BytesIO(content[:-20]))
-    missing = 200 - image.width
-    assert 0 < missing < 20
-    np.testing.assert_array_equal(np.asarray(image), pixels(content)[:, missing:])
+    exif[0x0112] = orientation
+    content = encoded(face().crop((0, 0, 160, 200)), "JPEG", exif=exif)
+    whole, cut = decode(io.BytesIO(content)), decode(io.BytesIO(content[:-20]))
+    assert whole.size == cut.size == decoding.full_size(cut) == size_of(io.BytesIO(content))
+    differ = (np.asarray(whole) != np.asarray(cut)).any(axis=2)
+    # The last lines of the file are at the foot, at the head, or at one of the sides.
+    across = differ.any(axis=1 if orientation < 5 else 0)
+    at_the_end = across if orientation in (2, 5, 8) else across[::-1]
+    lines = whole_lines(cut)
+    assert 180 < lines < 200
+    assert not at_the_end[:lines].any()
+    assert at_the_end[lines:].any()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
@@ -345,11 +366,11 @@ def test_of_a_vast_photo_without_its_end_the_lines_are_those_of_the_file(
     image = decode(io.BytesIO(content[:-20]))
     assert reduction(image) == 2
     whole = np.asarray(face().reduce(2)).astype(int)
-    assert 92 < image.height <= 100
-    assert np.abs(np.asarray(image).astype(int) - whole[: image.height]).mean() < 4
-    lines = int(re.findall(r"the last (\d+) of 200 lines", remark(image))[0])
-    assert -(-(200 - lines) // 2) == image.height
-    assert decoding.full_size(image) == (200, 2 * image.height)
+    lines = whole_lines(image)
+    assert 184 < lines < 200
+    assert np.abs(np.asarray(image).astype(int) - whole)[: lines // 2].mean() < 4
+    assert image.size == (100, 100)
+    assert decoding.full_size(image) == (200, 200)
 
 
 @pytest.mark.endurance

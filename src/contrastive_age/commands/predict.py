@@ -29,6 +29,7 @@ from contrastive_age.inference.photos import NOT_ENTERED, Photo, list_photos, wa
 from contrastive_age.processes import INTERRUPTED
 from contrastive_age.running.console import print_line
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
+from contrastive_age.sources.reading import UNREADABLE, called_as_photos
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,11 @@ def _require_writable(output: Path | None, draw: Path | None) -> None:
         raise DataError(f"--output={output}: the suffix says the format; give .csv or .json")
     if output is not None and (why := why_not_writable(output)):
         raise DataError(f"--output={output} cannot be written: {why}")
+    if output is not None and TableFile(output, ["file", "face"]).replaces_another():
+        raise DataError(
+            f"--output={output} is there and no table of ages, it would be overwritten; name "
+            "another file"
+        )
     if draw is not None and (why := why_not_writable(draw, folder=True)):
         raise DataError(f"--draw={draw} cannot be written into: {why}")
 
@@ -281,23 +287,25 @@ def _told(done: _Done) -> Iterator[None]:
 
 
 def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOST_ROWS) -> None:
-    """Print the first faces, and how many there are.
+    """Print the first faces, and how many there are; what was no photo to begin with comes last.
 
     Args:
         table: From `faces_table`, at least a row.
         output: Where all of it is.
         most: Rows that are printed.
     """
-    head = table.head(most).fillna({"reason": "", "note": ""})
+    others = _others(table)
+    head = pd.concat([table[~others], table[others]]).head(most)
     base = os.path.commonpath([Path(name).absolute().parent for name in head["file"]])
-    words = [name for name in ("reason", "note") if table[name].notna().any()]
+    reasons, notes = (head[name].fillna("") for name in ("reason", "note"))
+    words = (reasons + "; " + notes).str.strip("; ")
     shown = Table(Column("file", overflow="fold"))
     for name in ("face", "age", *(f"{level}%" for level in LEVELS), "score"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for name in words:
-        shown.add_column(name, overflow="fold")
-    for row in head.to_dict("records"):
-        shown.add_row(*_cells(row, base), *(escape(row[name]) for name in words))
+    if words.any():
+        shown.add_column("reason or note", overflow="fold")
+    for row, said in zip(head.to_dict("records"), words, strict=True):
+        shown.add_row(*_cells(row, base), *([escape(said)] if words.any() else []))
     print_line(f"Photos in {base}")
     Console().print(shown)
     print_line(_summary(table, output, most))
@@ -311,23 +319,35 @@ def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOS
         print_line(f"Where a {levels} interval is unknown, too few people were measured to say it")
 
 
+def _others(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of files that lie beside photos: neither read nor called as one."""
+    unread = table["reason"].str.startswith(UNREADABLE).fillna(value=False)
+    return unread & ~called_as_photos(table["file"])
+
+
 def _summary(table: pd.DataFrame, output: Path | None, most: int) -> str:
-    reasons = table["reason"].dropna()
-    closed = sum(reason.startswith(NOT_ENTERED) for reason in reasons)
-    unread = sum(not was_read(reason) for reason in reasons) - closed
-    photos, faces = int((table["face"] <= 0).sum()) - closed, int((table["face"] >= 0).sum())
-    without = len(reasons) - closed
-    summary = f"{_count(faces, 'face')} in {_count(photos, 'photo')}, {without} without a face"
-    if unread:
-        summary += f", {unread} of them unreadable"
+    others = int(_others(table).sum())
+    photos = table[~_others(table)]
+    closed = int(photos["reason"].str.startswith(NOT_ENTERED).sum())
+    without = photos.loc[photos["face"] < 0, ["file", "reason"]]
+    without = without[~without["reason"].str.startswith(NOT_ENTERED)]
+    unread = without[[not was_read(reason) for reason in without["reason"]]]
+    faces, number = int((photos["face"] >= 0).sum()), int((photos["face"] <= 0).sum()) - closed
+    parts = [f"{_count(faces, 'face')} in {_count(number, 'photo')}, {len(without)} without a face"]
+    if len(unread):
+        file, reason = unread.iloc[0]
+        why = reason.removeprefix(f"{UNREADABLE}: ")
+        parts[0] += f", {len(unread)} of them unreadable, the first {Path(file).name}: {why}"
+    if others:
+        parts.append(f"{_count(others, 'other file')} beside them, no photo")
     if closed:
-        summary += f"; {_count(closed, 'folder')} not entered"
+        parts.append(f"{_count(closed, 'folder')} not entered")
     if len(table) > most:
         rest = f"all are in {output}" if output else "give --output=FILE.csv for all of them"
-        summary += f"; {_count(len(table) - most, 'more row')} not shown, {rest}"
+        parts.append(f"{_count(len(table) - most, 'more row')} not shown, {rest}")
     elif output:
-        summary += f"; written to {output}"
-    return summary
+        parts.append(f"written to {output}")
+    return "; ".join(parts)
 
 
 def _cells(row: dict[Any, Any], base: str) -> list[str]:

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,17 @@ class TableFile:
         self._is_json = path.suffix.lower() == ".json"
         self._end = b"\n]\n" if self._is_json else b""
         self._size = 0
+
+    def replaces_another(self) -> bool:
+        """Whether there is a file with something else than such a table in it."""
+        try:
+            with self.path.open("rb") as file:
+                begin = file.read(1000).decode("utf-8", "replace").removeprefix("\ufeff").split()
+        except FileNotFoundError:
+            return False
+        one, two = self._columns[:2]
+        own = rf'\[({{"{one}":.*"{two}":|\Z)' if self._is_json else rf"({one},{two},|\Z)"
+        return re.match(own, "".join(begin)) is None
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write further rows, all of them or none.

@@ -41,7 +41,6 @@ from contrastive_age.inference.pictures import (
     held_pixels,
     items,
     opened,
-    require_no_address,
 )
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS, full_size, remark
 from contrastive_age.sources.reading import UNREADABLE, scan
@@ -167,10 +166,6 @@ def _found(folder: Path, name: str) -> Path:
 
 def _words_of_missing(places: Sequence[Path]) -> str:
     more = f" (and {len(places) - 1} more that are missing)" if len(places) > 1 else ""
-    try:
-        require_no_address(str(places[0]))
-    except ValueError as error:
-        return f"{places[0]}: {error}{more}"
     return f"{places[0]}: no such photo or folder{more}; correct its name"
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from contrastive_age.sources.decoding import cause, decode, upright
-from contrastive_age.sources.reading import MOST_BYTES, UNREADABLE
+from contrastive_age.sources.decoding import cause, decode, require_no_more, upright, white_of
+from contrastive_age.sources.reading import MOST_BYTES, UNREADABLE, require_something_to_see
 
 Picture = (
     str
@@ -26,12 +26,9 @@ Picture = (
 )
 """A photo: its path, its file's content or open file, a PIL image, or an array.
 
-An array is (h, w) or (h, w, 1), grey, (h, w, 3), RGB, or (h, w, 4), RGBA. Its white is the largest
-number of 8, 10, 12, 14, 16, 24 or 32 bits, the least that holds its largest value; of real numbers
-up to 1 it is 1. So it is for files, too.
+An array is (h, w) or (h, w, 1), grey, (h, w, 3), RGB, or (h, w, 4), RGBA. What of it is white says
+`decoding.white_of`, as for files.
 """
-
-BITS = (8, 10, 12, 14, 16, 24, 32)
 
 Item = tuple[str, Path | bytes | Image.Image | str]
 """A photo's name, and its absolute path, its file's content, its upright RGB image, or why there is
@@ -39,6 +36,7 @@ none."""
 
 GIVE = "give a path, a file's bytes, a PIL image, or an array (h, w, 3) of 0 to 255"
 
+# One slash: of two, a Path keeps one.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
@@ -66,8 +64,7 @@ def items(pictures: Iterable[Picture], most_megapixels: float) -> Iterator[Item]
         try:
             if isinstance(picture, str | os.PathLike):
                 name = os.fsdecode(picture)
-                # The current folder may be another one when it is read.
-                photo = Path(require_no_address(name)).absolute()
+                photo = _path(name)
             else:
                 photo = _in_memory(picture, most_megapixels)
         except Exception as error:  # anything can be wrong with anything
@@ -78,29 +75,19 @@ def items(pictures: Iterable[Picture], most_megapixels: float) -> Iterator[Item]
 def opened(item: Item, most_megapixels: float) -> Image.Image | str:
     """Give the upright photo, or why there is none."""
     _, photo = item
-    if isinstance(photo, str | Image.Image):
+    if isinstance(photo, str):
         return photo
     try:
-        readable = io.BytesIO(photo) if isinstance(photo, bytes) else _no_pipe(photo)
-        return decode(readable, most_megapixels)
+        image = photo if isinstance(photo, Image.Image) else _decoded(photo, most_megapixels)
+        require_something_to_see(image)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return unreadable(error)
+    return image
 
 
 def unreadable(error: Exception) -> str:
     """Say why a photo has no faces when it cannot be read."""
     return f"{UNREADABLE}: {cause(error)}"
-
-
-def require_no_address(name: str) -> str:
-    """Give the name of a file as it is.
-
-    Raises:
-        ValueError: It is the address of something in the net.
-    """
-    if _ADDRESS.match(name) and not os.path.lexists(name):
-        raise ValueError("photos are not fetched from addresses; download it, and give its file")
-    return name
 
 
 def held_pixels(item: Item) -> int:
@@ -111,11 +98,22 @@ def held_pixels(item: Item) -> int:
     return len(photo) // 3 if isinstance(photo, bytes) else 0
 
 
-def _no_pipe(path: Path) -> Path:
-    # It would be waited for without end.
-    if path.exists() and not path.is_file():
+def _path(name: str) -> Path:
+    if _ADDRESS.match(name) and not os.path.lexists(name):
+        raise ValueError("photos are not fetched from addresses; download it, and give its file")
+    # The current folder may be another one when it is read.
+    return Path(name).absolute()
+
+
+def _decoded(photo: Path | bytes, most_megapixels: float) -> Image.Image:
+    if isinstance(photo, bytes):
+        return decode(io.BytesIO(photo), most_megapixels)
+    if photo.is_dir():
+        raise ValueError("it is a folder; give the photos in it")
+    # A pipe would be waited for without end.
+    if photo.exists() and not photo.is_file():
         raise ValueError("neither a file nor a link to one")
-    return path
+    return decode(photo, most_megapixels)
 
 
 def _in_memory(picture: Any, most_megapixels: float) -> bytes | Image.Image:
@@ -124,11 +122,7 @@ def _in_memory(picture: Any, most_megapixels: float) -> bytes | Image.Image:
     if isinstance(picture, np.ndarray):
         return upright(_image_of(picture))
     if isinstance(picture, Image.Image):
-        if picture.width * picture.height > most_megapixels * 1e6:
-            raise ValueError(
-                f"{picture.width:,} x {picture.height:,} pixels are more than most_megapixels="
-                f"{most_megapixels:g}; raise it to read this photo"
-            )
+        require_no_more(picture, most_megapixels)
         return upright(picture)
     if hasattr(picture, "read") and not isinstance(picture, type):
         return _content(picture)
@@ -165,16 +159,12 @@ def _bytes_of(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"it is {_kind(array)}; give uint8")
     low, high = float(array.min()), float(array.max())
-    whites = [2**bits - 1 for bits in BITS]
-    if array.dtype.kind in "bf":
-        whites.insert(0, 1)
-    white = next((white for white in whites if high <= white), None)
-    # Nothing can be compared with what is no number.
-    if white is None or not low >= 0:
+    white = white_of(low, high, is_real=array.dtype.kind in "bf")
+    if white is None:
         raise ValueError(
             f"it is {_kind(array)} with values from {low:g} to {high:g}; give uint8, 0 to 255"
         )
-    return np.asarray(array * (255 / white)).round().astype(np.uint8)
+    return np.asarray(array * (255 / white)).round().clip(0, 255).astype(np.uint8)
 
 
 def _kind(thing: Any) -> str:

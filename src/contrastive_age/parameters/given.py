@@ -260,17 +260,20 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
             if isinstance(value, bool | int | float):
                 said += "; in a file, put quotes around a name that can be read as something else"
         return f"{name}={value!r}: {said}"
-    own = {f"protocols.<protocol>.{each}" for each in ("ages", "folds", "source", "split")}
-    near = _near(name, sorted(({*_names(model), *_names(Setting)} | own) - {name}))
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = meant(name, model)
+    hint = f"; did you mean {near}?" if near else ""
     return f"{name}={error['input']!r}: there is no such parameter{hint}"
 
 
-def _near(name: str, known: list[str]) -> list[str]:
+def meant(name: str, model: type[Any] = Given) -> str | None:
+    """Guess which parameter was meant by a name that is none."""
+    own = {f"protocols.<protocol>.{each}" for each in ("ages", "folds", "source", "split")}
+    known = sorted(({*_names(model), *_names(Setting)} | own) - {name})
     # A typing error in a name is mostly one in its last part, or its block is left out.
     by_leaf = {path.rpartition(".")[2]: path for path in reversed(known)}
     leaves = difflib.get_close_matches(name.rpartition(".")[2], by_leaf, 1, 0.7)
-    return difflib.get_close_matches(name, known, 1, 0.8) or [by_leaf[leaf] for leaf in leaves]
+    near = difflib.get_close_matches(name, known, 1, 0.8) or [by_leaf[leaf] for leaf in leaves]
+    return next(iter(near), None)
 
 
 def _names(model: type[Any], before: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.given import Given
+from contrastive_age.parameters.given import Given, meant
 
 _PATHS = re.compile(
     r"raw_root|manifest|splitting\.folds_file|(.+\.)?model\.weights|sources\.[^.]+\.folder"
@@ -34,7 +34,8 @@ def parameters(text: str) -> dict[str, Any]:
     before = ""
     for item in filter(None, map(str.strip, text.split(","))):
         name, equals, value = (part.strip() for part in item.partition("="))
-        if before and name.partition(".")[0] not in Given.model_fields:
+        unknown = name.partition(".")[0] not in Given.model_fields
+        if before and unknown and not (equals and meant(name)):
             raise DataError(
                 f"--params is split at commas, and {item!r} is no parameter: a path with a comma "
                 f"goes into conf/local/parameters.yml, in quotes, or gets a link without one "

@@ -11,11 +11,6 @@ from contrastive_age.sources.ages import age_bin
 MANY = 0.1
 """Of more than this share of its entries that are rejected, a source is warned of."""
 
-_PHOTO = (
-    r"\.(?:avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jpe?g|mpo|p[gp]m|png|tiff?|webp|arw|cr[23]|dng|nef)\Z"
-)
-"""How the names of photos end, also of those that are not read."""
-
 
 def audit(
     source: reading.Reading,
@@ -82,7 +77,7 @@ def many_rejected(report: dict[str, Any]) -> str:
     """
     rejected = pd.DataFrame(report["rejected"], columns=["path", "reason"], dtype="str")
     paths, reasons = rejected["path"], rejected["reason"]
-    photos = paths.str.contains(_PHOTO, case=False) | reasons.str.contains(r" \(row \d+\)\Z")
+    photos = reading.called_as_photos(paths) | reasons.str.contains(r" \(row \d+\)\Z")
     rejected = rejected[photos | ~reasons.str.startswith(reading.UNREADABLE)]
     entries = report["n"] + len(rejected)
     share = len(rejected) / entries

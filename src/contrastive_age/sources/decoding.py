@@ -26,6 +26,9 @@ VAST = 64_000_000
 LEAST_LINES = 0.9
 """Share of its lines that a photo whose end is missing must have."""
 
+LEAST_REAL = 16
+"""From here up the largest of real numbers is taken to be one of bytes, as 255.0 is."""
+
 FORMATS = {
     "JPEG": "PIL.JpegImagePlugin",
     "PNG": "PIL.PngImagePlugin",
@@ -64,6 +67,7 @@ _NOT_READ = {
 _HEIC_BRANDS = rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)"
 _WITHOUT_PLUGIN = "a HEIC photo, which takes the extra heic: pip install 'contrastive-age[heic]'"
 _CUT_BY_LINES = {"JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "PPM"}
+_NEAREST = Image.Resampling.NEAREST
 _NOISES = 4
 """One noise can happen to be what is missing: with one, 1 of 50 cuts had a line too many."""
 
@@ -79,8 +83,8 @@ def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.I
 
     The EXIF orientation is applied, transparency is laid over white, greys of more bits are scaled
     to 8 (see `_grey`), and of several pictures the first is taken. A photo of more than `VAST`
-    pixels is read smaller (see `reduction`). Where the end of a file is missing, the photo ends
-    with its last whole line, if it has `LEAST_LINES` of them (see `remark`).
+    pixels is read smaller (see `reduction`). Where the end of a file is missing, its last whole
+    line is repeated in the place of the others, if it has `LEAST_LINES` of them (see `remark`).
 
     Args:
         photo: The image file.
@@ -95,14 +99,23 @@ def decode(photo: Path | BinaryIO, most_megapixels: float = math.inf) -> Image.I
     """
     with photo.open("rb") if isinstance(photo, Path) else nullcontext(photo) as file:
         image = _opened(file)
-        width, height = image.size
-        if width * height > most_megapixels * 1e6:
-            raise ValueError(
-                f"{width:,} x {height:,} pixels are more than most_megapixels="
-                f"{most_megapixels:g}; raise it to read this photo"
-            )
-        with _ONE_AT_A_TIME if width * height > VAST else nullcontext():
+        require_no_more(image, most_megapixels)
+        with _ONE_AT_A_TIME if math.prod(image.size) > VAST else nullcontext():
             return _decoded(file, image)
+
+
+def require_no_more(image: Image.Image, most_megapixels: float) -> None:
+    """Check that an opened photo has at most so many million pixels.
+
+    Raises:
+        ValueError: It has more.
+    """
+    if math.prod(image.size) > most_megapixels * 1e6:
+        width, height = image.size
+        raise ValueError(
+            f"{width:,} x {height:,} pixels are more than most_megapixels="
+            f"{most_megapixels:g}; raise it to read this photo"
+        )
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -267,12 +280,7 @@ def _decoded(file: BinaryIO, image: ImageFile.ImageFile) -> Image.Image:
     done = round(full[0] / stored[0])
     if done < factor:
         rgb = rgb.reduce(factor)
-    if not said:
-        # Of a file whose end is missing, what is there is the photo.
-        full = full if whole.size == stored else full[::-1]
-    else:
-        full = (rgb.width * factor, rgb.height * factor)
-    return _described(rgb, factor, full, said)
+    return _described(rgb, factor, full if whole.size == stored else full[::-1], said)
 
 
 def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str) -> Image.Image:
@@ -283,9 +291,8 @@ def _described(image: Image.Image, factor: int, full: tuple[int, int], said: str
 
 def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Image.Image, str]:
     """Decode an opened photo, as far as it goes, and say what is missing."""
-    width, name = image.width, image.format
+    (width, height), name = image.size, image.format
     _prepare(image, factor)
-    done = round(width / image.width)
     fault = _fault_of_loading(image)
     if fault is not None:
         # Where it was decoded into may be vast, and is of no more use.
@@ -293,14 +300,17 @@ def _loaded(file: BinaryIO, image: ImageFile.ImageFile, factor: int) -> tuple[Im
         there = _whole_lines(file, factor) if name in _CUT_BY_LINES else None
         if there is None:
             raise fault
-        lines, height = there.height * done, image.height * done
+        look, whole = there
+        if whole == look.height:
+            return look, "its end is missing, but no line"
+        lines = whole * round(width / look.width)
         if lines < LEAST_LINES * height:
             raise ValueError(
                 f"its end is missing: {lines:,} of {height:,} lines are there"
             ) from fault
-        if lines == height:
-            return there, "its end is missing, but no line"
-        return there, f"its end is missing: the last {height - lines:,} of {height:,} lines"
+        last = look.crop((0, whole - 1, look.width, whole))
+        look.paste(last.resize((look.width, look.height - whole), _NEAREST), (0, whole))
+        return look, f"its end is missing: the last {height - lines:,} of {height:,} lines"
     return image, ""
 
 
@@ -326,8 +336,8 @@ def _prepare(image: ImageFile.ImageFile, factor: int, shade: int | None = None) 
         image.im = Image.new(image.mode, canvas, colour if len(colour) > 1 else colour[0]).im
 
 
-def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
-    """Decode the lines from the top that a file holds whole; None where there is none.
+def _whole_lines(file: BinaryIO, factor: int) -> tuple[Image.Image, int] | None:
+    """Decode what a file holds, and count its whole lines from the top; None where there is none.
 
     It is decoded several times, with different things in the place of what is missing: decoders
     leave the pixels that they do not reach as they were. Where all agree, a pixel is there.
@@ -348,7 +358,7 @@ def _whole_lines(file: BinaryIO, factor: int) -> Image.Image | None:
     # Where lines come in another order, those at the top are not what is there.
     if lines == 0 or (len(others) == 1 and there[lines:].any()):
         return None
-    return look.crop((0, 0, look.width, lines))
+    return look, lines
 
 
 def _lines(image: Image.Image | None) -> npt.NDArray[np.int64]:
@@ -431,10 +441,7 @@ def _to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
 
 
 def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
-    """Scale greys of more than 8 bits to 8.
-
-    White is the largest number of 8, 10, 12, 14, 16, 24 or 32 bits, the least of them that holds
-    the largest value in the photo, or that its tags name. Of real numbers up to 1 it is 1.
+    """Scale greys of more than 8 bits to 8, see `white_of`.
 
     Args:
         values: (h, w), whole or real numbers.
@@ -449,22 +456,42 @@ def _grey(values: npt.NDArray[Any], tags: Mapping[int, Any]) -> Image.Image:
     if values.dtype == np.int32 and tags and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1:
         values = values.view(np.uint32)
     low, high = float(values.min()), float(values.max())
-    is_real = values.dtype.kind == "f"
-    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < 16):
-        raise ValueError(
-            f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
-        )
     named = max((_largest(tags.get(tag)) for tag in _MAX_VALUES), default=0.0)
     bits = _largest(tags.get(_BITS_PER_SAMPLE))
     if 8 < bits < 16:
         named = max(named, 2**bits - 1)
-    white = next((2**n - 1 for n in _BITS if 2**n > max(high, named)), 2**32 - 1)
-    if is_real and high <= 1:
-        white = 1
+    white = white_of(low, high, is_real=values.dtype.kind == "f", named=named)
+    if white is None:
+        raise ValueError(
+            f"its values run from {low:g} to {high:g}: which of them are black and white is unknown"
+        )
     grey = (values.astype(np.float32) / np.float32(white / 255)).round().clip(0, 255)
     if tags.get(_PHOTOMETRIC) == 0:  # white is 0
         grey = 255 - grey
     return Image.fromarray(grey.astype(np.uint8))
+
+
+def white_of(low: float, high: float, *, is_real: bool, named: float = 0.0) -> int | None:
+    """Say which value is white, of greys or colours that are no bytes; black is 0.
+
+    White is the largest number of 8, 10, 12, 14, 16, 24 or 32 bits, the least of them that holds
+    the largest value. Of real numbers up to 1 it is 1.
+
+    Args:
+        low: The least value in a photo.
+        high: The largest.
+        is_real: Whether they are real numbers.
+        named: A larger one that the file names; 0 for none.
+
+    Returns:
+        None where it is unknown: there are values below 0 or of no number, or the largest is one of
+        real numbers that is more than 1 and too small for bytes.
+    """
+    if not (low >= 0 and high < 2**32) or (is_real and 1 < high < LEAST_REAL):
+        return None
+    if is_real and high <= 1:
+        return 1
+    return next((2**bits - 1 for bits in _BITS if 2**bits > max(high, named)), 2**32 - 1)
 
 
 def _largest(value: Any) -> float:

@@ -55,6 +55,11 @@ MOST_BYTES = 2**30
 _REASONS = 3
 """How many of the commonest reasons a message gives."""
 
+_CALLED_AS_PHOTO = (
+    r"\.(?:avif|bmp|gif|hei[cf]|j2k|jfif|jp2|jpe|jpe?g|jxl|mpo|p[bgnp]m|png|tiff?|webp"
+    r"|arw|cr[23]|dng|nef|orf|raf|rw2)\Z"
+)
+
 _NEVER_DATA = frozenset({"thumbs.db", "desktop.ini"})
 
 FILE_TYPES = {
@@ -353,7 +358,7 @@ def _inspect(path: Path, most_megapixels: float) -> tuple[str, str, int, str]:
         content = _content(path)
         digest = hashlib.sha256(content).hexdigest()
         image = decode(io.BytesIO(content), most_megapixels)
-        _require_something_to_see(image)
+        require_something_to_see(image)
     except Exception as error:  # a damaged file can fail anywhere inside a decoder
         return digest, cause(error), 0, ""
     return digest, "", math.prod(full_size(image)), remark(image)
@@ -382,7 +387,12 @@ def _content(path: Path) -> bytes:
         return head + file.read()
 
 
-def _require_something_to_see(image: Image.Image) -> None:
+def require_something_to_see(image: Image.Image) -> None:
+    """Check that a decoded photo is not black, nor too small for a face.
+
+    Raises:
+        ValueError: It is.
+    """
     width, height = full_size(image)
     if min(width, height) < LEAST_SIDE:
         raise ValueError(f"{width} x {height} pixels are too few for a face")
@@ -395,6 +405,11 @@ def rejections(paths: Iterable[str], reasons: Iterable[str] | str) -> pd.DataFra
     """Make rows of `Reading.rejected`, with one reason for all paths or one for each."""
     given = reasons if isinstance(reasons, str) else list(reasons)
     return pd.DataFrame({"path": list(paths), "reason": given}, dtype="str")
+
+
+def called_as_photos(names: pd.Series) -> pd.Series:
+    """Whether files have the suffix of a photo (bool), also of a format that is not read."""
+    return names.str.contains(_CALLED_AS_PHOTO, case=False)
 
 
 def passed_over(folder: Path, below: str) -> pd.DataFrame:
