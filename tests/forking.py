@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -154,6 +155,9 @@ def _run(
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.closerange(3, 100)
             _command(root, arguments, stop, times)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(99)
     os.close(to_output)

@@ -104,7 +104,11 @@ def test_a_command_line_that_cannot_be_right_is_one_line(arguments: list[str], s
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sweep", "--set", "seed=0"], ["upload-runs"], ["pack", "-p", "a", "-o", "b"]]
+    "arguments",
+    [
+        *(["sweep", "--set", "seed=0"], ["upload-runs"], ["relocate-runs"]),
+        ["pack", "-p", "a", "-o", "b"],
+    ],
 )
 def test_where_there_is_no_project_it_is_said_where_to_stand(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,16 @@ def test_all_files_of_a_folder_are_on_the_disk_before_its_name(
         inside = {path.stat().st_ino for path in (*files, beside, beside / "deep")}
     assert {inode for what, inode in asked[:-2] if what == "fsync"} == inside
     assert asked[-2:] == [("replace", "pack"), ("fsync", tmp_path.stat().st_ino)]
+
+
+def test_copies_that_may_not_be_written_are_put_in_place_all_the_same(tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    original.mkdir()
+    (original / "a").write_text("read only")
+    (original / "a").chmod(0o444)
+    with replacing_folder(tmp_path / "copy") as beside:
+        shutil.copytree(original, beside)
+    assert (tmp_path / "copy" / "a").read_text() == "read only"
 
 
 def test_what_the_disk_did_not_take_takes_no_place(

@@ -340,7 +340,10 @@ def test_a_full_database_of_runs_costs_no_result(
     status, said, met, unforeseen = let_down[1][place]
     assert met
     assert status == 0, unforeseen
-    assert "Tracking stops here, and nothing else" in " ".join(said.split())
+    words = " ".join(said.split())
+    assert "Tracking stops here, and nothing else" in words
+    assert f"{place}: disk is full; make room, or set MLFLOW_TRACKING_URI" in words
+    assert "Traceback" not in said
 
 
 def test_the_next_run_on_a_sound_disk_ends_like_an_undisturbed_one(

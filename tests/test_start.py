@@ -6,6 +6,7 @@ import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -63,6 +64,25 @@ def test_outside_of_any_project_it_is_said_where_to_stand(
         start.at_once()
     assert str(ROOT) in str(ended.value)
     assert "\n" not in str(ended.value)
+
+
+@pytest.mark.parametrize(("folder", "own"), [("tests", False), (".", False), ("tests", True)])
+def test_a_command_logs_in_all_folders_of_the_project_alike(
+    folder: str, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(start, "configure_logging", told.append)
+    monkeypatch.setattr(sys, "argv", ["kedro", "run"])
+    monkeypatch.setenv(start.LOGGING, "mine.yml" if own else "")
+    monkeypatch.chdir(ROOT / folder)
+    start.at_once()
+    # In its root Kedro finds it, and what a user names wins.
+    expected = [] if own or folder == "." else [str(ROOT / "conf" / "logging.yml")]
+    assert [config["loggers"]["kedro_mlflow"]["level"] for config in told] == len(told) * [
+        "WARNING"
+    ]
+    assert len(told) == len(expected)
+    assert os.environ[start.LOGGING] == (expected or ["mine.yml" if own else ""])[0]
 
 
 def test_all_commands_are_known_to_need_a_project_or_none() -> None:

@@ -248,7 +248,7 @@ def relocate_runs(env: str | None, conf_source: str | None) -> None:
     from contrastive_age.commands.relocate import relocate
     from contrastive_age.running.place import Place
 
-    moved = relocate(Place(Path.cwd(), env, conf_source))
+    moved = relocate(Place(_project(), env, conf_source))
     click.echo(
         f"{moved.database}: {moved.runs} runs and {moved.models} models have their place beside it "
         f"now; the files of {moved.copied} were copied there"

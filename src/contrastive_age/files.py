@@ -135,7 +135,8 @@ def put_in_place(written: Path, path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Wait until a file's content is on the disk."""
-    with path.open("rb+") as file:
+    # Windows wants it opened for writing, which a copy need not allow.
+    with path.open("rb+" if os.access(path, os.W_OK) else "rb") as file:
         os.fsync(file.fileno())
 
 

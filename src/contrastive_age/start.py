@@ -4,10 +4,13 @@ Loading a project imports its plugins, MLflow among them, which takes longer tha
 Kedro calls `at_once` before that (the entry point `kedro.init`), wherever `kedro` is called.
 """
 
+import os
 import sys
 import tomllib
 from pathlib import Path
 
+import yaml
+from kedro.framework.project import configure_logging
 from kedro.utils import find_kedro_project
 
 COMMANDS = {"app", "export-onnx", "predict"}
@@ -15,6 +18,9 @@ COMMANDS = {"app", "export-onnx", "predict"}
 
 OF_A_PROJECT = {"pack", "relocate-runs", "run", "save-mlflow-model", "sweep", "upload-runs"}
 """Kedro knows them in a project only, and elsewhere says that there are no such commands."""
+
+LOGGING = "KEDRO_LOGGING_CONFIG"
+"""The variable by which Kedro is told of a configuration of logging, as are its processes."""
 
 
 def at_once() -> None:
@@ -32,10 +38,22 @@ def at_once() -> None:
             f"Error: {Path.cwd()} is in no project: stand in the folder of the project{such_as}, "
             f"or in one below it, and type kedro {command} there"
         )
-    if command in COMMANDS and not (root and _is_another(root)):
+    if root and _is_another(root):
+        return
+    if root:
+        _log_as_in(root)
+    if command in COMMANDS:
         from contrastive_age.cli import cli
 
         cli(prog_name="kedro")
+
+
+def _log_as_in(root: Path) -> None:
+    """Log as the project says, where one stands in a folder of it: Kedro looks for it there."""
+    path = root / "conf" / "logging.yml"
+    if Path.cwd() != root and not os.environ.get(LOGGING) and path.is_file():
+        os.environ[LOGGING] = str(path)
+        configure_logging(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _is_another(root: Path) -> bool:

@@ -1,6 +1,7 @@
 """Weights remember every photo that they were ever trained on, and load like any others."""
 
 import hashlib
+import io
 import json
 from collections import OrderedDict
 from functools import cache
@@ -451,3 +452,24 @@ def test_one_damaged_bit_of_a_weight_is_refused_where_there_are_sums(
             read_saved(path, "weights")
     else:
         assert not torch.equal(read_saved(path, "weights")["w"], weight)
+
+
+def test_control_c_while_weights_are_written_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+
+    class Pressed(io.FileIO):
+        def write(self, content: Any) -> int:
+            writes.append(1)
+            if len(writes) == when:
+                raise KeyboardInterrupt
+            return super().write(content)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Pressed(str(path), mode))
+    when = 0
+    write_saved({"w": torch.ones(9), "b": torch.zeros(9)}, tmp_path / "w.pth")
+    for when in range(1, len(writes) + 1):  # noqa: B007  the file reads it
+        writes.clear()
+        with pytest.raises(KeyboardInterrupt):
+            write_saved({"w": torch.ones(9), "b": torch.zeros(9)}, tmp_path / "w.pth")

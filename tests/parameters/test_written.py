@@ -8,6 +8,7 @@ from kedro.framework.cli.utils import _split_params
 from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError
+from contrastive_age.parameters.given import Given, validated
 from contrastive_age.parameters.written import as_read, parameters
 
 NAMES = [

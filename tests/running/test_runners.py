@@ -1,6 +1,9 @@
 """Several folds at once give what they give one after the other, and leave one run tree."""
 
+import errno
 import json
+import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kedro.io import DatasetError
 from kedro.pipeline import Pipeline, node
 
 from conftest import Project, make_project, run_tree
+from contrastive_age.errors import DataError
+from contrastive_age.running import runners
+from contrastive_age.running.place import Place
 from contrastive_age.running.runners import split
 
 FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
@@ -64,6 +71,23 @@ def test_only_what_is_asked_for_is_split() -> None:
     assert _names(before) == ["report"]
     assert folds == {"p.final": ["p.final.train"]}
     assert _names(after) == []
+
+
+def test_what_a_fold_meets_in_another_process_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def meet(*_: Any) -> None:
+        fault = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "/data/model.pth")
+        raise DatasetError("p.fold_0.model: it cannot be saved") from fault
+
+    monkeypatch.setattr(runners, "run_fold", meet)
+    job = runners.Job(Place(Path()), {}, None, {})
+    with pytest.raises(DataError) as error:
+        runners.work(job, "p.fold_0", [])
+    # Only the words come along.
+    sent = pickle.loads(pickle.dumps(error.value))
+    assert str(sent).startswith("/data/model.pth: Is a directory; ")
+    assert str(sent).endswith("move it away")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +228,9 @@ def test_what_a_failure_stops_is_not_finished_until_it_is_run_again(
     key, blocked = folder.parent.name, project.root / folder
     blocked.parent.mkdir(parents=True)
     blocked.touch()
-    assert project.kedro(*command, check=False).status == 1
+    done = project.kedro(*command, check=False)
+    assert done.status == 1
+    assert "a file lies where a folder is needed: move it away" in " ".join(done.said.split())
     # One after the other all are trained before the first is measured.
     first = {1: "KILLED", 2: "FINISHED"}[at_once]
     failed = {key: "FAILED", "fold_0": first, "fold_1": "FAILED"}

@@ -126,6 +126,27 @@ def test_files_that_lie_elsewhere_only_are_copied(
     assert before.files() == untouched
 
 
+def test_of_two_processes_that_copy_the_same_files_one_does(
+    before: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = _ids(before)
+    home = _copied(before, monkeypatch)
+    shutil.rmtree(home.root / "mlartifacts")
+    artifacts.lead_new_runs(home.location)
+    copy = shutil.copytree
+
+    def while_another_does(old: Path, beside: Path) -> None:
+        with monkeypatch.context() as patch:  # it calls itself
+            patch.setattr(shutil, "copytree", copy)
+            copy(old, beside)
+            copy(old, home.note(old.parent.name).parents[1])
+
+    monkeypatch.setattr(shutil, "copytree", while_another_does)
+    assert artifacts.relocate().copied == 0
+    assert home.note(ids["other"]).read_text() == "other"
+    assert not list(home.root.glob("mlartifacts/*/.*"))
+
+
 def test_models_and_their_registered_versions_go_along(
     before: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

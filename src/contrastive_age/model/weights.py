@@ -213,8 +213,8 @@ def write_saved(content: Any, path: Path) -> None:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            # Its error at the end hides the one from which it follows.
-            if isinstance(error.__context__, OSError):
+            # Its error at the end hides the one from which it follows: the disk's, or Control-C.
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from None
             raise
 

@@ -21,6 +21,7 @@ from pluggy import PluginManager
 from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.parameters.given import RayShare
 from contrastive_age.processes import command_line
+from contrastive_age.running.faults import explain
 from contrastive_age.running.runners import Job, present_job, run_fold, split
 
 logger = logging.getLogger(__name__)
@@ -175,7 +176,8 @@ def _attempt(work: Callable[[str], None], name: str) -> None:
         work(name)
     except Exception as error:
         if _may_pass(error):
-            raise PassingError(f"{type(error).__name__}: {error}") from error
+            said = explain(error) or f"{type(error).__name__}: {error}"
+            raise PassingError(said) from error
         raise
 
 

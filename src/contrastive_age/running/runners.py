@@ -22,6 +22,7 @@ from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import command_line, end_with_parent, interrupts_held, stop
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
+from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
 
@@ -102,7 +103,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
             while waiting and len(running) < at_once:
                 name = waiting.popleft()
                 with interrupts_held():
-                    running[pool.submit(run_fold, job, name, folds[name])] = name
+                    running[pool.submit(work, job, name, folds[name])] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
                 future.result()
@@ -145,6 +146,25 @@ def _start_worker(at_once: int) -> None:
 
     torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
     end_with_parent()
+
+
+def work(job: Job, namespace: str, node_names: list[str]) -> None:
+    """Run the nodes of a fold for another process, which is told in words what is at fault.
+
+    What led to an error does not come along to it.
+
+    Raises:
+        DataError: A fault that `faults.explain` knows.
+    """
+    try:
+        run_fold(job, namespace, node_names)
+    except (DataError, TrainingError):
+        raise
+    except Exception as error:
+        said = explain(error)
+        if said is None:
+            raise
+        raise DataError(said) from error
 
 
 def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:

@@ -197,18 +197,27 @@ def _strays(path: Path, run_id: str | None = None) -> list[Stray]:
 
 def _relocate(path: Path, strays: Sequence[Stray]) -> int:
     """Note where the files belong, and give the number of those that had to be copied there."""
-    copied = 0
-    for stray in strays:
-        # Another user's may not be looked into; `Path.is_dir` raises there.
-        if os.path.isdir(stray.old) and not stray.place.exists():  # noqa: PTH112
-            with replacing_folder(stray.place) as beside:
-                shutil.copytree(stray.old, beside)
-            copied += 1
+    copied = sum(_copy(stray.old, stray.place) for stray in strays)
     if strays:
         with database.connected(path) as connection:
             for stray in strays:
                 _note(connection, stray)
     return copied
+
+
+def _copy(old: Path, place: Path) -> bool:
+    """Copy a folder to where nothing is yet, and say whether that was to be done."""
+    # Another user's may not be looked into; `Path.is_dir` raises there.
+    if not os.path.isdir(old) or place.exists():  # noqa: PTH112
+        return False
+    try:
+        with replacing_folder(place) as beside:
+            shutil.copytree(old, beside)
+    except OSError:
+        if place.exists():  # another process, at another fold of the setting, was faster
+            return False
+        raise
+    return True
 
 
 def _note(connection: sqlite3.Connection, stray: Stray) -> None:

@@ -19,6 +19,9 @@ import mlflow
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from contrastive_age.errors import leading_to
+from contrastive_age.tracking import database
+
 logger = logging.getLogger(__name__)
 
 Arguments = ParamSpec("Arguments")
@@ -107,8 +110,9 @@ def _lose(error: Exception) -> None:
     with _losing:
         if tracker.lost is not None:
             return
+        of_database = next(filter(None, map(database.explain, leading_to(error))), None)
         words = " ".join(str(error).split())[:400]
-        tracker.lost = without_password(f"{mlflow.get_tracking_uri()}: {words}")
+        tracker.lost = of_database or without_password(f"{mlflow.get_tracking_uri()}: {words}")
     logger.warning(
         "Tracking stops here, and nothing else. Results are kept in files; bring them to MLflow "
         "later with `kedro upload-runs`. What failed is %s",
