@@ -192,6 +192,7 @@ def test_the_only_model_of_the_project_is_taken(
         (["photo.jpg", "--output=photo.jpg/ages.csv"], "photo.jpg is no folder"),
         (["photo.jpg", "--output=photo.jpg/deep/ages.csv"], "photo.jpg is no folder"),
         (["photo.jpg", f"--output={'n' * 300}.csv"], "File name too long"),
+        (["photo.jpg", "--output=people.csv"], "is there and no table of ages"),
         (["photo.jpg", "--draw=photo.jpg"], "photo.jpg is no folder"),
         (["photo.jpg", "--draw=photo.jpg/drawn"], "photo.jpg is no folder"),
         (["photo.jpg", "--draw=."], "would be overwritten"),
@@ -204,6 +205,7 @@ def test_mistakes_are_said_in_one_line_before_any_work(
     predict: Command, arguments: list[str], words: str
 ) -> None:
     Path("folder.csv").mkdir()
+    Path("people.csv").write_text("path,identity,age\n")
     if arguments[0] == "photo.jpg":
         photo().save("photo.jpg")
     done = predict(*arguments, named=not any("--model" in own for own in arguments))
@@ -275,7 +277,7 @@ def test_the_table_grows_while_photos_are_looked_at(
             yield own
 
     monkeypatch.setattr(AgeEstimator, "stream", looking)
-    Path("ages.json").write_text("[1, 2, 3, 4, 5, 6, 7]")
+    Path("ages.json").write_text(json.dumps([{"file": "a.jpg", "face": 0}] * 7))
     assert predict(tmp_path / "p", "--aligned", "--output=ages.json").exit_code == 0
     assert held == [7, 1, 2, 3, 4]  # the old table is there until the first row is
     assert [path.name for path in Path().iterdir()] == ["ages.json"]

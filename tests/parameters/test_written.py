@@ -98,5 +98,5 @@ def test_signs_that_name_another_parameter_can_be_meant_themselves() -> None:
 def test_a_mistyped_name_behind_a_path_is_no_part_of_the_path() -> None:
     given = parameters("raw_root=/photos,epochs=3")
     assert given == {"raw_root": "/photos", "epochs": 3}
-    with pytest.raises(DataError, match="did you mean training.epochs"):
+    with pytest.raises(DataError, match=r"did you mean training\.epochs"):
         validated(Given, {"epochs": 3})

@@ -52,8 +52,8 @@ class TableFile:
         except FileNotFoundError:
             return False
         one, two = self._columns[:2]
-        own = rf'\[({{"{one}":.*"{two}":|\Z)' if self._is_json else rf"({one},{two},|\Z)"
-        return re.match(own, "".join(begin)) is None
+        own = rf'\[(\{{"{one}":.*"{two}":|\])' if self._is_json else f"{one},{two},"
+        return re.match(rf"{own}|\Z", "".join(begin)) is None
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write further rows, all of them or none.
