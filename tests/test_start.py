@@ -1,20 +1,24 @@
 """Commands that need no project begin before Kedro has loaded one."""
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from conftest import ROOT
 from contrastive_age import start
 from contrastive_age.cli import cli
 from contrastive_age.inference.model_file import save_model
+from contrastive_age.processes import leave_when_interrupted
 from inference.models import untrained_model
 
 SLOW = {"captum", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
@@ -28,6 +32,34 @@ try:
 finally:
     print("loaded:", *({SLOW} & sys.modules.keys()))
 """
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_before_a_command_begins_is_one_line(tmp_path: Path) -> None:
+    call = "import os, signal; from contrastive_age.start import at_once; at_once(); "
+    for command, status in (("run", 130), ("other", -signal.SIGINT)):
+        done = subprocess.run(
+            [sys.executable, "-c", call + "os.kill(os.getpid(), signal.SIGINT)", command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status
+        assert ("Traceback" in done.stderr) == (command == "other")
+        assert ("Interrupted; nothing was done yet" in done.stderr) == (command == "run")
+
+
+def test_a_command_that_has_begun_is_interrupted_as_usual() -> None:
+    leave_when_interrupted()
+    CliRunner().invoke(cli, ["predict", "none.jpg", "--model=none.pt"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_kedro_calls_it_first_of_all() -> None:
@@ -91,7 +123,7 @@ def test_all_commands_are_known_to_need_a_project_or_none() -> None:
 
 def test_an_age_is_estimated_in_any_folder_without_what_takes_long_to_load(tmp_path: Path) -> None:
     save_model(untrained_model(), tmp_path / "age_model.pt")
-    Image.new("RGB", (256, 256)).save(tmp_path / "face.png")
+    Image.new("RGB", (256, 256), "grey").save(tmp_path / "face.png")
     arguments = ["predict", "--aligned", "face.png", "--model=age_model.pt"]
     done = subprocess.run(
         [sys.executable, "-c", CALL, *arguments],

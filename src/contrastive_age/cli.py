@@ -18,7 +18,7 @@ from kedro.utils import find_kedro_project, load_obj
 from contrastive_age.commands.final_model import find_model
 from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.paths import expanded, is_address
-from contrastive_age.processes import INTERRUPTED, command_line
+from contrastive_age.processes import INTERRUPTED, command_line, interrupt_as_usual
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Friendly(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn the errors that name their remedy into the command's last words."""
+        interrupt_as_usual()
         try:
             return super().invoke(ctx)
         except (DataError, TrainingError) as error:

@@ -29,6 +29,23 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def leave_when_interrupted() -> None:
+    """Let Control-C end this process in a word, while it has done nothing that could be told."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(*_: object) -> None:
+    os.write(sys.stderr.fileno(), b"\nInterrupted; nothing was done yet\n")
+    os._exit(INTERRUPTED)
+
+
+def interrupt_as_usual() -> None:
+    """Let Control-C be a KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def end_with_parent() -> None:
     """Let this process end when its parent does; it would else wait for work for ever."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()

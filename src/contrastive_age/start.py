@@ -13,6 +13,8 @@ import yaml
 from kedro.framework.project import configure_logging
 from kedro.utils import find_kedro_project
 
+from contrastive_age.processes import interrupt_as_usual, leave_when_interrupted
+
 COMMANDS = {"app", "export-onnx", "predict"}
 """They read photos and a model's file."""
 
@@ -30,6 +32,8 @@ def at_once() -> None:
     no project, those that need one end with the words where to stand.
     """
     command = "".join(sys.argv[1:2])
+    if command in COMMANDS | OF_A_PROJECT:
+        leave_when_interrupted()
     root = find_kedro_project(Path.cwd())
     if command in OF_A_PROJECT and root is None:
         own = find_kedro_project(Path(__file__).parent)
@@ -39,6 +43,7 @@ def at_once() -> None:
             f"or in one below it, and type kedro {command} there"
         )
     if root and _is_another(root):
+        interrupt_as_usual()
         return
     if root:
         _log_as_in(root)
