@@ -21,6 +21,9 @@ from PIL import Image
 from inference import detectors
 
 CASES = 2000
+AT_ONCE = 8
+"""Files, or rows, of one reading, each a case: most of the time it takes goes by once."""
+
 LONGEST = 120
 """Seconds after which a case hangs; an ordinary one takes some hundredths."""
 

@@ -54,7 +54,7 @@ def good() -> Image.Image:
 def answered(photo: Photo) -> bool:
     """Whether a photo has faces with ages, or the reason why it has none."""
     if not photo.faces:
-        return bool(photo.reason)
+        return bool(photo.reason) and "\n" not in str(photo.reason)
     return photo.reason is None and all(math.isfinite(face.age) for face in photo.faces)
 
 

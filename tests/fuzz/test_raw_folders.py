@@ -5,15 +5,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contrastive_age.errors import DataError
-from contrastive_age.sources import audit, layouts
-from contrastive_age.sources.layouts import LAYOUTS, Ingested
-from fuzz.cases import CASES, cases, damaged, names, photo_bytes, watched, whole
+from contrastive_age.sources import audit, layouts, morph2
+from contrastive_age.sources.layouts import Ingested
+from fuzz.cases import AT_ONCE, CASES, cases, damaged, names, photo_bytes, watched, whole
 
 pytestmark = pytest.mark.endurance
 
@@ -26,15 +27,11 @@ class Folder:
         below: Where its photos lie.
         good: Names that follow its pattern, of photos that lie there.
         near: Others from which names are made.
-        table: A further file that it may hold.
-        content: What that file should hold.
     """
 
     below: str
     good: tuple[str, ...]
     near: tuple[str, ...]
-    table: str = ""
-    content: bytes = b""
 
 
 POINTS = b"version: 1\nn_points: 68\n{\n" + b"12.5 20.25\n" * 68 + b"}\n"
@@ -46,15 +43,11 @@ FOLDERS = {
         "images",
         ("001A02.JPG", "001A43a.JPG", "002A12.jpg"),
         ("001A02", "082A60b", "1A2"),
-        "points/001a02.pts",
-        POINTS,
     ),
     "morph2": Folder(
         "Album2",
         ("000001_0M45.JPG", "000002_0M45.JPG", "009055_00F54.jpg"),
         ("009055_0M54", "000001_1M45", "1_1M1"),
-        "morph_2008_nonCommercial.csv",
-        TABLE,
     ),
     "utkface": Folder(
         "",
@@ -91,12 +84,11 @@ def with_good_photos(layout: str, folder: Path) -> Path:
     return place
 
 
+KEPT = ["path", "sample_id", "identity", "age", "sex"]
+
+
 def labels(found: Ingested) -> pd.DataFrame:
     return found.samples.set_index("path")[["sample_id", "age"]]
-
-
-AT_ONCE = 10
-"""Files of one reading, each of them a case: most of the time a reading takes goes by once."""
 
 
 @pytest.mark.parametrize("layout", FOLDERS)
@@ -142,37 +134,50 @@ def test_good_photos_keep_their_samples_whatever_lies_beside_them(
     each()
 
 
-@pytest.mark.parametrize("layout", [name for name, own in FOLDERS.items() if own.table])
-def test_good_photos_keep_their_samples_whatever_a_table_beside_them_holds(
-    layout: str, tmp_path: Path
-) -> None:
-    own = FOLDERS[layout]
-    with_good_photos(layout, tmp_path)
-    alone = read(layout, tmp_path)
-    table = tmp_path / own.table
-    table.parent.mkdir(exist_ok=True)
-    good = {*alone.samples["sample_id"]}
+def holding(content: bytes) -> st.SearchStrategy[bytes]:
+    return st.one_of(*[damaged(content)] * 3, st.binary(max_size=80))
+
+
+def test_points_that_somebody_annotated_are_read_or_left_out(tmp_path: Path) -> None:
+    with_good_photos("fgnet", tmp_path)
+    samples = read("fgnet", tmp_path).samples
+    points = tmp_path / "points" / "001a02.pts"
+    points.parent.mkdir()
 
     @cases()
-    @given(st.one_of(*[damaged(own.content)] * 3, st.binary(max_size=80)))
+    @given(holding(POINTS))
+    def each(content: bytes) -> None:
+        points.write_bytes(content)
+        with watched():
+            found = layouts.read_points("fgnet", tmp_path, samples)
+        assert found is not None
+        assert {*found["sample_id"]} <= {"images/001A02"}
+        assert np.isfinite(found.drop(columns="sample_id")).all(axis=None)
+
+    each()
+
+
+def test_good_photos_keep_their_samples_whatever_the_table_of_morph_holds(tmp_path: Path) -> None:
+    with_good_photos("morph2", tmp_path)
+    alone = read("morph2", tmp_path)
+    table = tmp_path / morph2.TABLE_NAME
+
+    @cases()
+    @given(holding(TABLE))
     def each(content: bytes) -> None:
         table.write_bytes(content)
         with watched():
             try:
-                found = LAYOUTS[layout].read(tmp_path, alone.files)
-                beside = LAYOUTS[layout].read_table(tmp_path, found.samples)
+                found = morph2.read(tmp_path, alone.files)
             except DataError as error:  # of the table alone
-                assert own.table in str(error)
+                assert table.name in str(error)
                 assert "\n" not in str(error)
                 return
-            points = layouts.read_points(layout, tmp_path, found.samples)
-        pd.testing.assert_frame_equal(labels(found), labels(alone))
-        for said in (beside, points):
-            assert said is None or {*said["sample_id"]} <= good
-        if beside is not None:
-            report = audit.audit(
-                found, alone.files, max_span=LAYOUTS[layout].max_span, table=beside
-            )
-            assert report["n"] == len(good)
+            said = morph2.read_table(tmp_path, found.samples)
+            assert said is not None
+            report = audit.audit(found, alone.files, table=said)
+        pd.testing.assert_frame_equal(found.samples[KEPT], alone.samples[KEPT])
+        assert {*said["sample_id"]} <= {*found.samples["sample_id"]}
+        assert report["n"] == len(alone.samples)
 
     each()

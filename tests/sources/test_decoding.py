@@ -58,6 +58,11 @@ def reason(content: bytes) -> str:
     return cause(error.value)
 
 
+def test_a_cause_is_one_line() -> None:
+    assert cause(ValueError("Invalid input:\n  No 'ftyp' box\n")) == "Invalid input: No 'ftyp' box"
+    assert cause(ValueError("\n")) == "ValueError"
+
+
 FORMATS: dict[str, Callable[[Image.Image], bytes]] = {
     "JPEG": lambda image: encoded(image, "JPEG", quality=95),
     "MPO": lambda image: encoded(image, "MPO", save_all=True, append_images=[image], quality=95),

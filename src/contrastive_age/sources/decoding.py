@@ -181,10 +181,11 @@ def not_read(head: bytes) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Say in a few words why a photo does not decode, from what `decode` raised."""
+    """Say in a few words of one line why a photo does not decode, from what `decode` raised."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) or type(error).__name__
+    # That of HEIF names the place of each fault in a line of its own.
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _begins(name: str, head: bytes) -> bool:
