@@ -85,7 +85,7 @@ def look(content: bytes, **options: Any) -> Any:
 
 @pytest.mark.parametrize("content", [b"", b"no photo", jpeg(Image.new("RGB", (99, 99)))[:400]])
 def test_what_is_no_photo_is_refused_in_words(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"unreadable: .+; read are JPEG"):
+    with pytest.raises(DataError, match=r"unreadable: .+"):
         look(content)
 
 

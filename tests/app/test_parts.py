@@ -14,7 +14,7 @@ import page_server
 from contrastive_age.app import parts
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.photos import FAILED, NO_FACE, Photo
-from contrastive_age.sources.decoding import FORMATS
+from contrastive_age.sources.decoding import FORMATS, not_read
 from inference.models import untrained_model
 
 
@@ -65,10 +65,13 @@ def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
     assert parts.reason_words(Photo("")) == "no face found"
 
 
-def test_a_photo_that_cannot_be_read_says_which_can() -> None:
-    words = parts.reason_words(Photo("", reason="unreadable: truncated"))
-    assert words.startswith("unreadable: truncated; read are ")
-    assert all(name in words for name in FORMATS)
+def test_what_is_no_photo_that_is_read_says_which_are() -> None:
+    for content in (b"text", b"%PDF-1.7"):
+        reason = f"unreadable: {not_read(content)}"
+        words = parts.reason_words(Photo("", reason=reason))
+        assert words.startswith(f"{reason}; read are ")
+        assert all(name in words for name in FORMATS)
+    assert parts.reason_words(Photo("", reason="unreadable: black")) == "unreadable: black"
 
 
 def test_coarse_and_empty_maps_are_called_so() -> None:

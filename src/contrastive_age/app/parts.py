@@ -17,8 +17,7 @@ from contrastive_age.inference.drawing import COLOURS
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.inference.photos import NO_FACE, Face, Photo
 from contrastive_age.reporting import figures, heatmaps
-from contrastive_age.sources.decoding import FORMATS
-from contrastive_age.sources.reading import UNREADABLE
+from contrastive_age.sources.decoding import FORMATS, NO_PHOTO, UNKNOWN
 from contrastive_age.templates import environment
 
 _PARTS: Any = environment("contrastive_age.app").get_template("app.html.j2").module
@@ -39,7 +38,7 @@ def reason_words(photo: Photo) -> str:
     if photo.reason == NO_FACE:
         words = f"{NO_FACE}; faces should look towards the camera. {least_words(photo.min_face)}"
         return f"{words} Note: {photo.note}." if photo.note else words
-    if photo.reason is not None and photo.reason.startswith(UNREADABLE):
+    if photo.reason is not None and photo.reason.endswith((UNKNOWN, NO_PHOTO)):
         return f"{photo.reason}; {READ}"
     return photo.reason or NO_FACE
 

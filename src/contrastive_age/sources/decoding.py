@@ -17,6 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
+UNKNOWN = "the content is no known image format"
+NO_PHOTO = "which is not read as a photo"
+"""How the reasons end of files that are of none of the formats that are read."""
+
 MOST_MEGAPIXELS = 250.0
 """Million pixels of a photo that is decoded, unless more are allowed."""
 
@@ -176,8 +180,8 @@ def not_read(head: bytes) -> str:
         return "" if _plugin_is_there(head) else _WITHOUT_PLUGIN
     for signature, kind in _NOT_READ.items():
         if re.match(signature, head, re.DOTALL | re.IGNORECASE):
-            return f"{kind}, which is not read as a photo"
-    return "the content is no known image format"
+            return f"{kind}, {NO_PHOTO}"
+    return UNKNOWN
 
 
 def cause(error: BaseException) -> str:
