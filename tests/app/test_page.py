@@ -37,7 +37,7 @@ app = pytest.importorskip("contrastive_age.app.page", reason="the extra `app` is
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-MADE = ("two.png", "text.jpg", "notes.txt", "plain.png")
+MADE = ("two.png", "text.jpg", "notes.txt", "dark.png")
 """What the tests themselves put beside the model."""
 
 
@@ -311,15 +311,15 @@ def test_faces_are_chosen_by_keyboard(page: Page, two: Path) -> None:
 def test_what_is_no_photo_of_a_face_is_said_and_the_next_photo_works(page: Page, two: Path) -> None:
     (page.folder / "text.jpg").write_text("no photo")
     (page.folder / "notes.txt").write_text("no photo")
-    Image.new("RGB", (300, 200), "grey").save(page.folder / "plain.png")
+    Image.new("RGB", (300, 200), (20, 20, 20)).save(page.folder / "dark.png")
     page.open()
     page.choose(page.folder / "text.jpg")
     assert "unreadable" in page.problem("text.jpg")
     page.drop(page.folder / "notes.txt")
     assert "it is not called as a photo is" in page.problem("notes.txt")
-    page.choose(page.folder / "plain.png")
-    assert "no face found" in page.problem("plain.png")
-    assert "Faces below 24 pixels are not looked for." in page.problem("plain.png")
+    page.choose(page.folder / "dark.png")
+    assert "no face found" in page.problem("dark.png")
+    assert "Faces below 24 pixels are not looked for." in page.problem("dark.png")
     assert not page.all(".age-columns")[0].is_displayed()
     page.choose(two)
     page.until(lambda: page.find("#age-title").text == "Face 1 of 2", "a face is shown")
