@@ -35,3 +35,22 @@ def test_one_damaged_bit_of_a_value_is_an_error(tmp_path: Path, bit: int) -> Non
     path.write_bytes(content)
     with pytest.raises(OSError, match="CRC checksum"):
         tables.read(path)
+
+
+def test_a_damaged_name_of_a_column_or_attribute_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pd.DataFrame({"sample_id": ["a", "b"], "age": [3, 40]})
+    table.attrs = {"record": {"code": "abc"}}
+    tables.write(table, path)
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for place in range(footer, len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 4
+        path.write_bytes(content)
+        with pytest.raises((ValueError, OSError, MemoryError)):
+            tables.read(path)
+    for cut in range(12):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match=r"Parquet|parquet|size"):
+            tables.read(path)

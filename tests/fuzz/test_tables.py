@@ -43,7 +43,11 @@ DIALECTS = st.fixed_dictionaries(
 def table(header: list[str], rows: Sequence[tuple[str, ...]], dialect: dict[str, Any]) -> str:
     """Write a table as a program does that knows how."""
     text = io.StringIO(newline="")
-    csv.writer(text, **dialect).writerows([header, *rows])
+    # Python's writer quotes those line ends alone that its own consists of.
+    odd = any("\r" in value for row in rows for value in row)
+    csv.writer(text, **dialect | ({"lineterminator": "\r\n"} if odd else {})).writerows(
+        [header, *rows]
+    )
     return text.getvalue()
 
 

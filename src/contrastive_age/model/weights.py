@@ -9,6 +9,7 @@ of the list `photos.npz`, which holds these once for all folds of a setting.
 
 import json
 import pickle
+import struct
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -49,7 +50,7 @@ IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
 _UNREADABLE = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError,
-    zipfile.BadZipFile, zlib.error, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError, struct.error,
 )  # fmt: skip
 """What a damaged file makes torch raise."""
 
