@@ -7,6 +7,7 @@ good among them must come out as it does alone.
 import faulthandler
 import functools
 import io
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ def watched() -> Iterator[None]:
     def fail(*_: Any) -> None:
         raise TimeoutError(f"a case has taken {LONGEST} seconds")
 
+    # pytest keeps what is logged, with the errors in it and all that their frames hold; and names
+    # that are no Unicode cannot be sent to the process that gathers its reports.
+    logging.disable()
     before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(LONGEST)
     # Python itself cannot interrupt a decoder; pytest may have taken stderr.
@@ -57,6 +61,7 @@ def watched() -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+        logging.disable(logging.NOTSET)
 
 
 FORMATS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,6 @@ Never is anything taken from them but what was written.
 import copy
 import gc
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,16 +283,12 @@ def test_damaged_files_are_made_again_or_refused_and_never_half_trusted(
             # Others are read only, and not made again.
             if not path.is_file() or path in paths:
                 path.write_bytes(content)
-        # pytest keeps what is logged, with the errors in it and all that their frames hold.
-        logging.disable()
         try:
             with watched():
                 found = own.read(tmp_path)
         except (Again, DataError) as error:
             assert "\n" not in str(error)
             return
-        finally:
-            logging.disable(logging.NOTSET)
         assert same(found, expected)
 
     each()

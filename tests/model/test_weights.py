@@ -440,7 +440,7 @@ def test_one_damaged_bit_of_a_weight_is_refused_where_there_are_sums(
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(sums)
     try:
-        write_saved({"w": weight}, path)
+        torch.save({"w": weight}, path)
     finally:
         torch.serialization.set_crc32_options(before)
     assert torch.equal(read_saved(path, "weights")["w"], weight)
@@ -452,6 +452,22 @@ def test_one_damaged_bit_of_a_weight_is_refused_where_there_are_sums(
             read_saved(path, "weights")
     else:
         assert not torch.equal(read_saved(path, "weights")["w"], weight)
+
+
+def test_what_is_written_has_a_sum_of_all_of_it(tmp_path: Path) -> None:
+    path, weight = tmp_path / "w.pth", torch.arange(10.0)
+    write_saved({"w": weight}, path)
+    whole = path.read_bytes()
+    assert torch.equal(torch.load(path, weights_only=True)["w"], weight)
+    for place in range(0, len(whole) - 8, 3):
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"w\.pth: cannot be read as weights, it is damaged"):
+            read_saved(path, "weights")
+    path.write_bytes(whole[:-3])
+    with pytest.raises(DataError, match="it is damaged"):
+        read_saved(path, "weights")
 
 
 def test_control_c_while_weights_are_written_is_no_fault_of_the_file(

@@ -234,7 +234,8 @@ def test_figures_of_other_predictions_are_not_reported(copy: Project) -> None:
     document["made_from"]["decided_by"]["code of evaluation"] = "other"
     path.write_text(json.dumps(document))
     done = copy.kedro("run", "--pipeline=paper_report")
-    assert "identity.json is left out: it is of other predictions" in _words(done)
+    # The path before it may be long, and broken anywhere.
+    assert "is left out: it is of other predictions" in _words(done)
     done = copy.kedro("sweep", "--pipeline=synthetic_se", "--set", "seed=0", "--dry-run")
     assert "stands" not in _words(done).partition("synthetic_se")[2]
 

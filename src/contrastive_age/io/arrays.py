@@ -17,7 +17,10 @@ class ArrayArchive(WholeFile):
 
     def _read(self, path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+            arrays = dict(archive)
+        if not arrays:  # of an archive with a damaged list nothing else may be left
+            raise ValueError(f"{path} holds no arrays")
+        return arrays
 
     def _write(self, data: Arrays, path: Path) -> None:
         np.savez(path, **data)  # type: ignore[arg-type]

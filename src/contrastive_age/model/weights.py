@@ -8,6 +8,7 @@ of the list `photos.npz`, which holds these once for all folds of a setting.
 """
 
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -16,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,9 @@ from contrastive_age.model.seen import (
 )
 from contrastive_age.protocols.copies import Photos, find_known
 from contrastive_age.provenance import file_digest
+
+_MARK = b"SUM1"
+"""Before the sum at the end of a file that `write_saved` wrote."""
 
 STATED = "contrastive_age"
 """The attribute of a state dict that says what its network has seen."""
@@ -218,19 +222,46 @@ def write_saved(content: Any, path: Path) -> None:
             if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from None
             raise
+    # The archive ends with the length of its comment, which is empty. It becomes a sum of the file:
+    # those of the archive's parts, which torch does not check, leave out how it lists them.
+    with path.open("rb+") as file:
+        file.seek(-2, os.SEEK_END)
+        file.write((len(_MARK) + 4).to_bytes(2, "little") + _MARK)
+        file.write(_sum(file, file.tell()))
+
+
+def _sum(file: BinaryIO, size: int) -> bytes:
+    """The CRC-32 of a file's first bytes; behind them it is left."""
+    file.seek(0)
+    found = 0
+    while size > 0 and (part := file.read(min(size, 2**20))):
+        found = zlib.crc32(part, found)
+        size -= len(part)
+    return found.to_bytes(4, "little")
 
 
 def _check_sums(path: Path) -> None:
-    """Read all parts of an archive, whose sums torch writes and does not check.
+    """Check the sum of a file that `write_saved` wrote, or those of another archive's parts.
 
     Raises:
-        zipfile.BadZipFile: A part is damaged. Files in torch's older format have no sums.
+        zipfile.BadZipFile: It is damaged. Files in torch's older format have no sums.
     """
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - len(_MARK) - 4, 0))
+        mark, own = file.read(len(_MARK)), file.read(4)
+        if mark == _MARK:
+            if own != _sum(file, end - 4):
+                raise zipfile.BadZipFile("its sum is another")
+            return
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
-        # torch can be told to write no sums; it writes zeros then.
-        for part in filter(lambda part: part.CRC, archive.infolist()):
+        if archive.comment:
+            raise zipfile.BadZipFile("its sum is cut off")
+        parts = archive.infolist()
+        # torch can be told to write no sums; it writes zeros then, everywhere.
+        for part in parts if any(part.CRC for part in parts) else ():
             with archive.open(part) as content:
                 while content.read(2**20):
                     pass
