@@ -97,7 +97,7 @@ def _audit(rows: int) -> Work:
 
     table = made_up.samples(rows)
     digests = [hashlib.sha256(str(row).encode()).hexdigest() for row in range(rows)]
-    files = table[["path"]].assign(size=1, mtime_ns=1, digest=digests, problem="")
+    files = table[["path"]].assign(size=1, mtime_ns=1, digest=digests, problem="", note="")
     rejected = pd.DataFrame({"path": [], "reason": []}, dtype="str")
     found = reading.Reading(table, rejected)
     return lambda: audit.audit(found, files, max_span=6)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from forking import Ended, Moment, forks
+from forking import WIDE, Ended, Moment, forks
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
@@ -127,7 +127,7 @@ class Project:
         stop: Moment | None = None,
     ) -> Ended:
         """Run a kedro command in the project, in a process that need not import anything."""
-        environment = _outside_mlflow() | {"COLUMNS": "200", "MLFLOW_TRACKING_URI": tracking_uri}
+        environment = _outside_mlflow() | {"COLUMNS": WIDE, "MLFLOW_TRACKING_URI": tracking_uri}
         done = forks().kedro(self.root, arguments, environment, stop)
         if check and done.status:
             pytest.fail(f"kedro {' '.join(arguments)} failed:\n{done.said}")
@@ -144,7 +144,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, *(["-S"] if packages else []), "-m", "kedro", *arguments],
             cwd=self.root,
-            env=_outside_mlflow() | {"COLUMNS": "200", "PYTHONPATH": path},
+            env=_outside_mlflow() | {"COLUMNS": WIDE, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

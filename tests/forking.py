@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+WIDE = "500"  # columns, in which no line of a log is broken, whatever paths are in it
 ENOUGH = 600  # seconds after which a command, or a process that it left behind, is given up
 
 
@@ -74,7 +75,12 @@ class Forks:
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # What it imports may ask for the width once and for all.
+            env=os.environ | {"COLUMNS": WIDE},
         )
 
     def kedro(

@@ -117,6 +117,17 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "align", align_some)
 
 
+@pytest.fixture
+def interrupted(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four faces of an unfinished file are there."""
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, table, work, workers=1)
+
+
 def check(
     report: BuildReport, folder: Path, table: pd.DataFrame, coverage: float = DEFAULT_COVERAGE
 ) -> None:
@@ -351,12 +362,8 @@ def test_a_damaged_face_is_refused_where_it_is_used(
 
 
 def test_a_damaged_face_of_an_unfinished_file_is_made_again(
-    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, table: pd.DataFrame, work: Path, interrupted: None
 ) -> None:
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(KeyboardInterrupt):
-            build(folder, table, work, workers=1)
     flip_a_bit(work / "faces.partial.npy", 1)
     report = build(folder, table, work)
     assert (report.processed, report.reused) == (COUNT - 3, 3)
@@ -364,12 +371,8 @@ def test_a_damaged_face_of_an_unfinished_file_is_made_again(
 
 
 def test_unfinished_file_of_another_length_is_begun_again(
-    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, table: pd.DataFrame, work: Path, interrupted: None
 ) -> None:
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(KeyboardInterrupt):
-            build(folder, table, work, workers=1)
     report = build(folder, table.iloc[:3], work)
     check(report, folder, table.iloc[:3])
 

@@ -63,14 +63,15 @@ def with_globals(root: Path, values: str, name: str = "conf") -> ProjectConfigLo
 def test_the_home_folder_is_put_into_the_folders_that_runs_write_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
     made = with_globals(tmp_path, "data_root: s3://bucket/~a\nlocal_root: ~/faces\nother: 3")
     assert made["globals"] == {
         "data_root": "s3://bucket/~a",
-        "local_root": "/home/me/faces",
+        "local_root": f"{home}/faces",
         "other": 3,
     }
-    assert own_folders() == [tmp_path, Path("/home/me/faces")]
+    assert own_folders() == [tmp_path, home / "faces"]
 
 
 @pytest.mark.parametrize("value", ["007", "null", "true"])
