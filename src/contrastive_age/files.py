@@ -10,13 +10,18 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 DAY = 86_400.0
 """Seconds after which a file that was still being written is taken for abandoned."""
+
+_SEAL = b"SUM1"
+SEAL_SIZE = 8
+"""Bytes of a seal."""
 
 _STEM = 50
 _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}(\.[\w-]+)?")
@@ -154,6 +159,19 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(opened)
+
+
+def seal(parts: Iterable[bytes]) -> bytes:
+    """Make what vouches for bytes and is written beside them: a mark, and their CRC-32."""
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part, found)
+    return _SEAL + found.to_bytes(SEAL_SIZE - len(_SEAL), "little")
+
+
+def is_seal(content: bytes) -> bool:
+    """Whether `seal` has made it, of whatever; files of other writers have none."""
+    return content.startswith(_SEAL)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ at the file's end, has none: a sum of ours stands before it, where no reader of 
 """
 
 import os
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
-_MARK = b"SUM1"
+from contrastive_age.files import SEAL_SIZE, is_seal, seal
+
 _TAIL = 8
 """Bytes at a file's end: the footer's length, and Parquet's signature."""
 
@@ -24,9 +24,9 @@ def read(path: Path) -> pd.DataFrame:
     """
     with path.open("rb") as file:
         start, footer = _footer(file)
-        file.seek(max(start - _TAIL, 0))
-        mark, own = file.read(len(_MARK)), file.read(_TAIL - len(_MARK))
-    if mark == _MARK and own != _sum(footer):
+        file.seek(max(start - SEAL_SIZE, 0))
+        found = file.read(SEAL_SIZE)
+    if is_seal(found) and found != seal([footer]):
         raise ValueError(f"{path}: CRC checksum verification failed for the footer")
     return pd.read_parquet(path, page_checksum_verification=True)
 
@@ -37,7 +37,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
     with path.open("rb+") as file:
         start, footer = _footer(file)
         file.seek(start)
-        file.write(_MARK + _sum(footer) + footer)
+        file.write(seal([footer]) + footer)
 
 
 def _footer(file: BinaryIO) -> tuple[int, bytes]:
@@ -47,7 +47,3 @@ def _footer(file: BinaryIO) -> tuple[int, bytes]:
     length = int.from_bytes(file.read(4), "little") + _TAIL
     start = file.seek(max(end - length, 0))
     return start, file.read()
-
-
-def _sum(content: bytes) -> bytes:
-    return zlib.crc32(content).to_bytes(4, "little")

@@ -25,7 +25,7 @@ from contrastive_age.faces.alignment import load_image
 from contrastive_age.faces.search import default_workers
 from contrastive_age.files import replacing, why_not_writable
 from contrastive_age.inference.drawing import annotate
-from contrastive_age.inference.photos import NOT_ENTERED, Photo, list_photos, was_read
+from contrastive_age.inference.photos import LEVELS, NOT_ENTERED, Photo, list_photos, was_read
 from contrastive_age.processes import INTERRUPTED
 from contrastive_age.running.console import print_line
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
@@ -39,9 +39,6 @@ MOST_ROWS = 50
 DRAWN = b"Ages drawn by contrastive-age"
 """The comment by which a drawn copy is known, so that nothing else is ever overwritten."""
 
-
-LEVELS = ("80", "95")
-"""The intervals of a table, by their level in percent."""
 
 JPEG = {".jpg", ".jpeg"}
 """The suffixes of drawn copies."""

@@ -74,7 +74,7 @@ class FaceFile:
         Raises:
             OSError: The disk fails. Through the mapping, it would kill the process.
         """
-        labels["sum"] = [zlib.crc32(face.tobytes()) for face in faces]
+        labels["sum"] = [zlib.crc32(face) for face in faces]
         with named(self.path), self.path.open("rb+") as file:
             self._put(file, self.faces.offset, rows, faces)
             self._put(file, self.labels_start, rows, labels)
@@ -97,7 +97,7 @@ class FaceFile:
 
     def are_sound(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether faces are to the last bit those that were written, (n,)."""
-        sums = [zlib.crc32(self.faces[row].tobytes()) for row in rows]
+        sums = [zlib.crc32(self.faces[row]) for row in rows]
         same: npt.NDArray[np.bool_] = np.array(sums, np.uint32) == self.labels["sum"][rows]
         return same
 

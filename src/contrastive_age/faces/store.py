@@ -434,8 +434,8 @@ def _copy_known(old: FaceFile, new: FaceFile, labels: Labels) -> None:
     wanted = labels["content"].tolist()
     missing = new.lacks(labels).tolist()
     for some in _chunks([row for row in missing if wanted[row] in known]):
-        sound = old.are_sound(np.array([known[wanted[row]] for row in some]))
-        rows = [row for row, whole in zip(some, sound, strict=True) if whole]
+        are_sound = old.are_sound(np.array([known[wanted[row]] for row in some]))
+        rows = [row for row, is_sound in zip(some, are_sound, strict=True) if is_sound]
         theirs = [known[wanted[row]] for row in rows]
         copied = labels[rows]
         copied["looks"] = old.labels["looks"][theirs]

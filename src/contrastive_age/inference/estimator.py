@@ -28,6 +28,7 @@ from contrastive_age.faces.detection import TINIEST, Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
 from contrastive_age.inference.model_file import AgeModel, ages_of, load_model
 from contrastive_age.inference.photos import (
+    LEVELS,
     Face,
     Photo,
     batches,
@@ -39,9 +40,6 @@ from contrastive_age.paths import expanded
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 from contrastive_age.training.augmentation import prepare
 from contrastive_age.training.loop import choose_device
-
-LEVELS = ("80", "95")
-"""The intervals that a table shows, by their level in percent."""
 
 EDGES = ("left", "top", "right", "bottom")
 """Of a face's box, as a table names them."""

@@ -47,6 +47,9 @@ from contrastive_age.sources.reading import UNREADABLE, scan
 
 logger = logging.getLogger(__name__)
 
+LEVELS = ("80", "95")
+"""The intervals that a table shows, by their level in percent."""
+
 NO_FACE = "no face found"
 FAILED = "the detector failed"
 NOT_ENTERED = "folder not entered"

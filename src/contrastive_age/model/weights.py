@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import COVERAGE
+from contrastive_age.files import SEAL_SIZE, is_seal, seal
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.seen import (
     CARD,
@@ -39,9 +40,6 @@ from contrastive_age.model.seen import (
 )
 from contrastive_age.protocols.copies import Photos, find_known
 from contrastive_age.provenance import file_digest
-
-_MARK = b"SUM1"
-"""Before the sum at the end of a file that `write_saved` wrote."""
 
 STATED = "contrastive_age"
 """The attribute of a state dict that says what its network has seen."""
@@ -226,18 +224,16 @@ def write_saved(content: Any, path: Path) -> None:
     # those of the archive's parts, which torch does not check, leave out how it lists them.
     with path.open("rb+") as file:
         file.seek(-2, os.SEEK_END)
-        file.write((len(_MARK) + 4).to_bytes(2, "little") + _MARK)
-        file.write(_sum(file, file.tell()))
+        file.write(SEAL_SIZE.to_bytes(2, "little"))
+        file.write(seal(_parts(file, file.tell())))
 
 
-def _sum(file: BinaryIO, size: int) -> bytes:
-    """The CRC-32 of a file's first bytes; behind them it is left."""
+def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Read the first bytes of a file, behind which it is left."""
     file.seek(0)
-    found = 0
-    while size > 0 and (part := file.read(min(size, 2**20))):
-        found = zlib.crc32(part, found)
+    while part := file.read(min(size, 2**20)):
+        yield part
         size -= len(part)
-    return found.to_bytes(4, "little")
 
 
 def _check_sums(path: Path) -> None:
@@ -248,10 +244,10 @@ def _check_sums(path: Path) -> None:
     """
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - len(_MARK) - 4, 0))
-        mark, own = file.read(len(_MARK)), file.read(4)
-        if mark == _MARK:
-            if own != _sum(file, end - 4):
+        file.seek(max(end - SEAL_SIZE, 0))
+        found = file.read(SEAL_SIZE)
+        if is_seal(found):
+            if found != seal(_parts(file, end - SEAL_SIZE)):
                 raise zipfile.BadZipFile("its sum is another")
             return
     if not zipfile.is_zipfile(path):
