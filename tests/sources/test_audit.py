@@ -182,6 +182,16 @@ def test_what_is_no_photo_among_the_photos_is_no_entry() -> None:
         assert bool(said) == counts
 
 
+def test_photos_that_are_used_without_their_end_are_listed() -> None:
+    samples, files = tables([{"identity": "p", "age": 20}, {"identity": "q", "age": 30}])
+    refused = files.head(1).assign(path="refused.png", note="its end is missing")
+    files.loc[1, "note"] = "its end is missing: the last 5 of 90 lines"
+    found = audit(reading.Reading(samples, NOTHING), pd.concat([files, refused]))
+    assert found["anomalies"]["cut_off_images"]["items"] == [
+        {"path": "001.png", "note": "its end is missing: the last 5 of 90 lines"}
+    ]
+
+
 def test_ages_that_were_rounded_are_listed() -> None:
     samples, files = tables([{"identity": "p", "age": 11}])
     rounded = pd.DataFrame({"path": ["000.png"], "written": ["11.27"], "age": [11]})

@@ -50,7 +50,7 @@ def audit(
         "manifest_hash": manifest_hash(samples),
         "rejected": source.rejected.to_dict("records"),
         "anomalies": _rejections(source.rejected)
-        | _cut_off(files)
+        | _cut_off(files[files["path"].isin(samples["path"])])
         | _spellings(source)
         | _duplicates(samples)
         | _identities(samples)

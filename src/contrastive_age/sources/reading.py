@@ -315,7 +315,7 @@ def inspect_files(
     noted = files[files["note"] != ""]
     if len(noted):
         logger.warning(
-            "%d photos below %s are cut off and used as far as they go, such as %s (%s).",
+            "%d photos below %s are cut off and read as far as they go, such as %s (%s).",
             len(noted),
             folder,
             *noted[["path", "note"]].iloc[0],
