@@ -26,7 +26,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 @cache
 def written() -> DictConfig:
     """What the files of `base` hold."""
-    files = (CONF / "base" / "parameters").glob("*.yml")
+    files = sorted((CONF / "base" / "parameters").glob("*.yml"))
     return OmegaConf.merge(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
 
 

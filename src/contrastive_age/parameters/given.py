@@ -241,7 +241,9 @@ def validated(model: type[Values], values: Mapping[str, Any]) -> Values:
         return TypeAdapter(model).validate_python(values)
     except ValidationError as error:
         mistakes = "; ".join(_mistake(model, details) for details in error.errors())
-        raise DataError(f"These parameters do not fit: {mistakes}") from error
+        # A name may hold line breaks, or what no terminal can show.
+        line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in mistakes)
+        raise DataError(f"These parameters do not fit: {line}") from error
 
 
 def _mistake(model: type[Any], error: ErrorDetails) -> str:
