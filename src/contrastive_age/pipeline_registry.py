@@ -38,7 +38,7 @@ def fold_pipeline(protocol: str, source: str, fold: int | None) -> Pipeline:
         namespace=namespace_of(protocol, fold),
         inputs={
             **{name: f"{source}.{name}" for name in ("samples", "looks", "faces")},
-            "folds": f"{protocol}.folds",
+            **{name: f"{protocol}.{name}" for name in ("folds", "training_folder")},
         },
         parameters=parameters,
     )

@@ -106,9 +106,7 @@ class Place:
             name: Table(str(self.root / place)) for name, place in places.items()
         }
         entries["s.alignment_folder"] = WorkFolder(str(self.root / "03_primary/s"))
-        for fold in ("fold_0", "fold_1"):
-            folder = WorkFolder(str(self.root / "06_models/p" / setting / fold))
-            entries[f"p.{fold}.training_folder"] = folder
+        entries["p.training_folder"] = WorkFolder(str(self.root / "06_models/p" / setting))
         return DataCatalog(entries)
 
     def files(self) -> set[str]:

@@ -264,7 +264,8 @@ def detect_landmarks(
     if paths:
         look = functools.partial(_find_in_files, Finder(load_detector(), min_face))
         chunks = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
-        bar = tqdm(total=len(paths), desc="Detecting faces", unit="photo", disable=not progress)
+        shown = not progress or None
+        bar = tqdm(total=len(paths), desc="Detecting faces", unit="photo", disable=shown)
         failed: list[str] = []
         with bar, closing(on_threads(look, chunks, min(workers, len(chunks)))) as results:
             for chunk, findings in zip(chunks, results, strict=True):

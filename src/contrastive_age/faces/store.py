@@ -175,9 +175,8 @@ def build_faces(
             unreadable.append(error)
             return None
 
-    bar = tqdm(
-        total=len(todo), desc="Aligning faces", unit="photo", disable=not (progress and todo)
-    )
+    shown = not (progress and todo) or None
+    bar = tqdm(total=len(todo), desc="Aligning faces", unit="photo", disable=shown)
     with bar, ThreadPoolExecutor(workers) as pool:
         for rows in _chunks(todo):
             made = [

@@ -205,7 +205,9 @@ class AgeEstimator:
         faults: list[Exception] = []
         with (
             closing(cast("Any", find(_until_error(images, faults)))) as results,
-            tqdm(total=total, desc="Estimating ages", unit="photo", disable=not progress) as bar,
+            tqdm(
+                total=total, desc="Estimating ages", unit="photo", disable=not progress or None
+            ) as bar,
         ):
             for batch in batches(results, BATCH_SIZE, _number_of_faces, BATCH_SIZE):
                 for photo in self._estimate(batch):

@@ -70,7 +70,7 @@ def load_initial_weights(
     """
     _draw(network, torch.Generator().manual_seed(seed))
     if weights is None:
-        logger.info("Initial weights: random, seed %d", seed)
+        logger.debug("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
     # torchvision's names become ours; our own stay.
     state = {
@@ -92,7 +92,7 @@ def load_initial_weights(
         resized=tuple(resized),
         ages=_keep_ages(network, classes, state, known) if known and layer else 0,
     )
-    logger.info(
+    logger.debug(
         "Initial weights: %d tensors from %s; missing: %s; over other classes: %s; ages kept: %d",
         len(report.loaded),
         weights.name,

@@ -341,6 +341,24 @@ def about(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {} if stated is None else dict(document_of(stated["about"])["about"])
 
 
+def require_list(state: Mapping[str, Tensor], photos: Mapping[str, Any], what: str) -> None:
+    """Make sure that a list of photos is the one to which a state dict refers, see `with_seen`.
+
+    Args:
+        state: Of a network of the setting.
+        photos: What `PHOTOS` in the setting's folder holds.
+        what: The network, for the message.
+
+    Raises:
+        DataError: It is another.
+    """
+    if document_of(getattr(state, STATED)["about"])["photos"] != from_arrays(photos).digest:
+        raise DataError(
+            f"The network of {what}, was trained beside another list of photos than the {PHOTOS} "
+            f"of its setting; run its training again"
+        )
+
+
 def seen_of(state: Mapping[str, Tensor]) -> Seen:
     """Give what a state dict states that its network has seen, as `with_seen` made it.
 

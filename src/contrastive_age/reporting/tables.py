@@ -12,6 +12,7 @@ import pandas as pd
 from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
+from contrastive_age.reporting.papers import acting_losses
 from contrastive_age.reporting.wording import interval, percent
 
 _MISSING = "-"
@@ -20,7 +21,7 @@ _MISSING = "-"
 def demo_table(
     metrics: Mapping[str, Any],
     leakage: Mapping[str, Any] | None = None,
-    title: str = "Cross-validated age error",
+    title: str | None = None,
 ) -> Table:
     """Make a small table for the terminal.
 
@@ -29,24 +30,35 @@ def demo_table(
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
-        title: Printed above.
+        title: Printed above; the protocol, the setting and its losses, where it is None.
 
     Returns:
         Two columns, to be printed by a `rich.console.Console`.
     """
+    beaten = metrics["mae"] >= metrics["mae_constant"]
+    warned = ["Worse than a constant: train longer."] if beaten else []
     table = Table(
-        title=title,
+        title=title or _title(metrics),
         title_justify="left",
         title_style="bold",
         show_header=False,
-        caption=tail_words(metrics.get("predicted_range")) or None,
+        caption=" ".join([*warned, tail_words(metrics.get("predicted_range"))]) or None,
         caption_justify="left",
     )
     table.add_column("quantity")
     table.add_column("value", justify="right")
+    drawn = metrics["parameters"].get("drawn")
+    table.add_row("Data", "DRAWN FACES, of nobody" if drawn else "photos")
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
     return table
+
+
+def _title(metrics: Mapping[str, Any]) -> str:
+    """Such as "Age error, fgnet_se ternary-1234abcd: λ_m 0.2, λ_v 0.05, λ_c 10, λ_t 1"."""
+    losses = acting_losses(metrics["parameters"]["loss"])
+    values = [f"{name.replace('lambda', 'λ')} {value:g}" for name, value in losses.items()]
+    return f"Age error, {metrics['protocol']} {metrics['key']}: {', '.join(values) or 'softmax'}"
 
 
 def preview_table(

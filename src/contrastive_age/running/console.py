@@ -1,26 +1,34 @@
-"""What a run says at its end: the result, and where to look next."""
+"""What a run says: a line for each training, at its end the result, and where to look next."""
 
+import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+from kedro.pipeline.node import Node
 from rich.console import Console as Terminal
 from rich.table import Table
 
 from contrastive_age.io.files import path_of
+from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
+
+logger = logging.getLogger(__name__)
 
 SAID = {
     "metrics": "Metrics and figures     {path.parent}",
     "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",
     "age_model": "Use the model           kedro predict PHOTO... --model={path}",
+    "page": "Open in a browser       {path}",
 }
 """What is said of a file that was made: where it lies, or what can be done next with it."""
 
 
 class Console:
-    """Prints the table of a run that made metrics, and where what it made lies."""
+    """Says how trainings went, prints the table of a run that made metrics, and names places."""
 
     @hook_impl
     def before_pipeline_run(
@@ -28,7 +36,19 @@ class Console:
     ) -> None:
         """Remember the catalog, which knows the files; nothing is made yet."""
         self._project, self._catalog = Path(run_params["project_path"]), catalog
+        self._began = datetime.now(UTC)
         self._made: list[str] = []
+
+    @hook_impl
+    def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
+        """Say in a line how a network was trained, and how it errs where it is tested."""
+        name = node.namespace
+        if is_fold(name) and (predictions := outputs.get(f"{name}.predictions")) is not None:
+            history = self._catalog.load(f"{name}.history")
+            logger.info("%s: %s", name, training_line(history, predictions, self._began))
+        elif is_fold(name) and parted(name)[1] == FINAL and f"{name}.history" in outputs:
+            line = training_line(outputs[f"{name}.history"], None, self._began)
+            logger.info("%s: %s", name, line)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
@@ -48,14 +68,37 @@ class Console:
                 read = (self._catalog.load(each) for each in (name, f"{protocol}.leakage"))
                 Terminal().print("", demo_table(*read))
             print_line(SAID[kind].format(path=self._place(name)))
-        if self._made:
+        if any(name.endswith(".metrics") for name in self._made):
             print_line("Compare runs            make mlflow")
             print_line("See the pipeline        make viz")
+            print_line("All runs on one page    kedro run --pipeline=paper_report")
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
+
+
+def training_line(
+    history: pd.DataFrame, predictions: pd.DataFrame | None, since: datetime | None = None
+) -> str:
+    """Sum a training up, such as "12 epochs, loss 5.70, MAE 5.04 years, 14 s".
+
+    Args:
+        history: `total` and `seconds` an epoch; its `attrs` say when it `ended`.
+        predictions: `age` and `predicted_age` in years of whom the network is tested on.
+        since: Of a training that ended before, the date is told.
+    """
+    epochs = len(history)
+    words = [f"{epochs} epoch{'s' if epochs > 1 else ''}", f"loss {history['total'].iloc[-1]:.2f}"]
+    if predictions is not None:
+        error = (predictions["predicted_age"] - predictions["age"]).abs().mean()
+        words.append(f"MAE {error:.2f} years")
+    words.append(f"{history['seconds'].sum():.0f} s")
+    ended = history.attrs.get("ended")
+    if ended and since and datetime.fromisoformat(ended) < since.replace(microsecond=0):
+        words.append(f"trained on {ended[:10]} already")
+    return ", ".join(words)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -32,7 +32,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.files import DAY, named, remove_unfinished
 from contrastive_age.io.files import path_of
 from contrastive_age.processes import command_line
-from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
+from contrastive_age.protocols.namespaces import is_fold, parted
 from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     inside = [node for node in pipeline.nodes if is_fold(node.namespace)]
     for namespace, outputs in _written(inside, lambda node: str(node.namespace)).items():
         protocol, fold = parted(namespace)
-        folder = path_of(catalog, f"{namespace}.training_folder")
+        folder = path_of(catalog, f"{protocol}.training_folder") / fold
         # All settings share the triplets, and all folds the list of photos; each writes the same.
         shared = {output for output in outputs if output.endswith((".triplets", ".photos"))}
         for parent in _parents(catalog, shared):
@@ -181,7 +181,7 @@ def locks_of_settings(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
     rest = (node for node in pipeline.nodes if not is_fold(node.namespace))
     last = (node for node in rest if {"evaluation", "reporting"} & node.tags)
     for protocol, outputs in _written(last).items():
-        folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent
+        folder = path_of(catalog, f"{protocol}.training_folder")
         name = f"The collection of {protocol}, {folder.name},"
         yield Lock(name, folder, folders=_parents(catalog, outputs))
 
@@ -204,7 +204,7 @@ def shared_locks(pipeline: Pipeline, catalog: Catalog) -> Iterator[Lock]:
         folders = {*_parents(catalog, outputs), *cache}
         yield Lock(f"the photos of {source}", folder, True, outputs, folders)
     for protocol, outputs in sorted(protocols.items()):
-        folder = path_of(catalog, f"{namespace_of(protocol, 0)}.training_folder").parent.parent
+        folder = path_of(catalog, f"{protocol}.training_folder").parent
         folders = _parents(catalog, outputs)
         yield Lock(f"the folds of {protocol}", folder, True, outputs, folders)
 

@@ -107,7 +107,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
                 future.result()
-                logger.info("%s is done, %d to go", name, len(waiting) + len(running))
+                logger.debug("%s is done, %d to go", name, len(waiting) + len(running))
     except BrokenProcessPool as error:
         raise TrainingError(
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
@@ -117,7 +117,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
         stop(pool)
         raise
     except Exception:
-        logger.info("What is done is kept; go on with: %s", command_line())
+        logger.error("What is done is kept; go on with: %s", command_line())
         raise
     finally:
         pool.shutdown()

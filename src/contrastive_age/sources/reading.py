@@ -311,7 +311,7 @@ def inspect_files(
         files.loc[new, _FOUND] = _inspect_all(
             folder, files.loc[new, "path"].to_list(), progress, most_megapixels
         )
-    logger.info("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
+    logger.debug("Read %d files below %s, %d unchanged.", new.sum(), folder, (~new).sum())
     noted = files[files["note"] != ""]
     if len(noted):
         logger.warning(
@@ -335,7 +335,7 @@ def _inspect_all(
                 results,
                 total=len(paths),
                 desc="Reading images",
-                disable=not progress,
+                disable=not progress or None,
                 unit=" images",
             )
         )

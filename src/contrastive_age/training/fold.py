@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def train_or_keep(
 
     Returns:
         The network's state dict, and the history of its training. `attrs` of the history hold the
-        `record` of what made both, how they were `computed`, and the digest of the `model`.
+        `record` of what made both, how they were `computed`, when the training `ended`, and the
+        digest of the `model`.
 
     Raises:
         DataError: An age has no class, or the initial weights cannot be used.
@@ -134,7 +136,7 @@ def train_or_keep(
     """
     done = _finished(folder, decided_by, watcher.name)
     if done is not None:
-        logger.info("%s is trained already", watcher.name)
+        logger.debug("%s is trained already", watcher.name)
         return done
     network = AgeNetwork(recipe.classes)
     initial = initial_weights(start.weights, start.digest)
@@ -171,6 +173,7 @@ def train_or_keep(
         "record": record.document,
         "computed": computed,
         "model": state_digest(state),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return state, history
 

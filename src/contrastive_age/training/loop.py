@@ -157,7 +157,7 @@ def train(
         initial=len(history) * len(index),
         desc=label,
         unit="anchor",
-        disable=not progress,
+        disable=not progress or None,
         leave=False,
     )
     step = _step(forward, optimiser, data, recipe, plan=plan)

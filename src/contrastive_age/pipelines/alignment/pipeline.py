@@ -15,7 +15,8 @@ def create_pipeline(source: str) -> Pipeline:
                 nodes.detect,
                 inputs=[*photos, folder, "params:detection", "params:effective.computing"],
                 outputs=[f"{source}.landmarks", f"{source}.face_audit"],
-                name=f"{source}.detect",
+                name="detect",
+                namespace=source,
                 tags=["detection", "alignment"],
             ),
             Node(
@@ -28,7 +29,8 @@ def create_pipeline(source: str) -> Pipeline:
                     "params:detection",
                 ],
                 outputs=[f"{source}.faces", f"{source}.looks"],
-                name=f"{source}.align",
+                name="align",
+                namespace=source,
                 tags=["alignment"],
             ),
         ]

@@ -9,6 +9,7 @@ from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols.namespaces import fold_name
 from contrastive_age.provenance import Record
 from contrastive_age.training.recipe import Computing
 
@@ -18,6 +19,7 @@ def evaluate(
     faces: Faces,
     folds: pd.DataFrame,
     model: dict[str, Any],
+    photos: Arrays,
     setting: Setting,
     computing: Computing,
     explanation: Explanation,
@@ -31,10 +33,12 @@ def evaluate(
         faces: uint8 (N, 256, 256, 3).
         folds: The protocol's folds.
         model: State dict of the trained network.
+        photos: The setting's list of what its networks have seen.
         setting: The protocol's effective values.
         computing: Where to compute.
         explanation: Which faces to explain.
-        training_folder: Where the fold's checkpoint lies: its model is stored by now, so it goes.
+        training_folder: In the fold's folder there lies its checkpoint: its model is stored by now,
+            so it goes.
         fold: The fold to predict.
 
     Returns:
@@ -43,7 +47,7 @@ def evaluate(
         `maps` (m, h, w) of the faces that are explained.
 
     Raises:
-        DataError: The faces, the folds or the network are others than are asked for.
+        DataError: The faces, the folds, the network or the list are others than are asked for.
     """
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.evaluation.fold import evaluate_fold
@@ -55,7 +59,8 @@ def evaluate(
     training, part = setting.plan.parts(folds, samples, fold)
     name = f"{setting.protocol} {setting.key}, fold {fold}"
     require_network(model, networks_of(setting, training, faces), name)
-    checkpoint.discard(training_folder)
+    weights.require_list(model, photos, name)
+    checkpoint.discard(training_folder / fold_name(fold))
     size = setting.training.image_size
     rows = rows_of(samples, faces, part, setting.faces)
     predictions, outputs, maps = evaluate_fold(

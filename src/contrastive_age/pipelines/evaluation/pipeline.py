@@ -19,6 +19,7 @@ def create_pipeline(fold: int) -> Pipeline:
                     "faces",
                     "folds",
                     "model",
+                    "photos",
                     "params:effective",
                     "params:computing",
                     "params:explanation",
@@ -45,7 +46,8 @@ def create_collection(protocol: str, source: str, folds: int) -> Pipeline:
                     *(f"{namespace_of(protocol, fold)}.predictions" for fold in range(folds)),
                 ],
                 outputs=f"{protocol}.predictions",
-                name=f"{protocol}.collect",
+                name="collect",
+                namespace=protocol,
                 tags=["evaluation"],
             )
         ]

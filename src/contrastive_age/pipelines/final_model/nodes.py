@@ -11,6 +11,7 @@ from contrastive_age.evaluation.conformal import Radii, conformal_radii
 from contrastive_age.faces.store import Faces
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols.namespaces import FINAL
 from contrastive_age.provenance import Record, table_digest
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def assemble(
         model: State dict of the network that was trained on all samples.
         history: Of its training.
         photos: What it has seen.
-        training_folder: Where its checkpoint lies: the model is stored by now, so it goes.
+        training_folder: In its folder `final` lies its checkpoint: the model is stored by now, so
+            it goes.
         tempered: Whether its softmax gets the temperature that the folds calibrate, if they do.
 
     Returns:
@@ -73,7 +75,7 @@ def assemble(
         f"metrics.json of {name} is another than would be made now",
         "run --pipeline=final_model as a whole",
     )
-    checkpoint.discard(training_folder)
+    checkpoint.discard(training_folder / FINAL)
     # Where copies are trained on and tested, errors say nothing of other photos.
     radii = Radii() if metrics["leaked_copies_share"] else conformal_radii(predictions)
     temperature = _temperature(metrics["calibration"], setting) if tempered else 1.0

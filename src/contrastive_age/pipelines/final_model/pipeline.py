@@ -24,11 +24,12 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
                     f"{final}.model",
                     f"{final}.history",
                     f"{final}.photos",
-                    f"{final}.training_folder",
+                    f"{protocol}.training_folder",
                     "params:final_model.temperature",
                 ],
                 outputs=[f"{protocol}.age_model", f"{protocol}.model_card"],
-                name=f"{protocol}.assemble",
+                name="assemble",
+                namespace=protocol,
                 tags=["reporting"],
             )
         ]

@@ -13,7 +13,8 @@ def create_pipeline(source: str) -> Pipeline:
                 nodes.ingest,
                 inputs=[f"params:effective.sources.{source}", f"{source}.ingestion_folder"],
                 outputs=[f"{source}.samples", f"{source}.files", f"{source}.audit"],
-                name=f"{source}.ingest",
+                name="ingest",
+                namespace=source,
                 tags=["ingestion"],
             )
         ]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.parameters.setting import Pretraining
+from contrastive_age.protocols.namespaces import FINAL
 from contrastive_age.protocols.parts import together
 from contrastive_age.protocols.splits import cap_samples
 from contrastive_age.tracking.tracker import log_epoch, tracker
@@ -59,7 +60,7 @@ def train(
         setting: The values of the pretraining.
         sources: All sources as the parameters give them.
         computing: Where and how to compute.
-        training_folder: Where checkpoints, the model and the history lie.
+        training_folder: In whose folder `final` checkpoints, the model and the history lie.
         tables: `TABLES` of each source.
 
     Returns:
@@ -89,7 +90,7 @@ def train(
         index_of(samples),
         setting.recipe,
         located_start(setting),
-        folder=training_folder,
+        folder=training_folder / FINAL,
         decided_by=networks_of(setting, samples, *faces.values()),
         computing=computing,
         watcher=fold.Watcher(
@@ -121,7 +122,8 @@ def write_weights(
     Args:
         setting: The values of the pretraining.
         model: State dict of the trained network, which states what it has seen.
-        training_folder: Where the checkpoint lies: the model is stored by now, so it goes.
+        training_folder: In its folder `final` lies the checkpoint: the model is stored by now, so
+            it goes.
         tables: `TABLES` of each source.
 
     Returns:
@@ -138,6 +140,6 @@ def write_weights(
     samples, faces, _ = gather(setting, *tables)
     wanted = networks_of(setting, samples, *faces.values())
     fold.require_network(model, wanted, f"{setting.protocol} {setting.key}")
-    checkpoint.discard(training_folder)
+    checkpoint.discard(training_folder / FINAL)
     seen = seen_of(model)
     return model, dict(seen.cards[0]), weights_card(seen)

@@ -23,7 +23,7 @@ def create_pipeline(sources: list[str]) -> Pipeline:
                     setting,
                     "params:effective.sources",
                     "params:effective.computing",
-                    f"{final}.training_folder",
+                    f"{PRETRAIN}.training_folder",
                     *tables,
                 ],
                 outputs=[f"{final}.model", f"{final}.history"],
@@ -33,9 +33,10 @@ def create_pipeline(sources: list[str]) -> Pipeline:
             ),
             Node(
                 nodes.write_weights,
-                inputs=[setting, f"{final}.model", f"{final}.training_folder", *tables],
+                inputs=[setting, f"{final}.model", f"{PRETRAIN}.training_folder", *tables],
                 outputs=[f"{PRETRAIN}.weights", f"{PRETRAIN}.card", f"{PRETRAIN}.card_text"],
-                name=f"{PRETRAIN}.write_weights",
+                name="write_weights",
+                namespace=PRETRAIN,
                 tags=["reporting"],
             ),
         ]

@@ -25,7 +25,8 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     *(f"{fold}.outputs" for fold in of_folds),
                 ],
                 outputs=[f"{protocol}.metrics", f"{protocol}.summary", f"{protocol}.intervals"],
-                name=f"{protocol}.summarise",
+                name="summarise",
+                namespace=protocol,
                 tags=["reporting"],
             ),
             Node(
@@ -36,7 +37,8 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     *(f"{fold}.outputs" for fold in of_folds),
                 ],
                 outputs=f"{protocol}.identity",
-                name=f"{protocol}.identify",
+                name="identify",
+                namespace=protocol,
                 tags=["reporting"],
             ),
             Node(
@@ -49,7 +51,8 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     *(f"{fold}.gradcam_maps" for fold in of_folds),
                 ],
                 outputs=[f"{protocol}.gradcam", f"{protocol}.attention"],
-                name=f"{protocol}.explain",
+                name="explain",
+                namespace=protocol,
                 tags=["reporting"],
             ),
             Node(
@@ -69,7 +72,8 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                         *("losses", "faces_sheet"),
                     )
                 },
-                name=f"{protocol}.draw",
+                name="draw",
+                namespace=protocol,
                 tags=["reporting"],
             ),
         ]

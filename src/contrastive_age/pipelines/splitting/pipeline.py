@@ -18,7 +18,8 @@ def create_pipeline(protocol: str, source: str) -> Pipeline:
                     f"{protocol}.splitting_folder",
                 ],
                 outputs=[f"{protocol}.folds", f"{protocol}.leakage"],
-                name=f"{protocol}.split",
+                name="split",
+                namespace=protocol,
                 tags=["splitting"],
             )
         ]

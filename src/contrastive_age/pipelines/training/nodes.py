@@ -9,7 +9,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.protocols.namespaces import in_words
+from contrastive_age.protocols.namespaces import fold_name, in_words
 from contrastive_age.tracking.tracker import log_epoch, tracker
 from contrastive_age.training.recipe import Computing
 from contrastive_age.triplets.index import TripletIndex
@@ -39,7 +39,7 @@ def train(
         setting: The protocol's effective values.
         computing: Where and how to compute.
         sources: All sources as the parameters give them.
-        training_folder: Where checkpoints, the model and the history of this fold lie.
+        training_folder: Where each fold has a folder of checkpoints, the model and the history.
         fold: The fold that is tested, so not trained on; None to train on all samples.
 
     Returns:
@@ -80,7 +80,7 @@ def train(
         triplets,
         setting.recipe,
         located_start(setting),
-        folder=training_folder,
+        folder=training_folder / fold_name(fold),
         decided_by=networks_of(setting, part, faces),
         computing=computing,
         watcher=Watcher(

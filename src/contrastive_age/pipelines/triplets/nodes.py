@@ -27,7 +27,7 @@ def index(
         DataError: The folds are of other samples or parameters.
     """
     built = index_of(setting.plan.parts(folds, samples, fold).training)
-    logger.info(
+    logger.debug(
         "%s, %s: %d anchors, %d without a positive",
         setting.protocol,
         in_words(fold),
