@@ -1,10 +1,6 @@
 """Kedro's settings for this project."""
 
-import logging
 import os
-
-# What libraries warn of goes to the log, where `conf/logging.yml` says which of it is shown.
-logging.captureWarnings(True)
 
 # Before MLflow is imported.
 os.environ.update(

@@ -4,6 +4,7 @@ Loading a project imports its plugins, MLflow among them, which takes longer tha
 Kedro calls `at_once` before that (the entry point `kedro.init`), wherever `kedro` is called.
 """
 
+import logging
 import os
 import sys
 import tomllib
@@ -46,6 +47,8 @@ def at_once() -> None:
         interrupt_as_usual()
         return
     if root:
+        # What libraries warn of goes to the log: `conf/logging.yml` says what of it is shown.
+        logging.captureWarnings(True)
         _log_as_in(root)
     if command in COMMANDS:
         from contrastive_age.cli import cli

@@ -120,9 +120,8 @@ def at_once(
     project = _with_faces_of(one_by_one, tmp_path_factory.mktemp("at_once"))
     done = project.kedro("run", "--pipeline=fgnet_lopo", "--params=folds_at_once=2")
     for fold in FOLDS:
-        assert re.search(
-            rf"fgnet_lopo\.{fold}: 1 epoch, loss [\d.]+, MAE [\d.]+ years, \d+ s\n", done.stderr
-        )
+        said = rf"fgnet_lopo\.{fold}: 1 epoch, loss [\d.]+, MAE [\d.]+ years, \d+ s\n"
+        assert re.search(said, done.stderr)
     return project
 
 

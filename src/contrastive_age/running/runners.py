@@ -117,7 +117,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
         stop(pool)
         raise
     except Exception:
-        logger.error("What is done is kept; go on with: %s", command_line())
+        logger.error("What is done is kept; go on with: %s", command_line())  # noqa: TRY400
         raise
     finally:
         pool.shutdown()
@@ -144,6 +144,7 @@ def _start_worker(at_once: int) -> None:
     """Share the processor's cores among the workers, and end with the employer."""
     import torch
 
+    logging.captureWarnings(True)
     torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
     end_with_parent()
 
