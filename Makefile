@@ -35,8 +35,9 @@ lint: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Of the last run, with its environment and parameters.
 viz: setup
-	$(BIN)/kedro viz run --host 127.0.0.1
+	eval "$(BIN)/kedro viz run --host 127.0.0.1 $$(cat .viz/last_run 2>/dev/null)"
 
 mlflow: setup
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.given import Given, validated
-from contrastive_age.parameters.written import as_read, parameters
+from contrastive_age.parameters.written import as_read, as_text, parameters
 
 NAMES = [
     "2024",
@@ -100,3 +100,14 @@ def test_a_mistyped_name_behind_a_path_is_no_part_of_the_path() -> None:
     assert given == {"raw_root": "/photos", "epochs": 3}
     with pytest.raises(DataError, match=r"did you mean training\.epochs"):
         validated(Given, {"epochs": 3})
+
+
+def test_what_is_written_out_is_read_as_the_same() -> None:
+    given = {
+        "seed": 1,
+        "loss": {"lambda_c": 4.5, "lambda_t": 0},
+        "max_samples": None,
+        "setting": "mv",
+    }
+    assert parameters(as_text(given)) == given
+    assert as_text({}) == ""

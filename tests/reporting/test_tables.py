@@ -8,6 +8,7 @@ from rich.table import Table
 
 from contrastive_age.reporting.tables import demo_table, preview_table
 
+LOSSES = {"lambda_m": 0.2, "lambda_v": 0.05, "lambda_c": 4.0, "lambda_t": 0.0, "margin": 0.2}
 NO_LEAK = {"leaked_share": 0.0, "mae_lookup": 9.71, "mae_constant": 9.71}
 LEAK = {"leaked_share": 0.9617, "mae_lookup": 1.042, "mae_constant": 9.712}
 
@@ -24,7 +25,9 @@ def metrics() -> dict[str, Any]:
         "n": 55134,
         "folds": 2,
         "subjects": 13618,
-        "parameters": {"seed": 3},
+        "protocol": "morph_se",
+        "key": "ternary-1234abcd",
+        "parameters": {"seed": 3, "loss": LOSSES},
     }
 
 
@@ -79,6 +82,8 @@ def test_demo_table_sets_the_error_against_the_constant(metrics: dict[str, Any])
     text = printed(demo_table(metrics, NO_LEAK))
     lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in rows_of(text)}
     assert lines == {
+        "Data": "photos",
+        "Losses": "softmax, λ_m 0.2, λ_v 0.05, λ_c 4",
         "MAE": "4.61 years",
         "MAE of the constant predictor": "9.71 years",
         "MAE, mean over subjects": "4.70 years",
@@ -89,7 +94,15 @@ def test_demo_table_sets_the_error_against_the_constant(metrics: dict[str, Any])
         "Subjects": "13,618",
         "Seed": "3 (one network a fold)",
     }
-    assert "Cross-validated age error" in text
+    assert "Age error of morph_se, ternary-1234abcd" in text
+    assert "constant:" not in text
+
+
+def test_drawn_faces_and_an_error_above_the_constants_are_said(metrics: dict[str, Any]) -> None:
+    drawn = metrics | {"mae": 9.8, "parameters": {"seed": 3, "loss": LOSSES, "drawn": True}}
+    text = printed(demo_table(drawn, NO_LEAK))
+    assert "DRAWN FACES" in text
+    assert "Worse than a constant: train longer." in text
 
 
 def rows_of(text: str) -> list[str]:
@@ -104,7 +117,7 @@ def test_demo_table_takes_a_title_and_no_leakage(metrics: dict[str, Any]) -> Non
 
 def test_a_leak_brings_the_lookup_baseline(metrics: dict[str, Any]) -> None:
     text = printed(demo_table(metrics, LEAK))
-    lookup, share = rows_of(text)[2:4]
+    lookup, share = rows_of(text)[4:6]
     assert "identity lookup" in lookup
     assert "1.04 years" in lookup
     assert "subject in training" in share

@@ -1,6 +1,7 @@
 """What is written on a command line, as parameters: `--params` and `kedro sweep --set`."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -75,6 +76,16 @@ def as_read(name: str, value: str) -> Any:
         except Exception as error:
             raise _unreadable(f"{name}={text}", error) from error
     return None if text in _NOTHING else text
+
+
+def as_text(given: Mapping[str, Any], before: str = "") -> str:
+    """Write nested parameters as `--params` takes them, such as `loss.lambda_c=4,seed=1`."""
+    return ",".join(
+        as_text(value, f"{before}{name}.")
+        if isinstance(value, Mapping)
+        else f"{before}{name}={'null' if value is None else value}"
+        for name, value in given.items()
+    )
 
 
 def _unreadable(text: str, error: Exception) -> DataError:

@@ -30,7 +30,7 @@ def demo_table(
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
-        title: Printed above; the protocol, the setting and its losses, where it is None.
+        title: Printed above; the protocol and the setting's key where it is None.
 
     Returns:
         Two columns, to be printed by a `rich.console.Console`.
@@ -38,7 +38,7 @@ def demo_table(
     beaten = metrics["mae"] >= metrics["mae_constant"]
     warned = ["Worse than a constant: train longer."] if beaten else []
     table = Table(
-        title=title or _title(metrics),
+        title=title or f"Age error of {metrics['protocol']}, {metrics['key']}",
         title_justify="left",
         title_style="bold",
         show_header=False,
@@ -49,16 +49,17 @@ def demo_table(
     table.add_column("value", justify="right")
     drawn = metrics["parameters"].get("drawn")
     table.add_row("Data", "DRAWN FACES, of nobody" if drawn else "photos")
+    table.add_row("Losses", _losses(metrics))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
     return table
 
 
-def _title(metrics: Mapping[str, Any]) -> str:
-    """Such as "Age error, fgnet_se ternary-1234abcd: λ_m 0.2, λ_v 0.05, λ_c 10, λ_t 1"."""
+def _losses(metrics: Mapping[str, Any]) -> str:
+    """Such as "softmax, λ_m 0.2, λ_v 0.05, λ_c 10, λ_t 1, margin 0.2"."""
     losses = acting_losses(metrics["parameters"]["loss"])
-    values = [f"{name.replace('lambda', 'λ')} {value:g}" for name, value in losses.items()]
-    return f"Age error, {metrics['protocol']} {metrics['key']}: {', '.join(values) or 'softmax'}"
+    values = (f"{name.replace('lambda', 'λ')} {value:g}" for name, value in losses.items())
+    return ", ".join(["softmax", *values])
 
 
 def preview_table(

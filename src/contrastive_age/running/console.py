@@ -1,7 +1,9 @@
 """What a run says: a line for each training, at its end the result, and where to look next."""
 
 import logging
+import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rich.console import Console as Terminal
 from rich.table import Table
 
 from contrastive_age.io.files import path_of
+from contrastive_age.parameters.written import as_text
 from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,12 @@ SAID = {
     "page": "Open in a browser       {path}",
 }
 """What is said of a file that was made: where it lies, or what can be done next with it."""
+
+DEFAULT = "local"
+"""The environment of a run that names none."""
+
+VIEW = Path(".viz") / "last_run"
+"""In the project: the options of `kedro viz run` that show the last run, for `make viz`."""
 
 
 class Console:
@@ -38,6 +47,12 @@ class Console:
         self._project, self._catalog = Path(run_params["project_path"]), catalog
         self._began = datetime.now(UTC)
         self._made: list[str] = []
+        given = {
+            "env": run_params["env"] if run_params["env"] != DEFAULT else "",
+            "params": as_text(run_params["runtime_params"] or {}),
+            "pipeline": "".join((run_params["pipeline_names"] or [])[:1]),
+        }
+        self._view = shlex.join(f"--{name}={value}" for name, value in given.items() if value)
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
@@ -70,8 +85,16 @@ class Console:
             print_line(SAID[kind].format(path=self._place(name)))
         if any(name.endswith(".metrics") for name in self._made):
             print_line("Compare runs            make mlflow")
-            print_line("See the pipeline        make viz")
+            print_line(f"See it in Kedro-Viz     kedro viz run {self._view}")
             print_line("All runs on one page    kedro run --pipeline=paper_report")
+            self._remember()
+
+    def _remember(self) -> None:
+        """Let `make viz` show this run."""
+        path = self._project / VIEW
+        with suppress(OSError):  # a project that cannot be written is looked at by the line above
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(self._view + "\n", encoding="utf-8")
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
