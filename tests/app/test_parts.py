@@ -44,17 +44,6 @@ def test_intervals_are_said_in_whole_years(interval: tuple[float, float], words:
     assert parts.interval_words(interval) == words
 
 
-def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> None:
-    measured = {"cross_validation": {"mae": 4.567, "mae_interval": [4.1, 5.04]}}
-    assert "4.57 years on average" in parts.error_words(measured)
-    assert "(95% interval 4.10 to 5.04, one seed)" in parts.error_words(measured)
-    bare = parts.error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
-    assert "4.57 years" in bare and "interval" not in bare
-    assert "does not say" in parts.error_words({})
-    leaked = parts.error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
-    assert "in part on people whom it knew" in leaked
-
-
 def test_a_photo_without_a_face_says_what_was_not_looked_for() -> None:
     words = parts.reason_words(Photo("", reason=NO_FACE, min_face=66.7))
     assert words.startswith("no face found; ")

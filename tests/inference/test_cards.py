@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contrastive_age.evaluation.conformal import Radii
-from contrastive_age.inference.cards import model_card, weights_card
+from contrastive_age.inference.cards import error_words, model_card, weights_card
 from contrastive_age.model.seen import Seen
 from contrastive_age.protocols.copies import Photos
 
@@ -197,3 +197,14 @@ def test_a_card_says_what_the_probabilities_are_worth_and_whether_they_are_tempe
     calibration = known["calibration"] | {"after": None, "reason": "people are everywhere"}
     none = model_card(known | {"calibration": calibration})
     assert "could be fitted: people are everywhere." in none
+
+
+def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> None:
+    measured = {"cross_validation": {"mae": 4.567, "mae_interval": [4.1, 5.04]}}
+    assert "4.57 years on average" in error_words(measured)
+    assert "(95% interval 4.10 to 5.04, one seed)" in error_words(measured)
+    bare = error_words({"cross_validation": {"mae": 4.567, "mae_interval": None}})
+    assert "4.57 years" in bare and "interval" not in bare
+    assert "does not say" in error_words({})
+    leaked = error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
+    assert "in part on people whom it knew" in leaked

@@ -304,3 +304,16 @@ print({{"kedro", "mlflow", "kedro_mlflow", "tensorflow", "mtcnn"}} & sys.modules
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["started", "2", "set()"]
+
+
+def test_a_model_and_an_estimator_are_shown_in_three_lines() -> None:
+    model = untrained_model()
+    lines = repr(model).splitlines()
+    assert (
+        lines[0] == "AgeModel synthetic_se ternary-00000000: ages 0 to 69 years, faces of 32 pixels"
+    )
+    assert "5.00 years on average in cross-validation" in lines[1]
+    assert lines[2] == "Trained on: not stated"
+    assert len(lines) == 3
+    estimator = AgeEstimator(model, device="cpu")
+    assert repr(estimator) == f"AgeEstimator on cpu, {model!r}"

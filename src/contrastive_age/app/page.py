@@ -16,7 +16,6 @@ from contrastive_age.app.parts import (
     READ,
     age_words,
     demoted,
-    error_words,
     faces_html,
     least_words,
     reason_words,
@@ -27,6 +26,7 @@ from contrastive_age.app.parts import (
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.gradcam import Maps
+from contrastive_age.inference.cards import error_words
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.photos import Photo
 from contrastive_age.sources.decoding import decode

@@ -4,7 +4,6 @@ import base64
 import io
 import math
 import re
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -59,20 +58,6 @@ def interval_words(interval: tuple[float, float]) -> str:
     if not math.isfinite(high):
         return f"{age_words(low)} or more" if f"{low:.0f}" != "0" else "any age"
     return f"{low:.0f} to {age_words(high)}"
-
-
-def error_words(facts: Mapping[str, Any]) -> str:
-    """Say how far off a model was in its cross-validation, from its facts."""
-    measured = facts.get("cross_validation", {})
-    if measured.get("mae") is None:
-        return "The file does not say how accurate this model is."
-    words = f"Off by {measured['mae']:.2f} years on average in cross-validation"
-    if measured.get("leaked_share"):
-        words += ", measured in part on people whom it knew"
-    interval = measured.get("mae_interval")
-    if interval and None not in interval:
-        words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, one seed)"
-    return f"{words}, more for some ages: see the model's card."
 
 
 def map_words(one: Maps) -> str:

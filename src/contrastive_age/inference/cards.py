@@ -51,3 +51,17 @@ def model_card(facts: Mapping[str, Any]) -> str:
 
 def _write(template: str, facts: Mapping[str, Any]) -> str:
     return environment("contrastive_age.inference").get_template(template).render(facts)
+
+
+def error_words(facts: Mapping[str, Any]) -> str:
+    """Say how far off a model was in its cross-validation, from its facts."""
+    measured = facts.get("cross_validation", {})
+    if measured.get("mae") is None:
+        return "The file does not say how accurate this model is."
+    words = f"Off by {measured['mae']:.2f} years on average in cross-validation"
+    if measured.get("leaked_share"):
+        words += ", measured in part on people whom it knew"
+    interval = measured.get("mae_interval")
+    if interval and None not in interval:
+        words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, one seed)"
+    return f"{words}, more for some ages: see the model's card."

@@ -125,6 +125,10 @@ class AgeEstimator:
         )
         self._one_call = threading.Lock()
 
+    def __repr__(self) -> str:
+        """Say what the model is, and where it computes."""
+        return f"AgeEstimator on {self.device}, {self.model!r}"
+
     @classmethod
     def load(
         cls,

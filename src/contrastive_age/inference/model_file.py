@@ -20,6 +20,7 @@ from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
+from contrastive_age.inference.cards import error_words
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.model.weights import AGE_MODEL, read_saved, write_saved
@@ -35,7 +36,7 @@ VERSION = 2
 """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AgeModel:
     """A trained network, with all that it takes to use it and to judge it.
 
@@ -72,6 +73,17 @@ class AgeModel:
     def name(self) -> str:
         """Such as `utkface_rs ternary-11c833da`."""
         return str(self.facts.get("name", "unnamed"))
+
+    def __repr__(self) -> str:
+        """Say what it is, how far off, and on whose faces it was trained, a line each."""
+        ages = f"ages {self.classes.age_min} to {self.classes.age_max} years"
+        return "\n".join(
+            [
+                f"AgeModel {self.name}: {ages}, faces of {self.image_size} pixels",
+                error_words(self.facts),
+                f"Trained on: {self.facts.get('licence', 'not stated')}",
+            ]
+        )
 
     def network(self) -> AgeNetwork:
         """Make the network with its weights, on the CPU and in evaluation mode."""
