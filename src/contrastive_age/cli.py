@@ -212,7 +212,8 @@ def sweep(
         return
     action = sweeps.run if select_on is None else selection.select
     # All of them: what fails in one protocol does not keep the next from running.
-    if not all([action(place, grid) for grid in grids]):  # noqa: C419
+    done = [sweeps.prepared(place, grid) and action(place, grid) for grid in grids]
+    if not all(done):
         raise SystemExit(1)
 
 

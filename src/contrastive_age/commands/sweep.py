@@ -75,6 +75,12 @@ class Sweep:
             groups.setdefault(candidate.setting.group, []).append(candidate)
         return list(groups.values())
 
+    @property
+    def shared(self) -> str | None:
+        """What names the faces and folds of all settings; None where they are not the same."""
+        names = {candidate.setting.shared for candidate in self.candidates}
+        return names.pop() if len(names) == 1 else None
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -164,6 +170,21 @@ def candidates(
     return list(different.values())
 
 
+def prepared(place: Place, sweep: Sweep) -> bool:
+    """Run what all settings share, before anything of the sweep is tracked; or say why that fails.
+
+    Returns:
+        Whether settings can be run. Where they share nothing, each of them will say so itself.
+    """
+    if sweep.shared is not None:
+        try:
+            _run(place, sweep.candidates[0], tags=SHARED)
+        except Exception as error:
+            _log_failure(f"The sweep of {sweep.protocol}", error)
+            return False
+    return True
+
+
 def run(place: Place, sweep: Sweep) -> bool:
     """Run the candidates one after the other, and print what became of each setting.
 
@@ -181,7 +202,7 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
 
     Args:
         place: The project.
-        sweep: What to run.
+        sweep: What to run, and `prepared`.
         parent: The sweep's run in MLflow, which takes the runs of kept settings too, and is told
             which fail.
 
@@ -189,7 +210,7 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
         An outcome for each candidate, in order.
     """
     outcomes = []
-    shared = None
+    shared = sweep.shared
     for number, candidate in enumerate(sweep.candidates, 1):
         setting = candidate.setting
         of = len(sweep.candidates)
@@ -201,14 +222,19 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
             outcomes.append(_run_setting(place, candidate, parent))
         except Exception as error:
             # Whatever one setting runs into, the others may still succeed.
-            said = explain(error)
-            told = said is not None or isinstance(error, DataError | TrainingError)
-            logger.exception("%s failed", setting.key, exc_info=not told)
-            said = said or str(error)
-            reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+            reason = _log_failure(setting.key, error)
             outcomes.append(Outcome(candidate, "failed", reason=reason))
             parent.failed = [*parent.failed, setting.key]
     return outcomes
+
+
+def _log_failure(what: str, error: Exception) -> str:
+    """Log why something failed, with a stack trace where it is no fault that a user can mend."""
+    said = explain(error)
+    told = said is not None or isinstance(error, DataError | TrainingError)
+    reason = ": ".join(filter(None, [type(error).__name__, said or str(error)]))
+    logger.error("%s failed: %s", what, reason, exc_info=not told)
+    return reason
 
 
 def run_folds(place: Place, candidate: Candidate, folds: Sequence[int]) -> None:

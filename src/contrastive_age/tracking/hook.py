@@ -51,7 +51,10 @@ class Tracking:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Start or re-enter the setting's run; without a node that is tracked, none is made."""
+        """Start or re-enter the setting's run, once there are faces and folds to be tracked.
+
+        Without a node that is tracked, or where the photos are at fault, none is made.
+        """
         self._result: Result | None = None
         self._tags: dict[str, Any] | None = None
         self._node: Node | None = None
@@ -70,18 +73,17 @@ class Tracking:
         if len(settings) != 1:
             return
         (setting,) = settings
-        run_tree.enter_experiment(self._context, setting.protocol)
         self._result = Result(catalog, setting, setting.key, may_log_faces(parameters, setting))
         for node in pipeline.nodes:
             if is_fold(node.namespace):
                 self._unsaved.setdefault(node.namespace, set()).update(node.outputs)
-        if not tracker.is_worker:
-            self._ahead = made_ahead(pipeline, tracked)
-            self._tags = self._of_command(run_params)
-            tracker.setting_id = run_tree.setting_run(setting.key, resolve_tags())
-            # One that has ended well is not touched by a command that gets no further than this.
-            if not self._ahead or not run_tree.is_finished(tracker.setting_id):
-                self._begin()
+        if tracker.is_worker:
+            run_tree.enter_experiment(self._context, setting.protocol)
+            return
+        self._ahead = made_ahead(pipeline, tracked)
+        self._tags = self._of_command(run_params)
+        if not self._ahead:
+            self._begin()
 
     def _of_command(self, run_params: dict[str, Any]) -> dict[str, Any]:
         """What is said of a setting's run by the command that makes it."""
@@ -93,10 +95,13 @@ class Tracking:
 
     def _begin(self) -> None:
         """Be at the run of the setting, and say what it is, unless that is done."""
-        if self._result and tracker.setting_id and self._tags is not None:
+        if self._result and self._tags is not None:
             tags, self._tags = self._tags, None
+            setting = self._result.current
+            run_tree.enter_experiment(self._context, setting.protocol)
+            tracker.setting_id = run_tree.setting_run(setting.key, resolve_tags())
             run_tree.begin(tracker.setting_id)
-            run_tree.log_setting(tracker.setting_id, self._result.current, tags)
+            run_tree.log_setting(tracker.setting_id, setting, tags)
             run_tree.close_abandoned()
 
     @hook_impl
