@@ -508,3 +508,17 @@ def test_each_coverage_is_chosen_among_and_predicted_on_its_own_faces(tmp_path: 
         faces.setdefault(coverage, set()).update(record["faces"])
     assert {coverage: len(own) for coverage, own in faces.items()} == {1.0: 1, 1.35: 1}
     assert faces[1.0] != faces[1.35]
+
+
+def test_a_fault_that_all_settings_share_is_said_once_and_leaves_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    axes = ["--set", "loss.lambda_c=0,1,2"]
+    done = project.kedro("sweep", "--pipeline=custom_se", *axes, check=False)
+    assert done.status == 1
+    assert done.said.count("The custom pipelines read a manifest") == 1
+    alone = project.kedro("run", "--pipeline=custom_se", check=False)
+    assert alone.status == 1
+    assert alone.said.count("The custom pipelines read a manifest") == 1
+    with sqlite3.connect(project.root / "mlflow.db") as database:
+        assert list(database.execute("select name from experiments")) == [("Default",)]
+        assert not list(database.execute("select name from runs"))
