@@ -67,6 +67,8 @@ REFUSED = {
     "validation=1.5": ["validation=1.5"],
     "seed=-1": ["seed=-1"],
     "folds_at_once=0": ["folds_at_once=0"],
+    "checkpoint_every=-1": ["checkpoint_every=-1", "greater than or equal to 0"],
+    "checkpoint_every=inf": ["checkpoint_every", "finite number"],
     "alignment.coverage=9": ["coverage=9"],
     "detection.workers=0": ["detection.workers=0"],
     "detection.min_face=11": ["detection.min_face=11", "greater than or equal to 12"],

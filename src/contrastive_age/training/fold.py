@@ -157,6 +157,7 @@ def train_or_keep(
         network,
         recipe,
         work_folder=folder,
+        checkpoint_every=computing.checkpoint_every,
         fingerprint=record.fingerprint,
         on_epoch=watcher.on_epoch,
         progress=watcher.progress,

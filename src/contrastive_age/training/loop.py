@@ -90,6 +90,7 @@ def train(
     recipe: Recipe,
     *,
     work_folder: Path | None = None,
+    checkpoint_every: float = 0,
     fingerprint: str = "",
     on_epoch: OnEpoch | None = None,
     progress: bool = False,
@@ -106,9 +107,10 @@ def train(
         network: An `AgeNetwork` (or another module that gives `Outputs`) with its initial weights;
             trained in place and left on `device`.
         recipe: How to train.
-        work_folder: Where a checkpoint is kept after each epoch; None keeps none. It stays when
-            training is done, until the caller has stored the network and calls
-            `checkpoint.discard`.
+        work_folder: Where checkpoints are kept; None keeps none. The last one stays when training
+            is done, until the caller has stored the network and calls `checkpoint.discard`.
+        checkpoint_every: So many seconds, or one epoch, are lost to a kill at most, but for what is
+            still being written; 0 keeps a checkpoint of every epoch.
         fingerprint: Names the data and initial weights; a checkpoint made by others is not used.
         on_epoch: Called after each epoch trained here with its number (from 1) and history entry.
         progress: Whether to show a progress bar on stderr.
@@ -124,6 +126,7 @@ def train(
 
     Raises:
         DataError: Ages outside the classes, fewer than two images, or lengths that differ.
+        OSError: A checkpoint could not be written.
         TrainingError: A loss is not finite.
     """
     if not len(images) == len(ages) == len(index):
@@ -161,16 +164,16 @@ def train(
         leave=False,
     )
     step = _step(forward, optimiser, data, recipe, plan=plan)
-    with bar, _deterministic():
+    keeping = checkpoint.Writer(work_folder, made_by, checkpoint_every)
+    with bar, keeping, _deterministic():
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{epochs}")
             entry = train_one_epoch(step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar)
             history.append(entry)
             if on_epoch:
                 on_epoch(epoch, entry)
-            if work_folder:
-                state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
-                checkpoint.save(work_folder, state, made_by)
+            state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
+            keeping.offer(state)
     return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
 
 

@@ -134,9 +134,12 @@ class Computing:
     Attributes:
         device: As torch names it, or `auto`.
         folds_at_once: So many share the device and its memory.
+        checkpoint_every: Seconds of a training that a kill costs at most, or one epoch where that
+            takes longer; 0 keeps a checkpoint of every epoch.
         acceleration: What is asked for; the rest is chosen for the device.
     """
 
     device: str = "auto"
     folds_at_once: PositiveInt = 1
+    checkpoint_every: NonNegativeFloat = 30
     acceleration: Acceleration = Acceleration()
