@@ -20,6 +20,7 @@ from contrastive_age.model.losses.kl_printed import kl_printed_loss
 from contrastive_age.model.losses.mean import mean_loss
 from contrastive_age.model.losses.registry import weights_of
 from contrastive_age.model.losses.softmax import softmax_loss
+from contrastive_age.model.losses.term import class_numbers
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
 from contrastive_age.model.network import Outputs
@@ -53,18 +54,19 @@ def outputs(normal, dtype=torch.float64):
 def by_loop(outputs, triplets, weights, supervise):
     """Recompute every term, image by image and triplet by triplet."""
     features, logits = outputs
-    s = logits.softmax(dim=1)
+    s, log_s = logits.softmax(dim=1), logits.log_softmax(dim=1)
     rows = triplets.anchor.tolist() if supervise == "anchor" else range(len(AGES))
     terms = {name: [] for name in by_history()[1:]}
     for i in rows:
         one = slice(i, i + 1)
-        terms["softmax"].append(softmax_loss(logits[one], AGES[one]).item())
-        terms["mean"].append(mean_loss(s[one], AGES[one]).item())
-        terms["variance"].append(variance_loss(s[one]).item())
+        expected = s[one] @ class_numbers(s)
+        terms["softmax"].append(softmax_loss(log_s[one], AGES[one]).item())
+        terms["mean"].append(mean_loss(expected, AGES[one]).item())
+        terms["variance"].append(variance_loss(s[one], expected).item())
     for a, p, n, has_p, has_n in zip(*(x.tolist() for x in triplets), strict=True):
         if has_p:
             terms["cosine"].append(cosine_loss(features[a : a + 1], features[p : p + 1]).item())
-            pair = logits[a : a + 1], logits[p : p + 1]
+            pair = log_s[a : a + 1], log_s[p : p + 1]
             terms["kl"].append(kl_loss(*pair).item())
             terms["kl_printed"].append(kl_printed_loss(*pair).item())
         if has_p and has_n:
