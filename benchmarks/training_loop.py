@@ -207,7 +207,8 @@ def _details(size: Size, comparisons: Sequence[Comparison], device: str) -> list
         f"{size.rows} images of {size.image_size} px, {size.batch_size} anchors a step. Ours reads",
         "faces from a mapped array, draws triplets, augments, computes all losses, logs to MLflow",
         "and keeps a checkpoint each epoch; the bare network takes as many images a step through",
-        "forward, cross entropy, backward and Adam.",
+        "forward, cross entropy, backward and Adam"
+        + (", as a first script does." if device == "cpu" else ", tuned."),
     ]
     if device != "cpu":
         images = 82 * 100 * 3 * 990
