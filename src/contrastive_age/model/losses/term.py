@@ -55,17 +55,19 @@ class Forwarded:
     chosen: Tensor
     margin: float
 
-    def pairs(self, values: Tensor) -> tuple[Tensor, ...]:
+    def pairs(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Give the values of anchors and positives, (b, ...) each, from those of all images.
 
         A sum of one value and zeros is that value, and its gradient is one product. That of an
         index would be added up row by row: in any order, or sorted first.
         """
-        return (self.chosen[:2] @ values).unbind()
+        anchor, positive = self.chosen[:2] @ values
+        return anchor, positive
 
-    def triples(self, values: Tensor) -> tuple[Tensor, ...]:
+    def triples(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give the values of anchors, positives and negatives, likewise."""
-        return (self.chosen @ values).unbind()
+        anchor, positive, negative = self.chosen @ values
+        return anchor, positive, negative
 
 
 def class_numbers(probabilities: Tensor) -> Tensor:
