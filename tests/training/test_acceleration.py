@@ -276,6 +276,8 @@ def test_recorded_steps_are_the_same_arithmetic():
 
 def test_by_default_a_cpu_computes_plainly_but_for_adam():
     assert resolve(Acceleration(), CPU, 10**15) == Plan(fused=True)
+    lower = resolve(Acceleration(precision="bfloat16"), CPU, 10**15)
+    assert lower == Plan("bfloat16", channels_last=True, fused=True)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def resolve(
 
     A GPU computes in bfloat16 where it can, with channels last, a fused Adam and recorded steps,
     and holds the faces if they take at most half of the memory that is free. A CPU has a fused
-    Adam, too. Everything else is plain.
+    Adam, too, and channels last where bfloat16 is asked for. Everything else is plain.
 
     Args:
         wanted: What is asked for; wins over the choice.
@@ -83,9 +83,10 @@ def resolve(
 
     lower = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     fits = not gpu or image_bytes <= PART_FOR_FACES * _memory(device, share)
+    precision = choose(wanted.precision, "bfloat16" if lower else "float32", "float32")
     return Plan(
-        precision=choose(wanted.precision, "bfloat16" if lower else "float32", "float32"),
-        channels_last=choose(wanted.channels_last, True, False),
+        precision=precision,
+        channels_last=choose(wanted.channels_last, True, precision == "bfloat16"),
         fused=choose(wanted.fused, True, device.type == "cpu"),
         compile=wanted.compile,
         capture=gpu and choose(wanted.capture, True, False),
