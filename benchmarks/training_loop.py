@@ -208,7 +208,8 @@ def _details(size: Size, comparisons: Sequence[Comparison], device: str) -> list
         f"{size.rows} images of {size.image_size} px, {size.batch_size} anchors a step. Ours reads",
         "faces from a mapped array, draws triplets, augments, computes all losses, logs to MLflow",
         "and keeps checkpoints as runs do; the bare network takes as many images a step through",
-        "forward, cross entropy, backward and Adam.",
+        "forward, cross entropy, backward and Adam"
+        + (", as a first script does." if device == "cpu" else ", tuned."),
     ]
     if device != "cpu":
         images = 82 * 100 * 3 * 990

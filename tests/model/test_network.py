@@ -42,7 +42,9 @@ def test_learns_as_torchvisions_resnet_18_to_the_last_bit():
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter.grad, expected[name.removeprefix("backbone.")].grad), name
     for name, buffer in network.backbone.named_buffers():
-        assert torch.equal(buffer, original.state_dict()[name]), name
+        # Batches are not counted: at a fixed momentum nothing depends on it.
+        counts = name.endswith("num_batches_tracked")
+        assert torch.equal(buffer, torch.tensor(0) if counts else original.state_dict()[name]), name
 
 
 def test_expected_age_equals_a_loop():

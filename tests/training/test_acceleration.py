@@ -14,7 +14,7 @@ from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import acceleration, loop
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
-from contrastive_age.training.augmentation import frame_size
+from contrastive_age.training.augmentation import frame_size, scaling
 from contrastive_age.training.loop import TrainingData, train
 from contrastive_age.training.recipe import Acceleration
 from contrastive_age.triplets.index import build_index
@@ -274,8 +274,10 @@ def test_recorded_steps_are_the_same_arithmetic():
     assert Plan(capture=True).arithmetic == PLAIN.arithmetic
 
 
-def test_by_default_a_cpu_computes_plainly():
-    assert resolve(Acceleration(), CPU, 10**15) == PLAIN
+def test_by_default_a_cpu_computes_plainly_but_for_adam():
+    assert resolve(Acceleration(), CPU, 10**15) == Plan(fused=True)
+    lower = resolve(Acceleration(precision="bfloat16"), CPU, 10**15)
+    assert lower == Plan("bfloat16", channels_last=True, fused=True)
 
 
 @pytest.fixture
@@ -347,6 +349,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
             network = AgeNetwork(RECIPE.classes)
             age_index = torch.zeros(len(ages), dtype=torch.int64)
             faces = torch.zeros(images.shape, dtype=torch.uint8)
+            scaled = scaling(CUDA)
         data = TrainingData(faces if residence == "device" else images, age_index, index)
         recipe = varied(RECIPE, triplets=triplets)
         with Copies() as epoch:
@@ -361,6 +364,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
                 gather(images, drawn.batch.rows, CUDA) if on_host else None,
                 recipe=recipe,
                 plan=plan,
+                scaled=scaled,
             )
     assert {term.device.type for term in terms.values()} == {"cuda"}
     # The numbers of all batches and the maps of all views once an epoch; faces from the host.

@@ -22,7 +22,7 @@ PART_FOR_FACES = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """An `Acceleration` without `auto`; by default the plain one, as on a CPU."""
+    """An `Acceleration` without `auto`; by default the plain one."""
 
     precision: Precision = "float32"
     channels_last: bool = False
@@ -46,9 +46,10 @@ class Plan:
         return cast(nn.Module, torch.compile(network, backend=COMPILER))
 
     def laid_out(self, images: Tensor) -> Tensor:
-        """Lay images (n, 3, s, s) out as planned."""
-        return (
-            images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+        """Lay images (n, 3, s, s) out as planned, in the precision that the network takes."""
+        return images.to(
+            torch.bfloat16 if self.precision == "bfloat16" else images.dtype,
+            memory_format=torch.channels_last if self.channels_last else torch.preserve_format,
         )
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
@@ -64,8 +65,8 @@ def resolve(
     """Choose for a device what is left to it.
 
     A GPU computes in bfloat16 where it can, with channels last, a fused Adam and recorded steps,
-    and holds the faces if they take at most half of the memory that is free. Everything else is
-    plain.
+    and holds the faces if they take at most half of the memory that is free. A CPU has a fused
+    Adam, too, and channels last where bfloat16 is asked for. Everything else is plain.
 
     Args:
         wanted: What is asked for; wins over the choice.
@@ -82,10 +83,11 @@ def resolve(
 
     lower = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     fits = not gpu or image_bytes <= PART_FOR_FACES * _memory(device, share)
+    precision = choose(wanted.precision, "bfloat16" if lower else "float32", "float32")
     return Plan(
-        precision=choose(wanted.precision, "bfloat16" if lower else "float32", "float32"),
-        channels_last=choose(wanted.channels_last, True, False),
-        fused=choose(wanted.fused, True, False),
+        precision=precision,
+        channels_last=choose(wanted.channels_last, True, precision == "bfloat16"),
+        fused=choose(wanted.fused, True, device.type == "cpu"),
         compile=wanted.compile,
         capture=gpu and choose(wanted.capture, True, False),
         residence=choose(wanted.residence, "device" if fits else "host", "device"),

@@ -27,7 +27,7 @@ from contrastive_age.model.losses import LOSSES, TOTAL, TripletPositions, total_
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
-from contrastive_age.training.augmentation import draw, geometry, sample
+from contrastive_age.training.augmentation import Scaling, draw, geometry, sample, scaling
 from contrastive_age.training.capture import Steps, adam, load_adam, set_rate
 from contrastive_age.training.checkpoint import Checkpoint
 from contrastive_age.training.recipe import Acceleration, Recipe, Schedule, TrainingSettings
@@ -265,9 +265,12 @@ def _step(
     It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
     host, and gives the total and the losses as one tensor, in the order of `LOSSES`.
     """
+    scaled = scaling(data.age_index.device)
 
     def step(numbers: Tensor, maps: Tensor, faces: Tensor | None = None) -> Tensor:
-        terms = _forward(network, data, numbers, maps, faces, recipe=recipe, plan=plan)
+        terms = _forward(
+            network, data, numbers, maps, faces, recipe=recipe, plan=plan, scaled=scaled
+        )
         optimiser.zero_grad()
         terms[TOTAL].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -285,12 +288,13 @@ def _forward(
     *,
     recipe: Recipe,
     plan: Plan,
+    scaled: Scaling,
 ) -> dict[str, Tensor]:
     """Give the losses of a batch; a GPU is never waited for."""
     rows, positions = _taken_apart(numbers, len(maps))
     if faces is None:
         faces = data.images[rows]
-    inputs = sample(faces, recipe.training.image_size, maps)
+    inputs = sample(faces, recipe.training.image_size, maps, scaled)
     with plan.autocast(numbers.device):
         outputs: Outputs = network(plan.laid_out(inputs))
     exact = Outputs(outputs.features.float(), outputs.logits.float())
@@ -340,10 +344,7 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
 def _taken_apart(numbers: Tensor, images: int) -> tuple[Tensor, TripletPositions]:
     """Give the rows and positions of a batch of so many images from its `numbers`."""
     rows, triplets = numbers[:images], numbers[images:].view(5, -1)
-    anchor, positive, negative, has_positive, has_negative = triplets
-    return rows, TripletPositions(
-        anchor, positive, negative, has_positive.bool(), has_negative.bool()
-    )
+    return rows, TripletPositions(*triplets)
 
 
 class _EpochLosses:
