@@ -1,7 +1,9 @@
 """The network: a ResNet-18 with one linear layer over age classes, and its age prediction."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from contrastive_age.model.ages import AgeClasses
@@ -25,6 +27,20 @@ class AgeNetwork(nn.Module):
         super().__init__()
         self.backbone = ResNet18()
         self.fc = nn.Linear(FEATURES, classes.number)
+
+    @classmethod
+    def undrawn(cls, classes: AgeClasses) -> Self:
+        """Make a network whose weights are still to be set: none is drawn only to be replaced."""
+        with torch.device("meta"):
+            network = cls(classes)
+        return network.to_empty(device="cpu")
+
+    @classmethod
+    def of_state(cls, classes: AgeClasses, state: Mapping[str, Tensor]) -> Self:
+        """Make a network with the weights of a whole state dict, which stays as it is."""
+        network = cls.undrawn(classes)
+        network.load_state_dict(dict(state))
+        return network
 
     def forward(self, images: Tensor) -> Outputs:
         """Map normalised images, float (n, 3, s, s), to features and logits."""
