@@ -16,6 +16,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +28,7 @@ from torch.utils.serialization import config
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import COVERAGE
-from contrastive_age.files import SEAL_SIZE, is_seal, seal
+from contrastive_age.files import SEAL_SIZE, is_seal, seal, state_of
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.seen import (
     CARD,
@@ -124,7 +125,9 @@ def initial_weights(weights: str, digest: str | None) -> Weights | None:
         return None
     if weights == "imagenet":
         return _imagenet()
-    start = read_weights(Path(weights))
+    path = Path(weights)
+    # What cannot be looked at says so when it is read.
+    start = _read_once(*state_of(path)) if path.is_file() else read_weights(path)
     if start.digest != digest:
         raise DataError(
             f"{weights} was changed or made after this command began; start it again, so that "
@@ -286,6 +289,12 @@ def read_weights(path: Path) -> Weights:
             f"{path}: what it states of the photos that it was trained on is damaged ({error}); "
             f"copy or make it again"
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path, *_: int) -> Weights:
+    """Read a file that all folds start from, and ask for several times each."""
+    return read_weights(path)
 
 
 def with_seen(
