@@ -1,10 +1,10 @@
 """The network: a ResNet-18 with one linear layer over age classes, and its age prediction."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
-import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.resnet import FEATURES, ResNet18
@@ -15,6 +15,25 @@ class Outputs(NamedTuple):
 
     features: Tensor
     logits: Tensor
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as they are where torch draws them, only to be replaced: 11 million numbers.
+
+    Torch's own way, the device `meta`, imports 900 modules when it is first used.
+    """
+
+    drawing: ClassVar[set[Any]] = {Tensor.normal_, nn.init.kaiming_uniform_, nn.init.uniform_}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, unless it draws."""
+        return None if func in self.drawing else func(*args, **(kwargs or {}))
 
 
 class AgeNetwork(nn.Module):
@@ -30,10 +49,9 @@ class AgeNetwork(nn.Module):
 
     @classmethod
     def undrawn(cls, classes: AgeClasses) -> Self:
-        """Make a network whose weights are still to be set: none is drawn only to be replaced."""
-        with torch.device("meta"):
-            network = cls(classes)
-        return network.to_empty(device="cpu")
+        """Make a network all of whose weights are still to be set: what they are is undefined."""
+        with _Undrawn():
+            return cls(classes)
 
     @classmethod
     def of_state(cls, classes: AgeClasses, state: Mapping[str, Tensor]) -> Self:
