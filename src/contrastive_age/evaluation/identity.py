@@ -291,9 +291,7 @@ def identity_probe(
     images = np.isin(codes, enough)
     group = _renumbered(codes[images])
     # It reaches the optimum in a third of the time in which L-BFGS, by its tolerance, stops short.
-    probe = make_pipeline(
-        StandardScaler(), LogisticRegression(solver="newton-cg", max_iter=1000)
-    )
+    probe = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cg", max_iter=1000))
     by_age = GaussianNB(var_smoothing=_SMOOTHING)
     chance = float(np.bincount(group).max() / len(group))
     years = age[images, None]

@@ -229,9 +229,7 @@ class AgeEstimator:
         if not faces:
             raise ValueError("there is no face to explain")
         images = self._prepared(np.stack([face.pixels for face in faces]))
-        return predict(
-            self._network, images, self.model.image_size, BATCH_SIZE, self.device
-        ).maps
+        return predict(self._network, images, self.model.image_size, BATCH_SIZE, self.device).maps
 
     def _prepared(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         return prepare(pixels, np.arange(len(pixels)), self.model.image_size)

@@ -217,7 +217,12 @@ def write_saved(content: Any, path: Path) -> None:
     # Given a path, torch does not say why it cannot write; and it writes the name into the file, so
     # that equal ones differ. Its own sums, which it never checks, would take three quarters of the
     # time: the one of the whole file, below, is checked.
-    with path.open("wb") as file, config.patch("save.compute_crc32", False):
+    with (
+        path.open("wb") as file,
+        config.patch(  # type: ignore[attr-defined]
+            "save.compute_crc32", False
+        ),
+    ):
         try:
             torch.save(content, file)
         except RuntimeError as error:
