@@ -136,7 +136,7 @@ def _import_all() -> None:
     names = ["kedro.framework.cli.cli", "kedro_viz.integrations.kedro.hooks", "matplotlib.pyplot"]
     names += ["mlflow.store.tracking.sqlalchemy_store", "kedro_datasets.pandas", "sklearn.svm"]
     names += ["kedro_datasets.json", "kedro_datasets.matplotlib", "torchvision", "skimage"]
-    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks", "captum.attr"]
+    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks"]
     names += ["pandera.pandas", "git", "opentelemetry.sdk.trace"]
     names += ["mpl_toolkits.axes_grid1", "mlflow.tracking"]
     names += [

@@ -71,9 +71,17 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the pooled features."""
+        return self.pool(self.last_block(images))
+
+    def last_block(self, images: Tensor) -> Tensor:
+        """Give what is pooled, (n, 512, h, w) with h = w = ceil(s / 32)."""
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        features: Tensor = self.avgpool(x).flatten(1)
+        block: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return block
+
+    def pool(self, block: Tensor) -> Tensor:
+        """Give the features of what `last_block` gave."""
+        features: Tensor = self.avgpool(block).flatten(1)
         return features
 
 

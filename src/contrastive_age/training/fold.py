@@ -136,7 +136,7 @@ def train_or_keep(
     if done is not None:
         logger.info("%s is trained already", watcher.name)
         return done
-    network = AgeNetwork(recipe.classes)
+    network = AgeNetwork.undrawn(recipe.classes)
     initial = initial_weights(start.weights, start.digest)
     if initial is not None and initial.seen is None and initial.name != "imagenet":
         logger.warning(
