@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
@@ -50,6 +50,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """
 
     latest: "ProjectConfigLoader | None" = None
+    _kept: ClassVar[dict[str, Any] | None] = None
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
         """Make the project's root known to the configuration files, then load as Kedro does.
@@ -75,8 +76,23 @@ class ProjectConfigLoader(OmegaConfigLoader):
         super().__init__(conf_source, *args, **kwargs)
         ProjectConfigLoader.latest = self
 
+    @classmethod
+    def keep(cls) -> None:
+        """From here on, let all loaders of this process give what the first one reads.
+
+        For one whose runs all have the same parameters: reading them is most of a session.
+        """
+        cls._kept = {}
+
     def __getitem__(self, key: str) -> Any:
         """Give a configuration, with what this project adds to `parameters` and `catalog`."""
+        if self._kept is None:
+            return self._load(key)
+        if key not in self._kept:
+            self._kept[key] = self._load(key)
+        return copy.deepcopy(self._kept[key])
+
+    def _load(self, key: str) -> Any:
         if key == "parameters":
             return copy.deepcopy(self._parameters)
         config = super().__getitem__(key)
