@@ -57,7 +57,7 @@ def test_the_papers_values_are_one_entry_of_the_catalog() -> None:
 def test_who_keeps_the_configuration_reads_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProjectConfigLoader, "_kept", None)
+    monkeypatch.setattr(ProjectConfigLoader, "kept", None)
     first = with_globals(tmp_path, "data_root: before")
     ProjectConfigLoader.keep()
     first["globals"]["data_root"] = "what a caller does to it is its own"

@@ -116,7 +116,7 @@ with ProcessPoolExecutor(1, context, runners._start_worker, (3, environment)) as
 ASKED = {
     "__import__('os').environ['SINCE']": "the pool began",
     "__import__('torch').get_num_threads()": 3,
-    "{'captum.attr', 'mlflow', 'torch._dynamo'} <= set(__import__('sys').modules)": True,
+    "{'mlflow', 'torch._dynamo'} <= set(__import__('sys').modules)": True,
     "__import__('torch').cuda.is_initialized()": False,
     # The one beside the main thread waits for the employer's end.
     "__import__('threading').active_count()": 2,

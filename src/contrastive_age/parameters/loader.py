@@ -46,11 +46,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
       made for an inner validation part.
 
     It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
-    arguments, sees the environment and the parameters of the run.
+    arguments, sees the environment and the parameters of the run. `kept` is what all loaders have
+    read since `keep`.
     """
 
     latest: "ProjectConfigLoader | None" = None
-    _kept: ClassVar[dict[str, Any] | None] = None
+    kept: ClassVar[dict[str, Any] | None] = None
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
         """Make the project's root known to the configuration files, then load as Kedro does.
@@ -82,15 +83,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
         For one whose runs all have the same parameters: reading them is most of a session.
         """
-        cls._kept = {}
+        cls.kept = {}
 
     def __getitem__(self, key: str) -> Any:
         """Give a configuration, with what this project adds to `parameters` and `catalog`."""
-        if self._kept is None:
+        if self.kept is None:
             return self._load(key)
-        if key not in self._kept:
-            self._kept[key] = self._load(key)
-        return copy.deepcopy(self._kept[key])
+        if key not in self.kept:
+            self.kept[key] = self._load(key)
+        return copy.deepcopy(self.kept[key])
 
     def _load(self, key: str) -> Any:
         if key == "parameters":

@@ -6,14 +6,16 @@ jemalloc, which have threads of their own, know of forks.)
 
 import gc
 import importlib
+import logging
 import os
+import sys
 
 import torch
 
 # Where a library asks whether there is a GPU, the driver is asked without being started.
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
-LAZY = (
+NEEDED = (
     # What Kedro and MLflow import when a catalog or a run is opened,
     "contrastive_age.io.atomic",
     "contrastive_age.io.folders",
@@ -23,7 +25,6 @@ LAZY = (
     "kedro_datasets.pandas",
     "mlflow.store.tracking.sqlalchemy_store",
     # and nodes when they run.
-    "captum.attr",
     "contrastive_age.evaluation.fold",
     "contrastive_age.evaluation.gradcam",
     "contrastive_age.model.seen",
@@ -32,8 +33,13 @@ LAZY = (
     "pyarrow.dataset",
 )
 
-for name in LAZY:
+employer = os.getppid()
+logging.disable(logging.INFO)  # where Kedro finds its configuration is said already
+for name in NEEDED:
+    if os.getppid() != employer:
+        sys.exit()  # nobody waits for it any more
     importlib.import_module(name)
+logging.disable(logging.NOTSET)
 # The first optimiser imports torch's compiler.
 torch.optim.SGD([torch.zeros(1)])
 

@@ -220,7 +220,8 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     """Run the nodes of a fold in a session of their own."""
     from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(job.place.project)
+    if not ProjectConfigLoader.kept:  # it is not a further fold of one run
+        bootstrap_project(job.place.project)
     tracker.work_for(job.run_id)
     with job.place.session(job.given) as session:
         protocol, _ = parted(namespace)
