@@ -19,6 +19,18 @@ COMPILER = "inductor"
 # Faces may take this part of the memory; the rest is for the network, its gradients and the step.
 PART_FOR_FACES = 0.5
 
+MOST_AT_ONCE = 4
+"""Trainings that are worth running side by side on one GPU.
+
+At 224 pixels recorded steps keep a GPU busy for 94% of their time, and eight trainings together are
+no faster than the steps of one (docs/performance.md). What the others fill is the time that one
+spends outside of its steps: four fill up to three times that of the steps.
+"""
+CORES_EACH = 2
+"""Of the processor, for Python's side of a training on a GPU."""
+BYTES_BESIDE_FACES = 2.5e9
+"""Of a GPU's memory, for a training at 224 pixels beside its faces: libraries, network, steps."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -92,6 +104,27 @@ def resolve(
         capture=gpu and choose(wanted.capture, True, False),
         residence=choose(wanted.residence, "device" if fits else "host", "device"),
     )
+
+
+def trainings_at_once(device: torch.device, trainings: int, image_bytes: int) -> int:
+    """Choose how many trainings run side by side, each in a process of its own.
+
+    One, but on a GPU: there as many as pay (`MOST_AT_ONCE`), find cores, and have room for their
+    faces on it.
+
+    Args:
+        device: Which they share.
+        trainings: How many there are.
+        image_bytes: Size of the faces of one as prepared.
+    """
+    if device.type != "cuda":
+        return 1
+    from joblib import cpu_count
+
+    each = max(BYTES_BESIDE_FACES + image_bytes, image_bytes / PART_FOR_FACES)
+    fit = int(_memory(device, 1) / each)
+    cores = int(cpu_count())
+    return max(1, min(MOST_AT_ONCE, trainings, cores // CORES_EACH, fit))
 
 
 def _memory(device: torch.device, share: float) -> float:

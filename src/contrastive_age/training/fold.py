@@ -147,7 +147,7 @@ def train_or_keep(
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
     device = loop.choose_device(computing.device)
-    plan = resolve(computing.acceleration, device, faces.nbytes, 1 / computing.folds_at_once)
+    plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
     record = Record(decided_by, made_with(*LIBRARIES))
     history = loop.train(
