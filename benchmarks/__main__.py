@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.markdown import Markdown
 
 from benchmarks import alignment, growth, machine, report, startup
 from benchmarks.measuring import ROOT, Result
@@ -78,7 +79,10 @@ def main() -> None:
         logger.info("%s ...", name)
         results += runs[name]()
     comparisons = [comparison for result in results for comparison in result.comparisons]
-    Console().print(report.table(comparisons))
+    console = Console()
+    console.print(report.table(comparisons))
+    for result in results:
+        console.print(Markdown("\n".join([f"## {result.title}", "", *result.details])))
     path = chosen.output or (None if chosen.only else PAGE)
     if path is not None:
         date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()

@@ -58,10 +58,22 @@ def page(results: Sequence[Result], machine: Sequence[str], command: str, date: 
 
 
 def write(path: Path, text: str) -> None:
-    """Write the page, beside and renamed."""
+    """Write the page, beside and renamed.
+
+    Sections of the page before that the new one has not stay: they were measured elsewhere, or
+    written by hand.
+    """
+    before = _sections(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = [lines for title, lines in before.items() if title not in _sections(text)]
     beside = path.with_suffix(".new")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_text("\n".join([text, *kept]), encoding="utf-8")
     beside.replace(path)
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Give the sections of a page, by title."""
+    parts = [f"## {part.strip()}\n" for part in text.split("\n## ")[1:]]
+    return {part.partition("\n")[0]: part for part in parts}
 
 
 def _devices(comparisons: Sequence[Comparison]) -> list[str]:

@@ -5,6 +5,7 @@ became of it. As a module it holds `Forks`, by which tests use that.
 """
 
 import gc
+import itertools
 import json
 import os
 import resource
@@ -31,11 +32,13 @@ class Moment:
         node: Where the clock starts: at a node's beginning, or "" for that of the command.
         delay: In seconds of the command's own processor time, which other programs do not change.
         signal: KILL, or INT as Control-C sends it.
+        sync: In place of a clock, if not 0: it is killed when it syncs so many files from there on.
     """
 
     node: str
     delay: float
     signal: str = "KILL"
+    sync: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _import_all() -> None:
     names = ["kedro.framework.cli.cli", "kedro_viz.integrations.kedro.hooks", "matplotlib.pyplot"]
     names += ["mlflow.store.tracking.sqlalchemy_store", "kedro_datasets.pandas", "sklearn.svm"]
     names += ["kedro_datasets.json", "kedro_datasets.matplotlib", "torchvision", "skimage"]
-    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks", "captum.attr"]
+    names += ["kedro_datasets.partitions", "kedro_mlflow.framework.hooks"]
     names += ["pandera.pandas", "git", "opentelemetry.sdk.trace"]
     names += ["mpl_toolkits.axes_grid1", "mlflow.tracking"]
     names += [
@@ -230,6 +233,16 @@ def _command(root: str, arguments: list[str], stop: dict[str, Any] | None, times
 
 
 def _start_clock(stop: dict[str, Any]) -> None:
+    if stop["sync"]:
+        fsync, syncs = os.fsync, itertools.count(1)
+
+        def killed(opened: int) -> None:
+            if next(syncs) == stop["sync"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            fsync(opened)
+
+        os.fsync = killed
+        return
     if stop["signal"] == "INT":
         signal.signal(signal.SIGPROF, lambda *_: os.killpg(0, signal.SIGINT))
     else:

@@ -22,6 +22,7 @@ from forking import Ended, Moment
 pytestmark = pytest.mark.endurance
 
 RUN = ("run", "--params=training.epochs=3")
+KEPT = ("run", "--params=training.epochs=3,checkpoint_every=0")
 EXTRA = ("run", "--params=training.epochs=3,seed=1")
 
 # Of which step the beginning starts the clock of a kill, and how often; in their order.
@@ -38,14 +39,19 @@ STEPS = {
 }
 
 
+# While the first checkpoint and while the second is written, of which content and name are synced.
+WRITING = [Moment("synthetic_se.fold_0.train", 0, sync=each) for each in (1, 3)]
+
+
 def moments(measured: Ended, seed: int) -> list[Moment]:
-    """25 moments of a run, within what each step took where nothing stopped it."""
+    """`WRITING`, and 25 moments within what each step took where nothing stopped it."""
     draw = random.Random(seed)
-    return [
+    within = [
         Moment(node, draw.random() * measured.seconds(node))
         for node, times in STEPS.items()
         for _ in range(times)
     ]
+    return sorted(WRITING + within, key=lambda moment: [*STEPS].index(moment.node))
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +79,19 @@ def killed(
 ) -> tuple[Project, list[Ended], Ended]:
     """A project, how each of its runs was killed, and the run that was not."""
     project = make_project(tmp_path_factory.mktemp("killed"))
-    ends = [_killed(project, moment) for moment in moments(measured[1], seed=5)]
+    ends = [
+        _killed(project, moment, KEPT if moment.sync or number % 2 else RUN)
+        for number, moment in enumerate(moments(measured[1], seed=5))
+    ]
     return project, ends, project.kedro(*RUN, check=False)
 
 
-def _killed(project: Project, moment: Moment) -> Ended:
+def _killed(project: Project, moment: Moment, command: tuple[str, ...]) -> Ended:
     """Kill a run at a moment, or earlier where it has ended by then."""
-    done = project.kedro(*RUN, check=False, stop=moment)
-    if done.status != 0:
+    done = project.kedro(*command, check=False, stop=moment)
+    if done.status != 0 or moment.sync:
         return done
-    return _killed(project, replace(moment, delay=moment.delay / 2))
+    return _killed(project, replace(moment, delay=moment.delay / 2), command)
 
 
 def _runs(project: Project) -> pd.DataFrame:
@@ -148,7 +157,7 @@ def _assert_like(project: Project, other: Project) -> None:
 
 def test_moments_are_many_and_each_kills(killed: tuple[Project, list[Ended], Ended]) -> None:
     _, ends, last = killed
-    assert len(ends) == 25
+    assert len(ends) == 27
     assert [end.said for end in ends if not end.killed] == []
     assert last.status == 0, last.said
 
@@ -308,7 +317,7 @@ def let_down(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[st
     # What could not be tracked is given up for the rest of a process.
     for letdowns in (LETDOWNS, LOST, {"": ""}):
         done = subprocess.run(
-            [sys.executable, "-c", LET_DOWN, json.dumps(letdowns), *RUN[1:]],
+            [sys.executable, "-c", LET_DOWN, json.dumps(letdowns), *KEPT[1:]],
             cwd=project.root,
             capture_output=True,
             text=True,

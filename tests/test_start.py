@@ -21,7 +21,7 @@ from contrastive_age.inference.model_file import save_model
 from contrastive_age.processes import leave_when_interrupted
 from inference.models import untrained_model
 
-SLOW = {"captum", "kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
+SLOW = {"kedro_mlflow", "matplotlib", "mlflow", "scipy", "sklearn"}
 SLOW |= {"skimage", "tensorflow", "torchvision"}
 
 CALL = f"""

@@ -174,6 +174,16 @@ def is_seal(content: bytes) -> bool:
     return content.startswith(_SEAL)
 
 
+def state_of(path: Path) -> tuple[Path, int, int, int, int]:
+    """Give what is another where the file may be another, so that it has to be read anew.
+
+    Raises:
+        OSError: It is missing or cannot be looked at.
+    """
+    state = path.stat()
+    return path, state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Name a file in the system's errors: a writer that was given an open file does not know it."""

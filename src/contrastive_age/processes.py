@@ -8,7 +8,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, parent_process
+from multiprocessing import (
+    active_children,
+    forkserver,
+    get_context,
+    parent_process,
+    resource_tracker,
+)
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -44,6 +51,28 @@ def interrupt_as_usual() -> None:
     """Let Control-C be a KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def warm_start(module: str) -> BaseContext:
+    """Give the way to start processes that have a module imported from their first moment on.
+
+    On Linux a server, which lives as long as this process, imports it now, and every process is a
+    fork of it: it shares the memory of what is imported, and has the environment in which the
+    server was started. Elsewhere (on macOS libraries of the system do not survive a fork) each
+    process starts anew, and imports what it needs itself.
+
+    Args:
+        module: Imports others, and neither starts a thread nor looks for a GPU.
+    """
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([module])
+    # Started before the server, since it lets Control-C through when it starts.
+    resource_tracker.ensure_running()
+    with interrupts_held():
+        forkserver.ensure_running()
+    return context
 
 
 def end_with_parent() -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.errors import DataError
-from contrastive_age.files import fingerprint
+from contrastive_age.files import fingerprint, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -258,8 +258,7 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: It is missing or cannot be read.
     """
-    state = path.stat()
-    return _file_digest(path, state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
+    return _file_digest(*state_of(path))
 
 
 @cache

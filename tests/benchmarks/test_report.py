@@ -50,6 +50,17 @@ def test_the_page_names_command_and_machine_and_is_replaced(tmp_path: Path) -> N
     assert [file.name for file in tmp_path.iterdir()] == ["performance.md"]
 
 
+def test_sections_stay_that_the_new_page_has_not(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text("# Old\n\n## On a GPU\n\nBy hand.\n\n| a |\n\n## Speed\n\nBefore.\n")
+    for _ in range(2):
+        report.write(path, report.page([Result([FAST], "Speed", ["Now."])], [], "", ""))
+        text = path.read_text(encoding="utf-8")
+        assert text.endswith("## Speed\n\nNow.\n\n## On a GPU\n\nBy hand.\n\n| a |\n")
+        assert "# Old" not in text
+        assert "Before." not in text
+
+
 def test_measures_are_taken_in_turn() -> None:
     calls: list[str] = []
 

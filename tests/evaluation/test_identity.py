@@ -391,7 +391,7 @@ def test_each_measure_shows_that_a_network_was_taught_identity():
     found = []
     for weight_of_identity in (0.0, 4.0):
         network = trained(images, who, ages, weight_of_identity, classes)
-        features, logits = predict(network, images, 32)
+        features, logits, _ = predict(network, images, 32)
         found.append(measure_fold(who, ages, features, logits, classes.values.numpy()))
     by_age, by_both = found
     for output in ("features", "logits", "probabilities", "predicted_age"):

@@ -24,7 +24,7 @@ def images():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 64])
 def test_equals_one_image_after_the_other(network, images, batch_size):
-    features, logits = predict(network, images, 32, batch_size)
+    features, logits, _ = predict(network, images, 32, batch_size)
     assert (features.dtype, logits.dtype) == (np.float32, np.float32)
     assert (features.shape, logits.shape) == ((7, 512), (7, 10))
     network.eval()

@@ -15,7 +15,7 @@ import torch
 import contrastive_age
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import Radii
-from contrastive_age.evaluation.gradcam import grad_cam
+from contrastive_age.evaluation.outputs import predict
 from contrastive_age.inference import photos
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import save_model
@@ -169,7 +169,7 @@ def test_heat_maps_are_those_of_grad_cam(estimator: AgeEstimator) -> None:
     given = crops(2)
     faces = [own.faces[0] for own in estimator.predict(given, aligned=True)]
     images = prepare(np.stack(given), np.arange(2), 32)
-    expected = grad_cam(untrained_model().network(), images, 32)
+    expected = predict(untrained_model().network(), images, 32).maps
     np.testing.assert_allclose(estimator.explain(faces), expected, atol=1e-6)
     with pytest.raises(ValueError, match="no face to explain"):
         estimator.explain([])

@@ -47,7 +47,7 @@ def spread_model(image_size: int = 32) -> AgeModel:
 
 def by_torch(model: AgeModel, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     images = prepare(faces, np.arange(len(faces)), model.image_size)
-    logits = torch.from_numpy(predict(model.network(), images, model.image_size)[1])
+    logits = torch.from_numpy(predict(model.network(), images, model.image_size).logits)
     age, _ = expected_age(logits, model.classes.values)
     tempered = logits / 2.5
     return age, expected_age(tempered, model.classes.values)[1], tempered.softmax(dim=1)

@@ -7,6 +7,7 @@ import torch
 from torchvision.models import resnet18
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork, expected_age
 
 
@@ -42,7 +43,9 @@ def test_learns_as_torchvisions_resnet_18_to_the_last_bit():
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter.grad, expected[name.removeprefix("backbone.")].grad), name
     for name, buffer in network.backbone.named_buffers():
-        assert torch.equal(buffer, original.state_dict()[name]), name
+        # Batches are not counted: at a fixed momentum nothing depends on it.
+        counts = name.endswith("num_batches_tracked")
+        assert torch.equal(buffer, torch.tensor(0) if counts else original.state_dict()[name]), name
 
 
 def test_expected_age_equals_a_loop():
@@ -70,3 +73,31 @@ def test_a_new_network_is_drawn_as_torchvisions():
         if tensor.ndim == 4:
             own = network.backbone.state_dict()[name]
             assert own.std().item() == pytest.approx(tensor.std().item(), rel=0.05), name
+
+
+def test_a_network_of_a_state_dict_draws_nothing_and_has_its_weights() -> None:
+    drawn, before = AgeNetwork(AgeClasses(0, 9)), torch.get_rng_state()
+    network = AgeNetwork.of_state(AgeClasses(0, 9), drawn.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+    state = network.state_dict()
+    assert list(state) == list(drawn.state_dict())
+    for name, tensor in drawn.state_dict().items():
+        assert torch.equal(state[name], tensor), name
+        assert state[name].data_ptr() != tensor.data_ptr()
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_all_weights_of_an_undrawn_network_are_set_where_it_starts(monkeypatch) -> None:
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # memory that is not set holds NaN
+    try:
+        network = AgeNetwork.undrawn(AgeClasses(0, 9))
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert network.fc.weight.isnan().all()
+    load_initial_weights(network, AgeClasses(0, 9), None, seed=0)
+    other = AgeNetwork(AgeClasses(0, 9))
+    load_initial_weights(other, AgeClasses(0, 9), None, seed=0)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name

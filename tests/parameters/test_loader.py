@@ -54,6 +54,21 @@ def test_the_papers_values_are_one_entry_of_the_catalog() -> None:
     assert [name for name in found if ".papers" in name] == ["params.effective.papers"]
 
 
+def test_who_keeps_the_configuration_reads_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProjectConfigLoader, "kept", None)
+    first = with_globals(tmp_path, "data_root: before")
+    ProjectConfigLoader.keep()
+    first["globals"]["data_root"] = "what a caller does to it is its own"
+    path = tmp_path / "conf" / "base" / "globals.yml"
+    path.write_text("data_root: after", encoding="utf-8")
+    second = ProjectConfigLoader(str(path.parents[1]), base_env="base", default_run_env="base")
+    assert second["globals"] == {"data_root": "before"}
+    ProjectConfigLoader.keep()
+    assert second["globals"] == {"data_root": "after"}
+
+
 def with_globals(root: Path, values: str, name: str = "conf") -> ProjectConfigLoader:
     (root / name / "base").mkdir(parents=True)
     (root / name / "base" / "globals.yml").write_text(values, encoding="utf-8")

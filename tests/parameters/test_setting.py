@@ -158,6 +158,7 @@ def test_columns_are_flat_and_hold_each_lambda(given: dict[str, Any]) -> None:
     ("changed", "message"),
     [
         ({"folds_at_once": 0}, "folds_at_once=0"),
+        ({"checkpoint_every": -1}, "checkpoint_every=-1"),
         ({"acceleration": {"precision": "float16"}}, "acceleration.precision='float16'"),
         ({"acceleration": {"channels_last": "never"}}, "acceleration.channels_last"),
         ({"acceleration": {"speed": 2}}, "acceleration.speed"),
@@ -172,11 +173,12 @@ def test_mistakes_in_how_to_compute_are_named(
         params.computing(given)
 
 
-def test_where_and_how_many_folds_are_computed_is_no_part_of_the_key(
+def test_what_decides_no_result_is_no_part_of_the_key(
     given: dict[str, Any],
 ) -> None:
     before = params.effective(given, "fgnet_se").key
     given["folds_at_once"] = 4
+    given["checkpoint_every"] = 0
     given["device"] = "cpu"
     assert params.effective(given, "fgnet_se").key == before
 

@@ -24,8 +24,7 @@ from contrastive_age.io import packed
 from contrastive_age.io.arrays import ArrayArchive, StateDict
 from contrastive_age.io.atomic import Csv, Document, Picture, Table
 from contrastive_age.running import faults
-from contrastive_age.training import checkpoint
-from contrastive_age.training.checkpoint import Checkpoint
+from contrastive_age.training.checkpoint import Checkpoint, Writer
 from contrastive_age.triplets.index import build_index
 from inference.models import untrained_model
 
@@ -62,11 +61,13 @@ def pack(folder: Path) -> None:
     packed.write(folder, packed.Contents(date="today", counts={}, digests=digests))
 
 
+def keep(folder: Path) -> None:
+    with Writer(folder, "f", 0) as writer:
+        writer.offer(Checkpoint(STATE, {}, []))
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "checkpoint": (
-        "checkpoint.pt",
-        lambda folder: checkpoint.save(folder, Checkpoint(STATE, {}, []), "f"),
-    ),
+    "checkpoint": ("checkpoint.pt", keep),
     "network": ("model.pth", lambda folder: StateDict(str(folder / "model.pth")).save(STATE)),
     "final model": (
         "age_model.pt",

@@ -5,9 +5,11 @@ import secrets
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from conftest import Project, make_project, run_tree
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.parameters.given import RayShare
 from contrastive_age.running import ray_runner
+from contrastive_age.running.place import Place
 from contrastive_age.running.ray_runner import PassingError, run_tasks
+from contrastive_age.running.runners import Job
 from servers import system_folder
 
 pytestmark = pytest.mark.endurance
@@ -161,6 +165,67 @@ def test_what_may_pass_is_tried_again_and_the_rest_is_reported_while_others_fini
     assert isinstance(outcomes["server"], PassingError)
     assert str(outcomes["server"]) == "ConnectionError: no answer"
     assert "worker died" in str(outcomes["killed"])
+
+
+@pytest.fixture
+def two_gpus(cluster: Any) -> Iterator[None]:
+    """A third machine, which claims to have two GPUs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        machine = cluster.add_node(**MACHINE, num_gpus=2)
+    yield
+    cluster.remove_node(machine)
+
+
+@pytest.mark.parametrize(("share", "on_each"), [(0.5, 2), (1, 1)])
+def test_folds_share_gpus_as_they_are_told_and_wait_for_one(
+    cluster: Any, two_gpus: None, tmp_path: Path, share: float, on_each: int
+) -> None:
+    address, names = str(tmp_path / "socket"), [f"fold_{number}" for number in range(6)]
+
+    def work(name: str) -> None:
+        first = not (tmp_path / name).exists()
+        (tmp_path / name).touch()
+        with Client(address) as told:
+            told.send((name, os.environ["CUDA_VISIBLE_DEVICES"], first))
+            told.recv()
+        if name == "fold_0" and first:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    given = RayShare(address=cluster.address, cpus_per_fold=0.25, gpus_per_fold=share, retries=1)
+    with (
+        Listener(address) as door,
+        ThreadPoolExecutor(1) as pool,
+        ray_runner.cluster(given),
+    ):
+        run = pool.submit(lambda: dict(run_tasks(work, names, given)))
+        # Nobody goes on before all places are taken; then one place after the other is left.
+        present = [door.accept() for _ in range(2 * on_each)]
+        said = [each.recv() for each in present]
+        assert Counter(card for _, card, _ in said) == {"0": on_each, "1": on_each}
+        for _ in range(len(names) + 1 - len(present)):
+            gone = present.pop(0)
+            gone.send("go on")
+            present.append(door.accept())
+            said.append(present[-1].recv())
+            # Who comes has the place of who has gone.
+            at_once = Counter(card for _, card, _ in said[-len(present) :])
+            assert at_once == {"0": on_each, "1": on_each}
+        for each in present:
+            each.send("go on")
+        assert run.result() == dict.fromkeys(names)
+    assert Counter(name for name, _, _ in said) == Counter([*names, "fold_0"])
+    assert [first for name, _, first in said if name == "fold_0"] == [True, False]
+
+
+@pytest.mark.parametrize(("share", "at_once"), [(0, 1), (0.25, 4), (0.3, 4), (1, 1), (2, 1)])
+def test_folds_count_on_their_part_of_a_gpus_memory(
+    monkeypatch: pytest.MonkeyPatch, share: float, at_once: int
+) -> None:
+    job = Job(Place(Path()), {"seed": 3, "folds_at_once": "auto"}, None, {})
+    monkeypatch.setattr(ray_runner, "present_job", lambda: job)
+    given = ray_runner._job_of_workers(RayShare(cpus_per_fold=1, gpus_per_fold=share, retries=0))
+    assert given.given == {"seed": 3, "folds_at_once": at_once}
 
 
 def test_failed_folds_are_named_with_the_command_that_goes_on(

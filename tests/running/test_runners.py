@@ -6,7 +6,11 @@ import os
 import pickle
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,12 @@ from kedro.pipeline import Pipeline, node
 
 from conftest import Project, make_project, run_tree
 from contrastive_age.errors import DataError
+from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.running import runners
 from contrastive_age.running.place import Place
-from contrastive_age.running.runners import split
+from contrastive_age.running.runners import _at_once, split
+from contrastive_age.training import acceleration
+from contrastive_age.training.recipe import Computing
 
 FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
 SHARED_STAGES = ("01_raw", "02_intermediate", "03_primary")
@@ -91,6 +98,64 @@ def test_what_a_fold_meets_in_another_process_is_said_in_words(
     assert str(sent).endswith("move it away")
 
 
+# An employer as `_run_folds` is one, which is killed when it has said how its worker is.
+EMPLOYER = """
+import json, os, signal, sys
+from concurrent.futures import ProcessPoolExecutor
+from contrastive_age.processes import warm_start
+from contrastive_age.running import runners
+
+os.environ["SINCE"] = "the server began"
+context = warm_start(runners.PRELOADED)
+environment = dict(os.environ, SINCE="the pool began")
+with ProcessPoolExecutor(1, context, runners._start_worker, (3, environment)) as pool:
+    said = [pool.submit(eval, asked).result() for asked in json.loads(sys.argv[1])]
+    print(json.dumps(said), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+# Of a worker, and what it says.
+ASKED = {
+    "__import__('os').environ['SINCE']": "the pool began",
+    "__import__('torch').get_num_threads()": 3,
+    "{'mlflow', 'torch._dynamo'} <= set(__import__('sys').modules)": True,
+    "__import__('torch').cuda.is_initialized()": False,
+    # The one beside the main thread waits for the employer's end.
+    "__import__('threading').active_count()": 2,
+    # What Control-C does is for the employer to say.
+    "2 in __import__('signal').pthread_sigmask(0, [])": True,
+    # A GPU that is looked for before a fork is none after it.
+    "(t := __import__('torch')).ones(2).to(0 if t.cuda.is_available() else 'cpu').sum().item()": 2,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are no forks")
+def test_a_worker_begins_warm_and_ends_with_its_employer(tmp_path: Path) -> None:
+    # Its output ends when all processes that have it do.
+    done = subprocess.run(
+        [sys.executable, "-c", EMPLOYER, json.dumps(list(ASKED))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == list(ASKED.values())
+
+
+def test_how_many_folds_run_at_once_is_asked_for_or_left_to_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(acceleration, "trainings_at_once", lambda *what: asked.append(what) or 3)
+    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
+    folds: dict[str, list[str]] = {f"fgnet_se.fold_{fold}": [] for fold in range(5)}
+    catalog: Any = SimpleNamespace(load={"fgnet_se.folds": range(1002)}.__getitem__)
+    assert _at_once(Computing(folds_at_once=8), folds, catalog) == 5
+    assert _at_once(Computing(device="cpu"), folds, catalog) == 3
+    # All faces of the source, at 256/224 of the sides that the network sees.
+    assert asked == [(torch.device("cpu"), 5, 1002 * 3 * 256**2)]
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Any:
     """Each fold computes with one thread, at once or not: sums then round alike."""
@@ -102,7 +167,8 @@ def one_thread() -> Any:
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Project:
     project = make_project(tmp_path_factory.mktemp("one_by_one"))
-    project.kedro("run", "--pipeline=fgnet_lopo")
+    done = project.kedro("run", "--pipeline=fgnet_lopo")
+    assert "Folds at once: 1 of 4" in done.stdout
     return project
 
 
@@ -119,6 +185,7 @@ def at_once(
 ) -> Project:
     project = _with_faces_of(one_by_one, tmp_path_factory.mktemp("at_once"))
     done = project.kedro("run", "--pipeline=fgnet_lopo", "--params=folds_at_once=2")
+    assert "Folds at once: 2 of 4" in done.stderr
     for fold in FOLDS:
         said = rf"fgnet_lopo\.{fold}: 1 epoch, loss [\d.]+, MAE [\d.]+ years, \d+ s\n"
         assert re.search(said, done.stderr)

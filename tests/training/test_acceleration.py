@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import acceleration, loop
-from contrastive_age.training.acceleration import Plan, gather, resolve, send
-from contrastive_age.training.augmentation import frame_size
+from contrastive_age.training.acceleration import Plan, gather, resolve, send, trainings_at_once
+from contrastive_age.training.augmentation import frame_size, scaling
 from contrastive_age.training.loop import TrainingData, train
 from contrastive_age.training.recipe import Acceleration
 from contrastive_age.triplets.index import build_index
@@ -274,8 +275,10 @@ def test_recorded_steps_are_the_same_arithmetic():
     assert Plan(capture=True).arithmetic == PLAIN.arithmetic
 
 
-def test_by_default_a_cpu_computes_plainly():
-    assert resolve(Acceleration(), CPU, 10**15) == PLAIN
+def test_by_default_a_cpu_computes_plainly_but_for_adam():
+    assert resolve(Acceleration(), CPU, 10**15) == Plan(fused=True)
+    lower = resolve(Acceleration(precision="bfloat16"), CPU, 10**15)
+    assert lower == Plan("bfloat16", channels_last=True, fused=True)
 
 
 @pytest.fixture
@@ -283,6 +286,28 @@ def gpu(monkeypatch):
     """As on a GPU with 80 GB, of which 60 are free."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60 * 10**9, 80 * 10**9))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "image_bytes", "cores", "at_once"),
+    [
+        (82, 2 * 10**8, 16, 4),
+        (3, 2 * 10**8, 16, 3),
+        (82, 2 * 10**8, 7, 3),
+        (82, 2 * 10**8, 1, 1),
+        # With as many as this the faces of each stay on the GPU.
+        (5, 8 * 10**9, 16, 3),
+        (5, 10**11, 16, 1),
+    ],
+)
+def test_as_many_run_at_once_on_a_gpu_as_pay_and_fit(
+    gpu, monkeypatch, trainings, image_bytes, cores, at_once
+):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    assert trainings_at_once(CUDA, trainings, image_bytes) == at_once
+    if at_once > 1:
+        assert resolve(Acceleration(), CUDA, image_bytes, 1 / at_once).residence == "device"
+    assert trainings_at_once(CPU, trainings, image_bytes) == 1
 
 
 @pytest.mark.parametrize(
@@ -347,6 +372,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
             network = AgeNetwork(RECIPE.classes)
             age_index = torch.zeros(len(ages), dtype=torch.int64)
             faces = torch.zeros(images.shape, dtype=torch.uint8)
+            scaled = scaling(CUDA)
         data = TrainingData(faces if residence == "device" else images, age_index, index)
         recipe = varied(RECIPE, triplets=triplets)
         with Copies() as epoch:
@@ -361,6 +387,7 @@ def test_a_step_never_waits_for_a_gpu(part, residence, triplets):
                 gather(images, drawn.batch.rows, CUDA) if on_host else None,
                 recipe=recipe,
                 plan=plan,
+                scaled=scaled,
             )
     assert {term.device.type for term in terms.values()} == {"cuda"}
     # The numbers of all batches and the maps of all views once an epoch; faces from the host.

@@ -3,6 +3,10 @@
 import dataclasses
 import logging
 import math
+import os
+import shutil
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -192,6 +196,78 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     one = predict(whole, fold.images, 32, device=CPU)
     other = predict(resumed, fold.images, 32, device=CPU)
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("sync", [1, 2], ids=["content", "name"])
+def test_killed_while_a_thread_writes_it_ends_like_one_never_interrupted(
+    fold, tmp_path, monkeypatch, sync
+):
+    whole = start()
+    expected = run(fold, whole)
+    real, steps, syncs, trained_on = loop.total_loss, [], [], threading.Event()
+    fsync, work, left = os.fsync, tmp_path / "work", tmp_path / "left by the kill"
+
+    def in_the_third_epoch(*arguments):
+        steps.append(1)
+        if len(steps) == 2 * 3 + 2:
+            trained_on.set()
+        return real(*arguments)
+
+    def while_the_second_is_written(opened):
+        syncs.append(1)
+        if len(syncs) == 2 + sync:  # each syncs its content, then the folder with its name
+            assert trained_on.wait(60)
+            shutil.copytree(work, left)
+        fsync(opened)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "total_loss", in_the_third_epoch)
+        patch.setattr(os, "fsync", while_the_second_is_written)
+        run(fold, start(), work_folder=work)
+    assert len(list(left.iterdir())) == (2 if sync == 1 else 1)
+    resumed, epochs = start(), []
+    history = run(fold, resumed, work_folder=left, on_epoch=lambda epoch, _: epochs.append(epoch))
+    assert epochs == ([2, 3] if sync == 1 else [3])
+    assert same(whole, resumed)
+    assert without_seconds(history).equals(without_seconds(expected))
+
+
+def test_killed_after_an_epoch_without_a_checkpoint_it_ends_like_one_never_interrupted(
+    fold, tmp_path, monkeypatch
+):
+    recipe = varied(RECIPE, epochs=5)
+    whole = start()
+    expected = run(fold, whole, recipe)
+    epochs = []
+
+    def killed_in_the_fourth(epoch, _):
+        epochs.append(epoch)
+        if epoch == 4:
+            raise KilledError
+
+    monkeypatch.setattr(time, "monotonic", lambda: 10 * len(epochs))
+    with pytest.raises(KilledError):
+        run(
+            fold,
+            start(),
+            recipe,
+            work_folder=tmp_path,
+            checkpoint_every=25,
+            on_epoch=killed_in_the_fourth,
+        )
+    resumed, epochs = start(), []
+    # Another interval is no reason to begin anew.
+    history = run(
+        fold,
+        resumed,
+        recipe,
+        work_folder=tmp_path,
+        checkpoint_every=0,
+        on_epoch=lambda epoch, _: epochs.append(epoch),
+    )
+    assert epochs == [3, 4, 5]
+    assert same(whole, resumed)
+    assert without_seconds(history).equals(without_seconds(expected))
 
 
 def test_killed_before_the_network_is_stored_nothing_is_trained_again(fold, tmp_path):

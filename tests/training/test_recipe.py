@@ -41,7 +41,10 @@ def test_a_value_out_of_its_bounds_is_named_with_them(name: str, value: Any, bou
         (lambda: replace(SMALL.augmentation, scale=1), "scale"),
         (lambda: replace(SMALL.augmentation, flip="both"), "flip"),
         (lambda: Acceleration(precision="float16"), "precision"),
-        (lambda: Computing(folds_at_once=0), "folds_at_once"),
+        *(
+            (lambda count=count: Computing(folds_at_once=count), "folds_at_once")
+            for count in (0, -1, 1.5, True, "all", None)
+        ),
         (lambda: Wanted(coverage=9), "coverage"),
         (lambda: Wanted(coverage=1.35, min_face=11), "min_face"),
     ],
@@ -55,6 +58,11 @@ def test_no_value_of_the_paper_is_a_default() -> None:
     for kind in (Augmentation, type(SMALL.training)):
         with pytest.raises(ValueError, match=r"Missing required argument|Field required"):
             kind()
+
+
+def test_folds_share_the_memory_evenly() -> None:
+    shares = [Computing(folds_at_once=count).share for count in ("auto", 1, 4)]
+    assert shares == [1, 1, 0.25]
 
 
 def test_what_is_left_to_the_device_is_not_given() -> None:

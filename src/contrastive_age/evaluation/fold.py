@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork, expected_age
@@ -47,9 +46,8 @@ def evaluate_fold(
         `features` (n, 512) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
         those that are explained.
     """
-    network = AgeNetwork(classes)
-    network.load_state_dict(dict(model))
-    features, logits = predict(network, images, image_size, batch_size, device)
+    network = AgeNetwork.of_state(classes, model)
+    features, logits, maps = predict(network, images, image_size, batch_size, device)
     mean, std = expected_age(torch.from_numpy(logits), classes.values)
     predictions = tested[["sample_id", "identity", "age"]].assign(
         predicted_age=mean.numpy().astype(np.float64),
@@ -57,9 +55,8 @@ def evaluate_fold(
     )
     predictions.insert(2, "fold", fold)
     sample_id = tested["sample_id"].to_numpy().astype(np.str_)
-    maps = grad_cam(network, images[explained], image_size, batch_size, device)
     return (
         predictions.reset_index(drop=True),
         {"sample_id": sample_id, "features": features, "logits": logits},
-        {"sample_id": sample_id[explained], "maps": maps},
+        {"sample_id": sample_id[explained], "maps": maps[explained]},
     )

@@ -6,6 +6,10 @@ backbone's last block and `y` the logit of the class nearest to the predicted ag
 `A_k`. Each map is divided by its sum, so that maps of different networks can be averaged and
 compared: what is left is where evidence for the predicted age lies, not how much there is.
 
+Behind the block nothing comes but the mean over its places and one linear layer `w`, so that the
+derivative of the logit of class `c` is `w_ck` over the number of places, at every place and for
+every face: a map needs no gradient, and is had along with the prediction (`outputs.predict`).
+
 A map has a cell for every 32 pixels the network sees: 7x7 for 224 pixels, but 3x3 for 96 and 2x2
 for 48. Such coarse maps cannot tell eyes from forehead; the mass they put on a region is then
 mostly that of its neighbourhood, and should not be read as a finding.
@@ -19,12 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from contrastive_age.faces.alignment import FACE_SIZE, five_point_template
-from contrastive_age.training.acceleration import send
-from contrastive_age.training.augmentation import centre_crop
 from contrastive_age.training.recipe import CROP_SIZE
 
 Maps = npt.NDArray[np.float32]
@@ -46,50 +48,24 @@ REGIONS = ("forehead", "eyes", "nose", "mouth", "cheeks", "background")
 """The parts of a face; `cheeks` is the rest of it, with temples and chin."""
 
 
-def grad_cam(
-    network: nn.Module,
-    images: Tensor,
-    image_size: int,
-    batch_size: int = 64,
-    device: torch.device | None = None,
-) -> Maps:
+def grad_cam(block: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
     """Map where each face speaks for the age that the network predicts for it.
 
     Explained is the logit of the class nearest to the predicted age (the expectation of the
-    softmax), since that, and not the likeliest class, is what the network is measured by. Computed
-    in plain float32 by Captum's `LayerGradCam` at the output of `backbone.layer4`.
+    softmax), since that, and not the likeliest class, is what the network is measured by.
 
     Args:
-        network: An `AgeNetwork`; set to evaluation mode and left on `device`, otherwise unchanged.
-        images: From `augmentation.prepare`, uint8 (n, 3, S, S) with n >= 1.
-        image_size: Side in pixels of the centre that the network sees.
-        batch_size: Faces at a time.
-        device: Where to compute; the network's own when None.
+        block: Output of the last block, float32 (n, K, h, w).
+        logits: Over the age classes, float32 (n, A).
+        weight: Of the linear layer, float32 (A, K).
 
     Returns:
-        One map a face at the block's own resolution, float32 (n, h, w) with h = w =
-        ceil(image_size / 32), not negative. A map's sum is 1, or 0 where nothing speaks for the
-        predicted age.
+        One map a face at the block's own resolution, float32 (n, h, w), not negative. A map's sum
+        is 1, or 0 where nothing speaks for the predicted age.
     """
-    from captum.attr import LayerGradCam
-
-    device = device or next(network.parameters()).device
-    network.to(device).eval()
-
-    def explained(views: Tensor) -> Tensor:
-        logits: Tensor = network(views).logits
-        return logits.gather(1, _nearest_class(logits.detach())[:, None])[:, 0]
-
-    method = LayerGradCam(explained, network.get_submodule("backbone.layer4"))
-    parts = []
-    with torch.enable_grad():
-        for chunk in torch.split(images, batch_size):
-            # A gradient must reach the block even where all weights are frozen.
-            views = centre_crop(send(chunk, device), image_size).requires_grad_()
-            parts.append(method.attribute(views, relu_attributions=True).detach())
-    maps = torch.cat(parts)[:, 0].double()
-    total = maps.sum(dim=(1, 2), keepdim=True)
-    return (maps / total.where(total > 0, 1.0)).float().cpu().numpy()
+    evidence = torch.einsum("nk,nkhw->nhw", weight[_nearest_class(logits)], block).relu().double()
+    total = evidence.sum(dim=(1, 2), keepdim=True)
+    return (evidence / total.where(total > 0, 1.0)).float()
 
 
 def _nearest_class(logits: Tensor) -> Tensor:

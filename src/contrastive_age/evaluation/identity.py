@@ -290,7 +290,8 @@ def identity_probe(
         enough = np.random.default_rng(seed).choice(enough, at_most, replace=False)
     images = np.isin(codes, enough)
     group = _renumbered(codes[images])
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    # It reaches the optimum in a third of the time in which L-BFGS, by its tolerance, stops short.
+    probe = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cg", max_iter=1000))
     by_age = GaussianNB(var_smoothing=_SMOOTHING)
     chance = float(np.bincount(group).max() / len(group))
     years = age[images, None]

@@ -1,45 +1,64 @@
 """What a trained network says about the faces of a fold's test part."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from contrastive_age.evaluation.gradcam import Maps, grad_cam
 from contrastive_age.float32 import exact
-from contrastive_age.model.network import Outputs
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
 
 
+class Predicted(NamedTuple):
+    """What a network says about n faces.
+
+    Attributes:
+        features: float32 (n, 512).
+        logits: Over the age classes, float32 (n, A).
+        maps: Where each face speaks for its predicted age, see `grad_cam`, float32 (n, h, w) with
+            h = w = ceil(image_size / 32).
+    """
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    maps: Maps
+
+
 def predict(
-    network: nn.Module,
+    network: AgeNetwork,
     images: Tensor,
     image_size: int,
     batch_size: int = 64,
     device: torch.device | None = None,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Give features and logits of the centre of each face.
+) -> Predicted:
+    """Give features, logits and Grad-CAM maps of the centre of each face.
 
     Always in plain float32: it is little work, and the outputs then depend on the weights alone.
 
     Args:
-        network: An `AgeNetwork` (or another module that gives `Outputs`); set to evaluation mode
-            and left on `device`.
+        network: Set to evaluation mode and left on `device`.
         images: From `augmentation.prepare`, uint8 (n, 3, S, S) with n >= 1.
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute; the network's own when None.
-
-    Returns:
-        Features, float32 (n, 512), and logits over the age classes, float32 (n, A).
     """
     device = device or next(network.parameters()).device
     network.to(device).eval()
     with torch.inference_mode(), exact(device):
-        parts: list[Outputs] = [
-            network(centre_crop(send(chunk, device), image_size))
+        parts = [
+            _shown(network, centre_crop(send(chunk, device), image_size))
             for chunk in torch.split(images, batch_size)
         ]
-        features = torch.cat([part.features for part in parts])
-        logits = torch.cat([part.logits for part in parts])
-    return features.cpu().numpy(), logits.cpu().numpy()
+    return Predicted(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))
+
+
+def _shown(network: AgeNetwork, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    block = network.backbone.last_block(views)
+    features = network.backbone.pool(block)
+    logits = network.fc(features)
+    return features, logits, grad_cam(block, logits, network.fc.weight)

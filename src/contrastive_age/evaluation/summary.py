@@ -27,7 +27,7 @@ from contrastive_age.model.ages import AgeClasses
 from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, code_of, made_with
 
-LIBRARIES = ("captum", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 """What tables are made with."""
 
 

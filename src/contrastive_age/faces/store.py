@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from contrastive_age.faces.array_file import (
 )
 from contrastive_age.faces.detection import SmallestFace
 from contrastive_age.faces.landmarks import decided_by as landmarks_decided_by
-from contrastive_age.files import fingerprint, put_in_place
+from contrastive_age.files import fingerprint, put_in_place, state_of
 from contrastive_age.provenance import Record, code_of, made_with
 from contrastive_age.strict import STRICT
 
@@ -301,6 +302,9 @@ def rows_of(
 def sound(faces: Faces, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Make sure that faces are to the last bit those that were aligned.
 
+    Folds share most of their faces: those that were sound in this process are not read once more
+    while the file is the same.
+
     Args:
         faces: uint8 (N, 256, 256, 3), as mapped from their file; one in memory is taken as it is.
         rows: Which of them are going to be used, (n,).
@@ -314,7 +318,10 @@ def sound(faces: Faces, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if not isinstance(faces, np.memmap):
         return rows
     file = map_file(Path(str(faces.filename)))
-    damaged = rows[~file.are_sound(rows)]
+    known = _known_sound(*state_of(file.path), len(file.labels))
+    new = rows[~known[rows]]
+    known[new] = file.are_sound(new)
+    damaged = rows[~known[rows]]
     if len(damaged):
         raise DataError(
             f"{file.path}: {len(damaged)} of {len(rows)} faces are damaged, the first in row "
@@ -322,6 +329,12 @@ def sound(faces: Faces, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
             "aligned again"
         )
     return rows
+
+
+@lru_cache(maxsize=4)
+def _known_sound(*of: Any) -> npt.NDArray[np.bool_]:
+    """Whether faces were found sound, to be noted: the file's state and the number of its rows."""
+    return np.zeros(of[-1], np.bool_)
 
 
 def looks_of(path: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from contrastive_age.evaluation.gradcam import grad_cam
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.detection import TINIEST, Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
@@ -236,9 +235,7 @@ class AgeEstimator:
         if not faces:
             raise ValueError("there is no face to explain")
         images = self._prepared(np.stack([face.pixels for face in faces]))
-        # It hooks into the network, so that no other call may use it meanwhile.
-        with self._one_call:
-            return grad_cam(self._network, images, self.model.image_size, BATCH_SIZE, self.device)
+        return predict(self._network, images, self.model.image_size, BATCH_SIZE, self.device).maps
 
     def _prepared(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         return prepare(pixels, np.arange(len(pixels)), self.model.image_size)
@@ -251,7 +248,7 @@ class AgeEstimator:
             return
         images = self._prepared(np.stack(pixels))
         size = self.model.image_size
-        _, logits = predict(self._network, images, size, BATCH_SIZE, self.device)
+        logits = predict(self._network, images, size, BATCH_SIZE, self.device).logits
         ages, stds, probabilities = ages_of(
             torch.from_numpy(logits), self.model.classes.values, self.model.temperature
         )

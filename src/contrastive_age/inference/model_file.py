@@ -87,9 +87,7 @@ class AgeModel:
 
     def network(self) -> AgeNetwork:
         """Make the network with its weights, on the CPU and in evaluation mode."""
-        network = AgeNetwork(self.classes)
-        network.load_state_dict(dict(self.state))
-        return network.eval()
+        return AgeNetwork.of_state(self.classes, self.state).eval()
 
 
 def ages_of(logits: Tensor, ages: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:

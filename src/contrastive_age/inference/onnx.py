@@ -153,7 +153,7 @@ def largest_difference(model: AgeModel, path: Path, faces: Faces) -> float:
         The largest absolute difference in years.
     """
     images = prepare(faces, np.arange(len(faces)), model.image_size)
-    _, logits = predict(model.network(), images, model.image_size)
+    logits = predict(model.network(), images, model.image_size).logits
     expected, _ = expected_age(torch.from_numpy(logits), model.classes.values)
     (age,) = open_session(path).run(["age"], {INPUT: faces})
     return float(np.abs(age - expected.numpy()).max())

@@ -1,8 +1,10 @@
 """The network: a ResNet-18 with one linear layer over age classes, and its age prediction."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.resnet import FEATURES, ResNet18
@@ -15,6 +17,25 @@ class Outputs(NamedTuple):
     logits: Tensor
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as they are where torch draws them, only to be replaced: 11 million numbers.
+
+    Torch's own way, the device `meta`, imports 900 modules when it is first used.
+    """
+
+    drawing: ClassVar[set[Any]] = {Tensor.normal_, nn.init.kaiming_uniform_, nn.init.uniform_}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, unless it draws."""
+        return None if func in self.drawing else func(*args, **(kwargs or {}))
+
+
 class AgeNetwork(nn.Module):
     """ResNet-18 whose 512 pooled features feed one linear layer over the age classes.
 
@@ -25,6 +46,19 @@ class AgeNetwork(nn.Module):
         super().__init__()
         self.backbone = ResNet18()
         self.fc = nn.Linear(FEATURES, classes.number)
+
+    @classmethod
+    def undrawn(cls, classes: AgeClasses) -> Self:
+        """Make a network all of whose weights are still to be set: what they are is undefined."""
+        with _Undrawn():
+            return cls(classes)
+
+    @classmethod
+    def of_state(cls, classes: AgeClasses, state: Mapping[str, Tensor]) -> Self:
+        """Make a network with the weights of a whole state dict, which stays as it is."""
+        network = cls.undrawn(classes)
+        network.load_state_dict(dict(state))
+        return network
 
     def forward(self, images: Tensor) -> Outputs:
         """Map normalised images, float (n, 3, s, s), to features and logits."""

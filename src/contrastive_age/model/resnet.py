@@ -5,8 +5,29 @@ photo. Tests hold this one against it.
 """
 
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 FEATURES = 512
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's with a fixed momentum, for which no batches need be counted.
+
+    On a GPU each count would be a kernel of its own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise, channel by channel."""
+        return batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum or 0.0,
+            self.eps,
+        )
 
 
 class Block(nn.Module):
@@ -15,13 +36,13 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
+        self.bn1 = BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = BatchNorm2d(outputs)
         self.downsample: nn.Module | None = None
         if stride != 1:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,7 +58,7 @@ class ResNet18(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = _layer(64, 64, stride=1)
         self.layer2 = _layer(64, 128, stride=2)
@@ -50,9 +71,17 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the pooled features."""
+        return self.pool(self.last_block(images))
+
+    def last_block(self, images: Tensor) -> Tensor:
+        """Give what is pooled, (n, 512, h, w) with h = w = ceil(s / 32)."""
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        features: Tensor = self.avgpool(x).flatten(1)
+        block: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return block
+
+    def pool(self, block: Tensor) -> Tensor:
+        """Give the features of what `last_block` gave."""
+        features: Tensor = self.avgpool(block).flatten(1)
         return features
 
 

@@ -205,6 +205,7 @@ class Given(Strict):
     augmentation: Block
     device: Text
     folds_at_once: Any
+    checkpoint_every: Any
     acceleration: Acceleration
     ray: RayShare
     gradcam: Explanation

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
@@ -46,10 +46,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
       made for an inner validation part.
 
     It remembers itself as `latest`, so that the pipeline registry, which Kedro calls without
-    arguments, sees the environment and the parameters of the run.
+    arguments, sees the environment and the parameters of the run. `kept` is what all loaders have
+    read since `keep`.
     """
 
     latest: "ProjectConfigLoader | None" = None
+    kept: ClassVar[dict[str, Any] | None] = None
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
         """Make the project's root known to the configuration files, then load as Kedro does.
@@ -75,8 +77,23 @@ class ProjectConfigLoader(OmegaConfigLoader):
         super().__init__(conf_source, *args, **kwargs)
         ProjectConfigLoader.latest = self
 
+    @classmethod
+    def keep(cls) -> None:
+        """From here on, let all loaders of this process give what the first one reads.
+
+        For one whose runs all have the same parameters: reading them is most of a session.
+        """
+        cls.kept = {}
+
     def __getitem__(self, key: str) -> Any:
         """Give a configuration, with what this project adds to `parameters` and `catalog`."""
+        if self.kept is None:
+            return self._load(key)
+        if key not in self.kept:
+            self.kept[key] = self._load(key)
+        return copy.deepcopy(self.kept[key])
+
+    def _load(self, key: str) -> Any:
         if key == "parameters":
             return copy.deepcopy(self._parameters)
         config = super().__getitem__(key)

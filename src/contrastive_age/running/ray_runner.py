@@ -22,7 +22,7 @@ from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.parameters.given import RayShare
 from contrastive_age.processes import command_line
 from contrastive_age.running.faults import explain
-from contrastive_age.running.runners import Job, present_job, run_fold, split
+from contrastive_age.running.runners import KEDROS, Job, present_job, run_fold, split
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class RayRunner(SequentialRunner):
     What all folds share runs before them in this process, and what needs them all after them. When
     a fold fails the others are finished first.
     """
+
+    _logger = KEDROS
 
     def _run(
         self,

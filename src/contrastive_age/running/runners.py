@@ -5,11 +5,12 @@ several folds would wait for each other.
 """
 
 import logging
+import os
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -18,15 +19,28 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from contrastive_age.errors import DataError, TrainingError
-from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
+from contrastive_age.parameters.loader import (
+    ProjectConfigLoader,
+    project_parameters,
+    settings_of,
+)
 from contrastive_age.parameters.setting import PRETRAIN
-from contrastive_age.processes import command_line, end_with_parent, interrupts_held, stop
+from contrastive_age.processes import (
+    command_line,
+    end_with_parent,
+    interrupts_held,
+    stop,
+    warm_start,
+)
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
+from contrastive_age.training.recipe import Computing
 
 logger = logging.getLogger(__name__)
+
+Catalog = CatalogProtocol[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -46,26 +60,42 @@ class Job:
     keys: dict[str, str]
 
 
+KEDROS = logging.getLogger("kedro.runner")
+"""Whose level decides whether each node that is done is said, as by Kedro's own runners."""
+
+PRELOADED = "contrastive_age.running.preloaded"
+"""What workers have imported when they begin."""
+
+
 class FoldRunner(SequentialRunner):
     """Kedro's sequential runner, that runs `folds_at_once` folds side by side.
 
-    What all folds share runs before them, and what needs them all after them. With one fold at once
-    everything runs in this process, in Kedro's order.
+    What all folds share runs before them, and what needs them all after them. One fold at once runs
+    in this process, in Kedro's order.
     """
+
+    _logger = KEDROS
 
     def _run(
         self,
         pipeline: Pipeline,
-        catalog: CatalogProtocol[Any, Any],
+        catalog: Catalog,
         hook_manager: PluginManager | None = None,
         run_id: str | None = None,
     ) -> None:
         before, folds, after = split(pipeline)
-        at_once = min(catalog.load("params:effective.computing.folds_at_once"), len(folds))
-        if at_once < 2:
+        computing = Computing(**project_parameters()["effective"]["computing"])
+        if len(folds) < 2 or computing.folds_at_once == 1:
             super()._run(pipeline, catalog, hook_manager, run_id)
             return
+        if computing.folds_at_once != "auto":
+            warm_start(PRELOADED)  # beside what runs before them
         super()._run(before, catalog, hook_manager, run_id)
+        at_once = _at_once(computing, folds, catalog)
+        logger.info("Folds at once: %d of %d", at_once, len(folds))
+        if at_once < 2:
+            super()._run(pipeline - before, catalog, hook_manager, run_id)
+            return
         _run_folds(folds, at_once)
         super()._run(after, catalog, hook_manager, run_id)
 
@@ -81,6 +111,20 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[str]], Pipeline]
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
 
 
+def _at_once(computing: Computing, folds: Mapping[str, Any], catalog: Catalog) -> int:
+    """Give how many folds run at once, when all that they share is made."""
+    if computing.folds_at_once != "auto":
+        return min(computing.folds_at_once, len(folds))
+    from contrastive_age.training.acceleration import trainings_at_once
+    from contrastive_age.training.augmentation import frame_size
+    from contrastive_age.training.loop import choose_device
+
+    protocol, _ = parted(next(iter(folds)))
+    side = frame_size(settings_of(project_parameters())[protocol].training.image_size)
+    faces = 3 * side**2 * len(catalog.load(f"{protocol}.folds"))
+    return trainings_at_once(choose_device(computing.device), len(folds), faces)
+
+
 def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
     """Run folds in a pool of processes.
 
@@ -93,10 +137,16 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
     """
+    import torch
+
     job = present_job()
+    job = replace(job, given={**job.given, "folds_at_once": at_once})
+    threads = max(1, torch.get_num_threads() // at_once)
     waiting = deque(folds)
     running: dict[Future[None], str] = {}
-    pool = ProcessPoolExecutor(at_once, get_context("spawn"), _start_worker, (at_once,))
+    pool = ProcessPoolExecutor(
+        at_once, warm_start(PRELOADED), _start_worker, (threads, dict(os.environ))
+    )
     try:
         while waiting or running:
             # No more than one fold a worker: what is submitted cannot always be taken back.
@@ -117,7 +167,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
         stop(pool)
         raise
     except Exception:
-        logger.error("What is done is kept; go on with: %s", command_line())  # noqa: TRY400
+        logger.info("What is done is kept; go on with: %s", command_line())
         raise
     finally:
         pool.shutdown()
@@ -140,12 +190,16 @@ def present_job() -> Job:
     )
 
 
-def _start_worker(at_once: int) -> None:
-    """Share the processor's cores among the workers, and end with the employer."""
+def _start_worker(threads: int, environment: dict[str, str]) -> None:
+    """Be ready for all folds of one run: with its share of the cores, and until it ends."""
     import torch
 
     logging.captureWarnings(True)
-    torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
+    torch.set_num_threads(threads)
+    # The server that made this process may have been started in another environment.
+    os.environ.clear()
+    os.environ.update(environment)
+    ProjectConfigLoader.keep()
     end_with_parent()
 
 
@@ -172,7 +226,8 @@ def run_fold(job: Job, namespace: str, node_names: list[str]) -> None:
     """Run the nodes of a fold in a session of their own."""
     from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(job.place.project)
+    if not ProjectConfigLoader.kept:  # it is not a further fold of one run
+        bootstrap_project(job.place.project)
     tracker.work_for(job.run_id)
     with job.place.session(job.given) as session:
         protocol, _ = parted(namespace)

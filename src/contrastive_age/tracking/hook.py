@@ -134,8 +134,9 @@ class Tracking:
         unsaved = self._unsaved.get(namespace, set())
         unsaved.discard(dataset_name)
         if self._result and namespace in self._folds:
-            if self._result.kind(dataset_name) == "fold":
-                log_fold(self._result, str(tracker.setting_id), parted(namespace)[1])
+            # All of it at once: each asks the server what it has.
+            if self._is_logged(dataset_name) and not any(map(self._is_logged, unsaved)):
+                self._log_fold(namespace)
             if not unsaved:
                 MlflowClient().set_terminated(self._folds[namespace], "FINISHED")
 
@@ -154,6 +155,8 @@ class Tracking:
             fold_id = self._enter(str(node.namespace))
             self._leave()
             if fold_id is not None:
+                if self._logged(str(node.namespace)) - self._unsaved[str(node.namespace)]:
+                    self._log_fold(str(node.namespace))
                 run_tree.fail(fold_id, error)
         self._end("FAILED")
 
@@ -188,13 +191,26 @@ class Tracking:
                 run_tree.close_folds(run_id, folds, lambda fold: self._is_made(folds[fold]))
             MlflowClient().set_terminated(run_id, status)
 
+    def _is_logged(self, name: str) -> bool:
+        """Whether a fold's curves or its error are read from a dataset."""
+        return self._result is not None and self._result.kind(name) == "fold"
+
+    def _logged(self, namespace: str) -> set[str]:
+        """All such datasets of a fold."""
+        own = {name for name in self._names if parted(name)[0] == namespace}
+        return set(filter(self._is_logged, own))
+
+    def _log_fold(self, namespace: str) -> None:
+        """Log what is written of a fold to its run."""
+        if self._result:
+            fold, run_id = parted(namespace)[1], self._folds[namespace]
+            log_fold(self._result, str(tracker.setting_id), fold, run_id)
+
     def _is_made(self, namespace: str) -> bool:
         """Whether the files are there from which a fold's curves and its error are read."""
         result = self._result
         return result is not None and all(
-            result.file(name).exists()
-            for name in self._names
-            if parted(name)[0] == namespace and result.kind(name) == "fold"
+            result.file(name).exists() for name in self._logged(namespace)
         )
 
 

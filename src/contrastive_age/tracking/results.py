@@ -140,7 +140,7 @@ def log_result(
             logged before all folds are measured.
         folds: The folds to log, too, as in `fold_3`.
     """
-    logged = [log_fold(result, run_id, fold, is_over=True) for fold in folds]
+    logged = [log_fold(result, run_id, fold) for fold in folds]
     metrics = result.metrics() if f"{result.current.protocol}.metrics" in names else {}
     setting = result.values(metrics)
     if setting is not None:
@@ -191,7 +191,7 @@ def _end(run: Run, *, is_whole: bool, moment: int | None = None) -> None:
 
 
 def log_fold(
-    result: Result, setting_id: str, fold: str, *, is_over: bool = False
+    result: Result, setting_id: str, fold: str, run_id: str | None = None
 ) -> tuple[int, int]:
     """Log a fold's curves and error, and give the numbers of epochs and metrics that are new.
 
@@ -199,7 +199,7 @@ def log_fold(
         result: The setting's files.
         setting_id: The setting's run.
         fold: As in `fold_3`.
-        is_over: Whether it is not under way, so that its run is to end.
+        run_id: The fold's run, where it is under way; else it is found or made, and ended.
     """
     name = f"{result.current.protocol}.{fold}"
     file, history = result.file(f"{name}.history"), result.load(f"{name}.history")
@@ -208,7 +208,8 @@ def log_fold(
     seconds = history["seconds"].to_numpy()
     end = file.path.stat().st_mtime if file.is_local else time.time()
     times = (1000 * (end - seconds[::-1].cumsum()[::-1] + seconds)).astype(int)
-    run_id = fold_run(setting_id, fold, start_time=int(1000 * (end - seconds.sum())))
+    is_over = run_id is None
+    run_id = run_id or fold_run(setting_id, fold, start_time=int(1000 * (end - seconds.sum())))
     client = mlflow.MlflowClient()
     run = client.get_run(run_id)
     tags = [RunTag(key, str(value)) for key, value in history.attrs.get("computed", {}).items()]

@@ -104,9 +104,13 @@ def _find_or_make(
 def begin(run_id: str) -> None:
     """Be at a run, and say so, that others can tell when it was abandoned."""
     client = MlflowClient()
-    unique_runs.again(lambda: client.set_tag(run_id, PROCESS, this_process()))
-    client.update_run(run_id, "RUNNING")
-    if ERROR in client.get_run(run_id).data.tags:  # why it failed the last time
+    run = client.get_run(run_id)
+    # One that was just made is as it should be.
+    if run.data.tags.get(PROCESS) != this_process():
+        unique_runs.again(lambda: client.set_tag(run_id, PROCESS, this_process()))
+    if run.info.status != "RUNNING":
+        client.update_run(run_id, "RUNNING")
+    if ERROR in run.data.tags:  # why it failed the last time
         client.delete_tag(run_id, ERROR)
 
 

@@ -19,10 +19,22 @@ COMPILER = "inductor"
 # Faces may take this part of the memory; the rest is for the network, its gradients and the step.
 PART_FOR_FACES = 0.5
 
+MOST_AT_ONCE = 4
+"""Trainings that are worth running side by side on one GPU.
+
+At 224 pixels recorded steps keep a GPU busy for 94% of their time, and eight trainings together are
+no faster than the steps of one (docs/performance.md). What the others fill is the time that one
+spends outside of its steps: four fill up to three times that of the steps.
+"""
+CORES_EACH = 2
+"""Of the processor, for Python's side of a training on a GPU."""
+BYTES_BESIDE_FACES = 2.5e9
+"""Of a GPU's memory, for a training at 224 pixels beside its faces: libraries, network, steps."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """An `Acceleration` without `auto`; by default the plain one, as on a CPU."""
+    """An `Acceleration` without `auto`; by default the plain one."""
 
     precision: Precision = "float32"
     channels_last: bool = False
@@ -46,9 +58,10 @@ class Plan:
         return cast(nn.Module, torch.compile(network, backend=COMPILER))
 
     def laid_out(self, images: Tensor) -> Tensor:
-        """Lay images (n, 3, s, s) out as planned."""
-        return (
-            images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+        """Lay images (n, 3, s, s) out as planned, in the precision that the network takes."""
+        return images.to(
+            torch.bfloat16 if self.precision == "bfloat16" else images.dtype,
+            memory_format=torch.channels_last if self.channels_last else torch.preserve_format,
         )
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
@@ -64,8 +77,8 @@ def resolve(
     """Choose for a device what is left to it.
 
     A GPU computes in bfloat16 where it can, with channels last, a fused Adam and recorded steps,
-    and holds the faces if they take at most half of the memory that is free. Everything else is
-    plain.
+    and holds the faces if they take at most half of the memory that is free. A CPU has a fused
+    Adam, too, and channels last where bfloat16 is asked for. Everything else is plain.
 
     Args:
         wanted: What is asked for; wins over the choice.
@@ -82,14 +95,36 @@ def resolve(
 
     lower = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     fits = not gpu or image_bytes <= PART_FOR_FACES * _memory(device, share)
+    precision = choose(wanted.precision, "bfloat16" if lower else "float32", "float32")
     return Plan(
-        precision=choose(wanted.precision, "bfloat16" if lower else "float32", "float32"),
-        channels_last=choose(wanted.channels_last, True, False),
-        fused=choose(wanted.fused, True, False),
+        precision=precision,
+        channels_last=choose(wanted.channels_last, True, precision == "bfloat16"),
+        fused=choose(wanted.fused, True, device.type == "cpu"),
         compile=wanted.compile,
         capture=gpu and choose(wanted.capture, True, False),
         residence=choose(wanted.residence, "device" if fits else "host", "device"),
     )
+
+
+def trainings_at_once(device: torch.device, trainings: int, image_bytes: int) -> int:
+    """Choose how many trainings run side by side, each in a process of its own.
+
+    One, but on a GPU: there as many as pay (`MOST_AT_ONCE`), find cores, and have room for their
+    faces on it.
+
+    Args:
+        device: Which they share.
+        trainings: How many there are.
+        image_bytes: Size of the faces of one as prepared.
+    """
+    if device.type != "cuda":
+        return 1
+    from joblib import cpu_count
+
+    each = max(BYTES_BESIDE_FACES + image_bytes, image_bytes / PART_FOR_FACES)
+    fit = int(_memory(device, 1) / each)
+    cores = int(cpu_count())
+    return max(1, min(MOST_AT_ONCE, trainings, cores // CORES_EACH, fit))
 
 
 def _memory(device: torch.device, share: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
 from contrastive_age.training.recipe import CROP_SIZE, SMALLEST_IMAGE, Augmentation
@@ -128,8 +128,8 @@ def geometry(draws: Draws, frame: int, image_size: int) -> Tensor:
         image_size: Side of the views in pixels.
 
     Returns:
-        float32 (n, 2, 3), as `affine_grid` takes them: it counts in half sides of view and frame,
-        from their centres.
+        float32 (n, 2, 3), as torch's `affine_grid` takes them: they count in half sides of view
+        and frame, from their centres.
     """
     number = len(draws.angle)
     cos, sin = torch.cos(draws.angle), torch.sin(draws.angle)
@@ -141,7 +141,26 @@ def geometry(draws: Draws, frame: int, image_size: int) -> Tensor:
     return torch.cat([linear, offset], dim=2)
 
 
-def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
+class Scaling(NamedTuple):
+    """What brings values 0..255 to ImageNet's mean and spread: shift + value * scale.
+
+    Attributes:
+        shift: (3, 1, 1).
+        scale: (3, 1, 1).
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+
+def scaling(device: torch.device) -> Scaling:
+    """Make the scaling of images on a device; a GPU is waited for."""
+    mean = torch.tensor(IMAGENET_MEAN, device=device)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, device=device)[:, None, None]
+    return Scaling(-mean / std, 1 / (255 * std))
+
+
+def sample(images: Tensor, image_size: int, maps: Tensor, scaled: Scaling | None = None) -> Tensor:
     """Take one normalised view of each image; outside of it, its edge is repeated.
 
     So does the alignment, and the views of a test have no black borders, either.
@@ -150,16 +169,20 @@ def sample(images: Tensor, image_size: int, maps: Tensor) -> Tensor:
         images: uint8 (n, 3, S, S), on any device.
         image_size: Side of the views in pixels.
         maps: From `geometry`, (n, 2, 3), on the same device.
+        scaled: From `scaling`, on the same device; made when None.
 
     Returns:
         float32 (n, 3, image_size, image_size), bilinearly sampled, normalised as for ImageNet.
     """
-    shape = [*images.shape[:2], image_size, image_size]
-    grid = affine_grid(maps, shape, align_corners=False)
-    views = grid_sample(
-        images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return _normalise(views)
+    outermost = 1 - 1 / image_size
+    places = torch.linspace(-outermost, outermost, image_size, device=images.device)
+    along = maps[:, :, 0, None] * places
+    down = torch.addcmul(maps[:, :, 2, None], maps[:, :, 1, None], places)
+    grid = (along[:, :, None, :] + down[:, :, :, None]).permute(0, 2, 3, 1)
+    shift, scale = scaled or scaling(images.device)
+    # Scaled first, because bytes have to become floats anyway: the weights of a place sum to 1.
+    values = torch.addcmul(shift, images, scale)
+    return grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def centre_crop(images: Tensor, image_size: int) -> Tensor:
@@ -172,7 +195,8 @@ def centre_crop(images: Tensor, image_size: int) -> Tensor:
     Returns:
         float32 (n, 3, image_size, image_size).
     """
-    return _normalise(centre(images, image_size))
+    shift, scale = scaling(images.device)
+    return torch.addcmul(shift, centre(images, image_size), scale)
 
 
 def centre(images: Tensor, image_size: int) -> Tensor:
@@ -192,11 +216,3 @@ def centre(images: Tensor, image_size: int) -> Tensor:
     last = first + image_size + between
     views = images[:, :, first:last, first:last].float()
     return avg_pool2d(views, kernel_size=2, stride=1) if between else views
-
-
-def _normalise(images: Tensor) -> Tensor:
-    """Bring values 0..255 to ImageNet's mean and spread, in place, channel by channel."""
-    # Plain numbers: a small tensor of them would be copied to a GPU, and waited for, at every step.
-    for channel, (mean, std) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)):
-        images[:, channel].sub_(255 * mean).div_(255 * std)
-    return images

@@ -138,7 +138,7 @@ def train_or_keep(
     if done is not None:
         logger.debug("%s is trained already", watcher.name)
         return done
-    network = AgeNetwork(recipe.classes)
+    network = AgeNetwork.undrawn(recipe.classes)
     initial = initial_weights(start.weights, start.digest)
     if initial is not None and initial.seen is None and initial.name != "imagenet":
         logger.warning(
@@ -149,7 +149,7 @@ def train_or_keep(
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
     device = loop.choose_device(computing.device)
-    plan = resolve(computing.acceleration, device, faces.nbytes, 1 / computing.folds_at_once)
+    plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
     record = Record(decided_by, made_with(*LIBRARIES))
     history = loop.train(
@@ -159,6 +159,7 @@ def train_or_keep(
         network,
         recipe,
         work_folder=folder,
+        checkpoint_every=computing.checkpoint_every,
         fingerprint=record.fingerprint,
         on_epoch=watcher.on_epoch,
         progress=watcher.progress,

@@ -27,7 +27,7 @@ from contrastive_age.model.losses import LOSSES, TOTAL, TripletPositions, total_
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
-from contrastive_age.training.augmentation import draw, geometry, sample
+from contrastive_age.training.augmentation import Scaling, draw, geometry, sample, scaling
 from contrastive_age.training.capture import Steps, adam, load_adam, set_rate
 from contrastive_age.training.checkpoint import Checkpoint
 from contrastive_age.training.recipe import Acceleration, Recipe, Schedule, TrainingSettings
@@ -90,6 +90,7 @@ def train(
     recipe: Recipe,
     *,
     work_folder: Path | None = None,
+    checkpoint_every: float = 0,
     fingerprint: str = "",
     on_epoch: OnEpoch | None = None,
     progress: bool = False,
@@ -106,9 +107,10 @@ def train(
         network: An `AgeNetwork` (or another module that gives `Outputs`) with its initial weights;
             trained in place and left on `device`.
         recipe: How to train.
-        work_folder: Where a checkpoint is kept after each epoch; None keeps none. It stays when
-            training is done, until the caller has stored the network and calls
-            `checkpoint.discard`.
+        work_folder: Where checkpoints are kept; None keeps none. The last one stays when training
+            is done, until the caller has stored the network and calls `checkpoint.discard`.
+        checkpoint_every: So many seconds, or one epoch, are lost to a kill at most, but for what is
+            still being written; 0 keeps a checkpoint of every epoch.
         fingerprint: Names the data and initial weights; a checkpoint made by others is not used.
         on_epoch: Called after each epoch trained here with its number (from 1) and history entry.
         progress: Whether to show a progress bar on stderr.
@@ -124,6 +126,7 @@ def train(
 
     Raises:
         DataError: Ages outside the classes, fewer than two images, or lengths that differ.
+        OSError: A checkpoint could not be written.
         TrainingError: A loss is not finite.
     """
     if not len(images) == len(ages) == len(index):
@@ -161,16 +164,16 @@ def train(
         leave=False,
     )
     step = _step(forward, optimiser, data, recipe, plan=plan)
-    with bar, _deterministic():
+    keeping = checkpoint.Writer(work_folder, made_by, checkpoint_every)
+    with bar, keeping, _deterministic():
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{epochs}")
             entry = train_one_epoch(step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar)
             history.append(entry)
             if on_epoch:
                 on_epoch(epoch, entry)
-            if work_folder:
-                state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
-                checkpoint.save(work_folder, state, made_by)
+            state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
+            keeping.offer(state)
     return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
 
 
@@ -262,9 +265,12 @@ def _step(
     It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
     host, and gives the total and the losses as one tensor, in the order of `LOSSES`.
     """
+    scaled = scaling(data.age_index.device)
 
     def step(numbers: Tensor, maps: Tensor, faces: Tensor | None = None) -> Tensor:
-        terms = _forward(network, data, numbers, maps, faces, recipe=recipe, plan=plan)
+        terms = _forward(
+            network, data, numbers, maps, faces, recipe=recipe, plan=plan, scaled=scaled
+        )
         optimiser.zero_grad()
         terms[TOTAL].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -282,12 +288,13 @@ def _forward(
     *,
     recipe: Recipe,
     plan: Plan,
+    scaled: Scaling,
 ) -> dict[str, Tensor]:
     """Give the losses of a batch; a GPU is never waited for."""
     rows, positions = _taken_apart(numbers, len(maps))
     if faces is None:
         faces = data.images[rows]
-    inputs = sample(faces, recipe.training.image_size, maps)
+    inputs = sample(faces, recipe.training.image_size, maps, scaled)
     with plan.autocast(numbers.device):
         outputs: Outputs = network(plan.laid_out(inputs))
     exact = Outputs(outputs.features.float(), outputs.logits.float())
@@ -337,10 +344,7 @@ def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Gener
 def _taken_apart(numbers: Tensor, images: int) -> tuple[Tensor, TripletPositions]:
     """Give the rows and positions of a batch of so many images from its `numbers`."""
     rows, triplets = numbers[:images], numbers[images:].view(5, -1)
-    anchor, positive, negative, has_positive, has_negative = triplets
-    return rows, TripletPositions(
-        anchor, positive, negative, has_positive.bool(), has_negative.bool()
-    )
+    return rows, TripletPositions(*triplets)
 
 
 class _EpochLosses:

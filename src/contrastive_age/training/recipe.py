@@ -7,7 +7,14 @@ What the paper's values are is said in `conf/base/parameters` alone.
 from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
@@ -127,16 +134,34 @@ class Acceleration:
         return {name: value for name, value in asdict(self).items() if value != left[name]}
 
 
+def _auto_or_number(value: object) -> object:
+    if value != "auto" and (type(value) is not int or value < 1):
+        raise ValueError("it must be auto, or a whole number from 1 up")
+    return value
+
+
+AtOnce = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_number)]
+
+
 @dataclass(frozen=True, config=STRICT)
 class Computing:
     """Where and how folds are computed.
 
     Attributes:
         device: As torch names it, or `auto`.
-        folds_at_once: So many share the device and its memory.
+        folds_at_once: So many share the device and its memory; `auto` is left to
+            `acceleration.trainings_at_once`, and one for who does not ask it.
+        checkpoint_every: Seconds of a training that a kill costs at most, or one epoch where that
+            takes longer; 0 keeps a checkpoint of every epoch.
         acceleration: What is asked for; the rest is chosen for the device.
     """
 
     device: str = "auto"
-    folds_at_once: PositiveInt = 1
+    folds_at_once: AtOnce = "auto"
+    checkpoint_every: NonNegativeFloat = 30
     acceleration: Acceleration = Acceleration()
+
+    @property
+    def share(self) -> float:
+        """The part of the device's memory that a fold may count on."""
+        return 1.0 if self.folds_at_once == "auto" else 1 / self.folds_at_once

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from contrastive_age.model.losses import (
     LOSSES,
@@ -20,6 +21,7 @@ from contrastive_age.model.losses.kl_printed import kl_printed_loss
 from contrastive_age.model.losses.mean import mean_loss
 from contrastive_age.model.losses.registry import weights_of
 from contrastive_age.model.losses.softmax import softmax_loss
+from contrastive_age.model.losses.term import class_numbers
 from contrastive_age.model.losses.triplet import triplet_loss
 from contrastive_age.model.losses.variance import variance_loss
 from contrastive_age.model.network import Outputs
@@ -53,18 +55,19 @@ def outputs(normal, dtype=torch.float64):
 def by_loop(outputs, triplets, weights, supervise):
     """Recompute every term, image by image and triplet by triplet."""
     features, logits = outputs
-    s = logits.softmax(dim=1)
+    s, log_s = logits.softmax(dim=1), logits.log_softmax(dim=1)
     rows = triplets.anchor.tolist() if supervise == "anchor" else range(len(AGES))
     terms = {name: [] for name in by_history()[1:]}
     for i in rows:
         one = slice(i, i + 1)
-        terms["softmax"].append(softmax_loss(logits[one], AGES[one]).item())
-        terms["mean"].append(mean_loss(s[one], AGES[one]).item())
-        terms["variance"].append(variance_loss(s[one]).item())
+        expected = s[one] @ class_numbers(s)
+        terms["softmax"].append(softmax_loss(log_s[one], AGES[one]).item())
+        terms["mean"].append(mean_loss(expected, AGES[one]).item())
+        terms["variance"].append(variance_loss(s[one], expected).item())
     for a, p, n, has_p, has_n in zip(*(x.tolist() for x in triplets), strict=True):
         if has_p:
             terms["cosine"].append(cosine_loss(features[a : a + 1], features[p : p + 1]).item())
-            pair = logits[a : a + 1], logits[p : p + 1]
+            pair = log_s[a : a + 1], log_s[p : p + 1]
             terms["kl"].append(kl_loss(*pair).item())
             terms["kl_printed"].append(kl_printed_loss(*pair).item())
         if has_p and has_n:
@@ -120,6 +123,42 @@ def test_terms_of_weight_zero_are_reported_without_gradient(normal):
     for name in ("mean", "variance", "cosine", "kl", "kl_printed"):
         assert not terms[name].requires_grad
         assert terms[name].item() != 0
+
+
+class Kernels(TorchDispatchMode):
+    """Names what is computed; views and new memory, which a GPU need not be told of, left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if not (function.is_view or "empty" in function.name()):
+            self.names.append(function.name().removeprefix("aten::").partition(".")[0])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("supervise", ["anchor", "all"])
+def test_the_terms_are_few_kernels_which_sum_in_one_order(normal, supervise):
+    """By indices they were 236, and gradients were sorted before they were summed."""
+    out = outputs(normal)
+    with Kernels() as kernels:
+        total_loss(out, AGES, positions(), ALL, supervise)["total"].backward()
+    assert 50 < len(kernels.names) < 190
+    assert not [name for name in kernels.names if "index" in name or "scatter" in name]
+    assert "_local_scalar_dense" not in kernels.names  # a look at a value
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_on_a_gpu_partners_are_chosen_exactly_and_terms_are_those_of_a_cpu(normal):
+    """A product in TF32 would round what it picks."""
+    drawn = outputs(normal, torch.float32)
+    expected = total_loss(drawn, AGES, positions(), ALL, "all")
+    there = Outputs(*(x.detach().cuda() for x in drawn))
+    places = TripletPositions(*(x.cuda() for x in positions()))
+    found = total_loss(there, AGES.cuda(), places, ALL, "all")
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name].cpu(), value.detach())
 
 
 def test_an_empty_batch_costs_nothing():

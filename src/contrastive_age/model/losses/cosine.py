@@ -2,6 +2,9 @@
 
 from contrastive_age.model.losses.term import Tensor, Term
 
+EPS = 1e-16
+"""Added to a mean square, so that a vector of zeros has a gradient."""
+
 
 def cosine_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     r"""Give L_c = 1 - f_a^T f_p / (\|f_a\| \|f_p\|) of each pair.
@@ -15,9 +18,11 @@ def cosine_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     Returns:
         (b,), between 0 and 2.
     """
-    from torch.nn.functional import cosine_similarity
+    from torch.nn.functional import rms_norm
 
-    return 1 - cosine_similarity(anchor, positive, dim=1)
+    # Vectors whose components have a mean square of 1: the mean of their product is the cosine.
+    size = anchor.shape[1:]
+    return 1 - (rms_norm(anchor, size, eps=EPS) * rms_norm(positive, size, eps=EPS)).mean(dim=1)
 
 
 TERM = Term(

@@ -3,7 +3,7 @@
 from contrastive_age.model.losses.term import Tensor, Term
 
 
-def kl_printed_loss(anchor: Tensor, positive: Tensor) -> Tensor:
+def kl_printed_loss(log_anchor: Tensor, log_positive: Tensor) -> Tensor:
     r"""Give L = \frac{1}{A} \sum_j s_{p,j} (\log s_{p,j} - s_{a,j}) of each pair.
 
     It is the mean over classes of `torch.nn.functional.kl_div(s_a, s_p)`, whose first argument is
@@ -16,21 +16,19 @@ def kl_printed_loss(anchor: Tensor, positive: Tensor) -> Tensor:
     positive's to about \log(A) / (2 A).
 
     Args:
-        anchor: Logits of the anchors, (b, A).
-        positive: Logits of their positives, (b, A).
+        log_anchor: Log-softmax vectors of the anchors, (b, A).
+        log_positive: Those of their positives, (b, A).
 
     Returns:
         (b,), in nats per class.
     """
-    log_positive = positive.log_softmax(dim=1)
-    differences = log_positive - anchor.softmax(dim=1)
-    return (log_positive.exp() * differences).sum(dim=1) / anchor.shape[1]
+    return (log_positive.exp() * (log_positive - log_anchor.exp())).mean(dim=1)
 
 
 TERM = Term(
     "kl_printed",
     "KL as printed",
     "lambda_k_printed",
-    lambda batch: kl_printed_loss(*batch.pairs(batch.logits)),
+    lambda batch: kl_printed_loss(*batch.pairs(batch.log_probabilities)),
     over="pairs",
 )

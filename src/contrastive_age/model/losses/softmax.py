@@ -3,21 +3,21 @@
 from contrastive_age.model.losses.term import Tensor, Term
 
 
-def softmax_loss(logits: Tensor, age_index: Tensor) -> Tensor:
+def softmax_loss(log_probabilities: Tensor, age_index: Tensor) -> Tensor:
     r"""Give L_s = -\log s_{a,y} of each image.
 
     Args:
-        logits: (n, A).
+        log_probabilities: Log-softmax vectors, (n, A).
         age_index: Class number of each image's age, int64 (n,).
 
     Returns:
         (n,), in nats.
     """
-    from torch.nn.functional import cross_entropy
+    from torch.nn.functional import nll_loss
 
-    return cross_entropy(logits, age_index, reduction="none")
+    return nll_loss(log_probabilities, age_index, reduction="none")
 
 
 TERM = Term(
-    "softmax", "Softmax", None, lambda batch: softmax_loss(batch.logits[batch.rows], batch.ages)
+    "softmax", "Softmax", None, lambda batch: softmax_loss(batch.log_probabilities, batch.ages)
 )

@@ -22,8 +22,8 @@ class TripletPositions(NamedTuple):
         anchor: Row of each anchor, int64 (b,).
         positive: Row of its positive, int64 (b,); any valid row where there is none.
         negative: Row of its negative, likewise.
-        has_positive: Whether the anchor has a positive, bool (b,).
-        has_negative: Whether it has a negative, bool (b,).
+        has_positive: Whether the anchor has a positive, bool or 0 and 1, (b,).
+        has_negative: Whether it has a negative, likewise.
     """
 
     anchor: Tensor
@@ -39,29 +39,35 @@ class Forwarded:
 
     Attributes:
         features: (m, D).
-        logits: (m, A).
-        probabilities: Their softmax, (m, A).
-        rows: The images that carry the supervised terms.
-        ages: Class numbers of these, int64.
-        triplets: Positions of b triplets among the m images.
+        log_probabilities: Log-softmax vectors, (m, A).
+        probabilities: Softmax vectors, (m, A).
+        expected: Their means over class numbers, (m,).
+        ages: True class numbers, int64 (m,).
+        chosen: A one in each row at the anchor's, positive's or negative's place, (3, b, m).
         margin: Of the triplet term.
     """
 
     features: Tensor
-    logits: Tensor
+    log_probabilities: Tensor
     probabilities: Tensor
-    rows: Tensor | slice
+    expected: Tensor
     ages: Tensor
-    triplets: TripletPositions
+    chosen: Tensor
     margin: float
 
     def pairs(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the values of anchors and positives, (b, ...) each, from those of all images."""
-        return values[self.triplets.anchor], values[self.triplets.positive]
+        """Give the values of anchors and positives, (b, ...) each, from those of all images.
+
+        A sum of one value and zeros is that value, and its gradient is one product. That of an
+        index would be added up row by row: in any order, or sorted first.
+        """
+        anchor, positive = self.chosen[:2] @ values
+        return anchor, positive
 
     def triples(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give the values of anchors, positives and negatives, likewise."""
-        return *self.pairs(values), values[self.triplets.negative]
+        anchor, positive, negative = self.chosen @ values
+        return anchor, positive, negative
 
 
 def class_numbers(probabilities: Tensor) -> Tensor:
@@ -80,9 +86,9 @@ class Term:
         name: Its column in a training's history.
         title: What figures call it.
         weight: The parameter of its weight, such as `lambda_c`; None for the term of weight 1.
-        values: Gives the loss of each supervised image, (n,), or of each anchor, (b,).
-        over: What its mean is over: `images`, or the anchors with a positive (`pairs`) or with a
-            negative, too (`triplets`).
+        values: Gives the loss of each image, (m,), or of each anchor, (b,).
+        over: What its mean is over: the supervised `images`, or the anchors with a positive
+            (`pairs`) or with a negative, too (`triplets`).
     """
 
     name: str

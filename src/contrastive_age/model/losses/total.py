@@ -1,10 +1,9 @@
 """The weighted sum of the loss terms over one batch (Eq. 7)."""
 
-import functools
 from typing import TYPE_CHECKING
 
 from contrastive_age.model.losses.registry import LOSSES, TOTAL, LossWeights, Supervise
-from contrastive_age.model.losses.term import Forwarded, Tensor, TripletPositions
+from contrastive_age.model.losses.term import Forwarded, Tensor, TripletPositions, class_numbers
 
 if TYPE_CHECKING:
     from contrastive_age.model.network import Outputs
@@ -35,27 +34,61 @@ def total_loss(
     """
     import torch
 
-    rows = triplets.anchor if supervise == "anchor" else slice(None)
-    probabilities = outputs.logits.softmax(dim=1)
+    log_probabilities = outputs.logits.log_softmax(dim=1)
+    probabilities = log_probabilities.exp()
+    expected = probabilities @ class_numbers(probabilities)
+    chosen = _one_hot(torch.stack(triplets[:3]), outputs.features)
     batch = Forwarded(
-        *outputs, probabilities, rows, age_index[rows], triplets, margin=weights.margin
+        outputs.features,
+        log_probabilities,
+        probabilities,
+        expected,
+        age_index,
+        chosen,
+        weights.margin,
     )
-    valid = {
-        "images": None,
-        "pairs": triplets.has_positive,
-        "triplets": triplets.has_positive & triplets.has_negative,
+    shares = _shares(triplets, chosen[0], supervise)
+    lambdas = {
+        name: getattr(weights, term.weight) if term.weight else 1 for name, term in LOSSES.items()
     }
-    terms, weighted = {}, []
+    terms = {}
     for name, term in LOSSES.items():
-        weight = getattr(weights, term.weight) if term.weight else 1
-        with torch.set_grad_enabled(torch.is_grad_enabled() and weight != 0):
-            terms[name] = _average(term.values(batch), valid[term.over])
-        weighted.append(weight * terms[name])
-    return {TOTAL: functools.reduce(torch.add, weighted), **terms}
+        with torch.set_grad_enabled(torch.is_grad_enabled() and lambdas[name] != 0):
+            terms[name] = term.values(batch) @ shares[term.over]
+    total = torch.zeros_like(terms["softmax"])
+    for name, weight in lambdas.items():
+        if weight:
+            total = total.add(terms[name], alpha=weight)
+    return {TOTAL: total, **terms}
 
 
-def _average(values: Tensor, valid: Tensor | None) -> Tensor:
-    """Average over the valid values; 0, still attached to the graph, where there are none."""
-    if valid is None:
-        return values.sum() / max(len(values), 1)
-    return values.where(valid, 0).sum() / valid.sum().clamp(min=1)
+def _one_hot(places: Tensor, values: Tensor) -> Tensor:
+    """Give vectors (..., m) with a one at each of the places (...) among m values, in their type.
+
+    torch's `one_hot` may look at the places, for which a GPU is waited for.
+    """
+    import torch
+
+    every = torch.arange(len(values), device=values.device)
+    return (places[..., None] == every).to(values.dtype)
+
+
+def _shares(triplets: TripletPositions, anchors: Tensor, supervise: Supervise) -> dict[str, Tensor]:
+    """Give the weight of each value in the mean of a term, by what the mean is over.
+
+    Args:
+        triplets: Of b anchors.
+        anchors: One-hot vectors of their places, (b, m).
+        supervise: Which images count.
+    """
+    import torch
+
+    has_both = triplets.has_positive & triplets.has_negative
+    valid = torch.stack([triplets.has_positive, has_both]).to(anchors.dtype)
+    pairs, threes = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)
+    number, every = anchors.shape
+    if supervise == "anchor":
+        images = anchors.sum(dim=0) / max(number, 1)
+    else:
+        images = anchors.new_full((every,), 1 / max(every, 1))
+    return {"images": images, "pairs": pairs, "triplets": threes}

@@ -15,9 +15,11 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
     Returns:
         (b,).
     """
-    nearer = (anchor - positive).square().sum(dim=1)
-    farther = (anchor - negative).square().sum(dim=1)
-    return (nearer - farther + margin).clamp(min=0)
+    from torch.nn.functional import mse_loss, relu
+
+    nearer = mse_loss(anchor, positive, reduction="none").sum(dim=1)
+    farther = mse_loss(anchor, negative, reduction="none").sum(dim=1)
+    return relu(nearer - farther + margin)
 
 
 TERM = Term(

@@ -3,17 +3,19 @@
 from contrastive_age.model.losses.term import Tensor, Term, class_numbers
 
 
-def variance_loss(probabilities: Tensor) -> Tensor:
+def variance_loss(probabilities: Tensor, expected: Tensor) -> Tensor:
     r"""Give L_v = \sum_j s_{a,j} (j - \sum_k k s_{a,k})^2 of each image.
+
+    The inner sum carries no gradient: it would be 0, because deviations from a mean cancel.
 
     Args:
         probabilities: Softmax vectors, (n, A).
+        expected: The inner sum of each image, (n,).
 
     Returns:
         (n,), in years squared.
     """
-    classes = class_numbers(probabilities)
-    deviation = classes - (probabilities @ classes)[:, None]
+    deviation = class_numbers(probabilities) - expected.detach()[:, None]
     return (probabilities * deviation.square()).sum(dim=1)
 
 
@@ -21,5 +23,5 @@ TERM = Term(
     "variance",
     "Variance",
     "lambda_v",
-    lambda batch: variance_loss(batch.probabilities[batch.rows]),
+    lambda batch: variance_loss(batch.probabilities, batch.expected),
 )
