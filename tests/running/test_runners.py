@@ -168,7 +168,7 @@ def one_thread() -> Any:
 def one_by_one(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Project:
     project = make_project(tmp_path_factory.mktemp("one_by_one"))
     done = project.kedro("run", "--pipeline=fgnet_lopo")
-    assert "Folds at once: 1 of 4" in done.stdout
+    assert "Folds at once: 1 of 4" in done.stderr
     return project
 
 

@@ -163,7 +163,7 @@ def run_tasks(
             name = waiting.pop(ready)
             error = _error(ray, ready, share.retries + 1)
             if error is None:
-                logger.debug("%s is done, %d to go", name, len(waiting))
+                logger.info("%s is done, %d to go", name, len(waiting))
             else:
                 logger.error("%s failed, %d to go: %s", name, len(waiting), error)
             yield name, error
