@@ -27,6 +27,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(run_tree, "begin", lambda run_id: said.append(("begun", run_id)))
     monkeypatch.setattr(run_tree, "fail", lambda run_id, error: said.append((str(error), run_id)))
     monkeypatch.setattr(run_tree, "close_folds", lambda *_: said.append("others closed"))
+    monkeypatch.setattr(run_tree, "enter_experiment", lambda *_: None)
+    monkeypatch.setattr(run_tree, "setting_run", lambda *_: "s")
     monkeypatch.setattr(run_tree, "log_setting", lambda run_id, *_: None)
     monkeypatch.setattr(run_tree, "close_abandoned", lambda: None)
     monkeypatch.setattr(hook, "MlflowClient", lambda: client)
@@ -42,7 +44,9 @@ def _node(tag: str, namespace: str | None = "p.fold_0") -> Node:
 def _tracking(*nodes: Node, begun: bool = True, ahead: str = "") -> Tracking:
     """A hook in a run of these nodes that is of one setting."""
     tracking: Any = Tracking()
-    tracking._result = SimpleNamespace(kind=lambda _: None, current=None)
+    current = SimpleNamespace(protocol="p", key="k")
+    tracking._result = SimpleNamespace(kind=lambda _: None, current=current)
+    tracking._context = None
     tracking._folds, tracking._names, tracking._unsaved, tracking._node = {}, [], {}, None
     tracking._ahead, tracking._tags = {ahead} if ahead else set(), None if begun else {}
     for node in nodes:
@@ -122,15 +126,13 @@ def test_what_is_measured_is_logged_whether_or_not_a_later_node_fails(
     assert events == ["others closed", ("FAILED", "s")]
 
 
-def test_a_result_that_stands_is_left_alone_until_work_on_it_begins(
-    events: list[Any], logged: list[str]
-) -> None:
+def test_nothing_is_tracked_until_work_on_it_begins(events: list[Any], logged: list[str]) -> None:
+    tracker.setting_id = None
     tracking = _tracking(begun=False, ahead="source.samples")
     tracking.before_node_run(node=_node("ingestion", namespace=None))
     tracking.on_pipeline_error(error=ValueError("no"))
     assert events == logged == []
     assert active_run_id() is None
-    tracker.setting_id = "s"
     tracking = _tracking(begun=False, ahead="source.samples")
     tracking.after_dataset_saved(dataset_name="source.samples")
     assert events == [("begun", "s")]

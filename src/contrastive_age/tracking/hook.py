@@ -181,15 +181,13 @@ class Tracking:
         """Log the setting's result and end its run, if it is this process that holds it open."""
         if not self._result or not tracker.setting_id or tracker.is_worker:
             return
-        run_id, is_begun = tracker.setting_id, self._tags is None
-        if is_begun:
-            log_result(self._result, run_id, self._names)
+        run_id = tracker.setting_id
+        log_result(self._result, run_id, self._names)
         tracker.setting_id = None
-        if is_begun:
-            folds = {parted(namespace)[1]: namespace for namespace in self._unsaved}
-            if status != "FINISHED":
-                run_tree.close_folds(run_id, folds, lambda fold: self._is_made(folds[fold]))
-            MlflowClient().set_terminated(run_id, status)
+        folds = {parted(namespace)[1]: namespace for namespace in self._unsaved}
+        if status != "FINISHED":
+            run_tree.close_folds(run_id, folds, lambda fold: self._is_made(folds[fold]))
+        MlflowClient().set_terminated(run_id, status)
 
     def _is_logged(self, name: str) -> bool:
         """Whether a fold's curves or its error are read from a dataset."""
