@@ -8,13 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import (
-    active_children,
-    forkserver,
-    get_context,
-    parent_process,
-    resource_tracker,
-)
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
@@ -66,6 +60,8 @@ def warm_start(module: str) -> BaseContext:
     """
     if sys.platform != "linux":
         return get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker
+
     context = get_context("forkserver")
     context.set_forkserver_preload([module])
     # Started before the server, since it lets Control-C through when it starts.

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from kedro.io import DatasetError
@@ -27,6 +28,7 @@ from contrastive_age.running.place import Place
 from contrastive_age.running.runners import _at_once, split
 from contrastive_age.training import acceleration
 from contrastive_age.training.recipe import Computing
+from forking import WIDE
 
 FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
 SHARED_STAGES = ("01_raw", "02_intermediate", "03_primary")
@@ -324,3 +326,49 @@ def test_what_a_failure_stops_is_not_finished_until_it_is_run_again(
     blocked.touch()
     assert project.kedro(*command, check=False).status == 1
     assert _statuses(project) == failed | {"fold_2": "KILLED", "fold_3": "KILLED"}
+
+
+def _stopped(project: Project, *, worker: bool) -> tuple[int, str]:
+    """Press Control-C when a fold is trained, or kill its process; gives the end of the command."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", "--pipeline=fgnet_lopo", "--params=folds_at_once=2"],
+        cwd=project.root,
+        env=os.environ | {"COLUMNS": WIDE, "MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # Where tests run in the background, Control-C may be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    ) as command:
+        said = ""
+        for line in command.stdout or ():
+            said += line
+            if "Running node: train" in line and said.count("Running node: train") == 1:
+                if worker:
+                    family = psutil.Process(command.pid).children(recursive=True)
+                    max(family, key=lambda each: each.create_time()).kill()
+                else:
+                    os.killpg(command.pid, signal.SIGINT)
+    return command.returncode, said
+
+
+@pytest.mark.endurance
+def test_folds_at_once_that_are_stopped_go_on_and_end_alike(
+    one_thread: None, one_by_one: Project, tmp_path: Path
+) -> None:
+    project = _with_faces_of(one_by_one, tmp_path)
+    status, said = _stopped(project, worker=True)
+    assert status == 1
+    assert "Error: One of the 2 processes that ran folds died" in said
+    status, said = _stopped(project, worker=False)
+    assert status == 130
+    assert "Interrupted; what is done is kept. Go on with: python -m kedro run --pipeline" in said
+    assert "Traceback" not in said
+    project.kedro("run", "--pipeline=fgnet_lopo", "--params=folds_at_once=2")
+    expected, found = (
+        pd.read_parquet(each.one("07_model_output/fgnet_lopo/*/predictions.parquet"))
+        for each in (one_by_one, project)
+    )
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert {run["status"] for run in run_tree(project).values()} == {"FINISHED"}
