@@ -86,7 +86,7 @@ def test_curves_and_error_of_a_fold_are_logged_at_once_or_when_it_fails(
         events.clear()
         tracking = _tracking(train, evaluate)
         tracking._names = [*train.outputs, *evaluate.outputs]
-        tracking._result = SimpleNamespace(kind=lambda _: "fold", current=None)  # type: ignore[assignment]
+        tracking._result = SimpleNamespace(kind=lambda _: "fold", current=None)
         _run(tracking, train)
         assert ("logged", "fold_0", "fold_0") not in events
         if failing is None:
