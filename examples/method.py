@@ -92,7 +92,7 @@ def predicted_ages(
     network: AgeNetwork, images: torch.Tensor, image_size: int
 ) -> npt.NDArray[np.float32]:
     """Predict the expectation of the softmax, in years, (n,)."""
-    _, logits = predict(network, images, image_size)
+    logits = predict(network, images, image_size).logits
     return expected_age(torch.from_numpy(logits), CLASSES.values)[0].numpy()
 
 

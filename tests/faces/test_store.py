@@ -26,6 +26,7 @@ from contrastive_age.faces.alignment import (
     landmark_array,
     load_image,
 )
+from contrastive_age.faces.array_file import FaceFile
 from contrastive_age.faces.store import (
     BuildReport,
     Wanted,
@@ -341,6 +342,26 @@ def flip_a_bit(path: Path, row: int) -> None:
     pixels = np.lib.format.open_memmap(path, "r+")
     pixels[row, 100, 100, 1] ^= 4
     pixels.flush()
+
+
+def test_a_face_that_was_sound_is_read_once_more_only_where_its_file_is_another(
+    folder: Path, table: pd.DataFrame, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build(folder, table, work).path
+    faces = open_faces(path, samples_of(table), WANTED)
+    checked: list[list[int]] = []
+    are_sound = FaceFile.are_sound
+    monkeypatch.setattr(
+        FaceFile,
+        "are_sound",
+        lambda own, rows: (checked.append(rows.tolist()), are_sound(own, rows))[1],
+    )
+    for rows in ([0, 2, 4], [2, 5, 0]):
+        sound(faces, np.array(rows))
+    flip_a_bit(path, 2)
+    with pytest.raises(DataError, match="1 of 2 faces are damaged, the first in row 2"):
+        sound(faces, np.array([0, 2]))
+    assert checked == [[0, 2, 4], [5], [0, 2]]
 
 
 def test_a_damaged_face_is_refused_where_it_is_used(

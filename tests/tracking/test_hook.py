@@ -81,6 +81,26 @@ def test_a_fold_that_is_only_indexed_has_no_run(events: list[Any]) -> None:
     assert events == []
 
 
+def test_curves_and_error_of_a_fold_are_logged_at_once_or_when_it_fails(
+    events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "log_fold", lambda *given: events.append(("logged", *given[2:])))
+    train, evaluate = _node("training"), _node("evaluation")
+    for failing, expected in ((None, ("FINISHED", "fold_0")), (evaluate, ("no", "fold_0"))):
+        events.clear()
+        tracking = _tracking(train, evaluate)
+        tracking._names = [*train.outputs, *evaluate.outputs]
+        tracking._result = SimpleNamespace(kind=lambda _: "fold", current=None)
+        _run(tracking, train)
+        assert ("logged", "fold_0", "fold_0") not in events
+        if failing is None:
+            _run(tracking, evaluate)
+        else:
+            tracking.before_dataset_loaded(node=failing)
+            tracking.on_pipeline_error(error=ValueError("no"))
+        assert events[2:4] == [("logged", "fold_0", "fold_0"), expected]
+
+
 def test_nodes_of_a_fold_are_at_one_run_that_ends_when_all_is_saved(events: list[Any]) -> None:
     train, evaluate = _node("training"), _node("evaluation")
     tracking = _tracking(train, evaluate)
