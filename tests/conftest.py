@@ -160,6 +160,15 @@ class Project:
         return found
 
 
+@pytest.fixture
+def terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> pytest.CaptureFixture[str]:
+    """What is written, as to a terminal, where progress bars are shown."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    return capsys
+
+
 def make_project(root: Path) -> Project:
     """Lay a project out in `root`, with the tiny budget as its local configuration."""
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))

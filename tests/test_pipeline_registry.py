@@ -13,6 +13,7 @@ from conftest import TINY, Project
 from contrastive_age.parameters.given import Detection, Explanation, Source
 from contrastive_age.parameters.setting import Alignment, Pretraining, Setting
 from contrastive_age.pipeline_registry import fold_pipeline, pretrain_pipeline, protocol_pipeline
+from contrastive_age.protocols.namespaces import parted
 from contrastive_age.training.recipe import Computing
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
@@ -39,11 +40,22 @@ def test_every_fold_is_a_namespace_and_every_stage_a_tag(protocol: str) -> None:
     own = PROTOCOLS[protocol]
     pipeline = protocol_pipeline(protocol, own["source"], own["folds"])
     spaces = {node.namespace for node in pipeline.nodes if node.namespace}
-    assert spaces == {f"{protocol}.fold_{fold}" for fold in range(own["folds"])}
+    folds = {f"{protocol}.fold_{fold}" for fold in range(own["folds"])}
+    assert spaces == {own["source"], protocol, *folds}
     for stage in STAGES:
         assert pipeline.only_nodes_with_tags(stage).nodes, stage
     alone = pipeline.only_nodes_with_namespaces([f"{protocol}.fold_1"])
     assert [node.tags for node in alone.nodes] == [{"triplets"}, {"training"}, {"evaluation"}]
+
+
+def test_what_a_protocol_needs_and_gives_does_not_grow_with_its_folds() -> None:
+    def ends(folds: int) -> tuple[set[str], set[str]]:
+        own = protocol_pipeline("p", "s", folds).only_nodes_with_namespaces(["p"])
+        return own.inputs(), own.outputs()
+
+    needed, given = ends(82)
+    assert (needed, given) == ends(3)
+    assert not any("fold" in parted(name)[0] for name in needed | given)
 
 
 def _types(*pipelines: Pipeline) -> dict[str, type]:

@@ -270,14 +270,14 @@ def test_missing_photos_are_an_error(fake: Boxes, tmp_path: Path) -> None:
 
 
 def test_the_progress_is_shown_while_there_is_any(
-    fake: Boxes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake: Boxes, tmp_path: Path, terminal: pytest.CaptureFixture[str]
 ) -> None:
     files = make_files(tmp_path / "photos", ["face"])
     for words in ("Detecting faces", ""):
         detect_landmarks(
             tmp_path / "photos", files, work_folder=tmp_path / "work", load_detector=fake.load
         )
-        shown = capsys.readouterr().err
+        shown = terminal.readouterr().err
         assert (words in shown) if words else shown == ""
 
 

@@ -541,14 +541,14 @@ def test_what_cannot_be_built_is_said(
 
 
 def test_progress_is_drawn_while_there_is_something_to_do(
-    folder: Path, table: pd.DataFrame, work: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, table: pd.DataFrame, work: Path, terminal: pytest.CaptureFixture[str]
 ) -> None:
     build_faces(folder, table, work, WANTED)
-    captured = capsys.readouterr()
+    captured = terminal.readouterr()
     assert "Aligning faces: 100%" in captured.err
     assert captured.out == ""
     build_faces(folder, table, work, WANTED)
-    assert capsys.readouterr().err == ""
+    assert terminal.readouterr().err == ""
 
 
 def test_a_file_of_faces_says_what_decided_it_and_has_a_name(

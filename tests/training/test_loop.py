@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -479,14 +480,16 @@ def test_gradients_of_shared_partners_are_the_same_bits_with_many_threads():
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 
-def test_progress_is_shown_on_stderr_only_when_asked_for(fold, capsys):
+def test_progress_is_shown_on_a_terminal_only_when_asked_for(fold, terminal, monkeypatch):
     run(fold, start(), progress=True, label="fold_3")
-    shown = capsys.readouterr()
+    shown = terminal.readouterr()
     assert shown.out == ""
     assert "fold_3, epoch 3/3" in shown.err
     assert "anchor/s, loss=" in shown.err
     run(fold, start())
-    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    run(fold, start(), progress=True)
+    assert terminal.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("available", "chosen"), [(True, "cuda"), (False, "cpu")])
