@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import io
 import os
 import re
 import shutil
@@ -160,13 +161,26 @@ class Project:
         return found
 
 
+class Terminal(io.StringIO):
+    """Where progress bars are shown."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+    def taken(self) -> str:
+        """What was written since the last time."""
+        written = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return written
+
+
 @pytest.fixture
-def terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> pytest.CaptureFixture[str]:
-    """What is written, as to a terminal, where progress bars are shown."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    return capsys
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """What is written to stderr, as if it were a terminal."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    return sys.stderr
 
 
 def make_project(root: Path) -> Project:

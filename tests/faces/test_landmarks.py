@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import contrastive_age
+from conftest import Terminal
 from contrastive_age.drawn.face import portrait
 from contrastive_age.errors import DataError
 from contrastive_age.faces import landmarks
@@ -270,14 +271,14 @@ def test_missing_photos_are_an_error(fake: Boxes, tmp_path: Path) -> None:
 
 
 def test_the_progress_is_shown_while_there_is_any(
-    fake: Boxes, tmp_path: Path, terminal: pytest.CaptureFixture[str]
+    fake: Boxes, tmp_path: Path, terminal: Terminal
 ) -> None:
     files = make_files(tmp_path / "photos", ["face"])
     for words in ("Detecting faces", ""):
         detect_landmarks(
             tmp_path / "photos", files, work_folder=tmp_path / "work", load_detector=fake.load
         )
-        shown = terminal.readouterr().err
+        shown = terminal.taken()
         assert (words in shown) if words else shown == ""
 
 

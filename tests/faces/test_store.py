@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from conftest import Terminal
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks, store
 from contrastive_age.faces.alignment import (
@@ -541,14 +542,12 @@ def test_what_cannot_be_built_is_said(
 
 
 def test_progress_is_drawn_while_there_is_something_to_do(
-    folder: Path, table: pd.DataFrame, work: Path, terminal: pytest.CaptureFixture[str]
+    folder: Path, table: pd.DataFrame, work: Path, terminal: Terminal
 ) -> None:
     build_faces(folder, table, work, WANTED)
-    captured = terminal.readouterr()
-    assert "Aligning faces: 100%" in captured.err
-    assert captured.out == ""
+    assert "Aligning faces: 100%" in terminal.taken()
     build_faces(folder, table, work, WANTED)
-    assert terminal.readouterr().err == ""
+    assert terminal.taken() == ""
 
 
 def test_a_file_of_faces_says_what_decided_it_and_has_a_name(
