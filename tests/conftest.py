@@ -168,20 +168,6 @@ class Terminal(io.StringIO):
         """It is one."""
         return True
 
-    def taken(self) -> str:
-        """What was written since the last time."""
-        written = self.getvalue()
-        self.seek(0)
-        self.truncate()
-        return written
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """What is written to stderr, as if it were a terminal."""
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr
-
 
 def make_project(root: Path) -> Project:
     """Lay a project out in `root`, with the tiny budget as its local configuration."""

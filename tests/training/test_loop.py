@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import redirect_stderr
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import Terminal
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
@@ -479,15 +481,16 @@ def test_gradients_of_shared_partners_are_the_same_bits_with_many_threads():
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 
-def test_progress_is_shown_on_a_terminal_only_when_asked_for(fold, terminal, monkeypatch):
-    run(fold, start(), progress=True, label="fold_3")
-    shown = terminal.taken()
-    assert "fold_3, epoch 3/3" in shown
-    assert "anchor/s, loss=" in shown
-    run(fold, start())
-    monkeypatch.setattr(terminal, "isatty", lambda: False)
+def test_progress_is_shown_on_a_terminal_only_when_asked_for(fold, capsys):
+    with redirect_stderr(Terminal()) as shown:
+        run(fold, start(), progress=True, label="fold_3")
+    assert "fold_3, epoch 3/3" in shown.getvalue()
+    assert "anchor/s, loss=" in shown.getvalue()
+    with redirect_stderr(Terminal()) as shown:
+        run(fold, start())
+    assert not shown.getvalue()
     run(fold, start(), progress=True)
-    assert terminal.taken() == ""
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("available", "chosen"), [(True, "cuda"), (False, "cpu")])
