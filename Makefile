@@ -40,6 +40,7 @@ viz: setup
 	eval "$(BIN)/kedro viz run --host 127.0.0.1 $$(cat .viz/last_run 2>/dev/null)"
 
 mlflow: setup
+	$(BIN)/kedro show-runs
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 bench: setup

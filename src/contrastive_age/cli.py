@@ -257,6 +257,20 @@ def relocate_runs(env: str | None, conf_source: str | None) -> None:
     )
 
 
+@cli.command(name="show-runs", cls=Friendly)
+def show_runs(env: str | None, conf_source: str | None) -> None:
+    """Print where MLflow compares the settings of each protocol, the best first.
+
+    `make mlflow` serves the pages of this project's database.
+    """
+    from contrastive_age.running.place import Place
+    from contrastive_age.tracking import views
+
+    Place(_project(), env, conf_source).context({})
+    for name, address in views.links().items():
+        click.echo(f"{name:24}{address}")
+
+
 @cli.command(cls=Friendly)
 @click.option(
     "--pipeline",
@@ -464,4 +478,5 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 pack.params += [OF_RUN[name] for name in ("params", "env")]
-relocate_runs.params += [OF_RUN[name] for name in ("env", "conf_source")]
+for command in (relocate_runs, show_runs):
+    command.params += [OF_RUN[name] for name in ("env", "conf_source")]

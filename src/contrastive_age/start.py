@@ -19,7 +19,15 @@ from contrastive_age.processes import interrupt_as_usual, leave_when_interrupted
 COMMANDS = {"app", "export-onnx", "predict"}
 """They read photos and a model's file."""
 
-OF_A_PROJECT = {"pack", "relocate-runs", "run", "save-mlflow-model", "sweep", "upload-runs"}
+OF_A_PROJECT = {
+    "pack",
+    "relocate-runs",
+    "run",
+    "save-mlflow-model",
+    "show-runs",
+    "sweep",
+    "upload-runs",
+}
 """Kedro knows them in a project only, and elsewhere says that there are no such commands."""
 
 LOGGING = "KEDRO_LOGGING_CONFIG"

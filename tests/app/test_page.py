@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import page_server
+from browsers import chromium
 from contrastive_age.cli import cli
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import Detector
@@ -34,8 +34,6 @@ from servers import PATIENCE, listening
 app = pytest.importorskip("contrastive_age.app.page", reason="the extra `app` is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 MADE = ("two.png", "text.jpg", "notes.txt", "dark.png")
 """What the tests themselves put beside the model."""
 
@@ -200,11 +198,6 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip(
-            "Chromium is not installed; on Debian: apt-get install chromium chromium-driver"
-        )
     folder = tmp_path_factory.mktemp("page")
     save_model(untrained_model(image_size=96), folder / "age_model.pt")
     command = [sys.executable, "-m", "page_server", "app", f"--model={folder / 'age_model.pt'}"]
@@ -213,20 +206,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     server, port = listening(command, folder, environment)
     said = folder / "said.txt"
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     try:
-        browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-        try:
+        with chromium() as browser:
             own = Page(browser, f"http://127.0.0.1:{port}", server, folder)
             assert f"Open {own.address}" in said.read_text(encoding="utf-8")
             own.open()
             yield own
-        finally:
-            browser.quit()
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(PATIENCE) == 0, said.read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ class Console:
                 Terminal().print("", demo_table(*read))
             print_line(SAID[kind].format(path=self._place(name)))
         if any(name.endswith(".metrics") for name in self._made):
-            print_line("Compare runs            make mlflow")
+            print_line(f"Compare runs            make mlflow{_page()}")
             print_line(f"See it in Kedro-Viz     kedro viz run {self._view}")
             print_line("All runs on one page    kedro run --pipeline=paper_report")
             self._remember()
@@ -100,6 +100,14 @@ class Console:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
+
+
+def _page() -> str:
+    """Where the settings of the experiment that was entered are compared."""
+    from contrastive_age.tracking import views
+    from contrastive_age.tracking.tracker import tracker
+
+    return f", {views.link(tracker.experiment_id)}" if tracker.experiment_id else ""
 
 
 def training_line(

@@ -20,7 +20,7 @@ from mlflow.entities import Param, Run, RunTag
 
 from contrastive_age.files import fingerprint
 from contrastive_age.parameters.setting import Learning, Setting
-from contrastive_age.tracking import artifacts, unique_runs
+from contrastive_age.tracking import artifacts, unique_runs, views
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,9 @@ def enter_experiment(context: KedroContext, protocol: str) -> None:
     name = f"{protocol} (demo)" if context.env == "demo" else protocol
     config.tracking.experiment.name = name
     unique_runs.again(lambda: config.setup(context))
-    tracker.experiment_id = set_experiment(name).experiment_id
+    experiment = set_experiment(name)
+    views.prepare(experiment)
+    tracker.experiment_id = experiment.experiment_id
 
 
 def setting_run(key: str, tags: Mapping[str, str] | None = None) -> str:
