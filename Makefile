@@ -37,10 +37,10 @@ docs: setup
 
 # Of the last run, with its environment and parameters.
 viz: setup
-	eval "$(BIN)/kedro viz run --host 127.0.0.1 $$(cat .viz/last_run 2>/dev/null)"
+	echo "--host 127.0.0.1" | cat - $(wildcard .viz/last_run) | xargs $(BIN)/kedro viz run
 
 mlflow: setup
-	$(BIN)/kedro show-runs
+	-MLFLOW_TRACKING_URI= $(BIN)/kedro show-runs
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 bench: setup

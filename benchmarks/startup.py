@@ -113,6 +113,9 @@ def _our_project(root: Path) -> Path:
         shutil.copy(ROOT / name, root / name)
     for folder in ("src", "conf/local"):
         (root / folder).mkdir()
+    logging = root / "conf" / "logging.yml"
+    quiet, told = "kedro.pipeline.node: {level: CRITICAL}", "kedro.pipeline.node: {level: INFO}"
+    logging.write_text(logging.read_text(encoding="utf-8").replace(quiet, told), encoding="utf-8")
     return root
 
 

@@ -212,7 +212,7 @@ def sweep(
         return
     action = sweeps.run if select_on is None else selection.select
     # All of them: what fails in one protocol does not keep the next from running.
-    done = [sweeps.prepared(place, grid) and action(place, grid) for grid in grids]
+    done = [action(place, grid) for grid in grids]
     if not all(done):
         raise SystemExit(1)
 
@@ -267,8 +267,11 @@ def show_runs(env: str | None, conf_source: str | None) -> None:
     from contrastive_age.tracking import views
 
     Place(_project(), env, conf_source).context({})
-    for name, address in views.links().items():
-        click.echo(f"{name:24}{address}")
+    found = views.links()
+    for name, address in found.items():
+        click.echo(f"{name:24}  {address}")
+    if not found:
+        click.echo("No runs are tracked yet")
 
 
 @cli.command(cls=Friendly)

@@ -109,7 +109,7 @@ def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
     before = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     said = project.command(*sweep)
     assert "is run again: code of evaluation was" in said
-    assert len(re.findall(r"fold_\d: .* s, trained on \S+ already", said)) == 2
+    assert len(re.findall(r"fold_\d: .* s, kept from", said)) == 2
     after = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     assert after["mae"] == pytest.approx(2 * before["mae"])
 

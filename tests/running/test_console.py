@@ -24,4 +24,4 @@ def test_a_training_is_one_line() -> None:
 
 def test_a_training_that_was_kept_says_when_it_was() -> None:
     line = training_line(history(), None, ENDED + timedelta(seconds=1))
-    assert line == "2 epochs, loss 5.70, 14 s, trained on 2026-11-26 already"
+    assert line == "2 epochs, loss 5.70, 14 s, kept from 2026-11-26"

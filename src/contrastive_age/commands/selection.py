@@ -23,6 +23,7 @@ from contrastive_age.commands.sweep import (
     candidates,
     load,
     predictions_of,
+    prepared,
     print_outcomes,
     run_all,
     run_folds,
@@ -59,6 +60,8 @@ def select(place: Place, sweep: Sweep) -> bool:
         )
     inner = _with_validation(place, sweep, sweep.candidates[0].setting.validation or DEFAULT_SHARE)
     outer = _with_validation(place, sweep, None)
+    if not prepared(place, inner):
+        return False
     with track(place, inner) as parent:
         outcomes = run_all(place, inner, parent)
         if parent.failed:

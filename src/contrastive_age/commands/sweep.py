@@ -29,6 +29,7 @@ from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
+from contrastive_age.tracking import views
 from contrastive_age.tracking.results import Result, log_whole, may_log_faces
 from contrastive_age.tracking.run_tree import SweepRun, is_whole
 from contrastive_age.tracking.tracker import while_reachable
@@ -191,6 +192,8 @@ def run(place: Place, sweep: Sweep) -> bool:
     Returns:
         Whether all succeeded.
     """
+    if not prepared(place, sweep):
+        return False
     with track(place, sweep) as parent:
         outcomes = run_all(place, sweep, parent)
     print_outcomes(place, sweep, outcomes)
@@ -341,6 +344,7 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
     print_line(f"Measured on the {part} parts; intervals are over people, of each setting alone")
     environment = f" --env={place.env}" if place.env else ""
     print_line(f"Settings compared: kedro run{environment} --pipeline=paper_report")
+    print_line(f"Their runs: {views.place(place.project)}")
 
 
 def columns_of(sweep: Sweep) -> list[str]:

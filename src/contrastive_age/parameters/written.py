@@ -1,7 +1,7 @@
 """What is written on a command line, as parameters: `--params` and `kedro sweep --set`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -78,14 +78,28 @@ def as_read(name: str, value: str) -> Any:
     return None if text in _NOTHING else text
 
 
-def as_text(given: Mapping[str, Any], before: str = "") -> str:
-    """Write nested parameters as `--params` takes them, such as `loss.lambda_c=4,seed=1`."""
-    return ",".join(
-        as_text(value, f"{before}{name}.")
-        if isinstance(value, Mapping)
-        else f"{before}{name}={'null' if value is None else value}"
-        for name, value in given.items()
-    )
+def as_text(given: Mapping[str, Any]) -> str:
+    """Write nested parameters as `--params` takes them, such as `loss.lambda_c=4,seed=1`.
+
+    Returns:
+        The text; empty where there are none, or where no text would be read as these values.
+    """
+    leaves = {name: "null" if value is None else str(value) for name, value in _leaves(given)}
+    text = ",".join(f"{name}={value}" for name, value in leaves.items())
+    try:
+        read: Any = OmegaConf.to_container(OmegaConf.from_dotlist(text.split(",")))
+    except Exception:  # a value that YAML cannot read fails in any way
+        return ""
+    return text if text and read == given else ""
+
+
+def _leaves(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the values of nested parameters by their dotted names."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _unreadable(text: str, error: Exception) -> DataError:

@@ -35,23 +35,23 @@ def demo_table(
     Returns:
         Two columns, to be printed by a `rich.console.Console`.
     """
-    beaten = metrics["mae"] >= metrics["mae_constant"]
-    warned = ["Worse than a constant: train longer."] if beaten else []
     table = Table(
         title=title or f"Age error of {metrics['protocol']}, {metrics['key']}",
         title_justify="left",
         title_style="bold",
         show_header=False,
-        caption=" ".join([*warned, tail_words(metrics.get("predicted_range"))]) or None,
+        caption=tail_words(metrics.get("predicted_range")) or None,
         caption_justify="left",
     )
     table.add_column("quantity")
     table.add_column("value", justify="right")
-    drawn = metrics["parameters"].get("drawn")
-    table.add_row("Data", "DRAWN FACES, of nobody" if drawn else "photos")
+    given = metrics["parameters"]
+    table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
     table.add_row("Losses", _losses(metrics))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
+        if row == 0 and metrics["mae"] >= metrics["mae_constant"]:
+            table.add_row("", "worse than a constant: train longer", style="bold")
     return table
 
 

@@ -1,7 +1,10 @@
 """What a run says: a line for each training, at its end the result, and where to look next."""
 
+import io
 import logging
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,14 +13,17 @@ from typing import Any
 
 import pandas as pd
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DatasetError
+from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from rich.console import Console as Terminal
 from rich.table import Table
 
+from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.written import as_text
-from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
+from contrastive_age.protocols.namespaces import is_fold
+from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -29,41 +35,49 @@ SAID = {
 }
 """What is said of a file that was made: where it lies, or what can be done next with it."""
 
-DEFAULT = "local"
-"""The environment of a run that names none."""
-
 VIEW = Path(".viz") / "last_run"
 """In the project: the options of `kedro viz run` that show the last run, for `make viz`."""
 
 
 class Console:
-    """Says how trainings went, prints the table of a run that made metrics, and names places."""
+    """Says how trainings went, prints the table of a run that made metrics, and names places.
+
+    Of each run of a sweep it says a line; the sweep has a table of all.
+    """
 
     @hook_impl
     def before_pipeline_run(
-        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Remember the catalog, which knows the files; nothing is made yet."""
         self._project, self._catalog = Path(run_params["project_path"]), catalog
         self._began = datetime.now(UTC)
         self._made: list[str] = []
-        given = {
-            "env": run_params["env"] if run_params["env"] != DEFAULT else "",
-            "params": as_text(run_params["runtime_params"] or {}),
-            "pipeline": "".join((run_params["pipeline_names"] or [])[:1]),
-        }
-        self._view = shlex.join(f"--{name}={value}" for name, value in given.items() if value)
+        self._tested = {node.namespace for node in pipeline.nodes if "evaluation" in node.tags}
+        params = as_text(run_params["runtime_params"] or {})
+        self._options = [f"--env={run_params['env']}", *([f"--params={params}"] if params else [])]
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
         """Say in a line how a network was trained, and how it errs where it is tested."""
         name = node.namespace
-        if is_fold(name) and (predictions := outputs.get(f"{name}.predictions")) is not None:
-            history = self._catalog.load(f"{name}.history")
+        if not is_fold(name):
+            return
+        predictions = outputs.get(f"{name}.predictions")
+        history = outputs.get(f"{name}.history")
+        if predictions is not None:
+            # Without its history a network is tested all the same.
+            with suppress(DatasetError, DataError):
+                history = self._catalog.load(f"{name}.history")
+        elif name in self._tested:
+            return
+        if history is not None:
             logger.info("%s: %s", name, training_line(history, predictions, self._began))
-        elif is_fold(name) and parted(name)[1] == FINAL and f"{name}.history" in outputs:
-            line = training_line(outputs[f"{name}.history"], None, self._began)
-            logger.info("%s: %s", name, line)
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: Node) -> None:
+        """Name the node where an error is shown with its stack trace."""
+        error.add_note(f"In the node {node.name}")
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
@@ -71,30 +85,28 @@ class Console:
         if dataset_name.rpartition(".")[2] in SAID:
             self._made.append(dataset_name)
 
-    @hook_impl
+    @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """Print the table and the places to look at."""
+        """Print the table and the places to look at, when all else is done."""
         for name in self._made:
             protocol, _, kind = name.rpartition(".")
-            if kind == "metrics":
-                from contrastive_age.reporting.tables import demo_table
+            if kind != "metrics":
+                print_line(SAID[kind].format(path=self._place(name)))
+                continue
+            metrics, leakage = (self._catalog.load(each) for each in (name, f"{protocol}.leakage"))
+            if tracker.sweep_id:
+                logger.info("%s: MAE %.2f years", metrics["key"], metrics["mae"])
+                continue
+            from contrastive_age.reporting.tables import demo_table
+            from contrastive_age.tracking import views
 
-                # The metrics are read against the leakage report.
-                read = (self._catalog.load(each) for each in (name, f"{protocol}.leakage"))
-                Terminal().print("", demo_table(*read))
+            terminal().print("", demo_table(metrics, leakage))
             print_line(SAID[kind].format(path=self._place(name)))
-        if any(name.endswith(".metrics") for name in self._made):
-            print_line(f"Compare runs            make mlflow{_page()}")
-            print_line(f"See it in Kedro-Viz     kedro viz run {self._view}")
+            view = shlex.join([*self._options, f"--pipeline={protocol}"])
+            remember(self._project, view)
+            print_line(f"Compare runs            {views.place(self._project)}")
+            print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line("All runs on one page    kedro run --pipeline=paper_report")
-            self._remember()
-
-    def _remember(self) -> None:
-        """Let `make viz` show this run."""
-        path = self._project / VIEW
-        with suppress(OSError):  # a project that cannot be written is looked at by the line above
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(self._view + "\n", encoding="utf-8")
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
@@ -102,12 +114,16 @@ class Console:
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
 
 
-def _page() -> str:
-    """Where the settings of the experiment that was entered are compared."""
-    from contrastive_age.tracking import views
-    from contrastive_age.tracking.tracker import tracker
+def remember(project: Path, view: str) -> None:
+    """Let `make viz` show a run.
 
-    return f", {views.link(tracker.experiment_id)}" if tracker.experiment_id else ""
+    Args:
+        project: The project's root; one that cannot be written is left as it is.
+        view: Options of `kedro viz run`, quoted as a shell wants them.
+    """
+    with suppress(OSError):
+        (project / VIEW).parent.mkdir(exist_ok=True)
+        (project / VIEW).write_bytes(os.fsencode(view + "\n"))
 
 
 def training_line(
@@ -128,8 +144,15 @@ def training_line(
     words.append(f"{history['seconds'].sum():.0f} s")
     ended = history.attrs.get("ended")
     if ended and since and datetime.fromisoformat(ended) < since.replace(microsecond=0):
-        words.append(f"trained on {ended[:10]} already")
+        words.append(f"kept from {ended[:10]}")
     return ", ".join(words)
+
+
+def terminal() -> Terminal:
+    """The terminal, or whatever takes its place: what its encoding lacks is a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Terminal()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -137,9 +160,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     table = Table(*columns, title=title, title_justify="left", title_style="bold")
     for row in rows:
         table.add_row(*row)
-    Terminal().print(table)
+    terminal().print(table)
 
 
 def print_line(text: str) -> None:
     """Print a line as it is, however long."""
-    Terminal().print(text, highlight=False, soft_wrap=True, markup=False)
+    terminal().print(text, highlight=False, soft_wrap=True, markup=False)

@@ -92,10 +92,10 @@ class FoldRunner(SequentialRunner):
             warm_start(PRELOADED)  # beside what runs before them
         super()._run(before, catalog, hook_manager, run_id)
         at_once = _at_once(computing, folds, catalog)
-        logger.info("Folds at once: %d of %d", at_once, len(folds))
         if at_once < 2:
             super()._run(pipeline - before, catalog, hook_manager, run_id)
             return
+        logger.info("Folds at once: %d of %d", at_once, len(folds))
         _run_folds(folds, at_once)
         super()._run(after, catalog, hook_manager, run_id)
 

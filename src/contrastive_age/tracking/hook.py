@@ -81,6 +81,8 @@ class Tracking:
             run_tree.enter_experiment(self._context, setting.protocol)
             return
         self._ahead = made_ahead(pipeline, tracked)
+        if run_params["only_missing_outputs"]:
+            self._ahead = {name for name in self._ahead if not catalog.exists(name)}
         self._tags = self._of_command(run_params)
         if not self._ahead:
             self._begin()
@@ -116,6 +118,8 @@ class Tracking:
         self._node = node
         if is_fold(node.namespace) and _is_tracked(node):
             self._enter(node.namespace)
+        elif _is_tracked(node):
+            self._begin()
 
     @hook_impl
     @while_reachable

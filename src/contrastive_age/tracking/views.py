@@ -9,9 +9,17 @@ page.
 import base64
 import json
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+
+from contrastive_age.errors import DataError
+from contrastive_age.paths import sqlite_uri
+from contrastive_age.tracking import unique_runs
+from contrastive_age.tracking.tracker import FAILURES, tracker, without_password
 
 KEY = "settings"
 TAG = f"mlflow.sharedViewState.{KEY}"
@@ -19,6 +27,7 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 LOCAL = "http://127.0.0.1:5000"
 """Where `make mlflow` serves the database of this project."""
 
+_WEB = ("http://", "https://")
 _STATE = {
     "searchFilter": "tags.level = 'setting'",
     "orderByKey": "metrics.`mae`",
@@ -38,25 +47,50 @@ def _shared_view() -> str:
 
 
 def prepare(experiment: Experiment) -> None:
-    """Let an experiment have the view that `link` opens."""
+    """Let an experiment have the view that `link` opens; where it cannot, the page is another."""
     view = _shared_view()
     if experiment.tags.get(TAG) != view:
-        MlflowClient().set_experiment_tag(experiment.experiment_id, TAG, view)
+        with suppress(MlflowException):
+            unique_runs.again(
+                lambda: MlflowClient().set_experiment_tag(experiment.experiment_id, TAG, view)
+            )
 
 
 def link(experiment_id: str) -> str:
     """Give the page's address, at the tracking server, or where `make mlflow` serves a database."""
     uri = get_tracking_uri()
-    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
+    server = without_password(uri).rstrip("/") if uri.startswith(_WEB) else LOCAL
     page = f"{server}/#/experiments/{experiment_id}/runs"
     return f"{page}?workflowType=machine_learning&viewStateShareKey={KEY}"
 
 
+def place(project: Path) -> str:
+    """Say where the settings of the experiment that was entered are compared.
+
+    Args:
+        project: Its root: `make mlflow` serves the database that lies there, and no other.
+    """
+    uri = get_tracking_uri()
+    if tracker.lost is not None or not tracker.experiment_id:
+        return "nothing was tracked"
+    if uri.startswith(_WEB):
+        return link(tracker.experiment_id)
+    if uri == sqlite_uri(project / "mlflow.db"):
+        return f"make mlflow, which then shows {link(tracker.experiment_id)}"
+    return f"mlflow ui --backend-store-uri {uri}"
+
+
 def links() -> dict[str, str]:
-    """Give the page of each experiment by its name, also of those made by earlier versions."""
-    found = {}
-    for experiment in MlflowClient().search_experiments(order_by=["name ASC"]):
-        if experiment.name != "Default":
-            prepare(experiment)
-            found[experiment.name] = link(experiment.experiment_id)
-    return found
+    """Give the page of each experiment by its name, also of those made by earlier versions.
+
+    Raises:
+        DataError: The tracking server does not answer.
+    """
+    try:
+        experiments = MlflowClient().search_experiments(order_by=["name ASC"])
+    except FAILURES as error:
+        raise DataError(f"No runs can be shown: {without_password(str(error))}") from error
+    own = [experiment for experiment in experiments if experiment.name != "Default"]
+    for experiment in own:
+        prepare(experiment)
+    return {experiment.name: link(experiment.experiment_id) for experiment in own}
