@@ -150,9 +150,11 @@ class Tracking:
             fold_id = self._enter(str(node.namespace))
             self._leave()
             if fold_id is not None:
-                if self._logged(str(node.namespace)) - self._unsaved[str(node.namespace)]:
-                    self._log_fold(str(node.namespace))
                 run_tree.fail(fold_id, error)
+        for namespace in self._folds:
+            logged = self._logged(namespace)
+            if logged & self._unsaved[namespace] and logged - self._unsaved[namespace]:
+                self._log_fold(namespace)
         self._end("FAILED")
 
     def _enter(self, namespace: str) -> str | None:
