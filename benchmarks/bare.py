@@ -40,7 +40,10 @@ class Bare:
             self._network.to(memory_format=torch.channels_last)
             self._images = self._images.contiguous(memory_format=torch.channels_last)
         self._optimiser = torch.optim.Adam(
-            self._network.parameters(), fused=tuned, capturable=self._captures
+            self._network.parameters(),
+            # On a CPU a fused Adam is the plain one's equal but for its speed, and ours is fused.
+            fused=tuned or device.type == "cpu",
+            capturable=self._captures,
         )
 
     def step(self, images: int) -> None:

@@ -207,9 +207,9 @@ def _details(size: Size, comparisons: Sequence[Comparison], device: str) -> list
     lines = [
         f"{size.rows} images of {size.image_size} px, {size.batch_size} anchors a step. Ours reads",
         "faces from a mapped array, draws triplets, augments, computes all losses, logs to MLflow",
-        "and keeps checkpoints as runs do; the bare network takes as many images a step through",
-        "forward, cross entropy, backward and Adam"
-        + (", as a first script does." if device == "cpu" else ", tuned."),
+        "and keeps a checkpoint every 30 seconds as runs do; the bare network takes as many images",
+        "a step through forward, cross entropy, backward and a fused Adam"
+        + ("." if device == "cpu" else ", tuned."),
     ]
     if device != "cpu":
         images = 82 * 100 * 3 * 990

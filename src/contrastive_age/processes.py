@@ -66,8 +66,11 @@ def warm_start(module: str) -> BaseContext:
     context.set_forkserver_preload([module])
     # Started before the server, since it lets Control-C through when it starts.
     resource_tracker.ensure_running()
-    with interrupts_held():
-        forkserver.ensure_running()
+    try:
+        with interrupts_held():
+            forkserver.ensure_running()
+    except OSError:  # its socket has no place in a temporary folder of a long name
+        return get_context("spawn")
     return context
 
 

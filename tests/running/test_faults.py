@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from kedro.config import OmegaConfigLoader
 from kedro.io import DatasetError
 from kedro.pipeline import Node, Pipeline
@@ -392,3 +393,11 @@ def test_a_fault_of_the_program_is_not_explained_away() -> None:
             {}["x"]
     except KeyError as error:
         assert faults.explain(error) is None
+
+
+def test_a_full_gpu_is_said_in_a_line_with_its_remedy() -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has\n80 GiB")
+    said = faults.explain(error)
+    assert said is not None
+    assert said.startswith("CUDA out of memory. Remedy: lower folds_at_once")
+    assert "\n" not in said

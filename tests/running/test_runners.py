@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,13 @@ from kedro.pipeline import Pipeline, node
 
 from conftest import Project, make_project, run_tree
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.running import runners
 from contrastive_age.running.place import Place
-from contrastive_age.running.runners import _at_once, split
+from contrastive_age.running.runners import _at_once, split, that_pay
 from contrastive_age.training import acceleration
 from contrastive_age.training.recipe import Computing
 from forking import WIDE
+from training.recipes import varied
 
 FOLDS = ["fold_0", "fold_1", "fold_2", "fold_3"]
 SHARED_STAGES = ("01_raw", "02_intermediate", "03_primary")
@@ -149,13 +148,17 @@ def test_how_many_folds_run_at_once_is_asked_for_or_left_to_the_device(
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(acceleration, "trainings_at_once", lambda *what: asked.append(what) or 3)
-    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
     folds: dict[str, list[str]] = {f"fgnet_se.fold_{fold}": [] for fold in range(5)}
-    catalog: Any = SimpleNamespace(load={"fgnet_se.folds": range(1002)}.__getitem__)
+    catalog: Any = None  # nothing is loaded
     assert _at_once(Computing(folds_at_once=8), folds, catalog) == 5
-    assert _at_once(Computing(device="cpu"), folds, catalog) == 3
-    # All faces of the source, at 256/224 of the sides that the network sees.
-    assert asked == [(torch.device("cpu"), 5, 1002 * 3 * 256**2)]
+    assert _at_once(Computing(device="cpu"), folds, catalog) == 1
+    assert asked == []
+    for triplets, forwarded in (("explicit", 192), ("shared", 64)):
+        recipe = varied(image_size=224, batch_size=64, triplets=triplets)
+        assert that_pay(Computing(device="cpu"), recipe, 5, 1002) == 3
+        # All faces of the source, at 256/224 of the sides that the network sees.
+        faces, pixels = 1002 * 3 * 256**2, forwarded * 224**2
+        assert asked.pop() == (torch.device("cpu"), 5, faces, pixels, "float32")
 
 
 @pytest.fixture(scope="module")

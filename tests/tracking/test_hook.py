@@ -101,6 +101,22 @@ def test_curves_and_error_of_a_fold_are_logged_at_once_or_when_it_fails(
         assert events[2:4] == [("logged", "fold_0", "fold_0"), expected]
 
 
+def test_all_that_is_trained_is_logged_when_a_fold_fails(
+    events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "log_fold", lambda *given: events.append(("logged", *given[2:])))
+    trainings = [_node("training", f"p.fold_{fold}") for fold in range(3)]
+    tracking = _tracking(*trainings, *(_node("evaluation", f"p.fold_{fold}") for fold in range(3)))
+    tracking._names = [name for names in tracking._unsaved.values() for name in names]
+    tracking._result = SimpleNamespace(kind=lambda _: "fold", current=None)
+    for train in trainings[:2]:
+        _run(tracking, train)
+    tracking.before_dataset_loaded(node=trainings[2])
+    tracking.on_pipeline_error(error=ValueError("no"))
+    assert [event[2] for event in events if event[0] == "logged"] == ["fold_0", "fold_1"]
+    assert ("no", "fold_2") in events
+
+
 def test_nodes_of_a_fold_are_at_one_run_that_ends_when_all_is_saved(events: list[Any]) -> None:
     train, evaluate = _node("training"), _node("evaluation")
     tracking = _tracking(train, evaluate)

@@ -289,25 +289,28 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("trainings", "image_bytes", "cores", "at_once"),
+    ("trainings", "image_bytes", "images", "cores", "at_once"),
     [
-        (82, 2 * 10**8, 16, 4),
-        (3, 2 * 10**8, 16, 3),
-        (82, 2 * 10**8, 7, 3),
-        (82, 2 * 10**8, 1, 1),
+        (82, 2 * 10**8, 64, 16, 4),
+        (3, 2 * 10**8, 64, 16, 3),
+        (82, 2 * 10**8, 64, 7, 3),
+        (82, 2 * 10**8, 64, 1, 1),
         # With as many as this the faces of each stay on the GPU.
-        (5, 8 * 10**9, 16, 3),
-        (5, 10**11, 16, 1),
+        (5, 8 * 10**9, 64, 16, 3),
+        (5, 10**11, 64, 16, 1),
+        # Steps of many images take the memory of others.
+        (5, 2 * 10**8, 1024, 16, 2),
     ],
 )
 def test_as_many_run_at_once_on_a_gpu_as_pay_and_fit(
-    gpu, monkeypatch, trainings, image_bytes, cores, at_once
+    gpu, monkeypatch, trainings, image_bytes, images, cores, at_once
 ):
     monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-    assert trainings_at_once(CUDA, trainings, image_bytes) == at_once
+    pixels = images * 224**2
+    assert trainings_at_once(CUDA, trainings, image_bytes, pixels, "bfloat16") == at_once
     if at_once > 1:
         assert resolve(Acceleration(), CUDA, image_bytes, 1 / at_once).residence == "device"
-    assert trainings_at_once(CPU, trainings, image_bytes) == 1
+    assert trainings_at_once(CPU, trainings, image_bytes, pixels) == 1
 
 
 @pytest.mark.parametrize(

@@ -317,8 +317,9 @@ def sound(faces: Faces, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """
     if not isinstance(faces, np.memmap):
         return rows
+    state = state_of(Path(str(faces.filename)))
     file = map_file(Path(str(faces.filename)))
-    known = _known_sound(*state_of(file.path), len(file.labels))
+    known = _known_sound(*state, len(file.labels))
     new = rows[~known[rows]]
     known[new] = file.are_sound(new)
     damaged = rows[~known[rows]]

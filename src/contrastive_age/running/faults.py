@@ -50,7 +50,8 @@ def explain(error: BaseException) -> str | None:
         the database of runs, or a choice that Kedro refuses.
     """
     errors = list(leading_to(error))
-    said = [database.explain(each) or _system(each) or _choice(each) for each in reversed(errors)]
+    known = (database.explain, _system, _choice, _memory)
+    said = [next(filter(None, (say(each) for say in known)), None) for each in reversed(errors)]
     return next(filter(None, [*said, *map(_dataset, errors)]), None)
 
 
@@ -73,6 +74,14 @@ def _choice(error: BaseException) -> str | None:
     else:
         return None
     return f"{' '.join(str(error).split())} Remedy: {remedy}."
+
+
+def _memory(error: BaseException) -> str | None:
+    """What to do where a GPU is full; torch need not be imported to know its error."""
+    if type(error).__name__ != "OutOfMemoryError":
+        return None
+    said = " ".join(str(error).split()).partition(". ")[0]
+    return f"{said}. Remedy: lower folds_at_once or training.batch_size, or wait until it is free."
 
 
 def _raised_in(error: BaseException, module: str) -> bool:

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+from contextlib import suppress
 
 import torch
 
@@ -38,7 +39,8 @@ logging.disable(logging.INFO)  # where Kedro finds its configuration is said alr
 for name in NEEDED:
     if os.getppid() != employer:
         sys.exit()  # nobody waits for it any more
-    importlib.import_module(name)
+    with suppress(Exception):  # a worker that needs it says what is wrong
+        importlib.import_module(name)
 logging.disable(logging.NOTSET)
 # The first optimiser imports torch's compiler.
 torch.optim.SGD([torch.zeros(1)])

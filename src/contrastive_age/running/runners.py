@@ -36,7 +36,7 @@ from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
-from contrastive_age.training.recipe import Computing
+from contrastive_age.training.recipe import Computing, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -113,16 +113,40 @@ def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[str]], Pipeline]
 
 def _at_once(computing: Computing, folds: Mapping[str, Any], catalog: Catalog) -> int:
     """Give how many folds run at once, when all that they share is made."""
+    import torch
+
     if computing.folds_at_once != "auto":
         return min(computing.folds_at_once, len(folds))
-    from contrastive_age.training.acceleration import trainings_at_once
+    if computing.device == "cpu" or not torch.cuda.is_available():
+        return 1
+    protocol, _ = parted(next(iter(folds)))
+    setting = settings_of(project_parameters())[protocol]
+    samples = len(catalog.load(f"{protocol}.folds"))
+    # Whoever asks a GPU holds some of it to its end, and this process computes nothing there.
+    with ProcessPoolExecutor(1, warm_start(PRELOADED)) as pool:
+        with interrupts_held():
+            asked = pool.submit(that_pay, computing, setting.recipe, len(folds), samples)
+        return asked.result()
+
+
+def that_pay(computing: Computing, recipe: Recipe, folds: int, samples: int) -> int:
+    """Give how many folds are worth running at once on the device.
+
+    Args:
+        computing: Where and how.
+        recipe: Of each fold.
+        folds: Their number.
+        samples: Of all folds.
+    """
+    from contrastive_age.training.acceleration import resolve, trainings_at_once
     from contrastive_age.training.augmentation import frame_size
     from contrastive_age.training.loop import choose_device
 
-    protocol, _ = parted(next(iter(folds)))
-    side = frame_size(settings_of(project_parameters())[protocol].training.image_size)
-    faces = 3 * side**2 * len(catalog.load(f"{protocol}.folds"))
-    return trainings_at_once(choose_device(computing.device), len(folds), faces)
+    size = recipe.training.image_size
+    device, faces = choose_device(computing.device), 3 * frame_size(size) ** 2 * samples
+    forwarded = recipe.training.batch_size * (3 if recipe.triplets == "explicit" else 1)
+    precision = resolve(computing.acceleration, device, faces).precision
+    return trainings_at_once(device, folds, faces, forwarded * size**2, precision)
 
 
 def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:

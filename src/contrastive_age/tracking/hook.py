@@ -154,14 +154,17 @@ class Tracking:
     @while_reachable
     def on_pipeline_error(self, error: Exception) -> None:
         """Log what has been written all the same, and end the runs as failed."""
-        node = self._node
+        node, fold_id = self._node, None
         if node and self._unsaved.get(node.namespace or "", set()).intersection(node.outputs):
             fold_id = self._enter(str(node.namespace))
             self._leave()
-            if fold_id is not None:
-                if self._logged(str(node.namespace)) - self._unsaved[str(node.namespace)]:
-                    self._log_fold(str(node.namespace))
-                run_tree.fail(fold_id, error)
+        # One after the other all folds are trained before the first of them is measured.
+        for namespace in self._folds:
+            logged = self._logged(namespace)
+            if logged & self._unsaved[namespace] and logged - self._unsaved[namespace]:
+                self._log_fold(namespace)
+        if fold_id is not None:
+            run_tree.fail(fold_id, error)
         self._end("FAILED")
 
     def _enter(self, namespace: str) -> str | None:

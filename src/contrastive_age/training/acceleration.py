@@ -28,8 +28,12 @@ spends outside of its steps: four fill up to three times that of the steps.
 """
 CORES_EACH = 2
 """Of the processor, for Python's side of a training on a GPU."""
-BYTES_BESIDE_FACES = 2.5e9
-"""Of a GPU's memory, for a training at 224 pixels beside its faces: libraries, network, steps."""
+BYTES_OF_A_PROCESS = 1e9
+"""Of a GPU's memory, for libraries, network and moments."""
+BYTES_A_PIXEL: dict[Precision, float] = {"bfloat16": 480, "float32": 880}
+"""Likewise, for what a step keeps of each image for its backward pass: 12 or 22 MB at 224 pixels,
+twice, since recorded steps and others have memory of their own. Eight trainings on shared batches
+of 64 in bfloat16 took 20 GB (2.5 GB each, as this gives)."""
 
 
 @dataclass(frozen=True)
@@ -106,22 +110,31 @@ def resolve(
     )
 
 
-def trainings_at_once(device: torch.device, trainings: int, image_bytes: int) -> int:
+def trainings_at_once(
+    device: torch.device,
+    trainings: int,
+    image_bytes: int,
+    step_pixels: int,
+    precision: Precision = "float32",
+) -> int:
     """Choose how many trainings run side by side, each in a process of its own.
 
     One, but on a GPU: there as many as pay (`MOST_AT_ONCE`), find cores, and have room for their
-    faces on it.
+    faces and steps on it.
 
     Args:
         device: Which they share.
         trainings: How many there are.
         image_bytes: Size of the faces of one as prepared.
+        step_pixels: Pixels of all images of a step.
+        precision: Of the network's passes.
     """
     if device.type != "cuda":
         return 1
     from joblib import cpu_count
 
-    each = max(BYTES_BESIDE_FACES + image_bytes, image_bytes / PART_FOR_FACES)
+    beside = BYTES_OF_A_PROCESS + BYTES_A_PIXEL[precision] * step_pixels
+    each = max(beside + image_bytes, image_bytes / PART_FOR_FACES)
     fit = int(_memory(device, 1) / each)
     cores = int(cpu_count())
     return max(1, min(MOST_AT_ONCE, trainings, cores // CORES_EACH, fit))

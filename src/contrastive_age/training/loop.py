@@ -417,7 +417,10 @@ def _deterministic() -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
+    products = torch.get_float32_matmul_precision()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # The losses pick partners by products, which TF32 would round.
+    torch.set_float32_matmul_precision("highest")
     memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     try:
@@ -426,3 +429,4 @@ def _deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         memory.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
+        torch.set_float32_matmul_precision(products)
