@@ -72,7 +72,7 @@ def measure(image_size: int, batches: Sequence[int], rounds: int, seconds: float
 
         def with_torch(faces: np.ndarray = faces) -> object:
             images = prepare(faces, np.arange(len(faces)), image_size)
-            _, logits = predict(network, images, image_size)
+            logits = predict(network, images, image_size).logits
             return expected_age(torch.from_numpy(logits), ages)
 
         def with_onnx(faces: np.ndarray = faces) -> object:

@@ -64,7 +64,8 @@ def write(path: Path, text: str) -> None:
     written by hand.
     """
     before = _sections(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    kept = [lines for title, lines in before.items() if title not in _sections(text)]
+    new = _sections(text)
+    kept = [lines for title, lines in before.items() if title not in new]
     beside = path.with_suffix(".new")
     beside.write_text("\n".join([text, *kept]), encoding="utf-8")
     beside.replace(path)

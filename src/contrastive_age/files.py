@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,11 @@ from typing import Any
 
 DAY = 86_400.0
 """Seconds after which a file that was still being written is taken for abandoned."""
+
+TICK = 2e9
+"""Nanoseconds for which a file counts as just changed, see `state_of`."""
+
+_looks = itertools.count(1)
 
 _SEAL = b"SUM1"
 SEAL_SIZE = 8
@@ -174,14 +180,19 @@ def is_seal(content: bytes) -> bool:
     return content.startswith(_SEAL)
 
 
-def state_of(path: Path) -> tuple[Path, int, int, int, int]:
+def state_of(path: Path) -> tuple[Path, int, int, int, int, int]:
     """Give what is another where the file may be another, so that it has to be read anew.
+
+    Of a file that has just been changed it is another each time.
 
     Raises:
         OSError: It is missing or cannot be looked at.
     """
     state = path.stat()
-    return path, state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns
+    changed = state.st_ctime_ns
+    # Clocks of disks tick slowly: what changes twice in one tick looks the same.
+    new = time.time_ns() - changed < TICK and next(_looks)
+    return path, state.st_size, state.st_ino, state.st_mtime_ns, changed, new
 
 
 @contextmanager

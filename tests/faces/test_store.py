@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from conftest import Terminal
+from contrastive_age import files
 from contrastive_age.errors import DataError
 from contrastive_age.faces import looks, store
 from contrastive_age.faces.alignment import (
@@ -358,12 +359,17 @@ def test_a_face_that_was_sound_is_read_once_more_only_where_its_file_is_another(
         "are_sound",
         lambda own, rows: (checked.append(rows.tolist()), are_sound(own, rows))[1],
     )
+    monkeypatch.setattr(files, "TICK", 0)
     for rows in ([0, 2, 4], [2, 5, 0]):
         sound(faces, np.array(rows))
     flip_a_bit(path, 2)
+    os.utime(path, ns=(0, 0))  # so soon it may have the times that it had
     with pytest.raises(DataError, match="1 of 2 faces are damaged, the first in row 2"):
         sound(faces, np.array([0, 2]))
     assert checked == [[0, 2, 4], [5], [0, 2]]
+    # As long as it may have been changed twice in one tick, nothing is known of it.
+    monkeypatch.setattr(files, "TICK", 1e18)
+    assert files.state_of(path) != files.state_of(path)
 
 
 def test_a_damaged_face_is_refused_where_it_is_used(

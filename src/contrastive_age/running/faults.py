@@ -34,6 +34,7 @@ REMEDIES = {
     errno.ENOENT: "put it in place, or correct the parameter that names it",
     errno.ENOTDIR: "a file lies where a folder is needed: move it away",
     errno.EISDIR: "a folder lies where a file is needed: move it away",
+    errno.ENAMETOOLONG: "give it a shorter name, or correct the parameter that names it",
     errno.EEXIST: "a file lies where a folder is needed: move it away",
 }
 """What to do about an error of the operating system."""

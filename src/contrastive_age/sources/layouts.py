@@ -1,6 +1,7 @@
 """The one registry of raw layouts: how the photos of each are found, read and audited."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -88,7 +89,7 @@ def source_folder(raw_root: Path, folder: Path) -> Path:
         The path as it is named where there is no such folder, or several are called alike.
     """
     exact = raw_root / folder
-    alike = [] if exact.exists() else _alike(exact)
+    alike = [] if os.path.exists(exact) else _alike(exact)  # noqa: PTH110 -- of any name
     return alike[0] if len(alike) == 1 else exact
 
 

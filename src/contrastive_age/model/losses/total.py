@@ -48,15 +48,11 @@ def total_loss(
         weights.margin,
     )
     shares = _shares(triplets, chosen[0], supervise)
-    lambdas = {
-        name: getattr(weights, term.weight) if term.weight else 1 for name, term in LOSSES.items()
-    }
-    terms = {}
+    total, terms = expected.new_zeros(()), {}
     for name, term in LOSSES.items():
-        with torch.set_grad_enabled(torch.is_grad_enabled() and lambdas[name] != 0):
+        weight = getattr(weights, term.weight) if term.weight else 1
+        with torch.set_grad_enabled(torch.is_grad_enabled() and weight != 0):
             terms[name] = term.values(batch) @ shares[term.over]
-    total = torch.zeros_like(terms["softmax"])
-    for name, weight in lambdas.items():
         if weight:
             total = total.add(terms[name], alpha=weight)
     return {TOTAL: total, **terms}
