@@ -69,14 +69,14 @@ def test_runs_are_a_tree_of_sweep_settings_and_folds(swept: Project) -> None:
     assert set(settings["mlflow.parentRunId"]) == {parent}
     folds = runs[runs["level"] == "fold"]
     finished = settings[settings["status"] == "FINISHED"]
-    assert set(finished["name"]) == set(_metrics(swept))
+    assert set(finished["setting_key"]) == set(_metrics(swept))
     assert set(finished.index) <= set(folds["mlflow.parentRunId"])
 
 
 def _delete(project: Project, key: str) -> str:
     """Delete the run of a setting, and that of one of its folds for ever; give the first one."""
     client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
-    (setting,) = client.search_runs(["1"], f"attributes.run_name = '{key}'")
+    (setting,) = client.search_runs(["1"], f"tags.setting_key = '{key}'")
     run_id: str = setting.info.run_id
     (fold,) = client.search_runs(
         ["1"], f"tags.`mlflow.parentRunId` = '{run_id}' and tags.fold = 'fold_0'"

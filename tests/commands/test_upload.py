@@ -28,7 +28,16 @@ WARNING = "Tracking stops here"
 # What says when, where and by which command, is known to a live run alone.
 TAGS = {
     *("level", "setting_key", "seed", "manifest_hash", "fold", "mlflow.parentRunId"),
-    *("mlflow.runName", "device", "precision", "channels_last", "fused", "compile", "residence"),
+    *(
+        "mlflow.runName",
+        "mlflow.note.content",
+        "device",
+        "precision",
+        "channels_last",
+        "fused",
+        "compile",
+        "residence",
+    ),
 }
 
 
@@ -101,19 +110,21 @@ def _metrics(project: Project) -> dict[str, Any]:
 
 
 def _tree(address: str, seed: str) -> dict[str, dict[str, Any]]:
-    """The setting of this seed and its folds, by name; two runs of one name are an error."""
+    """The setting of this seed and its folds, by key and name; two of one name are an error."""
     client = mlflow.MlflowClient(address)
     experiment = client.get_experiment_by_name("synthetic_se")
     runs = client.search_runs([experiment.experiment_id])
     (setting,) = (run for run in runs if run.data.tags.get("seed") == seed)
     parent = setting.info.run_id
     own = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
-    names = {run.info.run_id: run.info.run_name for run in [setting, *own]}
+    names = {run.info.run_id: run.info.run_name for run in own}
+    names[parent] = setting.data.tags["setting_key"]
     assert len(set(names.values())) == len(names)
     return {
-        run.info.run_name: {
+        names[run.info.run_id]: {
             "status": run.info.status,
             "params": run.data.params,
+            "data": sorted(str(each.to_dictionary()) for each in run.inputs.dataset_inputs),
             "tags": {k: names.get(v, v) for k, v in run.data.tags.items() if k in TAGS},
             "curves": {
                 name: sorted(
@@ -297,7 +308,7 @@ def test_an_upload_without_a_server_says_what_to_do(
 
 def test_values_that_this_version_does_not_know_are_left_out() -> None:
     current: Any = SimpleNamespace(key="ternary-2")
-    result = Result(catalog=None, current=current, key="ternary-1", log_faces=False)
+    result = Result(catalog=None, current=current, key="ternary-1", log_faces=False, loader=None)
     earlier = {"parameters": {"protocol": "fgnet_se", "splitting": {"seed": 0}}}
     assert result.values(earlier) is None
     assert result.values(None) is None

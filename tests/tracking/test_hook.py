@@ -25,11 +25,12 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     )
     monkeypatch.setattr(run_tree, "fold_run", made)
     monkeypatch.setattr(run_tree, "begin", lambda run_id: said.append(("begun", run_id)))
+    monkeypatch.setattr(run_tree, "losses_of", lambda _: {})
     monkeypatch.setattr(run_tree, "fail", lambda run_id, error: said.append((str(error), run_id)))
     monkeypatch.setattr(run_tree, "close_folds", lambda *_: said.append("others closed"))
     monkeypatch.setattr(run_tree, "enter_experiment", lambda *_: None)
     monkeypatch.setattr(run_tree, "setting_run", lambda *_: "s")
-    monkeypatch.setattr(run_tree, "log_setting", lambda run_id, *_: None)
+    monkeypatch.setattr(hook, "log_values", lambda *_: None)
     monkeypatch.setattr(run_tree, "close_abandoned", lambda: None)
     monkeypatch.setattr(hook, "MlflowClient", lambda: client)
     for name, value in {"setting_id": "s", "fold_id": None, "lost": None}.items():

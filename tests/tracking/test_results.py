@@ -10,7 +10,7 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from contrastive_age.io.atomic import Document, Table
 from contrastive_age.provenance import table_digest
-from contrastive_age.tracking.results import Result, flattened
+from contrastive_age.tracking.results import Result
 
 PREDICTIONS = pd.DataFrame({"age": [40, 50], "predicted_age": [41.0, 50.0]})
 
@@ -25,8 +25,9 @@ def _result(folder: Path, key: str = "ce-1") -> Result:
         "s.audit": Document(f"{folder}/audit.json", metadata=tables),
         "params:seed": MemoryDataset(0),
     }
+    loader: Any = None
     current: Any = SimpleNamespace(protocol="p", key="ce-1", sources=("s",))
-    return Result(DataCatalog(datasets), current, key, log_faces=False)
+    return Result(DataCatalog(datasets), current, key, log_faces=False, loader=loader)
 
 
 def test_the_catalog_says_what_goes_to_mlflow(tmp_path: Path) -> None:
@@ -74,35 +75,3 @@ def test_documents_of_other_samples_or_folds_do_not_belong(tmp_path: Path) -> No
         result.file("p.folds").save(folds)
         assert result.belongs("p.leakage", metrics) is belongs
     assert result.belongs("p.scatter", metrics)
-
-
-def test_intervals_ages_and_the_softmax_become_metrics() -> None:
-    softmax = {"crps": 3.25, "nll": 3.5, "mae": 4.5, "central_80": 49.0, "pit": [50.0, 50.0]}
-    document = {
-        "mae": 4.5,
-        "mae_interval": [4.0, 5.0],
-        "mae_by_age": 6.5,
-        "cs5": 60.0,
-        "cs5_interval": [51.0, 69.0],
-        "cs": {"5": 60.0},
-        "age_bins": {"0-19": {"mae": 3.0}, "60+": {"mae": 30.0}},
-        "groups": {
-            "sex": [{"group": "male", "mae": 4.5}],
-            "decade": [{"group": "0-9", "mae": 2.0}, {"group": "50-59", "mae": None}],
-        },
-        "calibration": {"before": softmax, "after": softmax | {"crps": 3.0, "central_80": 79.0}},
-    }
-    assert flattened(document) == {
-        **{"mae": 4.5, "mae_low": 4.0, "mae_high": 5.0, "mae_by_age": 6.5},
-        **{"cs5": 60.0, "cs5_low": 51.0, "cs5_high": 69.0, "cs_5": 60.0},
-        **{"mae_age_0-19": 3.0, "mae_age_60_and_over": 30.0, "mae_age_0-9": 2.0},
-        **{"crps": 3.25, "nll": 3.5, "central_80": 49.0},
-        **{"crps_tempered": 3.0, "nll_tempered": 3.5, "central_80_tempered": 79.0},
-    }
-
-
-def test_what_a_result_lacks_is_no_metric() -> None:
-    few = {"mae": 4.5, "mae_interval": None, "cs5_interval": None}
-    assert flattened({"mae": 4.5}) == flattened(few) == {"mae": 4.5}
-    softmax = {"crps": 3.25, "nll": 3.5, "central_80": 49.0}
-    assert flattened({"calibration": {"before": softmax, "after": None}}) == softmax

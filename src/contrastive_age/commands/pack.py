@@ -7,7 +7,6 @@ them (see `packed`) and trains.
 import json
 import logging
 import os
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -36,6 +35,7 @@ from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.given import Detection, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import Alignment, Setting
+from contrastive_age.parameters.written import kedro_run
 from contrastive_age.paths import is_address
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.provenance import Record, file_digest
@@ -88,10 +88,8 @@ class _Project:
 
     def command(self, pipeline: str, *options: str, given: Mapping[str, str]) -> str:
         """Write a `kedro run` of this project."""
-        words = ["kedro", "run", f"--pipeline={pipeline}", *options]
-        words += [f"--env={self.place.env}"] if self.place.env else []
         values = ",".join(f"{name}={value}" for name, value in given.items())
-        return shlex.join([*words, f"--params={values}"] if values else words)
+        return kedro_run(pipeline, *options, env=self.place.env, params=values)
 
 
 def pack(

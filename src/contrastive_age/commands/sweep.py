@@ -10,19 +10,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as registered
 from kedro.io import DatasetError
-from omegaconf import OmegaConf
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.parameters.written import nested
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.console import print_line, print_table
@@ -30,7 +30,7 @@ from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import FoldRunner
 from contrastive_age.tracking import views
-from contrastive_age.tracking.results import Result, log_whole, may_log_faces
+from contrastive_age.tracking.results import Result, log_whole
 from contrastive_age.tracking.run_tree import SweepRun, is_whole
 from contrastive_age.tracking.tracker import while_reachable
 
@@ -381,15 +381,13 @@ def _over_seeds(place: Place, group: Sequence[Outcome]) -> list[str]:
 
 def _nested(common: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
     """Write a point's dotted names into the parameters that all settings have."""
-    merged = OmegaConf.create(dict(common))
-    for name, value in point.items():
+    for name in point:
         if name.startswith("protocols"):
             raise DataError(
                 f"{name} changes the pipeline itself, which is built once for a sweep; set it in "
                 "conf/local/parameters.yml or give it by --params"
             )
-        OmegaConf.update(merged, name, value)
-    return cast(dict[str, Any], OmegaConf.to_container(merged))
+    return nested(common, point)
 
 
 def _run_setting(place: Place, candidate: Candidate, parent: SweepRun) -> Outcome:
@@ -413,8 +411,7 @@ def _log_kept(context: KedroContext, setting: Setting) -> None:
     pipeline = registered[setting.protocol]
     folds = {node.namespace for node in pipeline.nodes if is_fold(node.namespace)}
     if not is_whole(setting.key, len(folds)):
-        log_faces = may_log_faces(context.config_loader["parameters"], setting)
-        result = Result(context.catalog, setting, setting.key, log_faces)
+        result = Result.of(context.catalog, setting, context.config_loader)
         log_whole(result, pipeline.datasets(), sorted(parted(fold)[1] for fold in folds))
 
 

@@ -18,7 +18,7 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import namespace_of
 from contrastive_age.running.place import Place
 from contrastive_age.tracking import run_tree
-from contrastive_age.tracking.results import Logged, Result, log_whole, may_log_faces
+from contrastive_age.tracking.results import Logged, Result, log_whole
 from contrastive_age.tracking.tracker import FAILURES, tracker, without_password
 
 
@@ -52,9 +52,7 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
         return [
             _upload(context, result, folds)
             for current in (known[protocol] for protocol in protocols or known)
-            for result, folds in _results(
-                Result(catalog, current, current.key, may_log_faces(parameters, current))
-            )
+            for result, folds in _results(Result.of(catalog, current, context.config_loader))
         ]
     except FAILURES as error:
         raise DataError(

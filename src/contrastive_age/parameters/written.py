@@ -1,8 +1,9 @@
 """What is written on a command line, as parameters: `--params` and `kedro sweep --set`."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
@@ -78,6 +79,27 @@ def as_read(name: str, value: str) -> Any:
     return None if text in _NOTHING else text
 
 
+def kedro_run(pipeline: str, *options: str, env: str | None = None, params: str = "") -> str:
+    """Write a `kedro run` as a shell takes it.
+
+    Args:
+        pipeline: Its name.
+        options: Further ones.
+        env: The environment; None leaves it to the default one.
+        params: As `as_text` writes them.
+    """
+    words = ["kedro", "run", *([f"--env={env}"] if env else []), f"--pipeline={pipeline}"]
+    return shlex.join([*words, *options, *([f"--params={params}"] if params else [])])
+
+
+def nested(common: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write values with dotted names into nested parameters, and give these anew."""
+    merged = OmegaConf.create(dict(common))
+    for name, value in values.items():
+        OmegaConf.update(merged, name, value)
+    return cast(dict[str, Any], OmegaConf.to_container(merged))
+
+
 def as_text(given: Mapping[str, Any]) -> str:
     """Write nested parameters as `--params` takes them, such as `loss.lambda_c=4,seed=1`.
 
@@ -87,10 +109,9 @@ def as_text(given: Mapping[str, Any]) -> str:
     leaves = {name: "null" if value is None else str(value) for name, value in _leaves(given)}
     text = ",".join(f"{name}={value}" for name, value in leaves.items())
     try:
-        read: Any = OmegaConf.to_container(OmegaConf.from_dotlist(text.split(",")))
-    except Exception:  # a value that YAML cannot read fails in any way
+        return text if parameters(text) == given else ""
+    except DataError:
         return ""
-    return text if text and read == given else ""
 
 
 def _leaves(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

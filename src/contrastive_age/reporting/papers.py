@@ -94,6 +94,10 @@ _BY_CONTENT = {
 _SCHEDULES = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
 _SAID_FIRST = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
 _IN_WORDS = {
+    "image_size": "{} px",
+    "epochs": "{} epochs",
+    "folds": "{} folds",
+    "mode": "{} triplets",
     "folds_file": "published folds",
     "seed": "splitting seed",
     "max_samples": "images ≤",
@@ -175,19 +179,18 @@ class Papers:
         training = parameters["training"]
         start = describe_start(parameters["model"]["weights"], pretraining)
         unnamed = pretraining is not None or parameters["model"]["weights"] == "none"
+        said_first = ("image_size", "epochs", "schedule")
         words = [
-            f"{training['image_size']} px",
-            f"{training['epochs']} epochs" if training["epochs"] != 1 else "1 epoch",
-            _SCHEDULES.get(training["schedule"], training["schedule"]),
-            f"{parameters['triplets']['mode']} triplets",
+            *(value_in_words(f"training.{name}", training[name]) for name in said_first),
+            value_in_words("triplets.mode", parameters["triplets"]["mode"]),
             *(["all images supervised"] if training["supervise"] == "all" else []),
             start if unnamed else f"weights {start}",
         ]
-        for path, value in self.unlike(parameters).items():
-            name = path.rpartition(".")[2]
-            if name not in _SAID_FIRST:
-                shown = PurePath(value).name if name == "folds_file" else value
-                words.append(f"{_IN_WORDS.get(name, name.replace('_', ' '))} {shown}")
+        words += [
+            value_in_words(path, value)
+            for path, value in self.unlike(parameters).items()
+            if path.rpartition(".")[2] not in _SAID_FIRST
+        ]
         return ", ".join(words)
 
     def unlike(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,6 +239,23 @@ def mark(loss: Mapping[str, float]) -> str:
     if not 0 < kld + printed <= _HARDLY_PULLING:
         return ""
     return KLD_HARDLY_PULLS if kld else PRINTED_HARDLY_PULLS
+
+
+def value_in_words(path: str, value: Any) -> str:
+    """Say one value of a budget, such as "64 px", "20 epochs" or "batch size 32".
+
+    Args:
+        path: Its dotted name.
+        value: What it is; of a file its name is said.
+    """
+    name = path.rpartition(".")[2]
+    if name == "schedule":
+        return _SCHEDULES.get(value, str(value))
+    if (name, value) == ("epochs", 1):
+        return "1 epoch"
+    words = _IN_WORDS.get(name, name.replace("_", " "))
+    shown = PurePath(value).name if name == "folds_file" and value else value
+    return words.format(shown) if "{" in words else f"{words} {shown}"
 
 
 def given_values(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from contrastive_age.parameters.loader import settings_of
 from contrastive_age.processes import command_line
 from contrastive_age.protocols.namespaces import is_fold, parted
 from contrastive_age.tracking import artifacts, database, run_tree
-from contrastive_age.tracking.results import Result, log_fold, log_result, may_log_faces
+from contrastive_age.tracking.results import Result, log_fold, log_result, log_values
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
 
@@ -73,7 +73,7 @@ class Tracking:
         if len(settings) != 1:
             return
         (setting,) = settings
-        self._result = Result(catalog, setting, setting.key, may_log_faces(parameters, setting))
+        self._result = Result.of(catalog, setting, self._context.config_loader)
         for node in pipeline.nodes:
             if is_fold(node.namespace):
                 self._unsaved.setdefault(node.namespace, set()).update(node.outputs)
@@ -102,8 +102,9 @@ class Tracking:
             setting = self._result.current
             run_tree.enter_experiment(self._context, setting.protocol)
             tracker.setting_id = run_tree.setting_run(setting.key, resolve_tags())
-            run_tree.begin(tracker.setting_id)
-            run_tree.log_setting(tracker.setting_id, setting, tags)
+            run = run_tree.begin(tracker.setting_id)
+            tracker.logged[tracker.setting_id] = run_tree.losses_of(run)
+            log_values(self._result, run, setting, tags)
             run_tree.close_abandoned()
 
     @hook_impl
@@ -174,7 +175,7 @@ class Tracking:
             if namespace not in self._folds:
                 fold_id = run_tree.fold_run(tracker.setting_id, parted(namespace)[1])
                 self._folds[namespace] = fold_id
-                run_tree.begin(fold_id)
+                tracker.logged[fold_id] = run_tree.losses_of(run_tree.begin(fold_id))
             tracker.fold_id = self._folds[namespace]
         return tracker.fold_id
 

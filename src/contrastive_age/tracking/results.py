@@ -3,7 +3,8 @@
 A run that has just written them and `kedro upload-runs` log by the same functions, so a second time
 changes nothing. Which files these are is said in the catalog, under `metadata`, `mlflow`:
 
-- `tables`, `figures`: it is laid into the folder of this name of the setting's run;
+- `tables`, `figures`: it is laid into the folder of this name of the setting's run; a Parquet table
+  as CSV, which MLflow's pages show;
 - `faces`: a figure that shows faces, which goes there where they are drawn or `log_faces` says so;
 - `model`: the final model, which is logged ready to be served;
 - `fold`: a fold's curves or its error are read from it.
@@ -13,22 +14,40 @@ The numbers of `metrics.json` are the run's metrics, too.
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 from kedro.io import CatalogProtocol, DatasetError
 from mlflow.entities import Metric, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
 
 from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.io.atomic import Table
 from contrastive_age.io.files import OneFile
+from contrastive_age.parameters.asked import Asked
+from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.provenance import Record, file_digest, table_digest
-from contrastive_age.tracking import unique_runs
-from contrastive_age.tracking.run_tree import fold_run, is_abandoned, log_setting, setting_run
+from contrastive_age.reporting.papers import Papers
+from contrastive_age.sources.manifest import source_key
+from contrastive_age.tracking import data, descriptions, unique_runs
+from contrastive_age.tracking.metrics import flattened
+from contrastive_age.tracking.run_tree import (
+    TOTAL,
+    fold_run,
+    is_abandoned,
+    is_named_by,
+    log_setting,
+    losses_of,
+    setting_run,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +85,30 @@ class Result:
         current: The values in this session, whose key the catalog's paths have.
         key: The setting's key.
         log_faces: Whether pictures of its faces may go to MLflow.
+        loader: Of the session's configuration.
     """
 
     catalog: CatalogProtocol[Any, Any]
     current: Learning
     key: str
     log_faces: bool
+    loader: ProjectConfigLoader
+
+    @classmethod
+    def of(cls, catalog: CatalogProtocol[Any, Any], current: Learning, loader: Any) -> "Result":
+        """The files of the setting that a session has."""
+        log_faces = may_log_faces(loader["parameters"], current)
+        return cls(catalog, current, current.key, log_faces, loader)
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What the session was given."""
+        return Asked.of(self.loader)
+
+    @cached_property
+    def papers(self) -> Papers:
+        """What losses and budgets are called by."""
+        return Papers(self.loader["parameters"]["effective"]["papers"])
 
     def kind(self, name: str) -> str | None:
         """What the catalog says that becomes of a dataset in MLflow; None: it does not go there."""
@@ -117,15 +154,30 @@ class Result:
             return None
 
     def belongs(self, name: str, metrics: Mapping[str, Any]) -> bool:
-        """Whether a document was not replaced since by that of other folds or samples."""
-        document = self.load(name) if name.endswith((".audit", ".leakage")) else None
-        if document is None or not metrics:
+        """Whether a document was not replaced since, or is not yet, by that of another result."""
+        kind = name.rpartition(".")[2]
+        if not metrics or kind not in {"audit", "leakage", "identity", "gradcam"}:
             return True
-        if name.endswith(".audit"):
+        document, record = self.load(name), Record.read(metrics.get("made_from"))
+        if document is None:
+            return True
+        if kind == "audit":
             return bool(document.get("manifest_hash") == metrics["manifest_hash"])
+        if kind != "leakage":
+            return not Record.read(document.get("made_from")).differences(record.decided_by)
         folds = self.load(f"{self.current.protocol}.folds")
-        known = Record.read(metrics.get("made_from")).decided_by.get("folds")
+        known = record.decided_by.get("folds")
         return folds is not None and folds.attrs.get("fingerprint") == known
+
+    def audits(self, metrics: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+        """The audits of a setting's sources, where they are of the photos that it has seen."""
+        sources = self.current.sources if metrics or self.key == self.current.key else ()
+        audits = {source: self.load(f"{source}.audit") for source in sources}
+        return {
+            source: audit
+            for source, audit in audits.items()
+            if audit and (not metrics or audit["manifest_hash"] == metrics["manifest_hash"])
+        }
 
 
 def log_result(
@@ -142,9 +194,10 @@ def log_result(
     """
     logged = [log_fold(result, run_id, fold) for fold in folds]
     metrics = result.metrics() if f"{result.current.protocol}.metrics" in names else {}
-    setting = result.values(metrics)
+    setting, run = result.values(metrics), mlflow.MlflowClient().get_run(run_id)
     if setting is not None:
-        log_setting(run_id, setting, _manifests(result, metrics))
+        log_values(result, run, setting, _manifests(result, metrics), metrics)
+        _log_data(result, run, setting, metrics)
     else:
         logger.warning(
             "%s: its parameters are known once this version has measured all folds; or give "
@@ -152,13 +205,44 @@ def log_result(
             result.key,
         )
     if metrics is not None:
-        run = mlflow.MlflowClient().get_run(run_id)
         logged.append((0, _log_metrics(run, flattened(metrics))))
         _log_files(result, run, names, metrics)
     epochs, new_metrics = map(sum, zip((0, 0), *logged, strict=True))
     return Logged(
         result.current.protocol, result.key, len(folds), epochs, bool(metrics), new_metrics
     )
+
+
+def log_values(
+    result: Result,
+    run: Run,
+    setting: Learning,
+    tags: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Log the values of a setting, a name that people read, and what it is in words.
+
+    Args:
+        result: Its files.
+        run: Its run as it was found. A name that a user gave it is kept.
+        setting: Its values.
+        tags: Further tags.
+        metrics: `metrics.json`, if there is any. What the run says in words is put anew when these
+            are not the ones that it has.
+    """
+    words, before = {}, run.data.tags.get(MLFLOW_RUN_NOTE)
+    if is_named_by(run, result.key):
+        words[MLFLOW_RUN_NAME] = result.asked.title(setting)
+    if descriptions.LINE not in (before or "") or _missing(run, flattened(metrics or {})):
+        text = descriptions.of_setting(
+            setting,
+            result.papers,
+            result.audits(metrics),
+            metrics or None,
+            result.asked.command(setting),
+        )
+        words[MLFLOW_RUN_NOTE] = descriptions.with_notes(text, before)
+    log_setting(run.info.run_id, setting, {**tags, **words})
 
 
 def log_whole(result: Result, names: Collection[str], folds: Sequence[str]) -> Logged:
@@ -214,10 +298,7 @@ def log_fold(
     run = client.get_run(run_id)
     tags = [RunTag(key, str(value)) for key, value in history.attrs.get("computed", {}).items()]
     unique_runs.again(lambda: client.log_batch(run_id, tags=tags))
-    # An epoch is logged whole or not at all, so one of its curves tells for all.
-    points = sorted(client.get_metric_history(run_id, "total"), key=lambda point: point.timestamp)
-    known = {point.step: point.value for point in points}
-    missing = history["epoch"].map(known) != history["total"]
+    missing = history["epoch"].map(losses_of(run)) != history[TOTAL]
     names = [str(column) for column in history.columns if column != "epoch"]
     curves = [
         Metric(column, float(entry[column]), int(moment), int(entry["epoch"]))
@@ -238,23 +319,42 @@ def _manifests(result: Result, metrics: Mapping[str, Any] | None) -> dict[str, s
     """The hashes of the manifests of a setting's sources, as tags."""
     if metrics:
         return {"manifest_hash": metrics["manifest_hash"]}
-    sources = result.current.sources if result.key == result.current.key else ()
-    audits = {source: result.load(f"{source}.audit") for source in sources}
+    is_one = len(result.current.sources) == 1
     return {
-        "manifest_hash" if len(sources) == 1 else f"manifest_hash_{source}": audit["manifest_hash"]
-        for source, audit in audits.items()
-        if audit
+        "manifest_hash" if is_one else f"manifest_hash_{source}": audit["manifest_hash"]
+        for source, audit in result.audits(None).items()
     }
+
+
+def _log_data(
+    result: Result, run: Run, setting: Learning, metrics: Mapping[str, Any] | None
+) -> None:
+    """Log as inputs the photos that are trained on, and those that were tested."""
+    inputs = [
+        data.of_source(source_key(source, setting.manifest), audit["manifest_hash"], audit)
+        for source, audit in result.audits(metrics).items()
+    ]
+    folds = Record.read((metrics or {}).get("made_from")).decided_by.get("folds")
+    predictions = result.load(f"{setting.protocol}.predictions") if folds else None
+    if predictions is not None:
+        inputs.append(data.of_tested(setting.protocol, folds, predictions))
+    known = {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
+    new = [each for each in inputs if (each.dataset.name, each.dataset.digest) not in known]
+    if new:
+        client = mlflow.MlflowClient()
+        unique_runs.again(lambda: client.log_inputs(run.info.run_id, new))
+
+
+def _missing(run: Run, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Those metrics that a run has not, or has otherwise."""
+    values = {name: float(value) for name, value in metrics.items()}
+    return {name: value for name, value in values.items() if run.data.metrics.get(name) != value}
 
 
 def _log_metrics(run: Run, metrics: Mapping[str, float]) -> int:
     """Log those metrics that the run has not, and give their number."""
     now = int(time.time() * 1000)
-    missing = [
-        Metric(name, float(value), now, 0)
-        for name, value in metrics.items()
-        if run.data.metrics.get(name) != float(value)
-    ]
+    missing = [Metric(name, value, now, 0) for name, value in _missing(run, metrics).items()]
     if missing:
         mlflow.MlflowClient().log_batch(run.info.run_id, metrics=missing)
     return len(missing)
@@ -279,11 +379,24 @@ def _log_files(result: Result, run: Run, names: Iterable[str], metrics: Mapping[
         if not result.file(name).exists() or not result.belongs(name, metrics):
             continue
         folder = "figures" if kind == "faces" else kind
-        with result.file(name).local_copy() as path:
+        with _as_logged(result.file(name)) as path:
             if kind == "model":
                 _log_model(run, path)
             elif not is_same or there.get(f"{folder}/{path.name}") != path.stat().st_size:
                 client.log_artifact(run_id, str(path), folder)
+
+
+@contextmanager
+def _as_logged(file: OneFile) -> Iterator[Path]:
+    """A file as it goes to MLflow: a table as CSV, all else as it is."""
+    if not isinstance(file, Table):
+        with file.local_copy() as path:
+            yield path
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder, file.path.name).with_suffix(".csv")
+        file.load().to_csv(path, index=False, lineterminator="\n")
+        yield path
 
 
 def _log_model(run: Run, path: Path) -> None:
@@ -302,21 +415,3 @@ def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
     known = parameters["effective"]["sources"]
     drawn = all(known[source]["synthetic"] is not None for source in setting.sources)
     return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
-
-
-def flattened(document: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of metrics.json by their names in MLflow; what has no value is left out."""
-    sound = document.get("without_leaks") or {"mae": None}
-    numbers = {**document, "mae_without_leaks": sound["mae"]}
-    numbers |= {f"cs_{years}": share for years, share in document.get("cs", {}).items()}
-    for name in ("mae", "cs5"):
-        low, high = document.get(f"{name}_interval") or (None, None)
-        numbers |= {f"{name}_low": low, f"{name}_high": high}
-    for name, values in document.get("age_bins", {}).items():
-        numbers[f"mae_age_{name.replace('+', '_and_over')}"] = values["mae"]
-    for part in document.get("groups", {}).get("decade", []):
-        numbers[f"mae_age_{part['group']}"] = part["mae"]
-    for when, ending in (("before", ""), ("after", "_tempered")):
-        softmax = document.get("calibration", {}).get(when) or {}
-        numbers |= {f"{name}{ending}": softmax.get(name) for name in ("crps", "nll", "central_80")}
-    return {name: value for name, value in numbers.items() if isinstance(value, int | float)}

@@ -3,8 +3,8 @@
 A sweep's run is the parent of its settings' runs.
 
 A setting's run is found again by its key, however often `kedro run` is called; a fold's child run
-likewise. Each run names the process that is at it, so that others can close it when that was
-killed.
+likewise. They are found by tags, never by their names, which are for people. Each run names the
+process that is at it, so that others can close it when that was killed.
 """
 
 import logging
@@ -17,10 +17,12 @@ from kedro.framework.context import KedroContext
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from mlflow import MlflowClient, set_experiment
 from mlflow.entities import Param, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from contrastive_age.files import fingerprint
 from contrastive_age.parameters.setting import Learning, Setting
-from contrastive_age.tracking import artifacts, unique_runs, views
+from contrastive_age.processes import command_line
+from contrastive_age.tracking import artifacts, descriptions, unique_runs, views
 from contrastive_age.tracking.tracker import tracker, wait_for_curves, while_reachable
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ GROUP = "group"
 ERROR = "error"
 CLOCK_STEP = 60.0
 """Seconds by which the system's clock may have been set since a process began."""
+TOTAL = "total"
+"""The metric of an epoch's loss: an epoch is logged whole or not at all, so it tells for all."""
+_LONGEST_AXIS = 24
 PATIENCE = 5.0
 """Seconds that an interrupted process waits for curves that are under way."""
 
@@ -103,8 +108,12 @@ def _find_or_make(
     )
 
 
-def begin(run_id: str) -> None:
-    """Be at a run, and say so, that others can tell when it was abandoned."""
+def begin(run_id: str) -> Run:
+    """Be at a run, and say so, that others can tell when it was abandoned.
+
+    Returns:
+        The run as it was found.
+    """
     client = MlflowClient()
     run = client.get_run(run_id)
     # One that was just made is as it should be.
@@ -114,6 +123,21 @@ def begin(run_id: str) -> None:
         client.update_run(run_id, "RUNNING")
     if ERROR in run.data.tags:  # why it failed the last time
         client.delete_tag(run_id, ERROR)
+    return run
+
+
+def losses_of(run: Run) -> dict[int, float]:
+    """The total loss of each epoch that a run has."""
+    if TOTAL not in run.data.metrics:
+        return {}
+    points = MlflowClient().get_metric_history(run.info.run_id, TOTAL)
+    points.sort(key=lambda point: point.timestamp)
+    return {point.step: point.value for point in points}
+
+
+def is_named_by(run: Run, key: str) -> bool:
+    """Whether nobody has given a run a name yet."""
+    return run.info.run_name in {None, "", key}
 
 
 def fail(run_id: str, error: Exception) -> None:
@@ -122,13 +146,8 @@ def fail(run_id: str, error: Exception) -> None:
     MlflowClient().set_terminated(run_id, "FAILED")
 
 
-def is_finished(run_id: str) -> bool:
-    """Whether a run has ended well."""
-    return bool(MlflowClient().get_run(run_id).info.status == "FINISHED")
-
-
 def is_whole(key: str, folds: int) -> bool:
-    """Whether the run of a setting and those of its folds are there and have ended well.
+    """Whether the run of a setting, as this version logs it, and its folds' have ended well.
 
     Args:
         key: The setting's key.
@@ -136,7 +155,9 @@ def is_whole(key: str, folds: int) -> bool:
     """
     client = MlflowClient()
     run_id = unique_runs.find(client, tracker.experiment_id, _of_setting(key))
-    if run_id is None or not is_finished(run_id):
+    run = None if run_id is None else client.get_run(run_id)
+    # One that an earlier version logged says nothing of itself in words.
+    if run is None or run.info.status != "FINISHED" or MLFLOW_RUN_NOTE not in run.data.tags:
         return False
     ended = [run for run in _folds_of(run_id) if run.info.status == "FINISHED"]
     return len(ended) >= folds
@@ -234,13 +255,14 @@ class SweepRun:
             axes: What is varied, logged as parameters.
         """
         enter_experiment(context, protocol)
-        name = f"sweep-{fingerprint(sorted(keys))[:8]}"
-        self.run_id = _find_or_make({"level": "sweep", "key": name}, name)
+        key = f"sweep-{fingerprint(sorted(keys))[:8]}"
+        self.run_id = _find_or_make({"level": "sweep", "key": key}, key)
         artifacts.keep_beside(self.run_id)
         for axis, values in axes.items():
             text = ", ".join(map(str, values))[:500]
             unique_runs.set_once(MlflowClient(), self.run_id, axis, text)
-        begin(self.run_id)
+        if is_named_by(begin(self.run_id), key):
+            MlflowClient().set_tag(self.run_id, MLFLOW_RUN_NAME, sweep_title(axes))
 
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
@@ -257,8 +279,30 @@ class SweepRun:
 
     @while_reachable
     def _end(self, status: str) -> None:
-        MlflowClient().set_tag(self.run_id, "failed", ", ".join(self.failed))
-        MlflowClient().set_terminated(self.run_id, status)
+        client = MlflowClient()
+        before = client.get_run(self.run_id).data.tags.get(MLFLOW_RUN_NOTE)
+        text = descriptions.of_sweep(command_line(), self._rows())
+        for name, value in {
+            "failed": ", ".join(self.failed),
+            MLFLOW_RUN_NOTE: descriptions.with_notes(text, before),
+        }.items():
+            client.set_tag(self.run_id, name, value)
+        client.set_terminated(self.run_id, status)
+
+    def _rows(self) -> list[list[str]]:
+        """Its settings with their errors, the best first."""
+        condition = f"tags.`{PARENT}` = '{self.run_id}' and tags.level = 'setting'"
+        runs = MlflowClient().search_runs(
+            [tracker.experiment_id], condition, order_by=["metrics.mae ASC"]
+        )
+        return [
+            [
+                f"[{run.info.run_name}]({views.run_page(run)})",
+                *descriptions.error_cells(run.data.metrics),
+                run.info.status.lower(),
+            ]
+            for run in runs
+        ]
 
     @while_reachable
     def adopt(self, setting: Setting) -> None:
@@ -274,8 +318,22 @@ class SweepRun:
         client = MlflowClient()
         run_id = _find_or_make({"level": "selection", "key": name}, name)
         client.set_tag(run_id, PARENT, self.run_id)
+        if is_named_by(client.get_run(run_id), name):
+            count = len(document["candidates"])
+            title = f"best of {count} on validation {document['validation']:g}"
+            client.set_tag(run_id, MLFLOW_RUN_NAME, title)
         for fold in document["by_fold"]:
             client.set_tag(run_id, f"chosen_in_fold_{fold['fold']}", fold["chosen"])
         client.log_metric(run_id, "mae", document["mae"])
         client.log_dict(run_id, dict(document), "tables/selection.json")
         client.set_terminated(run_id)
+
+
+def sweep_title(axes: Mapping[str, Sequence[Any]]) -> str:
+    """Name a sweep by what is varied, such as "sweep λc=0,2,4 × seed=0,1,2"."""
+    texts = {}
+    for axis, values in axes.items():
+        name = axis.rpartition(".")[2].replace("lambda_", "λ")
+        text = f"{name}={','.join(map(str, values))}"
+        texts[name] = text if len(text) <= _LONGEST_AXIS else f"{len(values)} values of {name}"
+    return f"sweep {' × '.join(texts.values())}"

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,6 +44,7 @@ class Tracker:
         sweep_id: The run of the sweep under way.
         setting_id: The run of the setting under way; a worker's is held open by its employer.
         fold_id: The run of the fold under way.
+        logged: By run, the total loss of each epoch that it had when this process began.
         lost: Why this process tracks no more; None while it does.
     """
 
@@ -52,6 +53,7 @@ class Tracker:
     sweep_id: str | None = None
     setting_id: str | None = None
     fold_id: str | None = None
+    logged: dict[str, dict[int, float]] = field(default_factory=dict)
     lost: str | None = None
 
     def work_for(self, setting_id: str | None) -> None:
@@ -129,12 +131,15 @@ def without_password(text: str) -> str:
 def log_epoch(epoch: int, values: Mapping[str, float]) -> None:
     """Add one epoch to the curves of the run under way, if there is one.
 
+    An epoch that the run has already, since it was killed after it, is left as it is.
+
     Args:
         epoch: Epochs done, from 1.
         values: The epoch's entry of the history: loss terms, learning rate, seconds.
     """
     run_id = active_run_id()
-    if run_id is not None:
+    known = tracker.logged.get(run_id or "", {})
+    if run_id is not None and known.get(epoch) != values["total"]:
         now = int(time.time() * 1000)
         curves = [
             Metric(name, float(value), now, epoch)

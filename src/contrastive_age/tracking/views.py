@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlflow import MlflowClient, get_tracking_uri
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from contrastive_age.errors import DataError
@@ -62,6 +62,11 @@ def link(experiment_id: str) -> str:
     server = without_password(uri).rstrip("/") if uri.startswith(_WEB) else LOCAL
     page = f"{server}/#/experiments/{experiment_id}/runs"
     return f"{page}?workflowType=machine_learning&viewStateShareKey={KEY}"
+
+
+def run_page(run: Run) -> str:
+    """Give the address of a run's page, as other pages of MLflow link to it."""
+    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
 def place(project: Path) -> str:
