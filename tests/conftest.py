@@ -181,18 +181,20 @@ def make_project(root: Path) -> Project:
 
 
 # What says when, where and by which command, and nothing of the result.
-COMMAND_TAGS = {"kedro_command", "process", "project_path", "run_id", "runner", "runtime_params"}
+COMMAND_TAGS = {"kedro_command", "process", "project_path", "run_id", "runtime_params"}
 
 
 def run_tree(project: Project) -> dict[str, dict[str, Any]]:
-    """Each run of a project's database by its name; two of one name are an error."""
+    """Each run of a project's database by its key or name; two of one name are an error."""
     with sqlite3.connect(project.root / "mlflow.db") as database:
         runs = list(database.execute("select run_uuid, name, status from runs"))
         names = {run: name for run, name, _ in runs}
+        keys = "select run_uuid, value from tags where key in ('setting_key', 'key')"
+        names |= dict(database.execute(keys))
         assert len(set(names.values())) == len(runs)
         tree: dict[str, dict[str, Any]] = {
-            name: {"status": status, "tags": {}, "params": {}, "metrics": []}
-            for _, name, status in runs
+            names[run]: {"status": status, "tags": {}, "params": {}, "metrics": []}
+            for run, _, status in runs
         }
         for run, key, value in database.execute("select run_uuid, key, value from tags"):
             if key not in COMMAND_TAGS:

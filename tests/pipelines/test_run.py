@@ -213,7 +213,9 @@ def test_mlflow_holds_a_run_a_setting_and_a_child_a_fold(finished: Project, sett
         metrics = list(database.execute("select run_uuid, key from metrics"))
     assert {experiments[run[3]] for run in runs} == {"synthetic_se"}
     assert {run[2] for run in runs} == {"FINISHED"}
-    (parent,) = [run[0] for run in runs if run[1] == setting]
+    (parent,) = [run for run, key, value in tags if (key, value) == ("setting_key", setting)]
+    (name,) = [name for run, name, _, _ in runs if run == parent]
+    assert name.startswith("ternary λc=1 λt=1 seed 0, ")
     children = {run for run, key, value in tags if (key, value) == ("mlflow.parentRunId", parent)}
     assert len(children) == FOLDS == len(runs) - 1
     parent_tags = {key for run, key, _ in tags if run == parent}
@@ -226,7 +228,10 @@ def test_mlflow_holds_a_run_a_setting_and_a_child_a_fold(finished: Project, sett
         assert set(titles()) <= logged
     assert {"mae", "mae_constant", "cs5"} <= {key for run, key in metrics if run == parent}
     artifacts = {path.name for path in (finished.root / "mlartifacts").rglob("*.*")}
-    assert {"predictions.parquet", "scatter.png", "faces_sheet.png", "metrics.json"} <= artifacts
+    made = {path.name for path in (finished.root / "data/08_reporting").rglob(f"{setting}/*")}
+    figures = {name for name in made if name.endswith(".png")}
+    assert len(figures) == 7
+    assert artifacts >= figures | {"predictions.csv", "summary.csv", "metrics.json"}
 
 
 def test_nothing_is_written_outside_data_and_tracking(finished: Project) -> None:

@@ -45,29 +45,32 @@ def of_setting(
         metrics: `metrics.json`; None where nothing is measured yet.
         command: What repeats it, if anything does.
     """
+    data = _data(setting, audits, metrics)
     values = {"protocol": setting.protocol} | setting.model_dump(mode="json")
     budget = papers.describe(values, (metrics or {}).get("external"))
     if "batch size" not in budget:
         budget += f", batch size {setting.training.batch_size}"
     folds = f"{setting.folds} folds, " if isinstance(setting, Setting) else ""
     lines = [
-        f"- **Data**: {_data(setting, audits, metrics)}",
+        f"- **Data**: {data}",
         f"- **Losses**: {papers.name(values['loss'])}",
         f"- **Budget**: {budget}",
         f"- **Networks**: {folds}seed {setting.seed}",
     ]
-    error = [_error(setting, metrics)] if isinstance(setting, Setting) else []
-    return "\n\n".join([*error, "\n".join(lines), _repeating(command)])
+    # A page shows the first lines, and the rest when it is asked to.
+    first = _error(setting, metrics) if isinstance(setting, Setting) else f"Weights from {data}."
+    return "\n\n".join([first, _repeating(command), "\n".join(lines)])
 
 
 def _error(setting: Setting, metrics: Mapping[str, Any] | None) -> str:
-    """Such as "**MAE 4.95 years** [4.50, 5.41]; a constant has 10.36"."""
+    """Such as "**MAE 4.95 years** [4.50, 5.41] on photos; a constant has 10.36"."""
+    faces = "**drawn faces**" if setting.drawn else "photos"
     if metrics is None:
-        return "Not measured yet."
+        return f"Not measured yet, on {faces}."
     ends = metrics.get("mae_interval") or (None, None)
-    on = " on validation parts" if setting.part == "validation" else ""
+    on = f"on {faces}" + (" of validation parts" if setting.part == "validation" else "")
     spread = f" {interval(*ends)}" if ends[0] is not None else ""
-    words = [f"**MAE {number(metrics['mae'])} years**{spread}{on}"]
+    words = [f"**MAE {number(metrics['mae'])} years**{spread} {on}"]
     words.append(f"a constant has {number(metrics['mae_constant'])}")
     if metrics["mae"] >= metrics["mae_constant"]:
         words.append("**worse than a constant: train longer**")
@@ -90,7 +93,7 @@ def _data(
             ", ".join([SOURCES.get(source, source), *_counts(audits.get(source), "identities")])
             for source in setting.sources
         )
-    faces = "**drawn faces**" if setting.drawn else "photos"
+    faces = "drawn faces" if setting.drawn else "photos"
     counts = _counts(metrics, "subjects") or _counts(audits.get(setting.source), "identities")
     return f"{protocol_name(setting.protocol)}: {', '.join([faces, *counts])}"
 

@@ -89,7 +89,8 @@ class Tracking:
 
     def _of_command(self, run_params: dict[str, Any]) -> dict[str, Any]:
         """What is said of a setting's run by the command that makes it."""
-        tags = {name: value for name, value in run_params.items() if value} | {
+        known = {name: value for name, value in run_params.items() if value and name != "runner"}
+        tags = known | {
             "kedro_command": command_line(),
             "git_revision": _git_revision(self._context.project_path),
         }
