@@ -1,9 +1,10 @@
 """What is written on a command line, as parameters: `--params` and `kedro sweep --set`."""
 
+import copy
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
@@ -94,10 +95,16 @@ def kedro_run(pipeline: str, *options: str, env: str | None = None, params: str 
 
 def nested(common: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Write values with dotted names into nested parameters, and give these anew."""
-    merged = OmegaConf.create(dict(common))
+    merged = copy.deepcopy(dict(common))
     for name, value in values.items():
-        OmegaConf.update(merged, name, value)
-    return cast(dict[str, Any], OmegaConf.to_container(merged))
+        *blocks, last = name.split(".")
+        place = merged
+        for block in blocks:
+            if not isinstance(place.get(block), dict):
+                place[block] = {}
+            place = place[block]
+        place[last] = value
+    return merged
 
 
 def as_text(given: Mapping[str, Any]) -> str:
