@@ -1,5 +1,7 @@
 """What a run says of itself, and what a user has written below it."""
 
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from contrastive_age import settings
 from contrastive_age.parameters.loader import ProjectConfigLoader, settings_of
 from contrastive_age.parameters.setting import Learning
 from contrastive_age.reporting.papers import Papers
-from contrastive_age.tracking.descriptions import LINE, of_setting, of_sweep, with_notes
+from contrastive_age.tracking.descriptions import LINE, broken, of_setting, of_sweep, with_notes
 
 METRICS = {
     **{"mae": 4.5, "mae_interval": [4.0, 5.0], "mae_constant": 9.0, "n": 1002, "subjects": 82},
@@ -31,7 +33,7 @@ def known() -> dict[str, Any]:
 def _said(known: dict[str, Any], protocol: str, metrics: dict[str, Any] | None) -> str:
     setting: Learning = settings_of(known)[protocol]
     papers = Papers(known["effective"]["papers"])
-    return of_setting(setting, papers, AUDITS, metrics, "kedro run")
+    return of_setting(setting, papers, AUDITS, metrics, drawn=True, command="kedro run")
 
 
 def test_the_error_comes_first_then_the_command_the_data_and_the_budget(
@@ -40,7 +42,7 @@ def test_the_error_comes_first_then_the_command_the_data_and_the_budget(
     error, command, values = _said(known, "synthetic_se", METRICS).split("\n\n")
     assert error == "**MAE 4.50 years** [4.00, 5.00] on **drawn faces**; a constant has 9.00"
     assert command == "```sh\nkedro run\n```"
-    for words in ("drawn faces, 1,002 images, 82 subjects", "λ_c 1, λ_t 1", "seed 0"):
+    for words in (": 1,002 images, 82 subjects", "λ_c 1, λ_t 1", "seed 0"):
         assert words in values
 
 
@@ -61,8 +63,24 @@ def test_what_must_not_be_overlooked_is_said(
 
 def test_a_pretraining_says_whose_faces_it_saw(known: dict[str, Any]) -> None:
     first, _, values = _said(known, "pretrain", None).split("\n\n")
-    assert first == "Weights from MORPH II, 7 images, 3 subjects."
+    assert first == "Weights from **drawn faces**."
+    assert "MORPH II, 7 images, 3 subjects" in values
     assert "2 epochs" in values
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["kedro", "run", "--env=demo", "--params=" + ",".join(f"loss.x={n}" for n in range(30))],
+        ["kedro", "run", f"--params=raw_root=/a b/{'c' * 50},seed=1", "--pipeline=it's", "x," * 40],
+    ],
+)
+def test_a_command_in_several_lines_is_one_to_a_shell(words: list[str]) -> None:
+    text = broken(shlex.join(words))
+    assert all(len(line) <= 62 for line in text.split("\n") if "'" not in line)
+    command = ["sh", "-c", f"printf '%s\\n' {text}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == words
 
 
 def test_what_a_user_wrote_is_kept_below_the_line() -> None:
@@ -82,4 +100,4 @@ def test_a_sweep_lists_its_settings() -> None:
     said = of_sweep("kedro sweep --preset='a b'", rows)
     assert "| setting 0 | 4.50 | [4.00, 5.00] | finished |" in said
     assert "And 10 more." in said
-    assert "```sh\nkedro sweep --preset='a b'\n```" in said
+    assert "```sh\nkedro sweep '--preset=a b'\n```" in said

@@ -100,7 +100,7 @@ class Asked:
             found = self._learning(nested(self.plain[0], given), setting.protocol)
         except DataError:
             return None
-        params = as_text(nested({}, given))
+        params = as_text(nested({}, {name: _whole(value) for name, value in given.items()}))
         if not params or found.key != setting.key:
             return None
         return kedro_run(setting.protocol, env=self.env, params=params)
@@ -165,6 +165,11 @@ def _in_words(path: str, value: Any, setting: Learning) -> str:
     return words
 
 
+def _whole(value: Any) -> Any:
+    """A number without a point where there is nothing after it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _number(value: Any) -> str:
-    """Such as 4, or 0.05: without a point where there is nothing after it."""
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    """Such as "4", or "0.05", in as many digits as it takes to tell it from all others."""
+    return str(_whole(value))

@@ -3,6 +3,8 @@
 Users write there, too: what stands below a line of ours is theirs, and is kept.
 """
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,8 @@ LINE = "*What stands below this line is yours: it is kept when the run is logged
 _LONGEST = 8000
 """Characters that MLflow keeps of a tag."""
 _MOST_ROWS = 30
+_WIDTH = 60
+"""Characters of a line of a command: a longer one pushes half of MLflow's page out of sight."""
 
 
 def with_notes(text: str, before: str | None) -> str:
@@ -34,6 +38,8 @@ def of_setting(
     papers: Papers,
     audits: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Any] | None,
+    *,
+    drawn: bool,
     command: str | None,
 ) -> str:
     """Describe a setting: its error, on what data, within what budget, and how to repeat it.
@@ -43,28 +49,29 @@ def of_setting(
         papers: What budgets and losses are called by.
         audits: Of each source that is known, `n` and `identities`.
         metrics: `metrics.json`; None where nothing is measured yet.
+        drawn: Whether nobody is on its photos.
         command: What repeats it, if anything does.
     """
-    data = _data(setting, audits, metrics)
-    values = {"protocol": setting.protocol} | setting.model_dump(mode="json")
+    faces = "**drawn faces**" if drawn else "photos"
+    values = {"protocol": setting.protocol} | setting.model_dump(mode="json", exclude={"sources"})
     budget = papers.describe(values, (metrics or {}).get("external"))
     if "batch size" not in budget:
         budget += f", batch size {setting.training.batch_size}"
     folds = f"{setting.folds} folds, " if isinstance(setting, Setting) else ""
     lines = [
-        f"- **Data**: {data}",
+        f"- **Data**: {_data(setting, audits, metrics)}",
         f"- **Losses**: {papers.name(values['loss'])}",
         f"- **Budget**: {budget}",
         f"- **Networks**: {folds}seed {setting.seed}",
     ]
     # A page shows the first lines, and the rest when it is asked to.
-    first = _error(setting, metrics) if isinstance(setting, Setting) else f"Weights from {data}."
+    is_measured = isinstance(setting, Setting)
+    first = _error(setting, faces, metrics) if is_measured else f"Weights from {faces}."
     return "\n\n".join([first, _repeating(command), "\n".join(lines)])
 
 
-def _error(setting: Setting, metrics: Mapping[str, Any] | None) -> str:
+def _error(setting: Setting, faces: str, metrics: Mapping[str, Any] | None) -> str:
     """Such as "**MAE 4.95 years** [4.50, 5.41] on photos; a constant has 10.36"."""
-    faces = "**drawn faces**" if setting.drawn else "photos"
     if metrics is None:
         return f"Not measured yet, on {faces}."
     ends = metrics.get("mae_interval") or (None, None)
@@ -87,15 +94,14 @@ def _data(
     audits: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Any] | None,
 ) -> str:
-    """Such as "FG-NET, one subject left out: photos, 1,002 images, 82 subjects"."""
+    """Such as "FG-NET, one subject left out: 1,002 images, 82 subjects"."""
     if not isinstance(setting, Setting):
         return "; ".join(
             ", ".join([SOURCES.get(source, source), *_counts(audits.get(source), "identities")])
             for source in setting.sources
         )
-    faces = "drawn faces" if setting.drawn else "photos"
     counts = _counts(metrics, "subjects") or _counts(audits.get(setting.source), "identities")
-    return f"{protocol_name(setting.protocol)}: {', '.join([faces, *counts])}"
+    return ": ".join([protocol_name(setting.protocol), *filter(None, [", ".join(counts)])])
 
 
 def _counts(known: Mapping[str, Any] | None, people: str) -> list[str]:
@@ -108,7 +114,23 @@ def _repeating(command: str | None) -> str:
             "No `kedro run` repeats it with the configuration and the files as they are now; all "
             "its values are among the parameters."
         )
-    return f"```sh\n{command}\n```"
+    return f"```sh\n{broken(command)}\n```"
+
+
+def broken(command: str) -> str:
+    """Break a command into lines that a shell joins: between words, and after commas within one."""
+    lines = [""]
+    for word in map(shlex.quote, shlex.split(command)):
+        # Within quotes a shell joins no lines.
+        for part in [word] if "'" in word else re.findall(r"[^,]+,?|,", word):
+            between = " " if lines[-1] and not lines[-1].endswith(",") else ""
+            if lines[-1] and len(lines[-1] + between + part) > _WIDTH:
+                lines.append(f"  {part}" if between else part)
+            else:
+                lines[-1] += between + part
+    return "\n".join(
+        [f"{line}{'' if line.endswith(',') else ' '}\\" for line in lines[:-1]] + lines[-1:]
+    )
 
 
 def of_sweep(command: str, rows: Sequence[Sequence[str]]) -> str:
@@ -121,7 +143,7 @@ def of_sweep(command: str, rows: Sequence[Sequence[str]]) -> str:
     table = [
         "| setting | MAE (years) | 95% interval | status |",
         "|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in rows[:_MOST_ROWS]),
+        *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows[:_MOST_ROWS]),
     ]
     more = [f"And {len(rows) - _MOST_ROWS} more."] if len(rows) > _MOST_ROWS else []
     return "\n\n".join(["\n".join(table), *more, _repeating(command)])

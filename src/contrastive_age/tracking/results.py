@@ -100,6 +100,11 @@ class Result:
         log_faces = may_log_faces(loader["parameters"], current)
         return cls(catalog, current, current.key, log_faces, loader)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether nobody is on the photos."""
+        return is_drawn(self.loader["parameters"], self.current)
+
     @cached_property
     def asked(self) -> Asked:
         """What the session was given."""
@@ -239,7 +244,8 @@ def log_values(
             result.papers,
             result.audits(metrics),
             metrics or None,
-            result.asked.command(setting),
+            drawn=result.drawn,
+            command=result.asked.command(setting),
         )
         words[MLFLOW_RUN_NOTE] = descriptions.with_notes(text, before)
     log_setting(run.info.run_id, setting, {**tags, **words})
@@ -412,6 +418,11 @@ def _log_model(run: Run, path: Path) -> None:
 
 def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
     """Whether the sheet of faces goes to MLflow: drawn ones, or where `log_faces` says so."""
+    said = parameters["log_faces"]
+    return is_drawn(parameters, setting) if said is None else bool(said)
+
+
+def is_drawn(parameters: Mapping[str, Any], setting: Learning) -> bool:
+    """Whether nobody is on the photos of a setting's sources."""
     known = parameters["effective"]["sources"]
-    drawn = all(known[source]["synthetic"] is not None for source in setting.sources)
-    return bool(drawn if parameters["log_faces"] is None else parameters["log_faces"])
+    return all(known[source]["synthetic"] is not None for source in setting.sources)
