@@ -65,8 +65,9 @@ def of_setting(
         f"- **Networks**: {folds}seed {setting.seed}",
     ]
     # A page shows the first lines, and the rest when it is asked to.
-    is_measured = isinstance(setting, Setting)
-    first = _error(setting, faces, metrics) if is_measured else f"Weights from {faces}."
+    first = f"Weights from {faces}."
+    if isinstance(setting, Setting):
+        first = _error(setting, faces, metrics)
     return "\n\n".join([first, _repeating(command), "\n".join(lines)])
 
 

@@ -342,9 +342,10 @@ def _log_data(
     ]
     folds = Record.read((metrics or {}).get("made_from")).decided_by.get("folds")
     predictions = result.load(f"{setting.protocol}.predictions") if folds else None
-    if predictions is not None:
+    if folds and predictions is not None:
         inputs.append(data.of_tested(setting.protocol, folds, predictions))
-    known = {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
+    there = run.inputs.dataset_inputs if run.inputs else []
+    known = {(each.dataset.name, each.dataset.digest) for each in there}
     new = [each for each in inputs if (each.dataset.name, each.dataset.digest) not in known]
     if new:
         client = mlflow.MlflowClient()

@@ -155,9 +155,11 @@ def is_whole(key: str, folds: int) -> bool:
     """
     client = MlflowClient()
     run_id = unique_runs.find(client, tracker.experiment_id, _of_setting(key))
-    run = None if run_id is None else client.get_run(run_id)
+    if run_id is None:
+        return False
+    run = client.get_run(run_id)
     # One that an earlier version logged says nothing of itself in words.
-    if run is None or run.info.status != "FINISHED" or MLFLOW_RUN_NOTE not in run.data.tags:
+    if run.info.status != "FINISHED" or MLFLOW_RUN_NOTE not in run.data.tags:
         return False
     ended = [run for run in _folds_of(run_id) if run.info.status == "FINISHED"]
     return len(ended) >= folds
