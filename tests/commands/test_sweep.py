@@ -393,14 +393,14 @@ def test_a_row_of_the_table_is_a_setting_with_all_its_seeds(repeated: Project) -
 def test_seeds_of_a_setting_are_one_group_in_mlflow(repeated: Project) -> None:
     runs = _runs(repeated)
     keys = _by_setting(repeated, "test")
-    groups = runs[runs["level"] == "setting"].set_index("name")["group"]
+    groups = runs[runs["level"] == "setting"].set_index("setting_key")["group"]
     found = [{groups[key] for key in seeds.values()} for seeds in keys.values()]
     assert [len(group) for group in found] == [1, 1]
     assert found[0] != found[1]
     with sqlite3.connect(repeated.root / "mlflow.db") as database:
         (axis,) = database.execute(
             "select value from params join runs using (run_uuid) "
-            "where name like 'sweep-%' and key = 'seed'"
+            "where name like 'sweep %' and key = 'seed'"
         ).fetchall()
     assert axis == ("0, 1",)
 
@@ -421,16 +421,16 @@ def test_the_report_brings_the_same_seeds_together(repeated: Project) -> None:
 @pytest.mark.endurance
 def test_what_stands_of_a_setting_is_kept_and_a_single_seed_says_so(repeated: Project) -> None:
     untagged = _by_setting(repeated, "test")[0][0]
-    group = _runs(repeated).set_index("name").loc[untagged, "group"]
+    group = _runs(repeated).set_index("setting_key").loc[untagged, "group"]
     with sqlite3.connect(repeated.root / "mlflow.db") as database:
         # As an earlier version left it.
         database.execute(
             "delete from tags where key = 'group' and "
-            "run_uuid = (select run_uuid from runs where name = ?)",
+            "run_uuid = (select run_uuid from tags where key = 'setting_key' and value = ?)",
             [untagged],
         )
     done = repeated.kedro("sweep", *SEEDS[:-1])
-    assert _runs(repeated).set_index("name").loc[untagged, "group"] == group
+    assert _runs(repeated).set_index("setting_key").loc[untagged, "group"] == group
     assert [(row[2], row[4], row[-1]) for row in _rows(done.stdout)] == [("1", "-", "kept")] * 2
     assert done.stdout.count("One seed") == 1
     dry = repeated.kedro("sweep", *SEEDS, "--dry-run")

@@ -127,6 +127,8 @@ def test_what_a_run_says_is_put_anew_with_its_metrics_and_keeps_the_users_words(
 ) -> None:
     _log("ce-1", "seen at night", {})
     note = logged["mlflow.note.content"]
+    _log("ce-1", "seen at night", {"mae": 4.5})  # it is run again
+    assert "mlflow.note.content" not in logged
     assert note.startswith("what it is\n")
     assert note.endswith("seen at night")
     for known, is_new in (({"mae": 4.5}, False), ({"mae": 5.0}, True), ({}, True)):

@@ -238,7 +238,9 @@ def log_values(
     words, before = {}, run.data.tags.get(MLFLOW_RUN_NOTE)
     if is_named_by(run, result.key):
         words[MLFLOW_RUN_NAME] = result.asked.title(setting)
-    if descriptions.LINE not in (before or "") or _missing(run, flattened(metrics or {})):
+    # What is run again and has been measured waits for its metrics.
+    is_due = descriptions.LINE not in (before or "") and (metrics or "mae" not in run.data.metrics)
+    if is_due or _missing(run, flattened(metrics or {})):
         text = descriptions.of_setting(
             setting,
             result.papers,
