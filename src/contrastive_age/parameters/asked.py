@@ -18,8 +18,10 @@ from contrastive_age.reporting.papers import flattened, value_in_words
 LONGEST = 60
 """Characters of a title."""
 
-_DATA = (*("raw_root", "allow_outside_raw_root", "most_megapixels", "age", "sources", "gradcam"),)
-"""Parameters that no setting has and that decide which photos it sees, and what is explained."""
+_PLACES = ("raw_root", "sources")
+"""Parameters that no setting has and that say where its photos lie."""
+_DATA = ("allow_outside_raw_root", "most_megapixels", "age", "gradcam")
+"""Those that decide which of them it sees, and what is explained."""
 _NO_PARAMETER = ("protocol", "source", "split", "folds", "sources", "drawn", "age_min", "age_max")
 _BY_CONTENT = {
     "model.weights": "model.digest",
@@ -94,7 +96,10 @@ class Asked:
         try:
             for plain in self.plain:
                 given |= self._unlike(setting, plain)
-                given |= _unlike(_data(self.parameters), _data(plain))
+                given |= _unlike(_flat(self.parameters, _DATA), _flat(plain, _DATA))
+            # Elsewhere they lie elsewhere: where is this machine's own matter.
+            here, usual = _flat(self.parameters, _PLACES), _flat(self.plain[0], _PLACES)
+            given |= _unlike(here, usual)
             if "manifest" in given:
                 given["manifest"] = self.parameters["manifest"]
             found = self._learning(nested(self.plain[0], given), setting.protocol)
@@ -135,10 +140,10 @@ def _values(setting: Learning, *, by_content: bool = False) -> dict[str, Any]:
     return values | known if by_content else values
 
 
-def _data(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides which photos are seen, by dotted name."""
-    flat = {name: parameters[name] for name in _DATA if name != "sources"}
-    for name, source in parameters["sources"].items():
+def _flat(parameters: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Some of all parameters by dotted name."""
+    flat = {name: parameters[name] for name in names if name != "sources"}
+    for name, source in parameters["sources"].items() if "sources" in names else []:
         flat[f"sources.{name}"] = source
     return flattened(flat, skipped=())
 
