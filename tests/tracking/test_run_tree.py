@@ -6,7 +6,7 @@ import socket
 import psutil
 import pytest
 
-from contrastive_age.tracking.run_tree import has_ended, this_process
+from contrastive_age.tracking.run_tree import has_ended, sweep_title, this_process
 
 
 def test_a_process_that_runs_has_not_ended() -> None:
@@ -36,3 +36,12 @@ def test_a_number_given_to_another_process_since_is_not_taken_for_the_first() ->
 @pytest.mark.parametrize("name", ["", "elsewhere/1/2", "elsewhere", f"{socket.gethostname()}/x/1"])
 def test_what_cannot_be_judged_from_here_may_still_run(name: str) -> None:
     assert not has_ended(name)
+
+
+def test_a_sweep_is_named_by_what_is_varied() -> None:
+    axes = {
+        "loss.lambda_c": [0, 2, 4],
+        "seed": range(2),
+        "model.weights": ["a/b.pth", "c/d.pth"] * 2,
+    }
+    assert sweep_title(axes) == "sweep λc=0,2,4 × seed=0,1 × 4 values of weights"

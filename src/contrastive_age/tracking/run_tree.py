@@ -35,9 +35,10 @@ CLOCK_STEP = 60.0
 """Seconds by which the system's clock may have been set since a process began."""
 TOTAL = "total"
 """The metric of an epoch's loss: an epoch is logged whole or not at all, so it tells for all."""
-_LONGEST_AXIS = 24
 PATIENCE = 5.0
 """Seconds that an interrupted process waits for curves that are under way."""
+_LONGEST_AXIS = 24
+"""Characters of what a sweep's name says of one axis."""
 
 
 def this_process() -> str:
@@ -333,9 +334,9 @@ class SweepRun:
 
 def sweep_title(axes: Mapping[str, Sequence[Any]]) -> str:
     """Name a sweep by what is varied, such as "sweep λc=0,2,4 × seed=0,1,2"."""
-    texts = {}
+    texts = []
     for axis, values in axes.items():
         name = axis.rpartition(".")[2].replace("lambda_", "λ")
         text = f"{name}={','.join(map(str, values))}"
-        texts[name] = text if len(text) <= _LONGEST_AXIS else f"{len(values)} values of {name}"
-    return f"sweep {' × '.join(texts.values())}"
+        texts.append(text if len(text) <= _LONGEST_AXIS else f"{len(values)} values of {name}")
+    return f"sweep {' × '.join(texts)}"
