@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from contrastive_age.pipelines import of_fold
 from contrastive_age.pipelines.evaluation import nodes
-from contrastive_age.pipelines.fold_nodes import of_fold
 from contrastive_age.protocols.namespaces import namespace_of
 
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from contrastive_age.pipelines.fold_nodes import of_fold
+from contrastive_age.pipelines import of_fold
 from contrastive_age.pipelines.training import nodes
 
 
