@@ -20,7 +20,7 @@ def run_params(project: Path, **given: Any) -> dict[str, Any]:
         {},
         {"env": "demo", "pipeline_names": ["fgnet_lopo"]},
         {"runtime_params": {"loss": {"lambda_c": 4}, "setting": "ternary", "seed": 1}},
-        {"runtime_params": {"model": {"weights": "it's \"λ_c\" of 4.pth"}}},
+        {"runtime_params": {"model": {"weights": 'it\'s "λ_c" of 4.pth'}}},
     ],
 )
 def test_kedro_viz_is_given_what_was_run(tmp_path: Path, given: dict[str, Any]) -> None:
