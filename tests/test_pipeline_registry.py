@@ -10,7 +10,7 @@ from types import FunctionType
 import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
-from kedro.io import CatalogConfigResolver
+from kedro.io import CatalogConfigResolver, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
@@ -87,6 +87,24 @@ def _pipelines() -> dict[str, Pipeline]:
 
 
 PIPELINES = _pipelines()
+
+
+@pytest.mark.parametrize("folds", [3, 82])
+def test_kedro_viz_opens_on_a_source_and_a_protocol(folds: int) -> None:
+    viz = pytest.importorskip("kedro_viz.data_access.managers", reason="no extra `viz`")
+    shown = viz.DataAccessManager()
+    pipelines = {"fgnet_lopo": protocol_pipeline("fgnet_lopo", "fgnet", folds)}
+    shown.add_catalog(DataCatalog(), pipelines)
+    shown.add_pipelines(pipelines)
+    tree = shown.create_modular_pipelines_tree_for_registered_pipeline("fgnet_lopo")
+    children = tree["__root__"].children
+    assert {child.id for child in children if child.type == "modularPipeline"} == {
+        "fgnet",
+        "fgnet_lopo",
+    }
+    # Parameters are hidden until they are asked for.
+    assert sum(child.type == "parameters" for child in children) == 7
+    assert len(children) == 29
 
 
 @pytest.mark.parametrize("name", PIPELINES)
