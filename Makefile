@@ -37,7 +37,7 @@ docs: setup
 
 # Of the last run, with its environment and parameters.
 viz: setup
-	echo "--host 127.0.0.1" | cat - $(wildcard .viz/last_run) | xargs $(BIN)/kedro viz run
+	$(BIN)/python -m contrastive_age.running.last_run
 
 mlflow: setup
 	-MLFLOW_TRACKING_URI= $(BIN)/kedro show-runs

@@ -1,23 +1,41 @@
 """The registered pipelines have the shape that the protocols promise."""
 
+import inspect
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.io import CatalogConfigResolver, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
 from conftest import TINY, Project
 from contrastive_age.parameters.given import Detection, Explanation, Source
 from contrastive_age.parameters.setting import Alignment, Pretraining, Setting
-from contrastive_age.pipeline_registry import fold_pipeline, pretrain_pipeline, protocol_pipeline
+from contrastive_age.pipeline_registry import (
+    final_model_pipeline,
+    fold_pipeline,
+    paper_report,
+    pretrain_pipeline,
+    protocol_pipeline,
+)
 from contrastive_age.protocols.namespaces import parted
 from contrastive_age.training.recipe import Computing
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters" / "protocols.yml"
-PROTOCOLS = yaml.safe_load(CONF.read_text(encoding="utf-8"))["protocols"]
+CONF = OmegaConfigLoader(
+    str(Path(__file__).resolve().parents[1] / "conf"), base_env="base", default_run_env="base"
+)
+PROTOCOLS = CONF["parameters"]["protocols"]
+CATALOG = CatalogConfigResolver(CONF["catalog"])
+LAYERS = [
+    *("intermediate", "primary", "model_input", "models", "model_output", "reporting"),
+    "final_model",
+]
 STAGES = ["ingestion", "alignment", "splitting", "triplets", "training", "evaluation", "reporting"]
 
 
@@ -56,6 +74,75 @@ def test_what_a_protocol_needs_and_gives_does_not_grow_with_its_folds() -> None:
     needed, given = ends(82)
     assert (needed, given) == ends(3)
     assert not any("fold" in parted(name)[0] for name in needed | given)
+
+
+def _pipelines() -> dict[str, Pipeline]:
+    """All that are registered, of three folds."""
+    protocols = {name: protocol_pipeline(name, own["source"], 3) for name, own in PROTOCOLS.items()}
+    return protocols | {
+        "pretrain": pretrain_pipeline(["fgnet", "utkface"]),
+        "final_model": final_model_pipeline("fgnet_se", "fgnet", 3),
+        "paper_report": paper_report(),
+    }
+
+
+PIPELINES = _pipelines()
+
+
+@pytest.mark.parametrize("folds", [3, 82])
+def test_kedro_viz_opens_on_a_source_and_a_protocol(folds: int) -> None:
+    viz = pytest.importorskip("kedro_viz.data_access.managers", reason="no extra `viz`")
+    shown = viz.DataAccessManager()
+    pipelines = {"fgnet_lopo": protocol_pipeline("fgnet_lopo", "fgnet", folds)}
+    shown.add_catalog(DataCatalog(), pipelines)
+    shown.add_pipelines(pipelines)
+    tree = shown.create_modular_pipelines_tree_for_registered_pipeline("fgnet_lopo")
+    children = tree["__root__"].children
+    assert {child.id for child in children if child.type == "modularPipeline"} == {
+        "fgnet",
+        "fgnet_lopo",
+    }
+    # Parameters are hidden until they are asked for.
+    assert sum(child.type == "parameters" for child in children) == 7
+    assert len(children) == 29
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_code_of_every_node_can_be_shown_and_says_what_it_does(name: str) -> None:
+    for node in PIPELINES[name].nodes:
+        # Kedro-Viz shows neither file nor code of another callable.
+        assert isinstance(node.func, FunctionType), node.name
+        assert Path(inspect.getfile(node.func)).name == "nodes.py", node.name
+        sentence, _, rest = str(node.func.__doc__).partition("\n")
+        assert sentence[0].isupper(), node.name
+        assert sentence.endswith("."), node.name
+        assert node.func.__code__.co_argcount < 15, node.name
+        assert not rest or rest.startswith("\n"), node.name
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_layers_follow_the_data(name: str) -> None:
+    pipeline = PIPELINES[name]
+    layers: dict[str, str] = {}
+    for dataset in pipeline.datasets():
+        if dataset.startswith("params:"):
+            continue
+        entry = CATALOG.resolve_pattern(dataset)
+        if entry["type"].endswith(".WorkFolder"):
+            # A free input that is no data: in a layer, Kedro-Viz would draw all of that above it.
+            assert "metadata" not in entry, dataset
+        else:
+            layers[dataset] = entry["metadata"]["kedro-viz"]["layer"]
+    order: dict[str, set[str]] = {}
+    made_from: dict[str, set[str]] = {}
+    for node in pipeline.nodes:
+        before = {name for each in node.inputs for name in made_from.get(each, set())}
+        before |= {layers[each] for each in node.inputs if each in layers}
+        for output in node.outputs:
+            made_from[output] = before
+            order.setdefault(layers[output], set()).update(before - {layers[output]})
+    found = list(TopologicalSorter(order).static_order())
+    assert [layer for layer in LAYERS if layer in found] == found
 
 
 def _types(*pipelines: Pipeline) -> dict[str, type]:

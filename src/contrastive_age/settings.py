@@ -21,10 +21,11 @@ os.environ.update(
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.running.console import Console
 from contrastive_age.running.inputs import Inputs
+from contrastive_age.running.last_run import LastRun
 from contrastive_age.running.locks import Locks
 from contrastive_age.tracking.hook import Tracking
 
-HOOKS = (Tracking(), Console(), Locks(), Inputs())
+HOOKS = (Tracking(), Console(), Locks(), Inputs(), LastRun())
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

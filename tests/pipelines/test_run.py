@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kedro.config import OmegaConfigLoader
+from kedro.io import AbstractDataset, CatalogConfigResolver
 
 from conftest import TINY, Project
 from contrastive_age.model.losses import titles
+from contrastive_age.pipeline_registry import protocol_pipeline
 
 FOLDS = TINY["protocols"]["synthetic_se"]["folds"]
 POINTS = [
@@ -232,6 +235,37 @@ def test_mlflow_holds_a_run_a_setting_and_a_child_a_fold(finished: Project, sett
     figures = {name for name in made if name.endswith(".png")}
     assert len(figures) == 7
     assert artifacts >= figures | {"predictions.csv", "summary.csv", "metrics.json"}
+
+
+def test_kedro_viz_previews_tables_documents_and_figures(finished: Project, setting: str) -> None:
+    viz = pytest.importorskip("kedro_viz.models.flowchart.node_metadata", reason="no extra `viz`")
+    from kedro_viz.models.flowchart.nodes import GraphNode
+
+    conf = OmegaConfigLoader(str(finished.root / "conf"), base_env="base", default_run_env="base")
+    catalog = CatalogConfigResolver(conf["catalog"])
+    found = {}
+    for name in protocol_pipeline("synthetic_se", "synthetic", FOLDS).datasets():
+        if name.startswith("params:"):
+            continue
+        entry = catalog.resolve_pattern(name)
+        path = finished.root / entry["filepath"].replace("<setting>", setting)
+        dataset = AbstractDataset.from_config(name, entry | {"filepath": str(path)})
+        node = GraphNode.create_data_node("", name, None, set(), dataset, None)
+        shown = viz.DataNodeMetadata(data_node=node)
+        assert bool(shown.preview) == bool(shown.preview_type), name
+        if shown.preview:
+            found[name.removeprefix("synthetic_se.")] = shown.preview_type
+    kinds = {
+        "TablePreview": {"summary", "predictions", "fold_1.history", "folds", "synthetic.samples"},
+        "JSONPreview": {"metrics", "identity", "gradcam", "leakage", "synthetic.audit"},
+        "ImagePreview": {
+            *("scatter", "cs_curve", "error_by_age", "calibration", "losses"),
+            *("faces_sheet", "attention"),
+        },
+    }
+    for kind, names in kinds.items():
+        assert names <= {name for name, preview in found.items() if preview == kind}
+    assert set(found.values()) == set(kinds)
 
 
 def test_nothing_is_written_outside_data_and_tracking(finished: Project) -> None:

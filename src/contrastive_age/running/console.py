@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -34,9 +33,6 @@ SAID = {
     "page": "Open in a browser       {path}",
 }
 """What is said of a file that was made: where it lies, or what can be done next with it."""
-
-VIEW = Path(".viz") / "last_run"
-"""In the project: the options of `kedro viz run` that show the last run, for `make viz`."""
 
 
 class Console:
@@ -103,7 +99,6 @@ class Console:
             terminal().print("", demo_table(metrics, leakage))
             print_line(SAID[kind].format(path=self._place(name)))
             view = shlex.join([*self._options, f"--pipeline={protocol}"])
-            remember(self._project, view)
             print_line(f"Compare runs            {views.place(self._project)}")
             print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line("All runs on one page    kedro run --pipeline=paper_report")
@@ -112,18 +107,6 @@ class Console:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
-
-
-def remember(project: Path, view: str) -> None:
-    """Let `make viz` show a run.
-
-    Args:
-        project: The project's root; one that cannot be written is left as it is.
-        view: Options of `kedro viz run`, quoted as a shell wants them.
-    """
-    with suppress(OSError):
-        (project / VIEW).parent.mkdir(exist_ok=True)
-        (project / VIEW).write_bytes(os.fsencode(view + "\n"))
 
 
 def training_line(

@@ -1,9 +1,8 @@
 """The part of the fold template that predicts, and the node that puts all folds together."""
 
-from functools import partial, update_wrapper
-
 from kedro.pipeline import Node, Pipeline
 
+from contrastive_age.pipelines import of_fold
 from contrastive_age.pipelines.evaluation import nodes
 from contrastive_age.protocols.namespaces import namespace_of
 
@@ -13,7 +12,7 @@ def create_pipeline(fold: int) -> Pipeline:
     return Pipeline(
         [
             Node(
-                update_wrapper(partial(nodes.evaluate, fold=fold), nodes.evaluate),
+                of_fold(nodes.evaluate, fold),
                 inputs=[
                     "samples",
                     "faces",

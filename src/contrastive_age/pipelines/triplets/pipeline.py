@@ -1,9 +1,8 @@
 """The part of the fold template that indexes triplets."""
 
-from functools import partial, update_wrapper
-
 from kedro.pipeline import Node, Pipeline
 
+from contrastive_age.pipelines import of_fold
 from contrastive_age.pipelines.triplets import nodes
 
 
@@ -12,7 +11,7 @@ def create_pipeline(fold: int | None) -> Pipeline:
     return Pipeline(
         [
             Node(
-                update_wrapper(partial(nodes.index, fold=fold), nodes.index),
+                of_fold(nodes.index, fold),
                 inputs=["samples", "folds", "params:effective"],
                 outputs="triplets",
                 name="index",

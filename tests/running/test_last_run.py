@@ -1,0 +1,59 @@
+"""What is noted of a run is what Kedro-Viz is given to show it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contrastive_age.running.last_run import NOTE, LastRun, noted
+from contrastive_age.tracking.tracker import tracker
+
+
+def run_params(project: Path, **given: Any) -> dict[str, Any]:
+    none = {"env": None, "runtime_params": None, "pipeline_names": None}
+    return none | {"project_path": str(project)} | given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"env": "demo", "pipeline_names": ["fgnet_lopo"]},
+        {"runtime_params": {"loss": {"lambda_c": 4}, "setting": "ternary", "seed": 1}},
+        {"runtime_params": {"model": {"weights": 'it\'s "λ_c" of 4.pth'}}},
+    ],
+)
+def test_kedro_viz_is_given_what_was_run(tmp_path: Path, given: dict[str, Any]) -> None:
+    cli = pytest.importorskip("kedro_viz.launchers.cli.run", reason="the extra `viz` is missing")
+    LastRun().before_pipeline_run(run_params(tmp_path, **given))
+    read = cli.run.make_context("run", noted(tmp_path)).params
+    assert read["env"] == given.get("env")
+    assert read["params"] == given.get("runtime_params", {})
+    assert read["pipeline"] == given.get("pipeline_names", ["__default__"])[0]
+
+
+def test_of_several_pipelines_all_are_shown(tmp_path: Path) -> None:
+    LastRun().before_pipeline_run(run_params(tmp_path, pipeline_names=["fgnet_se", "morph_se"]))
+    assert noted(tmp_path) == []
+
+
+@pytest.mark.parametrize("broken", [b"", b"[", b'"--env=demo"', b"[1]", b"\xff", None])
+def test_a_note_that_is_broken_or_missing_is_no_note(tmp_path: Path, broken: bytes | None) -> None:
+    if broken is not None:
+        (tmp_path / NOTE).parent.mkdir()
+        (tmp_path / NOTE).write_bytes(broken)
+    assert noted(tmp_path) == []
+    LastRun().before_pipeline_run(run_params(tmp_path, env="demo"))
+    assert noted(tmp_path) == ["--env=demo", "--pipeline=__default__"]
+
+
+def test_a_run_goes_on_where_nothing_can_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / NOTE.parent).write_text("a file")
+    LastRun().before_pipeline_run(run_params(tmp_path))
+    assert noted(tmp_path) == []
+    monkeypatch.setattr(tracker, "is_worker", True)
+    (other := tmp_path / "other").mkdir()
+    LastRun().before_pipeline_run(run_params(other))
+    assert list(other.iterdir()) == []
