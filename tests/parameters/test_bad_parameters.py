@@ -36,9 +36,9 @@ REFUSED = {
     "frobnicate=1": ["frobnicate=1: there is no such parameter"],
     ".=1": ["={'': 1}: there is no such parameter"],
     # values of the wrong kind
-    "training.epochs=many": ["training.epochs='many'", "valid integer"],
-    "training.epochs=2.5": ["training.epochs=2.5", "valid integer"],
-    "seed=one": ["seed='one'", "valid integer"],
+    "training.epochs=many": ["training.epochs='many'", "it must be a whole number"],
+    "training.epochs=2.5": ["training.epochs=2.5", "it must be a whole number"],
+    "seed=one": ["seed='one'", "it must be a whole number"],
     "log_faces=perhaps": ["log_faces='perhaps'"],
     "allow_outside_raw_root=maybe": ["allow_outside_raw_root='maybe'"],
     "raw_root=": ["raw_root has no value", "./null"],
