@@ -62,7 +62,8 @@ class RayRunner(SequentialRunner):
                 max(1, int(share.cpus_per_fold)),
                 os.environ.get("MLFLOW_TRACKING_URI"),
             )
-            trainings, failed = Trainings(pipeline, catalog), {}
+            trainings = Trainings(pipeline, catalog)
+            failed: dict[str, Exception] = {}
             with cluster(share):
                 for name, error in run_tasks(work, list(folds), share):
                     if error is None:
