@@ -232,7 +232,10 @@ def upload_runs(
     from contrastive_age.commands.upload import upload
     from contrastive_age.running.place import Place
 
-    for sent in upload(Place(_project(), env, conf_source), params, pipelines):
+    logged = upload(Place(_project(), env, conf_source), params, pipelines)
+    if not logged:
+        click.echo("There are no results to upload")
+    for sent in logged:
         measured = "measured" if sent.measured else "not measured yet"
         click.echo(
             f"{sent.protocol} {sent.key}: {sent.folds} folds, {measured}; "

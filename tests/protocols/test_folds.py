@@ -146,7 +146,7 @@ def test_copies_that_may_stay_are_counted(
     assert report["leaked_copies_share"] == apart / 200
     assert sum(entry["leaked_copies"] for entry in report["folds"]) == apart
     assert "copies" not in folds.attrs
-    assert f"{apart / 2:.1f}% a copy (156 images are copies in 78 groups)" in caplog.text
+    assert f"; {apart / 2:.1f}% of test images have a copy in training; 156 images" in caplog.text
 
 
 def test_morphs_random_split_is_the_papers_and_counts(

@@ -23,7 +23,7 @@ from contrastive_age.commands.sweep import (
     candidates,
     load,
     predictions_of,
-    prepared,
+    prepare,
     print_outcomes,
     run_all,
     run_folds,
@@ -60,10 +60,11 @@ def select(place: Place, sweep: Sweep) -> bool:
         )
     inner = _with_validation(place, sweep, sweep.candidates[0].setting.validation or DEFAULT_SHARE)
     outer = _with_validation(place, sweep, None)
-    if not prepared(place, inner):
+    shared = prepare(place, inner)
+    if shared is None:
         return False
     with track(place, inner) as parent:
-        outcomes = run_all(place, inner, parent)
+        outcomes = run_all(place, inner, parent, shared)
         if parent.failed:
             print_outcomes(place, inner, outcomes)
             return False

@@ -76,12 +76,6 @@ class Sweep:
             groups.setdefault(candidate.setting.group, []).append(candidate)
         return list(groups.values())
 
-    @property
-    def shared(self) -> str | None:
-        """What names the faces and folds of all settings; None where they are not the same."""
-        names = {candidate.setting.shared for candidate in self.candidates}
-        return names.pop() if len(names) == 1 else None
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -171,19 +165,27 @@ def candidates(
     return list(different.values())
 
 
-def prepared(place: Place, sweep: Sweep) -> bool:
-    """Run what all settings share, before anything of the sweep is tracked; or say why that fails.
+def prepare(place: Place, sweep: Sweep) -> str | None:
+    """Make faces and folds, before anything of the sweep is tracked.
+
+    Where settings have different ones, those of the first setting that can have any.
 
     Returns:
-        Whether settings can be run. Where they share nothing, each of them will say so itself.
+        The `shared` of those settings; None where there are none for any setting. Then it is said
+        why, once for all settings that have the same fault.
     """
-    if sweep.shared is not None:
+    faults: dict[str, list[str]] = {}
+    for shared, candidate in {one.setting.shared: one for one in sweep.candidates}.items():
         try:
-            _run(place, sweep.candidates[0], tags=SHARED)
+            _run(place, candidate, tags=SHARED)
         except Exception as error:
-            _log_failure(f"The sweep of {sweep.protocol}", error)
-            return False
-    return True
+            faults.setdefault(_reason(error), []).append(candidate.setting.key)
+        else:
+            return shared
+    for reason, keys in faults.items():
+        which = f" ({', '.join(keys)})" if len(faults) > 1 else ""
+        logger.error("The sweep of %s failed%s: %s", sweep.protocol, which, reason)
+    return None
 
 
 def run(place: Place, sweep: Sweep) -> bool:
@@ -192,52 +194,55 @@ def run(place: Place, sweep: Sweep) -> bool:
     Returns:
         Whether all succeeded.
     """
-    if not prepared(place, sweep):
+    shared = prepare(place, sweep)
+    if shared is None:
         return False
     with track(place, sweep) as parent:
-        outcomes = run_all(place, sweep, parent)
+        outcomes = run_all(place, sweep, parent, shared)
     print_outcomes(place, sweep, outcomes)
     return not parent.failed
 
 
-def run_all(place: Place, sweep: Sweep, parent: SweepRun) -> list[Outcome]:
+def run_all(place: Place, sweep: Sweep, parent: SweepRun, shared: str) -> list[Outcome]:
     """Run the candidates one after the other; what they share is run when it changes.
 
     Args:
         place: The project.
-        sweep: What to run, and `prepared`.
+        sweep: What to run.
         parent: The sweep's run in MLflow, which takes the runs of kept settings too, and is told
             which fail.
+        shared: What `prepare` gave.
 
     Returns:
         An outcome for each candidate, in order.
     """
     outcomes = []
-    shared = sweep.shared
     for number, candidate in enumerate(sweep.candidates, 1):
         setting = candidate.setting
         of = len(sweep.candidates)
         logger.info("Run %d of %d: %s with seed %d", number, of, setting.key, setting.seed)
         try:
             if shared != setting.shared:
+                shared = ""  # until they are made
                 _run(place, candidate, tags=SHARED)
                 shared = setting.shared
             outcomes.append(_run_setting(place, candidate, parent))
         except Exception as error:
             # Whatever one setting runs into, the others may still succeed.
-            reason = _log_failure(setting.key, error)
-            outcomes.append(Outcome(candidate, "failed", reason=reason))
+            logger.warning("%s failed; why is said at the end", setting.key)
+            outcomes.append(Outcome(candidate, "failed", reason=_reason(error)))
             parent.failed = [*parent.failed, setting.key]
     return outcomes
 
 
-def _log_failure(what: str, error: Exception) -> str:
-    """Log why something failed, with a stack trace where it is no fault that a user can mend."""
+def _reason(error: Exception) -> str:
+    """Say why something failed; a fault that a user cannot mend is logged with its stack trace."""
+    if isinstance(error, DataError | TrainingError):
+        return str(error)
     said = explain(error)
-    told = said is not None or isinstance(error, DataError | TrainingError)
-    reason = ": ".join(filter(None, [type(error).__name__, said or str(error)]))
-    logger.error("%s failed: %s", what, reason, exc_info=not told)
-    return reason
+    if said is None:
+        logger.error("What went wrong:", exc_info=error)
+    return said or f"{type(error).__name__}: {error}"
 
 
 def run_folds(place: Place, candidate: Candidate, folds: Sequence[int]) -> None:
@@ -334,10 +339,13 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
         print_line("One seed: how far the error moves from training to training is not measured")
         if not any(len(group) > 1 for group in groups):
             print_line("--seeds=3 trains each setting three times")
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    for outcome in failed:
-        setting = outcome.candidate.setting
-        print_line(f"{setting.key} (seed {setting.seed}) failed: {outcome.reason}")
+    failed: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            setting = outcome.candidate.setting
+            failed.setdefault(outcome.reason, []).append(f"{setting.key} (seed {setting.seed})")
+    for reason, names in failed.items():
+        print_line(f"{', '.join(names)} failed: {reason}")
     if failed:
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
     part = sweep.candidates[0].setting.part

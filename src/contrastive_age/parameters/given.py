@@ -247,6 +247,19 @@ def validated(model: type[Values], values: Mapping[str, Any]) -> Values:
         raise DataError(f"These parameters do not fit: {line}") from error
 
 
+_KINDS = {
+    "dict_type": "it must be a block of names, each with a value",
+    "float_parsing": "it must be a number",
+    "float_type": "it must be a number",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "bool_parsing": "it must be true or false",
+    "bool_type": "it must be true or false",
+}
+"""What is said of a value of another kind, in place of how Pydantic tried to read it."""
+
+
 def _mistake(model: type[Any], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
     said = error["msg"].removeprefix("Value error, ")
@@ -257,6 +270,7 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
     # So Pydantic calls a name that a model, or a dataclass, does not have.
     if error["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
         value = error["input"]
+        said = _KINDS.get(error["type"], said)
         if error["type"] in {"string_type", "path_type"}:
             if value is None:
                 return f"{name} has no value; give one (a folder called null is ./null)"

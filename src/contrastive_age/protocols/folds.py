@@ -246,18 +246,16 @@ def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
 
 def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
     copied = report["copies"]
-    logger.info(
-        "%s: %d images in %d folds; constant MAE %.2f years; %.1f%% of test images have their "
-        "subject in training, %.1f%% a copy (%d images are copies in %d groups)",
-        plan.protocol,
-        len(folds),
-        plan.folds,
-        report["mae_constant"],
-        100 * report["leaked_share"],
-        100 * report["leaked_copies_share"],
-        copied["images"],
-        copied["groups"],
-    )
+    said = [
+        f"{len(folds):,} images in {plan.folds} folds",
+        f"a constant errs by {report['mae_constant']:.2f} years",
+    ]
+    for leak, share in {"subject": "leaked_share", "copy": "leaked_copies_share"}.items():
+        if report[share]:
+            said.append(f"{report[share]:.1%} of test images have a {leak} in training")
+    if copied["images"]:
+        said.append(f"{copied['images']} images are copies, in {copied['groups']} groups")
+    logger.info("%s: %s", plan.protocol, "; ".join(said))
     if copied["contradicting"]:
         first = copied["contradicting"][0]
         logger.warning(

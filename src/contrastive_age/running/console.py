@@ -21,7 +21,7 @@ from rich.table import Table
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.written import as_text
-from contrastive_age.protocols.namespaces import is_fold
+from contrastive_age.protocols.namespaces import is_fold, parted
 from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
@@ -47,28 +47,11 @@ class Console:
     ) -> None:
         """Remember the catalog, which knows the files; nothing is made yet."""
         self._project, self._catalog = Path(run_params["project_path"]), catalog
-        self._began = datetime.now(UTC)
         self._made: list[str] = []
-        self._tested = {node.namespace for node in pipeline.nodes if "evaluation" in node.tags}
+        self._trainings = Trainings(pipeline, catalog)
+        self._env = [f"--env={run_params['env']}"] if run_params["env"] else []
         params = as_text(run_params["runtime_params"] or {})
-        self._options = [f"--env={run_params['env']}", *([f"--params={params}"] if params else [])]
-
-    @hook_impl
-    def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
-        """Say in a line how a network was trained, and how it errs where it is tested."""
-        name = node.namespace
-        if not is_fold(name):
-            return
-        predictions = outputs.get(f"{name}.predictions")
-        history = outputs.get(f"{name}.history")
-        if predictions is not None:
-            # Without its history a network is tested all the same.
-            with suppress(DatasetError, DataError):
-                history = self._catalog.load(f"{name}.history")
-        elif name in self._tested:
-            return
-        if history is not None:
-            logger.info("%s: %s", name, training_line(history, predictions, self._began))
+        self._params = [f"--params={params}"] if params else []
 
     @hook_impl
     def on_node_error(self, error: Exception, node: Node) -> None:
@@ -77,8 +60,11 @@ class Console:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Keep what there is to say something of."""
-        if dataset_name.rpartition(".")[2] in SAID:
+        """Say how a training went, and keep what there is to say at the end."""
+        owner, kind = parted(dataset_name)
+        if dataset_name == self._trainings.last.get(owner) and not tracker.is_worker:
+            self._trainings.done(owner)
+        if kind in SAID:
             self._made.append(dataset_name)
 
     @hook_impl(trylast=True)
@@ -98,15 +84,54 @@ class Console:
 
             terminal().print("", demo_table(metrics, leakage))
             print_line(SAID[kind].format(path=self._place(name)))
-            view = shlex.join([*self._options, f"--pipeline={protocol}"])
+            view = shlex.join([*self._env, *self._params, f"--pipeline={protocol}"])
+            report = shlex.join([*self._env, "--pipeline=paper_report"])
             print_line(f"Compare runs            {views.place(self._project)}")
             print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
-            print_line("All runs on one page    kedro run --pipeline=paper_report")
+            print_line(f"All runs on one page    kedro run {report}")
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
+
+
+class Trainings:
+    """The trainings of a run, of each of which a line is said when it is done.
+
+    Attributes:
+        last: What is written last of each of them: predictions, or where nobody is tested the
+            history.
+    """
+
+    def __init__(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Say nothing yet.
+
+        Args:
+            pipeline: What is run.
+            catalog: Where it is written.
+        """
+        self.last: dict[str, str] = {}
+        self._catalog, self._began, self._done = catalog, datetime.now(UTC), 0
+        for kind in ("history", "predictions"):
+            for made in pipeline.all_outputs():
+                owner, last = parted(made)
+                if last == kind and is_fold(owner):
+                    self.last[owner] = made
+
+    def done(self, name: str) -> None:
+        """Say in a line how a network was trained, and how it errs where it is tested."""
+        if name not in self.last:
+            return
+        self._done += 1
+        # Without its history a network is tested all the same.
+        with suppress(DatasetError, DataError):
+            history = self._catalog.load(f"{name}.history")
+            tested = self.last[name].endswith(".predictions")
+            predictions = self._catalog.load(self.last[name]) if tested else None
+            number = f" ({self._done} of {len(self.last)})" if len(self.last) > 1 else ""
+            line = training_line(history, predictions, self._began)
+            logger.info("%s%s: %s", name, number, line)
 
 
 def training_line(

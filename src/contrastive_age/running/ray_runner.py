@@ -21,6 +21,7 @@ from pluggy import PluginManager
 from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.parameters.given import RayShare
 from contrastive_age.processes import command_line
+from contrastive_age.running.console import Trainings
 from contrastive_age.running.faults import explain
 from contrastive_age.running.runners import KEDROS, Job, present_job, run_fold, split
 
@@ -61,12 +62,15 @@ class RayRunner(SequentialRunner):
                 max(1, int(share.cpus_per_fold)),
                 os.environ.get("MLFLOW_TRACKING_URI"),
             )
+            trainings = Trainings(pipeline, catalog)
+            failed: dict[str, Exception] = {}
             with cluster(share):
-                failed = {
-                    name: error
-                    for name, error in run_tasks(work, list(folds), share)
-                    if error is not None
-                }
+                for name, error in run_tasks(work, list(folds), share):
+                    if error is None:
+                        trainings.done(name)
+                    else:
+                        logger.warning("%s failed; why is said at the end", name)
+                        failed[name] = error
             if failed:
                 raise TrainingError(_account(failed, len(folds)))
         super()._run(after, catalog, hook_manager, run_id)
@@ -161,12 +165,7 @@ def run_tasks(
         while waiting:
             (ready,), _ = ray.wait(list(waiting))
             name = waiting.pop(ready)
-            error = _error(ray, ready, share.retries + 1)
-            if error is None:
-                logger.info("%s is done, %d to go", name, len(waiting))
-            else:
-                logger.error("%s failed, %d to go: %s", name, len(waiting), error)
-            yield name, error
+            yield name, _error(ray, ready, share.retries + 1)
     finally:
         for unfinished in waiting:
             ray.cancel(unfinished, force=True)

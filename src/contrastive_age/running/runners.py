@@ -26,13 +26,13 @@ from contrastive_age.parameters.loader import (
 )
 from contrastive_age.parameters.setting import PRETRAIN
 from contrastive_age.processes import (
-    command_line,
     end_with_parent,
     interrupts_held,
     stop,
     warm_start,
 )
-from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
+from contrastive_age.protocols.namespaces import FINAL, is_fold, namespace_of, parted
+from contrastive_age.running.console import Trainings
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
@@ -71,7 +71,7 @@ class FoldRunner(SequentialRunner):
     """Kedro's sequential runner, that runs `folds_at_once` folds side by side.
 
     What all folds share runs before them, and what needs them all after them. One fold at once runs
-    in this process, in Kedro's order.
+    in this process, and is tested before the next one begins.
     """
 
     _logger = KEDROS
@@ -85,27 +85,30 @@ class FoldRunner(SequentialRunner):
     ) -> None:
         before, folds, after = split(pipeline)
         computing = Computing(**project_parameters()["effective"]["computing"])
-        if len(folds) < 2 or computing.folds_at_once == 1:
-            super()._run(pipeline, catalog, hook_manager, run_id)
-            return
-        if computing.folds_at_once != "auto":
+        if len(folds) > 1 and computing.folds_at_once not in {1, "auto"}:
             warm_start(PRELOADED)  # beside what runs before them
         super()._run(before, catalog, hook_manager, run_id)
-        at_once = _at_once(computing, folds, catalog)
-        if at_once < 2:
-            super()._run(pipeline - before, catalog, hook_manager, run_id)
-            return
-        logger.info("Folds at once: %d of %d", at_once, len(folds))
-        _run_folds(folds, at_once)
+        at_once = _at_once(computing, folds, catalog) if len(folds) > 1 else 1
+        if at_once > 1:
+            logger.info("Folds at once: %d of %d", at_once, len(folds))
+            _run_folds(folds, at_once, Trainings(pipeline, catalog))
+        else:
+            for names in folds.values():
+                super()._run(pipeline.only_nodes(*names), catalog, hook_manager, run_id)
         super()._run(after, catalog, hook_manager, run_id)
 
 
 def split(pipeline: Pipeline) -> tuple[Pipeline, dict[str, list[str]], Pipeline]:
-    """Give what runs before all folds, the names of each fold's nodes, and what runs after."""
+    """Give what runs before all folds, the names of each fold's nodes, and what runs after.
+
+    The folds come in the order of their numbers, and the training on all samples last.
+    """
     folds: dict[str, list[str]] = {}
     for node in pipeline.nodes:
         if is_fold(node.namespace):
             folds.setdefault(node.namespace, []).append(node.name)
+    by_number = sorted(folds, key=lambda name: (name.endswith(FINAL), len(name), name))
+    folds = {name: folds[name] for name in by_number}
     inside = [name for names in folds.values() for name in names]
     since = pipeline.from_nodes(*inside)
     return pipeline - since, folds, since - pipeline.only_nodes(*inside)
@@ -149,7 +152,7 @@ def that_pay(computing: Computing, recipe: Recipe, folds: int, samples: int) -> 
     return trainings_at_once(device, folds, faces, forwarded * size**2, precision)
 
 
-def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
+def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) -> None:
     """Run folds in a pool of processes.
 
     When one fails, those under way are waited for, and no other begins.
@@ -157,6 +160,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
     Args:
         folds: The names of each namespace's nodes.
         at_once: The number of processes.
+        trainings: Is told of each that is done.
 
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
@@ -168,6 +172,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
     threads = max(1, torch.get_num_threads() // at_once)
     waiting = deque(folds)
     running: dict[Future[None], str] = {}
+    first: BaseException | None = None
     pool = ProcessPoolExecutor(
         at_once, warm_start(PRELOADED), _start_worker, (threads, dict(os.environ))
     )
@@ -180,8 +185,18 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
                     running[pool.submit(work, job, name, folds[name])] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
-                future.result()
-                logger.debug("%s is done, %d to go", name, len(waiting) + len(running))
+                failed = future.exception()
+                if isinstance(failed, BrokenProcessPool):
+                    raise failed
+                if failed is None:
+                    trainings.done(name)
+                    continue
+                waiting.clear()
+                first = first or failed
+                under_way = ", ".join(running.values())
+                logger.warning("%s failed%s", name, f"; waiting for {under_way}" * bool(running))
+        if first is not None:
+            raise first
     except BrokenProcessPool as error:
         raise TrainingError(
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
@@ -189,9 +204,6 @@ def _run_folds(folds: dict[str, list[str]], at_once: int) -> None:
         ) from error
     except KeyboardInterrupt:
         stop(pool)
-        raise
-    except Exception:
-        logger.info("What is done is kept; go on with: %s", command_line())
         raise
     finally:
         pool.shutdown()

@@ -154,6 +154,8 @@ def train(
     )
     made_by = fingerprint_of(fingerprint, asdict(recipe), len(ages), plan.arithmetic)
     history = _resume(network, optimiser, work_folder, made_by)
+    if history:
+        logger.info("%s: goes on after epoch %d", label, len(history))
     epochs = recipe.training.epochs
     bar = tqdm(
         total=epochs * len(index),
@@ -168,7 +170,12 @@ def train(
     with bar, keeping, _deterministic():
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{epochs}")
-            entry = train_one_epoch(step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar)
+            try:
+                entry = train_one_epoch(
+                    step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar
+                )
+            except TrainingError as error:
+                raise TrainingError(f"{label}: {error}") from error
             history.append(entry)
             if on_epoch:
                 on_epoch(epoch, entry)
@@ -381,7 +388,7 @@ class _EpochLosses:
                 step = len(self._terms)
                 values = zip(self._names, terms, strict=True)
                 raise TrainingError(
-                    f"The loss is not finite in epoch {self._epoch}, step {step}: "
+                    f"the loss is not finite in epoch {self._epoch}, step {step}: "
                     + ", ".join(f"{name} {value:.4g}" for name, value in values)
                     + "; lower training.lr or the lambdas, and look at the faces"
                 )
@@ -402,7 +409,6 @@ def _resume(
         return []
     network.load_state_dict(state.network)
     load_adam(optimiser, state.optimiser)
-    logger.info("Training goes on after epoch %d, from %s", len(state.history), work_folder)
     return state.history
 
 
