@@ -14,7 +14,7 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from contrastive_age.io.atomic import Document
-from contrastive_age.running.console import VIEW, Console, training_line
+from contrastive_age.running.console import Console, training_line
 from contrastive_age.tracking.tracker import tracker
 
 ENDED = datetime(2026, 11, 26, 12, 30, 5, tzinfo=UTC)
@@ -113,7 +113,6 @@ def test_a_run_says_a_line_a_fold_and_at_its_end_what_came_of_it(
         "make viz, or kedro viz run --env=demo --params=seed=3 --pipeline=p",
         "kedro run --env=demo --pipeline=paper_report",
     ]
-    assert (tmp_path / VIEW).read_text() == "--env=demo --params=seed=3 --pipeline=p\n"
 
 
 def test_in_the_projects_own_environment_no_command_names_one(
