@@ -37,7 +37,7 @@ docs: setup
 
 # Of the last run, with its environment and parameters.
 viz: setup
-	$(BIN)/python -m contrastive_age.running.last_run
+	$(BIN)/python -m contrastive_age.running.last_run --host 127.0.0.1
 
 mlflow: setup
 	-MLFLOW_TRACKING_URI= $(BIN)/kedro show-runs

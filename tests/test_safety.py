@@ -50,7 +50,7 @@ def test_the_catalog_holds_no_pickle(path: Path) -> None:
 
 def test_servers_are_started_on_loopback_alone() -> None:
     lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
-    servers = [line for line in lines if "mlflow ui" in line or "viz run" in line]
+    servers = [line for line in lines if "mlflow ui" in line or "last_run" in line]
     assert len(servers) == 2
     assert all("--host 127.0.0.1" in line for line in servers)
 

@@ -1,6 +1,6 @@
 """What was run last, as `make viz` shows it: with its environment, parameters and pipeline.
 
-Called as a module it starts Kedro-Viz.
+Called as a module it starts Kedro-Viz, with further options after those of the run.
 """
 
 import json
@@ -60,5 +60,5 @@ def noted(project: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    command = ["kedro", "viz", "run", "--host=127.0.0.1", *noted(Path.cwd()), *sys.argv[1:]]
+    command = ["kedro", "viz", "run", *noted(Path.cwd()), *sys.argv[1:]]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606
