@@ -514,7 +514,8 @@ def test_each_coverage_is_chosen_among_and_predicted_on_its_own_faces(tmp_path: 
 
 def test_a_fault_that_all_settings_share_is_said_once_and_leaves_nothing(tmp_path: Path) -> None:
     project = make_project(tmp_path)
-    axes = ["--set", "loss.lambda_c=0,1,2"]
+    # Some settings would have other faces than the others.
+    axes = ["--set", "loss.lambda_c=0,1", "--set", "alignment.coverage=1.2,1.4"]
     done = project.kedro("sweep", "--pipeline=custom_se", *axes, check=False)
     assert done.status == 1
     assert done.said.count("The custom pipelines read a manifest") == 1
