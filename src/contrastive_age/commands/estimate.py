@@ -16,8 +16,8 @@ from contrastive_age.commands.sweep import (
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.parts import parts
-from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.place import Place
+from contrastive_age.running.printing import print_line, print_table
 
 MEASURED_ANCHORS = 16
 

@@ -27,7 +27,7 @@ from contrastive_age.files import replacing, why_not_writable
 from contrastive_age.inference.drawing import annotate
 from contrastive_age.inference.photos import LEVELS, NOT_ENTERED, Photo, list_photos, was_read
 from contrastive_age.processes import INTERRUPTED
-from contrastive_age.running.console import print_line
+from contrastive_age.running.printing import print_line
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 from contrastive_age.sources.reading import UNREADABLE, called_as_photos
 

@@ -37,8 +37,8 @@ from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.protocols.namespaces import fold_name
 from contrastive_age.provenance import table_digest
-from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.place import Place
+from contrastive_age.running.printing import print_line, print_table
 
 DEFAULT_SHARE = 0.2
 """Share of the training subjects that validate, where `validation` does not give another."""

@@ -25,9 +25,9 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.parameters.written import nested
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.provenance import Record, table_digest
-from contrastive_age.running.console import print_line, print_table
 from contrastive_age.running.faults import explain
 from contrastive_age.running.place import Place
+from contrastive_age.running.printing import print_line, print_table
 from contrastive_age.running.runners import FoldRunner
 from contrastive_age.tracking import views
 from contrastive_age.tracking.results import Result, log_whole

@@ -1,10 +1,7 @@
 """What a run says: a line for each training, at its end the result, and where to look next."""
 
-import io
 import logging
 import shlex
-import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +12,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from rich.console import Console as Terminal
-from rich.table import Table
 
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.written import as_text
 from contrastive_age.protocols.namespaces import is_fold, parted
+from contrastive_age.running.printing import print_line, terminal
 from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
@@ -154,23 +150,3 @@ def training_line(
     if ended and since and datetime.fromisoformat(ended) < since.replace(microsecond=0):
         words.append(f"kept from {ended[:10]}")
     return ", ".join(words)
-
-
-def terminal() -> Terminal:
-    """The terminal, or whatever takes its place: what its encoding lacks is a question mark."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    return Terminal()
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of strings under its title."""
-    table = Table(*columns, title=title, title_justify="left", title_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    terminal().print(table)
-
-
-def print_line(text: str) -> None:
-    """Print a line as it is, however long."""
-    terminal().print(text, highlight=False, soft_wrap=True, markup=False)
