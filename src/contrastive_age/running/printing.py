@@ -17,7 +17,9 @@ def terminal() -> Console:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of strings under its title."""
-    table = Table(*columns, title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a name that is cut off names nothing
     for row in rows:
         table.add_row(*row)
     terminal().print(table)
