@@ -19,7 +19,7 @@ from contrastive_age.evaluation.gradcam import choose_samples
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
 from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.reporting.groups import Evidence, Group, families
-from contrastive_age.reporting.papers import SETTINGS
+from contrastive_age.reporting.papers import SETTINGS, weights_in_words
 from contrastive_age.reporting.results import Measured, read_maps
 from contrastive_age.reporting.wording import percent
 from contrastive_age.sources.manifest import source_key
@@ -138,7 +138,8 @@ def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tupl
 
     Args:
         shown: Their samples, faces and runs.
-        maps: By the setting's name; without any for one of them, there are examples alone.
+        maps: By the setting's name; without any for one of them, or where they are too coarse,
+            there are examples alone.
         faces: How many to lay side by side.
 
     Returns:
@@ -146,7 +147,10 @@ def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tupl
     """
     name, run = list(shown.runs.items())[-1]
     pictures = [("figure_2", _examples(shown, name, run))]
-    if all(len(setting["sample_id"]) for setting in maps.values()):
+    if all(
+        len(known["sample_id"]) and not heatmaps.is_coarse(known["maps"].shape[1:])
+        for known in maps.values()
+    ):
         pictures.append(("figure_2", _side_by_side(shown, maps, faces)))
         pictures += [
             ("attention", _mean_maps(shown, name, run, maps[name]))
@@ -165,14 +169,21 @@ def draw_calibration(runs: Mapping[str, Measured], about: str) -> list[Picture]:
     return [
         Picture.of(
             figures.calibration(told),
-            f"Calibration of the softmax of {name}, one seed; {about}.",
-            f"The central 80% of the softmax of {name} holds "
+            f"Calibration of the softmax of {named({name: run})}, one seed; {about}.",
+            f"The central 80% of the softmax of {named({name: run})} holds "
             f"{percent(told['before']['central_80'])} of the true ages. Above: the share that each "
             f"central interval holds; below: where in the softmax the true age lies.",
         )
         for name, run in runs.items()
         if (told := run.metrics.get("calibration"))
     ]
+
+
+def named(runs: Mapping[str, Measured]) -> str:
+    """Settings with their weights, such as "mv (λ_m 0.2, λ_v 0.05) and ce (softmax alone)"."""
+    return " and ".join(
+        f"{name} ({weights_in_words(run.parameters['loss'])})" for name, run in runs.items()
+    )
 
 
 def _shown(
@@ -215,7 +226,7 @@ def _examples(shown: Shown, name: str, run: Measured) -> Picture:
     )
     return shown.picture(
         figure,
-        f"Example predictions of {name}",
+        f"Example predictions of {named({name: run})}",
         f"Faces of {shown.about} with predicted and true ages: small errors above, large ones "
         "below",
     )
@@ -241,7 +252,7 @@ def _side_by_side(shown: Shown, maps: Mapping[str, Maps], number: int) -> Pictur
         },
         chosen["age"].to_numpy(),
     )
-    names = " and ".join(shown.runs)
+    names = named(shown.runs)
     return shown.picture(
         figure,
         f"Grad-CAM of {names} on the same tested faces",
@@ -259,8 +270,8 @@ def _mean_maps(shown: Shown, name: str, run: Measured, maps: Maps) -> Picture:
     )
     return shown.picture(
         figure,
-        f"Mean Grad-CAM of {name} by age, over the mean face",
-        f"Where {name} looks on average, one panel for each group of ages",
+        f"Mean Grad-CAM of {named({name: run})} by age, over the mean face",
+        f"Where {named({name: run})} looks on average, one panel for each group of ages",
     )
 
 

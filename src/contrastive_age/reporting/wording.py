@@ -94,6 +94,15 @@ def tags(row: Mapping[str, Any]) -> list[str]:
     return [tag for tag in (DRAWN if row["drawn_faces"] else "", start, row["mark"]) if tag]
 
 
+SIZE = 2
+"""So many of the words of a budget say its size: pixels and epochs."""
+
+
+def size(budget: str) -> str:
+    """Pixels and epochs of a budget, such as "48 px, 8 epochs"."""
+    return ", ".join(budget.split(", ")[:SIZE])
+
+
 def budget_in_short(budget: str, papers: str) -> str:
     """Size and epochs, or that it is the paper's budget.
 
@@ -101,7 +110,7 @@ def budget_in_short(budget: str, papers: str) -> str:
         budget: In words, as `Papers.describe` gives it.
         papers: The paper's, so.
     """
-    return "the paper's budget" if budget == papers else ", ".join(budget.split(", ")[:2])
+    return "the paper's budget" if budget == papers else size(budget)
 
 
 def symbols(text: str) -> Markup:
@@ -122,6 +131,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "protocol": protocol_name,
     "data": data,
     "tags": tags,
+    "size": size,
     "symbols": symbols,
 }
 """By the names that templates call them."""

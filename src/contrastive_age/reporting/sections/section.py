@@ -186,7 +186,7 @@ class Section:
         return [grid for layout in self.layouts for grid in layout.grids(rows)]
 
 
-LOSSES = Column("Losses", "{{ losses }}{{ small(mark) }}", number=False)
+LOSSES = Column("Setting", "{{ setting }}{{ small(losses, mark) }}", number=False)
 """The column that names a setting."""
 
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
