@@ -3,7 +3,7 @@
 import base64
 import io
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from contrastive_age.sources.manifest import source_key
 logger = logging.getLogger(__name__)
 
 PICTURE_DPI = 150
-WIDE = 1100  # pixels
+SHARPNESS = 1.5  # pixels of an image for each of the page
+WIDE = 730  # pixels of the page
 
 Maps = Mapping[str, npt.NDArray[Any]]
 """`sample_id` (n,) and `maps` (n, h, w)."""
@@ -51,8 +52,9 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, as the head of the PNG says."""
-        return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
+        """Width and height in pixels of the page, from those that the head of the PNG says."""
+        width, height = (int.from_bytes(self.png[at : at + 4], "big") for at in (16, 20))
+        return round(width / SHARPNESS), round(height / SHARPNESS)
 
     @property
     def wide(self) -> bool:
@@ -102,7 +104,9 @@ class Shown:
 def draw(
     data_folder: Path, evidence: Evidence, settings: Sequence[str], faces: int
 ) -> dict[str, list[Picture]]:
-    """Draw Fig. 2, the mean maps and the softmax's calibration for each protocol and budget.
+    """Draw Fig. 2, the mean maps and the softmax's calibration for each protocol and its data.
+
+    Of several budgets it is the one of most settings.
 
     Args:
         data_folder: The folder of all data.
@@ -116,7 +120,7 @@ def draw(
     pictures: dict[str, list[Picture]] = {
         name: [] for name in ("figure_2", "attention", "calibration", "on_faces")
     }
-    for family in families(evidence.groups):
+    for family in _most_settings(evidence.groups):
         runs = _with_papers_weights(evidence, family, settings)
         runs = runs or {family[0].first.setting: family[0].first}
         on_faces = family[0].first.pretraining is not None
@@ -131,6 +135,16 @@ def draw(
             # Photos or their alignment may have changed since; numbers stand without examples.
             logger.warning("%s: no example faces (%s)", family[0].first.protocol, error)
     return pictures
+
+
+def _most_settings(groups: Iterable[Group]) -> Iterable[Sequence[Group]]:
+    """Of each data's families the one of most settings."""
+    chosen: dict[tuple[Any, ...], Sequence[Group]] = {}
+    for family in families(groups):
+        run = family[0].first
+        data = run.protocol, run.demo, run.metrics["manifest_hash"], run.pretraining is not None
+        chosen[data] = max(chosen.get(data, []), family, key=len)
+    return chosen.values()
 
 
 def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tuple[str, Picture]]:

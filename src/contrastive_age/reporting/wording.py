@@ -103,6 +103,11 @@ def size(budget: str) -> str:
     return ", ".join(budget.split(", ")[:SIZE])
 
 
+def begun(start: str) -> str:
+    """What a network started from, such as "not pre-trained" or "from ImageNet"."""
+    return "not pre-trained" if start == NOT_PRETRAINED else f"from {start}"
+
+
 def budget_in_short(budget: str, papers: str) -> str:
     """Size and epochs, or that it is the paper's budget.
 
@@ -132,6 +137,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "data": data,
     "tags": tags,
     "size": size,
+    "begun": begun,
     "symbols": symbols,
 }
 """By the names that templates call them."""

@@ -91,7 +91,7 @@ def show(contents: Contents) -> list[Block]:
         Grid(
             "Networks pre-trained on faces (F): MAE in years.", SETTINGS, rows_of(measured), "cards"
         ),
-        headline(contents, claim, on_faces=True),
+        *filter(None, [headline(contents, claim, on_faces=True)]),
         *draw(contents.rows("curves", on_faces=True)),
         *contents.pictures.get("on_faces", ()),
     ]

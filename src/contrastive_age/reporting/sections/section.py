@@ -52,14 +52,15 @@ class Grid:
         columns: The first holds the lines' heads.
         lines: Values by name; `across` holds the records of columns that have an `of`.
         shape: How it fits a phone: "beside" puts the columns of our measurements below each row,
-            "cards" makes a card of each row, "plain" scrolls in a box of its own.
+            "cards" makes a card of each row, "plain" scrolls in a box of its own. Columns of cards
+            are of one width on a wide page, but for "cards uneven".
         notes: Lines below.
     """
 
     caption: str
     columns: Sequence[Column]
     lines: Sequence[Line]
-    shape: Literal["beside", "cards", "plain"] = "plain"
+    shape: Literal["beside", "cards", "cards uneven", "plain"] = "plain"
     notes: Sequence[str] = ()
 
 

@@ -1,5 +1,6 @@
 """How the error depends on one parameter: the weights of the losses, or any other number."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -150,10 +151,15 @@ def _picture(rows: pd.DataFrame) -> Picture:
     points = rows_of(rows)
     parameter, shared = points[0]["parameter"], points[0]["shared_losses"]
     name = symbol(parameter)
-    several = points[0]["curve"] != ""
-    what = f"MAE over {name}{', a curve for each of the other weights' if several else ''}"
+    if not parameter.startswith("loss."):
+        name = _NAMES.get(parameter, parameter)
+        name = name[0].lower() + name[1:]
+    # The legend's names, such as λ_t of "λ_t = 1", "λ_t = 2".
+    others = dict.fromkeys(re.findall(r"(\S+) =", " ".join(point["curve"] for point in points)))
+    each = f", a curve for each {' and '.join(others)}" if others else ""
+    what = f"MAE over {name}{each}"
     values = "; ".join(
-        f"{name} {point['value']:g}{(several and ', ' + point['curve']) or ''}: "
+        f"{name} {point['value']:g}{', ' if others else ''}{point['curve']}: "
         f"{wording.number(point['mae'])} years "
         f"{wording.interval(point['mae_low'], point['mae_high'])}".strip()
         for point in points

@@ -5,7 +5,6 @@ import pandas as pd
 from contrastive_age.reporting.groups import MEASURED, Evidence, mean, rows_of
 from contrastive_age.reporting.papers import weights_in_words
 from contrastive_age.reporting.sections.section import (
-    MAE,
     SEEDS,
     Column,
     Contents,
@@ -20,32 +19,38 @@ DATA = ["protocol", "drawn_faces", "manifest_hash", "images"]
 """What names the tested images, on which errors can be ranked."""
 
 COLUMNS = (
-    Column("Setting", "{{ strong(setting, best) }}{{ small(weights, mark) }}", number=False),
+    Column(
+        "Setting",
+        '<a href="#{{ details }}">{{ strong(setting, best) }}<span class="unseen">, details</span>'
+        "</a>{{ small(weights, mark) }}",
+        "λ; opens details",
+        number=False,
+    ),
     Column(
         "MAE",
-        MAE.replace("mae | number", "strong(mae | number, best)"),
+        "{{ strong(mae | number, best) }}{{ small(mae_low | interval(mae_high)) }}",
         "years; 95%, subjects",
     ),
     Column(
         "Constant",
         "{{ mae_constant | number }}"
-        "{% if mae >= mae_constant %}{{ small(coloured('no worse', 'worse')) }}{% endif %}",
-        "MAE, years",
+        "{% if mae >= mae_constant %}{{ small(coloured('not beaten', 'worse')) }}{% endif %}",
+        "years",
     ),
     Column(
         "Protocol and data",
-        "{{ protocol | protocol }}"
-        "{{ small(protocol ~ ', ' ~ ('drawn faces' if drawn_faces else 'photos'),"
-        " (images | whole) ~ ' images, ' ~ (subjects | whole) ~ ' subjects') }}",
+        "{{ protocol }}{{ small((protocol | protocol).removesuffix(' (not in the paper)'),"
+        " (images | whole) ~ (' drawn faces' if drawn_faces else ' photos') ~ ' of '"
+        " ~ (subjects | whole) ~ ' subjects') }}",
         number=False,
     ),
     Column(
         "Budget",
-        "{{ budget | size }}{{ small((folds | whole) ~ ' folds', start, differing) }}",
+        '<span class="size">{{ budget | size }}</span>'
+        "{{ small((folds | whole) ~ ' folds, ' ~ (start | begun), differing) }}",
         number=False,
     ),
     SEEDS,
-    Column("", '<a href="#{{ details }}">Details<span class="unseen"> of {{ setting }}</span></a>'),
 )
 
 
@@ -93,11 +98,11 @@ def _differing(budgets: pd.Series) -> list[str]:
 def _show(contents: Contents) -> list[Grid]:
     """A table of all, and one of those pre-trained on faces, which stand apart."""
     captions = {
-        False: "All settings, best first on the same images. A mean over seeds is one row.",
+        False: "Best first on the same images. The mean of a setting's seeds is one row.",
         True: f"The same of networks {ON_FACES}.",
     }
     return [
-        Grid(caption, COLUMNS, rows_of(rows), "cards", meanings(rows))
+        Grid(caption, COLUMNS, rows_of(rows), "cards uneven", meanings(rows))
         for on_faces, caption in captions.items()
         if len(rows := contents.rows("your_runs", on_faces=on_faces))
     ]
