@@ -90,8 +90,8 @@ def mean_maps(
 
     sheet = Sheet(_NAMES + len(shown) * _COLUMN + _SCALE, _HEAD + _PICTURE + _BAND + _BARS + _FOOT)
     height, width = maps.shape[1:]
-    coarse = f": {height} × {width} cells tell no parts apart" if is_coarse((height, width)) else ""
-    sheet.text(_GAP, sheet.height - 0.2, f"Mean Grad-CAM by age{coarse}", TEXT + 1)
+    what = f": {height} × {width} cells, too coarse" if is_coarse((height, width)) else " by age"
+    sheet.text(_GAP, sheet.height - 0.2, f"Mean Grad-CAM{what}", TEXT + 1)
     for place, ((name, rows), mean, share) in enumerate(zip(shown, means, mass, strict=True)):
         left, bottom = _NAMES + place * _COLUMN, _FOOT + _BARS + _BAND
         title = f"{name.replace('-', '–')} years ({len(rows):,})"

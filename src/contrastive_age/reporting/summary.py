@@ -72,7 +72,7 @@ def summarise(contents: Contents) -> dict[str, Any]:
 
 
 def headline(contents: Contents, caption: str, *, on_faces: bool) -> Grid | None:
-    """A line a family that has a contrast, with what it changed; None where there is none.
+    """A line a family, with what the contrast changed; None where there is none to tell of.
 
     Args:
         contents: Its tables are read.
@@ -92,7 +92,8 @@ def headline(contents: Contents, caption: str, *, on_faces: bool) -> Grid | None
             for title, name in CONTRASTS.items()
         }
         across = {title: by_losses[name] for title, name in names.items() if name in by_losses}
-        if not (rows["losses"].isin(names.values())).any():
+        if len(rows) == 1 and first["losses"] not in names.values():
+            # a point of a curve over the budget
             continue
         mv = next(iter(rows_of(rows[rows["losses"] == "MV"])), None)
         lines.append(first | {"mv": mv, "across": across})

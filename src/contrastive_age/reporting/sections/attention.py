@@ -70,8 +70,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
 def _show(contents: Contents) -> list[Block]:
     """The pictures, and the tables of maps that can tell parts of the face apart."""
     table = contents.tables["attention"]
-    fine = [not is_coarse([int(cells) for cells in grid.split("×")]) for grid in table["grid"]]
-    parts = by_family(table[fine], LAYOUT.grids)
+    coarse = [is_coarse([int(cells) for cells in grid.split("×")]) for grid in table["grid"]]
+    parts = by_family(table.drop(index=table.index[coarse]), LAYOUT.grids)
     return [*contents.pictures.get("attention", ()), *parts]
 
 

@@ -171,7 +171,8 @@ def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
     for call in rows[rows["status"] == "not run"]["command"]:
         yield Missing("MV was not run with this budget, so nothing can be compared with it", call)
     for claim, measured in rows[rows["status"] == "measured"].groupby("claim", sort=False):
-        yield Grid(_CAPTIONS[str(claim)], COLUMNS, rows_of(measured), notes=meanings(measured))
+        lines, marks = rows_of(measured), meanings(measured)
+        yield Grid(_CAPTIONS[str(claim)], COLUMNS, lines, "cards uneven", marks)
 
 
 SECTION = Section(

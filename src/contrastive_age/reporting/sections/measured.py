@@ -73,7 +73,8 @@ def make(evidence: Evidence) -> pd.DataFrame:
 
 def _lay_out(rows: pd.DataFrame) -> Iterator[Grid]:
     caption = "All settings: years, and CS@5 in percent of images."
-    yield Grid(caption, COLUMNS, rows_of(rows), notes=meanings(rows))
+    lines = [row | {"place": row["anchor"]} for row in rows_of(rows)]
+    yield Grid(caption, COLUMNS, lines, notes=meanings(rows))
     runs = [
         {"losses": row["losses"], "key": key, "run_id": run_id.removesuffix(")")}
         for row in rows_of(rows)

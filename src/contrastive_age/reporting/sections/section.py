@@ -50,7 +50,8 @@ class Grid:
     Attributes:
         caption: What it shows, with the unit; Jinja, from the first line's values.
         columns: The first holds the lines' heads.
-        lines: Values by name; `across` holds the records of columns that have an `of`.
+        lines: Values by name; `across` holds the records of columns that have an `of`, and `place`,
+            where it is there, names the line's place for links.
         shape: How it fits a phone: "beside" puts the columns of our measurements below each row,
             "cards" makes a card of each row, "plain" scrolls in a box of its own. Columns of cards
             are of one width on a wide page, but for "cards uneven".
