@@ -22,7 +22,7 @@ LAYOUT = Layout(
         Column(
             "Age (years)",
             "{{ 'All' if group == 'all' else group | replace('-', '–') }}"
-            "{{ small('{:,} faces'.format(n)) }}",
+            "{{ small(n | counted('face')) }}",
             number=False,
         ),
         Column(

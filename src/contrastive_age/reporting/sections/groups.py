@@ -27,7 +27,7 @@ LAYOUT = Layout(
             "{{ group | replace('-', '–') if kind in ('age_bin', 'decade') else group }}",
             "{{ mae | number }}{% if mae is known %}"
             "{{ small(mae_low | interval(mae_high), 'bias ' ~ bias | signed) }}{% endif %}",
-            "{{ '{:,} images'.format(n) }}",
+            "{{ n | counted('image') }}",
             across="group",
         ),
     ),

@@ -40,14 +40,14 @@ COLUMNS = (
     Column(
         "Protocol and data",
         "{{ protocol }}{{ small((protocol | protocol).removesuffix(' (not in the paper)'),"
-        " (images | whole) ~ (' drawn faces' if drawn_faces else ' photos') ~ ' of '"
-        " ~ (subjects | whole) ~ ' subjects') }}",
+        " (images | counted('drawn face' if drawn_faces else 'photo')) ~ ' of '"
+        " ~ (subjects | counted('subject'))) }}",
         number=False,
     ),
     Column(
         "Budget",
         '<span class="size">{{ budget | size }}</span>'
-        "{{ small((folds | whole) ~ ' folds, ' ~ (start | begun), differing) }}",
+        "{{ small((folds | counted('fold')) ~ ', ' ~ (start | begun), differing) }}",
         number=False,
     ),
     SEEDS,
