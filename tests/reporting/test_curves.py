@@ -1,7 +1,4 @@
-"""What the λ curves show: points, intervals and labels."""
-
-from collections.abc import Callable
-from typing import Literal
+"""What curves over a parameter show: points, intervals and labels."""
 
 import numpy as np
 import pandas as pd
@@ -12,15 +9,16 @@ from contrastive_age.errors import DataError
 from contrastive_age.reporting import curves
 from contrastive_age.reporting.papers import PROTOCOLS
 from contrastive_age.reporting.results import Measured
-from contrastive_age.reporting.sections import figure_3
-from reporting.runs import evidence
+from contrastive_age.reporting.sections import sweeps
+from reporting.runs import MakeRun, evidence
+
+NAME = "Weight of the cosine loss λ_c"
 
 
-def points(weights: list[float], term: str, other: float = 8.0) -> pd.DataFrame:
-    mae = [5.0 - 0.1 * place for place in range(len(weights))]
-    fixed = "lambda_t" if term == "lambda_c" else "lambda_c"
+def points(values: list[float], curve: str = "") -> pd.DataFrame:
+    mae = [5.0 - 0.1 * place for place in range(len(values))]
     return pd.DataFrame(
-        {term: weights, fixed: other, "margin": 0.2, "mae": mae}
+        {"value": values, "curve": curve, "mae": mae}
         | {"mae_low": [value - 0.3 for value in mae], "mae_high": [value + 0.4 for value in mae]}
     )
 
@@ -30,27 +28,29 @@ def line_and_bars(axes: Axes, place: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(line.get_xydata()), np.asarray(bars.get_segments())
 
 
-def test_the_cosine_curve_draws_each_point_with_its_interval() -> None:
-    table = points([10.0, 0.0, 4.0], "lambda_c")
-    (axes,) = curves.draw(table, "c").axes
+def test_a_curve_draws_each_point_with_its_interval() -> None:
+    table = points([10.0, 0.0, 4.0])
+    (axes,) = curves.draw(table, NAME).axes
     line, bars = line_and_bars(axes)
-    ordered = table.sort_values("lambda_c")
-    np.testing.assert_allclose(line, ordered[["lambda_c", "mae"]])
+    ordered = table.sort_values("value")
+    np.testing.assert_allclose(line, ordered[["value", "mae"]])
     np.testing.assert_allclose(bars[:, :, 1], ordered[["mae_low", "mae_high"]])
-    assert "lambda_c" in axes.get_xlabel()
+    assert axes.get_xlabel() == r"Weight of the cosine loss $\lambda_{c}$"
     assert axes.get_ylabel() == "MAE (years)"
     assert axes.get_title(loc="left") == "Sensitivity on test folds"
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "4", "10"]
+    assert axes.get_xscale() == "linear"
+    assert axes.get_legend() is None
 
 
-def test_triplet_curves_draw_a_curve_a_cosine_weight() -> None:
-    table = pd.concat([points([0.0, 1.0, 5.0], "lambda_t", other) for other in (8.0, 10.0)])
-    (axes,) = curves.draw(table, "t").axes
+def test_curves_are_told_apart_by_a_legend() -> None:
+    table = pd.concat([points([0.0, 1.0, 5.0], f"λ_t = {weight}") for weight in (0, 1)])
+    (axes,) = curves.draw(table, NAME).axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
-        r"$\lambda_c$ = 8",
-        r"$\lambda_c$ = 10",
+        r"$\lambda_{t}$ = 0",
+        r"$\lambda_{t}$ = 1",
     ]
     first, second = (line_and_bars(axes, place)[0] for place in (0, 1))
     np.testing.assert_allclose(first[:, 1], second[:, 1])
@@ -58,38 +58,49 @@ def test_triplet_curves_draw_a_curve_a_cosine_weight() -> None:
     assert (second[:, 0] > first[:, 0]).all()
 
 
-def test_curves_with_other_margins_are_told_apart() -> None:
-    one = points([0.0, 1.0, 5.0], "lambda_t")
-    (axes,) = curves.draw(pd.concat([one, one.assign(margin=0.5)]), "t").axes
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text().partition(", ")[2] for text in legend.get_texts()] == [
-        "margin 0.2",
-        "margin 0.5",
-    ]
+def test_values_that_lie_far_apart_are_on_a_logarithmic_scale() -> None:
+    table = pd.concat([points([0.0003, 0.001, 0.003], f"λ_t = {weight}") for weight in (0, 1)])
+    (axes,) = curves.draw(table, "Learning rate").axes
+    assert axes.get_xscale() == "log"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.0003", "0.001", "0.003"]
+    np.testing.assert_allclose(line_and_bars(axes)[0][:, 0], [0.0003, 0.001, 0.003])
 
 
 def test_points_without_an_interval_have_no_bar() -> None:
-    table = points([0.0, 1.0, 2.0], "lambda_c").assign(mae_low=np.nan, mae_high=np.nan)
-    (axes,) = curves.draw(table, "c").axes
+    table = points([0.0, 1.0, 2.0]).assign(mae_low=np.nan, mae_high=np.nan)
+    (axes,) = curves.draw(table, NAME).axes
     line, bars = line_and_bars(axes)
     np.testing.assert_allclose(bars[:, 0, 1], line[:, 1])
     np.testing.assert_allclose(bars[:, 1, 1], line[:, 1])
 
 
-@pytest.mark.parametrize("kind", ["c", "t"])
-def test_no_points_are_refused(kind: Literal["c", "t"]) -> None:
+def test_no_points_are_refused() -> None:
     with pytest.raises(DataError, match="points of a curve"):
-        curves.draw(points([], "lambda_c"), kind)
+        curves.draw(points([]), NAME)
 
 
-def test_each_family_has_figures_of_its_own(several: list[Measured]) -> None:
-    parts = figure_3.draw(figure_3.make(evidence(several)))
+def test_each_budget_has_figures_of_its_own(several: list[Measured]) -> None:
+    parts = sweeps.draw(sweeps.make(evidence(several)))
     assert [part.title for part in parts] == [PROTOCOLS["fgnet_se"], PROTOCOLS["morph_se"]]
     captions = [picture.caption for part in parts for picture in part.blocks]
-    assert ["Fig. 3a" in caption for caption in captions] == [True, False]
-    assert ["Fig. 3b" in caption for caption in captions] == [False, True]
-    assert figure_3.draw(figure_3.make(evidence([]))) == []
+    assert [caption.partition(".")[0] for caption in captions] == [
+        "MAE over λ_c",
+        "MAE over λ_t",
+    ]
+    assert "All with λ_m 0.2, λ_v 0.05, λ_c 8, margin 0.2." in captions[1]
+    assert sweeps.draw(sweeps.make(evidence([]))) == []
+
+
+def test_a_caption_says_what_the_curves_are_for_and_what_they_share(make_run: MakeRun) -> None:
+    runs = [
+        make_run(loss={"lambda_c": c, "lambda_t": t}) for c in (1.0, 4.0, 8.0) for t in (0.0, 1.0)
+    ]
+    (part,) = sweeps.draw(sweeps.make(evidence(runs)))
+    (picture,) = part.blocks
+    assert picture.caption.startswith(
+        "MAE over λ_c, a curve for each λ_t. All with λ_m 0.2, λ_v 0.05. "
+    )
+    assert "λ_c 4, λ_t = 1: " in picture.alt
 
 
 @pytest.mark.parametrize(
@@ -97,13 +108,13 @@ def test_each_family_has_figures_of_its_own(several: list[Measured]) -> None:
     [((1, 1, 1), "One seed a point"), ((2, 2, 2), "2 seeds a"), ((1, 3, 2), "1 to 3 seeds a")],
 )
 def test_curves_say_how_many_seeds_a_point_has(
-    make_run: Callable[..., Measured], seeds: tuple[int, ...], words: str
+    make_run: MakeRun, seeds: tuple[int, ...], words: str
 ) -> None:
     runs = [
         make_run("morph_se", "binary", seed, loss={"lambda_c": weight})
         for weight, number in zip((1.0, 4.0, 10.0), seeds, strict=True)
         for seed in range(number)
     ]
-    (part,) = figure_3.draw(figure_3.make(evidence(runs)))
+    (part,) = sweeps.draw(sweeps.make(evidence(runs)))
     (picture,) = part.blocks
     assert words in picture.caption

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.confidence import cs_intervals
 from contrastive_age.evaluation.metrics import summarise
-from contrastive_age.model.losses import titles
+from contrastive_age.model.losses import LOSSES, titles
 from contrastive_age.reporting import figures
 from reporting.runs import made_up_calibration
 
@@ -35,6 +35,9 @@ def make_predictions(n: int, seed: int = 0) -> pd.DataFrame:
             "predicted_std": 3.0,
         }
     )
+
+
+ALL_ACT = {term.weight: 2.0 for term in LOSSES.values() if term.weight}
 
 
 def make_history(folds: int, epochs: int = 4) -> pd.DataFrame:
@@ -79,7 +82,11 @@ def test_figures_can_be_saved(draw: Callable[[pd.DataFrame], Figure], n: int) ->
 
 @pytest.mark.parametrize(
     "draw",
-    [figures.scatter, figures.error_by_age, figures.history_curves],
+    [
+        figures.scatter,
+        figures.error_by_age,
+        lambda table: figures.history_curves(table, ALL_ACT),
+    ],
 )
 def test_empty_tables_are_refused(draw: Callable[[pd.DataFrame], Figure]) -> None:
     with pytest.raises(DataError, match="to draw"):
@@ -179,9 +186,9 @@ def test_bars_over_few_images_are_pale() -> None:
 
 @pytest.mark.parametrize("folds", [1, 5, 82])
 def test_history_has_a_panel_a_term_and_a_line_a_fold(folds: int) -> None:
-    figure = figures.history_curves(make_history(folds))
+    figure = figures.history_curves(make_history(folds), ALL_ACT)
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
-    assert [axes.get_title(loc="left") for axes in panels] == list(titles().values())
+    assert [panel_title(axes) for axes in panels] == list(titles().values())
     mean = 1 if folds > 1 else 0
     for axes in panels:
         assert len(axes.lines) == folds + mean
@@ -196,17 +203,27 @@ def test_history_has_a_panel_a_term_and_a_line_a_fold(folds: int) -> None:
 
 def test_history_leaves_out_terms_that_were_not_computed() -> None:
     history = make_history(2).drop(columns="kl").assign(triplet=math.nan)
-    figure = figures.history_curves(history)
-    titles = {axes.get_title(loc="left") for axes in figure.axes}
+    figure = figures.history_curves(history, ALL_ACT)
+    titles = {panel_title(axes) for axes in figure.axes}
     assert "KL divergence" not in titles
     assert "Triplet margin" not in titles
     assert "Softmax" in titles
 
 
+def test_history_leaves_out_terms_of_weight_0_and_says_the_other_weights() -> None:
+    figure = figures.history_curves(make_history(2), {"lambda_m": 0.2, "lambda_c": 0.0})
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles == ["Total, weighted", "Softmax", "Mean\n$\\lambda_{m}$ = 0.2"]
+
+
+def panel_title(axes: Axes) -> str:
+    return axes.get_title(loc="left").partition("\n")[0]
+
+
 def test_history_of_folds_that_stopped_early_is_drawn() -> None:
     history = make_history(3)
     short = history[~((history["fold"] == 2) & (history["epoch"] > 2))]
-    assert png(figures.history_curves(short)).startswith(b"\x89PNG")
+    assert png(figures.history_curves(short, ALL_ACT)).startswith(b"\x89PNG")
 
 
 def test_face_sheet_shows_every_face_with_its_numbers() -> None:

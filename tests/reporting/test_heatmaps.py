@@ -117,6 +117,13 @@ def test_one_face_and_one_coarse_map_are_enough(faces):
         assert all(text.get_window_extent().x1 <= width for text in small.texts)
 
 
+def test_mean_maps_of_few_cells_say_that_they_are_too_coarse(maps, faces):
+    assert texts(mean_maps(maps, AGES, faces))[0] == "Mean Grad-CAM by age"
+    coarse = np.full((1, 2, 2), 0.25, dtype=np.float32)
+    title = texts(mean_maps(coarse, [31], faces[:1]))[0]
+    assert title == "Mean Grad-CAM: 2 × 2 cells, too coarse"
+
+
 def test_the_colour_scale_begins_at_a_flat_map(maps, faces):
     for figure in (
         mean_maps(maps, AGES, faces),

@@ -2,12 +2,12 @@
 
 from matplotlib.figure import Figure
 
-from contrastive_age.reporting.pictures import PICTURE_DPI, Picture
+from contrastive_age.reporting.pictures import PICTURE_DPI, SHARPNESS, Picture
 
 
 def test_a_picture_knows_its_size_and_what_it_shows() -> None:
     picture = Picture.of(Figure(figsize=(4, 3)), "A caption.", "Nothing.", photos=True)
-    assert picture.size == (4 * PICTURE_DPI, 3 * PICTURE_DPI)
+    assert picture.size == (4 * PICTURE_DPI / SHARPNESS, 3 * PICTURE_DPI / SHARPNESS)
     assert not picture.wide
     assert picture.png.startswith(b"\x89PNG")
     assert picture.uri.startswith("data:image/png;base64,iVBOR")

@@ -82,3 +82,16 @@ def test_the_papers_budget_is_named() -> None:
 
 def test_symbols_are_set_with_their_index_below() -> None:
     assert wording.symbols("λ_c 10 <b> λ_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; λ_tea"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(1, "1 photo"), (0, "0 photos"), (1002, "1,002 photos"), (1.0, "1 photo")]
+)
+def test_one_is_not_many(value: float, said: str) -> None:
+    assert wording.counted(value, "photo") == said
+
+
+def test_the_size_of_a_budget_is_its_pixels_and_epochs() -> None:
+    assert wording.size("48 px, 1 epoch, one-cycle") == "48 px, 1 epoch"
+    assert wording.begun("random weights (not pre-trained)") == "not pre-trained"
+    assert wording.begun("ImageNet") == "from ImageNet"

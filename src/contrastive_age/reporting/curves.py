@@ -1,15 +1,13 @@
-"""How the error depends on the weights of the losses, like the paper's Figure 3.
+"""How the error depends on one parameter, like the paper's Figure 3 on the weights of its losses.
 
 Only what was measured here is drawn: the paper gives its curves as a picture, not as numbers.
 """
-
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullLocator
 
 from contrastive_age.reporting.style import (
     BLUE,
@@ -17,28 +15,34 @@ from contrastive_age.reporting.style import (
     INK,
     ORANGE,
     SMALL,
+    in_mathtext,
     new_figure,
     refuse_empty,
     tidy,
 )
 
-_LINES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
+_LINES = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#56B4E9", "v", (0, (5, 1, 1, 1, 1, 1))),
+    ("#8C6D00", "P", (0, (1, 1))),
+)
 """Colour, marker and dashes of a curve, so that no curve is known by its colour alone."""
 
-_WEIGHTS = {
-    "c": r"Weight of the cosine loss $\lambda_c$ ($\lambda_t = 0$)",
-    "t": r"Weight of the triplet loss $\lambda_t$",
-}
+_FACTOR_OF_LOG = 10
+"""Values that lie so far apart, and are all above 0, stand on a logarithmic scale."""
 
 
-def draw(points: pd.DataFrame, kind: Literal["c", "t"]) -> Figure:
-    """Draw MAE over the weight of a loss.
+def draw(points: pd.DataFrame, name: str) -> Figure:
+    """Draw MAE over a parameter.
 
     Args:
-        points: Rows of `sections.figure_3.make` of one family and `curve`: `lambda_c`, `lambda_t`,
-            `margin`, and in years `mae`, `mae_low`, `mae_high`.
-        kind: "c", over the weight of the cosine loss without triplets (Fig. 3a): one curve; or "t",
-            over that of the triplet loss (Fig. 3b): a curve a cosine weight and margin.
+        points: A row a point: `value` (of the parameter), `curve` (the legend's name of the curve
+            that it belongs to; there is no legend for one), and in years `mae`, `mae_low`,
+            `mae_high`.
+        name: Of the parameter, with its unit.
 
     Returns:
         A figure with the 95% intervals over subjects as bars.
@@ -47,32 +51,38 @@ def draw(points: pd.DataFrame, kind: Literal["c", "t"]) -> Figure:
         DataError: There is no point.
     """
     refuse_empty(points, "points of a curve")
-    figure = new_figure(5.2, 3.6)
+    labels = list(points["curve"].unique())
+    named = len(labels) > 1
+    figure = new_figure(6.4 if named else 5.2, 3.6)
     axes = figure.subplots()
-    if kind == "c":
-        _draw_curve(axes, points, "lambda_c", 0, label="")
-    else:
-        margins = points["margin"].nunique()
-        for place, ((cosine, margin), curve) in enumerate(points.groupby(["lambda_c", "margin"])):
-            more = f", margin {margin:g}" if margins > 1 else ""
-            _draw_curve(axes, curve, "lambda_t", place, label=rf"$\lambda_c$ = {cosine:g}{more}")
-        axes.legend(frameon=False, fontsize=SMALL)
-    values = sorted(points[f"lambda_{kind}"].unique())
+    values = sorted(points["value"].unique())
+    logarithmic = values[0] > 0 and values[-1] >= _FACTOR_OF_LOG * values[0]
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    for place, (label, curve) in enumerate(points.groupby("curve", sort=False)):
+        _draw_curve(axes, curve.sort_values("value"), place, in_mathtext(str(label)), logarithmic)
+    if named:
+        axes.legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1, y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
-    tidy(axes, title="Sensitivity on test folds", x=_WEIGHTS[kind], y="MAE (years)")
+    tidy(axes, title="Sensitivity on test folds", x=in_mathtext(name), y="MAE (years)")
     axes.set_title("bars: 95% over subjects", loc="right", fontsize=SMALL, color=GREY)
     return figure
 
 
-def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: str) -> None:
+def _draw_curve(
+    axes: Axes, points: pd.DataFrame, place: int, label: str, logarithmic: bool
+) -> None:
     color, marker, dashes = _LINES[place % len(_LINES)]
-    points = points.sort_values(term)
-    # Curves over the same weights stand side by side, so that their bars can be told apart.
-    span = float(points[term].max() - points[term].min()) or 1.0
-    x = points[term].to_numpy(np.float64) + place * 0.012 * span
+    value = points["value"].to_numpy(np.float64)
+    # Curves over the same values stand side by side, so that their bars can be told apart.
+    if logarithmic:
+        x = value * (value[-1] / value[0]) ** (place * 0.012)
+    else:
+        x = value + place * 0.012 * (float(value[-1] - value[0]) or 1.0)
     mae = points["mae"].to_numpy(np.float64)
     ends = points[["mae_low", "mae_high"]].to_numpy(np.float64)
     axes.errorbar(
@@ -89,10 +99,10 @@ def _draw_curve(axes: Axes, points: pd.DataFrame, term: str, place: int, label: 
         label=label,
     )
     # More numbers would lie on one another; the page's tables hold them all.
-    for position, value in zip(x, mae, strict=True) if place < 2 else ():
+    for position, years in zip(x, mae, strict=True) if place < 2 else ():
         axes.annotate(
-            f"{value:.2f}",
-            (position, value),
+            f"{years:.2f}",
+            (position, years),
             xytext=(5, 5) if place == 0 else (5, -12),
             textcoords="offset points",
             fontsize=SMALL,

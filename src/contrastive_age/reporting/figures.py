@@ -27,6 +27,7 @@ from contrastive_age.reporting.style import (
     SMALL,
     TEXT,
     Sheet,
+    in_mathtext,
     new_figure,
     refuse_empty,
     tidy,
@@ -284,23 +285,34 @@ def face_sheet(
     return sheet.figure
 
 
-def history_curves(history: pd.DataFrame) -> Figure:
-    """Draw every loss term over the epochs, one panel a term and one line a fold.
+def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figure:
+    """Draw each loss term that acts over the epochs, one panel a term and one line a fold.
 
     Args:
         history: `epoch, fold` and the columns of the losses (`model.losses.titles`), as trained
             (before weighting by lambda, but for the total). A term that is absent or nowhere a
             number is left out.
+        weights: Of the losses, such as `lambda_c`: a term with a weight of 0 is left out. The
+            titles say the others.
 
     Returns:
         A figure with a panel for each term; over several folds their mean stands out.
     """
     # torch takes a second to import
-    from contrastive_age.model.losses import titles
+    from contrastive_age.model.losses import LOSSES, titles
 
     refuse_empty(history, "training epochs")
-    named = titles()
-    terms = [term for term in named if term in history and history[term].notna().any()]
+    symbols = {term.name: term.weight for term in LOSSES.values() if term.weight}
+    acting = {name: weights.get(symbol, 0.0) for name, symbol in symbols.items()}
+    terms = [
+        term
+        for term in titles()
+        if acting.get(term, 1.0) and term in history and history[term].notna().any()
+    ]
+    named = titles() | {
+        name: f"{titles()[name]}\n{in_mathtext(symbols[name].replace('lambda', 'λ'))} = {weight:g}"
+        for name, weight in acting.items()
+    }
     columns = min(4, len(terms))
     rows = math.ceil(len(terms) / columns)
     figure = new_figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)

@@ -18,7 +18,6 @@ from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.files import fingerprint
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
-    PAPERS_PROTOCOLS,
     PROTOCOLS,
     SETTINGS,
     Papers,
@@ -33,6 +32,7 @@ from contrastive_age.reporting.results import Measured
 
 MEASURED = (
     "status",
+    "setting",
     "losses",
     "mark",
     "mae",
@@ -75,7 +75,7 @@ FAMILY = (
 )
 """What settings have in common that can be compared: they differ in their losses alone."""
 
-SETTING = (*FAMILY, "losses", "mark", "seeds")
+SETTING = (*FAMILY, "setting", "losses", "mark", "seeds")
 """What tables of all settings say first."""
 
 Records = Callable[[Measured], Sequence[Mapping[str, Any]] | None]
@@ -94,9 +94,10 @@ class Group:
             count.
         columns: What tables say of it: `protocol` and the columns of `MEASURED`. `mae` is the mean
             of the seeds' MAEs in years, with its 95% interval over subjects, None for fewer than
-            four; `seed_sd` their standard deviation, None for one seed. `losses` are as
-            Table 6 names them, with the weights that the name leaves open. Of `start` and `budget`
-            see `papers.describe_start` and `papers.Papers.describe`.
+            four; `seed_sd` their standard deviation, None for one seed. `setting` holds the names
+            that it was run under, `losses` what Table 6 calls it, with the weights that this name
+            leaves open. Of `start` and `budget` see `papers.describe_start` and
+            `papers.Papers.describe`.
         usual: Whether the budget is the paper's.
     """
 
@@ -109,6 +110,16 @@ class Group:
     def first(self) -> Measured:
         """The run with the smallest seed, for all that seeds share."""
         return self.runs[0]
+
+    @property
+    def anchor(self) -> str:
+        """Names its place on the page."""
+        return f"{self.first.protocol}-{self.first.key}"
+
+    @property
+    def label(self) -> str:
+        """Its name and its losses, such as "ternary, MV + Cosine + Triplet (λ_c 10, λ_t 1)"."""
+        return f"{self.columns['setting']}, {self.columns['losses']}"
 
     @property
     def losses(self) -> dict[str, float]:
@@ -218,6 +229,25 @@ def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) ->
     ]
 
 
+def data_of(run: Measured, *, inputs: bool = True) -> list[Any]:
+    """What names the data of a run: those of runs that can be held against each other are equal.
+
+    Args:
+        run: The run.
+        inputs: Whether folds, faces and initial weights count, which follow from parameters, too.
+    """
+    known = [run.protocol, run.demo, run.metrics["manifest_hash"]]
+    known += [inputs_of(run)] if inputs else []
+    # Not the path: seeds may have started from copies of one file.
+    return known + ([] if run.pretraining is None else [run.pretraining["weights"]])
+
+
+def values_of(run: Measured) -> dict[str, Any]:
+    """All values that decide a result but losses and seed, by dotted name."""
+    values = deciding_values(run.parameters)
+    return values if run.pretraining is None else values | {"model.weights": None}
+
+
 def inputs_of(run: Measured) -> str:
     """Name the folds, faces and initial weights of a run in eight digits; empty where unknown."""
     made_from = run.metrics.get("made_from") or {}
@@ -255,6 +285,8 @@ class Evidence:
         drawn: Sources whose faces are drawn.
         environment: Of the project's configuration, in which the commands of what was not run would
             run it.
+        usual: By protocol all values in effect there when nothing is given, which commands need not
+            say.
     """
 
     groups: Sequence[Group]
@@ -263,6 +295,7 @@ class Evidence:
     selections: Sequence[Mapping[str, Any]] = ()
     drawn: Collection[str] = ()
     environment: str = "base"
+    usual: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def without_faces(self) -> list[Group]:
@@ -308,14 +341,17 @@ class Evidence:
         """
         given: dict[str, Any] = {"setting": SETTINGS[name]}
         if parameters is not None:
-            # Only the paper's protocols in the base environment have the paper's budget by default.
-            usual = self.environment == "base" and protocol in PAPERS_PROTOCOLS
-            values = self.papers.unlike(parameters) if usual else given_values(parameters)
-            given |= {path: value for path, value in values.items() if value is not None}
+            usual = given_values(self.usual.get(protocol, {}))
+            given |= {
+                path: value
+                for path, value in given_values(parameters).items()
+                if value is not None and value != usual.get(path)
+            }
         listed = shlex.quote(",".join(f"{path}={value}" for path, value in given.items()))
         verb, more = ("sweep", f" --seeds={seeds}") if seeds > 1 else ("run", "")
         call = self.command(verb, f"--pipeline={protocol} --params={listed}{more}")
-        return {"protocol": protocol, "status": "not run", "losses": name, "command": call}
+        told = {"status": "not run", "setting": SETTINGS[name], "losses": name}
+        return {"protocol": protocol, **told, "command": call}
 
     def command(self, name: str, options: str) -> str:
         """A command of the project in the environment of this report."""
@@ -338,6 +374,7 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
     columns = {
         "protocol": first.protocol,
         "status": "measured",
+        "setting": ", ".join(dict.fromkeys(run.setting for run in (*kept, *runs))),
         "losses": papers.name(parameters["loss"]),
         "mark": mark(parameters["loss"]),
         "mae": float(np.mean(maes)),
@@ -365,13 +402,7 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
 
 def _family_key(run: Measured) -> str:
     """Everything that decides a result but losses and seed."""
-    values = deciding_values(run.parameters)
-    data = [run.protocol, run.demo, run.metrics["manifest_hash"], inputs_of(run)]
-    if run.pretraining is not None:
-        # Not the path: seeds may have started from copies of one file.
-        data.append(run.pretraining["weights"])
-        values["model.weights"] = None
-    return json.dumps([data, values], sort_keys=True, default=str)
+    return json.dumps([data_of(run), values_of(run)], sort_keys=True, default=str)
 
 
 def _order(group: Group) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ be read on one scale.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,9 @@ _SCALE, _SCALE_BAR = 0.85, 0.14
 # Where a colour scale ends at least.
 _LEAST_TOP = 4.0
 _PLAIN = 0.62
+
+FEWEST_CELLS = 4
+"""Maps of fewer cells a side, as at below 128 pixels, cannot tell parts of a face apart."""
 
 
 def mean_maps(
@@ -86,7 +89,9 @@ def mean_maps(
     furthest = max(area.max(), *(share.max() for share in mass))
 
     sheet = Sheet(_NAMES + len(shown) * _COLUMN + _SCALE, _HEAD + _PICTURE + _BAND + _BARS + _FOOT)
-    sheet.text(_GAP, sheet.height - 0.2, "Mean Grad-CAM by age", TEXT + 1)
+    height, width = maps.shape[1:]
+    what = f": {height} × {width} cells, too coarse" if is_coarse((height, width)) else " by age"
+    sheet.text(_GAP, sheet.height - 0.2, f"Mean Grad-CAM{what}", TEXT + 1)
     for place, ((name, rows), mean, share) in enumerate(zip(shown, means, mass, strict=True)):
         left, bottom = _NAMES + place * _COLUMN, _FOOT + _BARS + _BAND
         title = f"{name.replace('-', '–')} years ({len(rows):,})"
@@ -265,6 +270,11 @@ def _mean_face(faces: Faces, rows: npt.NDArray[np.int64]) -> Picture:
     # One face at a time: together they can be more than the memory holds.
     total = sum(faces[row].astype(np.float64) for row in rows)
     return _grey(_crop(total / len(rows)))
+
+
+def is_coarse(grid: Sequence[int]) -> bool:
+    """Whether maps of so many cells, (h, w), are too coarse to tell parts of a face apart."""
+    return min(grid) < FEWEST_CELLS
 
 
 def _check(maps: Maps, faces: Faces, *ages: npt.ArrayLike) -> None:

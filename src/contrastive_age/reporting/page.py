@@ -1,4 +1,4 @@
-"""One page with the paper's tables and what was measured here: self-contained HTML.
+"""One page with what was run, and the paper's tables beside it: self-contained HTML.
 
 The page shows what the tables hold and computes nothing: each of them is a CSV as well.
 """
@@ -14,7 +14,7 @@ from contrastive_age.reporting import wording
 from contrastive_age.reporting.groups import Evidence
 from contrastive_age.reporting.papers import Papers
 from contrastive_age.reporting.pictures import Picture
-from contrastive_age.reporting.sections import SECTIONS
+from contrastive_age.reporting.sections import SECTIONS, YOURS
 from contrastive_age.reporting.sections.section import Column, Contents, Line
 from contrastive_age.reporting.summary import summarise
 
@@ -28,9 +28,9 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
         evidence: What they are made of.
 
     Returns:
-        By name, in the order of the sections: `table_1` to `table_6`, and `lambda_curves,
-        pretrainings, comparisons, baselines, groups, thresholds, intervals, calibration, identity,
-        attention, selections, measured`.
+        By name, in the order of the sections: `your_runs, curves, comparisons`, `table_1` to
+        `table_6`, and `pretrainings, baselines, groups, thresholds, intervals, calibration,
+        identity, attention, selections, measured`.
     """
     return {section.table: section.make(evidence) for section in SECTIONS if section.make}
 
@@ -46,11 +46,11 @@ def render(
     Args:
         tables: As `tables` gives them.
         papers: What the paper set.
-        pictures: See `sections.section.Contents`; Figure 3 is drawn from the tables.
+        pictures: See `sections.section.Contents`; curves are drawn from the tables.
         made_from: Names and values for the foot of the page, such as date and revision.
 
     Returns:
-        HTML that needs nothing beside it: styles and images are inside.
+        HTML that needs nothing beside it: styles, images and the few lines of script are inside.
     """
     contents = Contents(tables, papers, pictures or {})
     return (
@@ -60,6 +60,7 @@ def render(
             title=TITLE,
             summary=summarise(contents),
             sections=[(section, section.blocks(contents)) for section in SECTIONS],
+            yours=len(YOURS),
             measured=len(tables["measured"]) > 0,
             photos=any(picture.photos for shown in contents.pictures.values() for picture in shown),
             made_from=dict(made_from or {}),

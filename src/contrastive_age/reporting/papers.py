@@ -229,6 +229,13 @@ def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
     return acting
 
 
+def weights_in_words(loss: Mapping[str, float]) -> str:
+    """The weights that act, such as "λ_m 0.2, λ_v 0.05, λ_c 10"; of the softmax loss alone that."""
+    weights = acting_losses(loss).items()
+    words = [f"{name.replace('lambda', 'λ')} {value:g}" for name, value in weights]
+    return ", ".join(words) or "softmax alone"
+
+
 def mark(loss: Mapping[str, float]) -> str:
     """What must not be overlooked about losses: that of KL has too small a weight to matter.
 

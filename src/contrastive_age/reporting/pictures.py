@@ -3,7 +3,7 @@
 import base64
 import io
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from contrastive_age.evaluation.gradcam import choose_samples
 from contrastive_age.faces.store import Wanted, open_faces, rows_of
 from contrastive_age.reporting import figures, heatmaps
 from contrastive_age.reporting.groups import Evidence, Group, families
-from contrastive_age.reporting.papers import SETTINGS
+from contrastive_age.reporting.papers import SETTINGS, weights_in_words
 from contrastive_age.reporting.results import Measured, read_maps
 from contrastive_age.reporting.wording import percent
 from contrastive_age.sources.manifest import source_key
@@ -27,7 +27,8 @@ from contrastive_age.sources.manifest import source_key
 logger = logging.getLogger(__name__)
 
 PICTURE_DPI = 150
-WIDE = 1100  # pixels
+SHARPNESS = 1.5  # pixels of an image for each of the page
+WIDE = 730  # pixels of the page
 
 Maps = Mapping[str, npt.NDArray[Any]]
 """`sample_id` (n,) and `maps` (n, h, w)."""
@@ -51,8 +52,9 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, as the head of the PNG says."""
-        return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
+        """Width and height in pixels of the page, from those that the head of the PNG says."""
+        width, height = (int.from_bytes(self.png[at : at + 4], "big") for at in (16, 20))
+        return round(width / SHARPNESS), round(height / SHARPNESS)
 
     @property
     def wide(self) -> bool:
@@ -102,7 +104,9 @@ class Shown:
 def draw(
     data_folder: Path, evidence: Evidence, settings: Sequence[str], faces: int
 ) -> dict[str, list[Picture]]:
-    """Draw Fig. 2, the mean maps and the softmax's calibration for each protocol and budget.
+    """Draw Fig. 2, the mean maps and the softmax's calibration for each protocol and its data.
+
+    Of several budgets it is the one of most settings.
 
     Args:
         data_folder: The folder of all data.
@@ -116,7 +120,7 @@ def draw(
     pictures: dict[str, list[Picture]] = {
         name: [] for name in ("figure_2", "attention", "calibration", "on_faces")
     }
-    for family in families(evidence.groups):
+    for family in _most_settings(evidence.groups):
         runs = _with_papers_weights(evidence, family, settings)
         runs = runs or {family[0].first.setting: family[0].first}
         on_faces = family[0].first.pretraining is not None
@@ -133,12 +137,23 @@ def draw(
     return pictures
 
 
+def _most_settings(groups: Iterable[Group]) -> Iterable[Sequence[Group]]:
+    """Of each data's families the one of most settings."""
+    chosen: dict[tuple[Any, ...], Sequence[Group]] = {}
+    for family in families(groups):
+        run = family[0].first
+        data = run.protocol, run.demo, run.metrics["manifest_hash"], run.pretraining is not None
+        chosen[data] = max(chosen.get(data, []), family, key=len)
+    return chosen.values()
+
+
 def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tuple[str, Picture]]:
     """Draw the pictures of settings that can be compared.
 
     Args:
         shown: Their samples, faces and runs.
-        maps: By the setting's name; without any for one of them, there are examples alone.
+        maps: By the setting's name; without any for one of them, or where they are too coarse,
+            there are examples alone.
         faces: How many to lay side by side.
 
     Returns:
@@ -146,7 +161,10 @@ def draw_family(shown: Shown, maps: Mapping[str, Maps], faces: int) -> list[tupl
     """
     name, run = list(shown.runs.items())[-1]
     pictures = [("figure_2", _examples(shown, name, run))]
-    if all(len(setting["sample_id"]) for setting in maps.values()):
+    if all(
+        len(known["sample_id"]) and not heatmaps.is_coarse(known["maps"].shape[1:])
+        for known in maps.values()
+    ):
         pictures.append(("figure_2", _side_by_side(shown, maps, faces)))
         pictures += [
             ("attention", _mean_maps(shown, name, run, maps[name]))
@@ -165,14 +183,21 @@ def draw_calibration(runs: Mapping[str, Measured], about: str) -> list[Picture]:
     return [
         Picture.of(
             figures.calibration(told),
-            f"Calibration of the softmax of {name}, one seed; {about}.",
-            f"The central 80% of the softmax of {name} holds "
+            f"Calibration of the softmax of {named({name: run})}, one seed; {about}.",
+            f"The central 80% of the softmax of {named({name: run})} holds "
             f"{percent(told['before']['central_80'])} of the true ages. Above: the share that each "
             f"central interval holds; below: where in the softmax the true age lies.",
         )
         for name, run in runs.items()
         if (told := run.metrics.get("calibration"))
     ]
+
+
+def named(runs: Mapping[str, Measured]) -> str:
+    """Settings with their weights, such as "mv (λ_m 0.2, λ_v 0.05) and ce (softmax alone)"."""
+    return " and ".join(
+        f"{name} ({weights_in_words(run.parameters['loss'])})" for name, run in runs.items()
+    )
 
 
 def _shown(
@@ -215,7 +240,7 @@ def _examples(shown: Shown, name: str, run: Measured) -> Picture:
     )
     return shown.picture(
         figure,
-        f"Example predictions of {name}",
+        f"Example predictions of {named({name: run})}",
         f"Faces of {shown.about} with predicted and true ages: small errors above, large ones "
         "below",
     )
@@ -241,7 +266,7 @@ def _side_by_side(shown: Shown, maps: Mapping[str, Maps], number: int) -> Pictur
         },
         chosen["age"].to_numpy(),
     )
-    names = " and ".join(shown.runs)
+    names = named(shown.runs)
     return shown.picture(
         figure,
         f"Grad-CAM of {names} on the same tested faces",
@@ -259,8 +284,8 @@ def _mean_maps(shown: Shown, name: str, run: Measured, maps: Maps) -> Picture:
     )
     return shown.picture(
         figure,
-        f"Mean Grad-CAM of {name} by age, over the mean face",
-        f"Where {name} looks on average, one panel for each group of ages",
+        f"Mean Grad-CAM of {named({name: run})} by age, over the mean face",
+        f"Where {named({name: run})} looks on average, one panel for each group of ages",
     )
 
 

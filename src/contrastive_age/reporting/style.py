@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import re
 from typing import Any, Literal
 
 import pandas as pd
@@ -58,6 +59,11 @@ def tidy_scale(bar: Colorbar, label: str) -> None:
     bar.set_label(label, fontsize=SMALL, color=INK)
     bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, length=3)
     bar.outline.set_visible(False)
+
+
+def in_mathtext(text: str) -> str:
+    """Set symbols with an index, such as λ_c, as matplotlib does formulas."""
+    return re.sub(r"λ_([a-z]+)\b", r"$\\lambda_{\1}$", text)
 
 
 def refuse_empty(table: pd.DataFrame, what: str) -> None:

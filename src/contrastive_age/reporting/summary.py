@@ -62,9 +62,7 @@ def summarise(contents: Contents) -> dict[str, Any]:
         "papers_budget": contents.papers.budget,
         "verdicts": _verdicts(contents.rows("comparisons", on_faces=False)),
         "verdicts_on_faces": _verdicts(contents.rows("comparisons", on_faces=True)),
-        "headline": None
-        if on_faces.all()
-        else headline(
+        "headline": headline(
             contents,
             "The paper's claim, where it was put to the test: 95% intervals, of MV over subjects, "
             "of differences over subjects and networks.",
@@ -73,8 +71,8 @@ def summarise(contents: Contents) -> dict[str, Any]:
     }
 
 
-def headline(contents: Contents, caption: str, *, on_faces: bool) -> Grid:
-    """A line a family, with what the contrast changed.
+def headline(contents: Contents, caption: str, *, on_faces: bool) -> Grid | None:
+    """A line a family, with what the contrast changed; None where there is none to tell of.
 
     Args:
         contents: Its tables are read.
@@ -94,9 +92,12 @@ def headline(contents: Contents, caption: str, *, on_faces: bool) -> Grid:
             for title, name in CONTRASTS.items()
         }
         across = {title: by_losses[name] for title, name in names.items() if name in by_losses}
+        if len(rows) == 1 and first["losses"] not in names.values():
+            # a point of a curve over the budget
+            continue
         mv = next(iter(rows_of(rows[rows["losses"] == "MV"])), None)
         lines.append(first | {"mv": mv, "across": across})
-    return Grid(caption, COLUMNS, lines, "cards")
+    return Grid(caption, COLUMNS, lines, "cards") if lines else None
 
 
 def _answered(losses: pd.DataFrame) -> tuple[int, int]:

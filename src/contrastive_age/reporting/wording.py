@@ -58,6 +58,11 @@ def whole(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{int(value):,}"
 
 
+def counted(value: Any, what: str) -> str:
+    """Such as "1,002 images" or "1 image"."""
+    return f"{whole(value)} {what}{'' if value == 1 else 's'}"
+
+
 def interval(low: Any, high: Any, sign: bool = False, decimals: int = 2) -> str:
     """Such as "[4.50, 5.41]"; empty where there is none."""
     if pd.isna(low) or pd.isna(high):
@@ -78,9 +83,8 @@ def protocol_name(protocol: str) -> str:
 
 def data(row: Mapping[str, Any]) -> str:
     """What was measured on, such as "1,002 images, 82 subjects, 5 folds, manifest 1a2b3c4d"."""
-    counts = [(row[name], name) for name in ("images", "subjects", "folds")]
-    words = [f"{whole(count)} {what if count != 1 else what[:-1]}" for count, what in counts]
-    words += [
+    words = [
+        *(counted(row[f"{what}s"], what) for what in ("image", "subject", "fold")),
         f"manifest {str(row['manifest_hash'])[:8]}",
         row["inputs"] and f"inputs {row['inputs']}",
     ]
@@ -94,6 +98,20 @@ def tags(row: Mapping[str, Any]) -> list[str]:
     return [tag for tag in (DRAWN if row["drawn_faces"] else "", start, row["mark"]) if tag]
 
 
+SIZE = 2
+"""So many of the words of a budget say its size: pixels and epochs."""
+
+
+def size(budget: str) -> str:
+    """Pixels and epochs of a budget, such as "48 px, 8 epochs"."""
+    return ", ".join(budget.split(", ")[:SIZE])
+
+
+def begun(start: str) -> str:
+    """What a network started from, such as "not pre-trained" or "from ImageNet"."""
+    return "not pre-trained" if start == NOT_PRETRAINED else f"from {start}"
+
+
 def budget_in_short(budget: str, papers: str) -> str:
     """Size and epochs, or that it is the paper's budget.
 
@@ -101,7 +119,7 @@ def budget_in_short(budget: str, papers: str) -> str:
         budget: In words, as `Papers.describe` gives it.
         papers: The paper's, so.
     """
-    return "the paper's budget" if budget == papers else ", ".join(budget.split(", ")[:2])
+    return "the paper's budget" if budget == papers else size(budget)
 
 
 def symbols(text: str) -> Markup:
@@ -117,11 +135,14 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "probability": probability,
     "whole": whole,
+    "counted": counted,
     "interval": interval,
     "seed_spread": seed_spread,
     "protocol": protocol_name,
     "data": data,
     "tags": tags,
+    "size": size,
+    "begun": begun,
     "symbols": symbols,
 }
 """By the names that templates call them."""

@@ -14,7 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 def make_report(
-    data_folder: Path, sources: dict[str, Any], papers: dict[str, Any], shown: Report
+    data_folder: Path,
+    sources: dict[str, Any],
+    papers: dict[str, Any],
+    protocols: dict[str, Any],
+    shown: Report,
 ) -> tuple[str, dict[str, pd.DataFrame]]:
     """Make the report from everything that has been run.
 
@@ -22,6 +26,7 @@ def make_report(
         data_folder: The folder of all data.
         sources: The sources, which say whose faces are drawn.
         papers: By protocol and named setting all values when nothing is given.
+        protocols: By protocol all values in effect, which the commands of the page need not say.
         shown: What the example figures show.
 
     Returns:
@@ -41,6 +46,7 @@ def make_report(
         selections=results.read_selections(data_folder),
         drawn=drawn,
         environment=environment(),
+        usual=protocols,
     )
     tables = page.tables(evidence)
     settings = len(evidence.groups)

@@ -1,5 +1,6 @@
 """Metrics, tables and figures of one setting."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,6 @@ def draw(
         "cs_curve": figures.cs_curve(metrics),
         "error_by_age": figures.error_by_age(predictions),
         "calibration": figures.calibration(metrics["calibration"]),
-        "losses": figures.history_curves(history),
+        "losses": figures.history_curves(history, asdict(setting.loss)),
         "faces_sheet": sheet,
     }

@@ -13,6 +13,7 @@ from contrastive_age.reporting.sections import (
     measured,
     on_faces,
     selection,
+    sweeps,
     table_1,
     table_2,
     table_3,
@@ -20,10 +21,15 @@ from contrastive_age.reporting.sections import (
     table_5,
     table_6,
     thresholds,
+    your_runs,
 )
 from contrastive_age.reporting.sections.section import Section
 
+YOURS: tuple[Section, ...] = (your_runs.SECTION, sweeps.SECTION, comparisons.SECTION)
+"""Those that say what was run, without the paper."""
+
 SECTIONS: tuple[Section, ...] = (
+    *YOURS,
     table_1.SECTION,
     table_2.SECTION,
     table_3.SECTION,
@@ -33,7 +39,6 @@ SECTIONS: tuple[Section, ...] = (
     table_6.SECTION,
     figure_3.SECTION,
     on_faces.SECTION,
-    comparisons.SECTION,
     baselines.SECTION,
     groups.SECTION,
     thresholds.SECTION,

@@ -6,15 +6,23 @@ from statistics import fmean
 import pandas as pd
 
 from contrastive_age.reporting.groups import Evidence, of_known
-from contrastive_age.reporting.sections.section import Column, Layout, Section
+from contrastive_age.reporting.heatmaps import FEWEST_CELLS, is_coarse
+from contrastive_age.reporting.sections.section import (
+    Block,
+    Column,
+    Contents,
+    Layout,
+    Section,
+    by_family,
+)
 
 LAYOUT = Layout(
-    "{{ losses }}: mass of Grad-CAM maps of {{ grid }} cells on parts of the face.",
+    "{{ setting }}, {{ losses }}: mass of Grad-CAM maps of {{ grid }} cells on parts of the face.",
     (
         Column(
             "Age (years)",
             "{{ 'All' if group == 'all' else group | replace('-', '–') }}"
-            "{{ small('{:,} faces'.format(n)) }}",
+            "{{ small(n | counted('face')) }}",
             number=False,
         ),
         Column(
@@ -59,17 +67,29 @@ def make(evidence: Evidence) -> pd.DataFrame:
     )
 
 
+def _show(contents: Contents) -> list[Block]:
+    """The pictures, and the tables of maps that can tell parts of the face apart."""
+    table = contents.tables["attention"]
+    coarse = [is_coarse([int(cells) for cells in grid.split("×")]) for grid in table["grid"]]
+    parts = by_family(table.drop(index=table.index[coarse]), LAYOUT.grids)
+    return [*contents.pictures.get("attention", ()), *parts]
+
+
+_COARSE = (
+    f"Maps of fewer than {FEWEST_CELLS} × {FEWEST_CELLS} cells, as of networks that see fewer than "
+    "128 pixels, cannot tell parts of the face apart and are left out; the CSV holds them."
+)
+
 SECTION = Section(
     "attention",
     "Where the networks look",
     (
         "The paper says: at the forehead in the 30s and 40s, at nose and mouth in the young. The "
-        "area of a region is the mass of a map that is equal everywhere; coarse maps cannot tell "
-        "neighbouring regions apart.",
+        "area of a region is the mass of a map that is equal everywhere.",
+        _COARSE,
     ),
     "attention",
     make,
-    (LAYOUT,),
-    pictures="attention",
-    too_little="No Grad-CAM maps have been made yet.",
+    show=_show,
+    too_little=f"There are no Grad-CAM maps to show. {_COARSE}",
 )

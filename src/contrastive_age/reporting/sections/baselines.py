@@ -1,16 +1,25 @@
 """Results beside what needs no network: the constant, and the identity lookup."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from contrastive_age.reporting.groups import Evidence, rows_of
-from contrastive_age.reporting.sections.section import MAE, Column, Grid, Section, by_family
+from contrastive_age.reporting.sections.section import (
+    LOSSES,
+    MAE,
+    Column,
+    Grid,
+    Section,
+    by_family,
+)
 
 CAPTION = (
     "Beside what needs no network. {{ leaked_share | percent if leaked_share else 'None' }} of the "
     "test images have their subject in training."
 )
 COLUMNS = (
-    Column("Predictor", "{{ losses }}{{ small(about) if about is defined }}", number=False),
+    replace(LOSSES, title="Predictor"),
     Column("MAE", MAE, "years; 95%, subjects"),
 )
 
@@ -35,11 +44,11 @@ def make(evidence: Evidence) -> pd.DataFrame:
 def _lay_out(rows: pd.DataFrame) -> list[Grid]:
     lines = rows_of(rows)
     first = lines[0]
-    blind = first | {"about": "looks at no pixel", "mae_low": None, "mae_high": None}
+    blind = first | {"losses": "looks at no pixel", "mark": "", "mae_low": None, "mae_high": None}
     simple = {"Constant: the training median": first["mae_constant"]}
     if first["leaked_share"]:
         simple["Identity lookup: another picture of the subject"] = first["mae_lookup"]
-    above = [blind | {"losses": name, "mae": mae} for name, mae in simple.items()]
+    above = [blind | {"setting": name, "mae": mae} for name, mae in simple.items()]
     return [Grid(CAPTION, COLUMNS, [*above, *lines])]
 
 

@@ -1,6 +1,7 @@
-"""Settings compared on the same test images: with MV, and the ternary with the binary contrast."""
+"""Settings compared on the same test images: with MV, and with one another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from contrastive_age.evaluation.comparison import Comparison, compare, holm
 from contrastive_age.reporting.groups import (
     FAMILY,
+    SETTING,
     Evidence,
     Group,
     families,
@@ -28,9 +30,15 @@ from contrastive_age.reporting.wording import BETTER, NO_DIFFERENCE, WORSE
 SIGNIFICANT = 0.05
 """A difference is claimed below this p-value, adjusted for the family's comparisons."""
 
+_WORDS = "difference of MAE on the same test images; below zero is better."
+_CAPTIONS = {"MV": f"With MV: {_WORDS}", "each other": f"With one another: {_WORDS}"}
+
+MOST_PAIRS = 15
+"""Of more, as of more than six settings, each is held against the one of the smallest weights."""
+
 COLUMNS = (
     LOSSES,
-    Column("Against", "{{ reference }}", number=False),
+    Column("Against", "{{ reference_setting }}{{ small(reference) }}", number=False),
     Column(
         "Difference",
         "{{ difference | signed }}{{ small(low | interval(high, sign=true) or 'no interval') }}",
@@ -56,14 +64,16 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """Compare settings, paired by subject and by seed.
 
     Returns:
-        A row a comparison: `FAMILY`, `status`, `losses` and their `mark`, `reference`, `difference`
-        (MAE minus the reference's; negative is better), `low` and `high` (its 95% interval over
-        subjects and networks), `verdict`, `subjects_improved`, `subjects_worsened`, `p`, `p_holm`
-        (adjusted for the comparisons of its family, which decides the verdict), `detectable`
-        (years, found in 80% of cases), `networks` (of the side that has fewer), `seeds` and
-        `reference_seeds`. Where one seed or few subjects tell nothing, `verdict` says so, and there
-        is no interval, p-value or detectable difference. Settings without MV beside them have one
-        row that is "not run" with the `command` that would, with as many seeds.
+        A row a comparison: `SETTING`, `status`, `claim` ("MV": with MV, and the ternary with the
+        binary contrast; "each other": all others of the family), `reference_setting` and
+        `reference` (its losses), `difference` (MAE minus the reference's; negative is better),
+        `low` and `high` (its 95% interval over subjects and networks), `verdict`,
+        `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for the comparisons of
+        its family and claim, which decides the verdict), `detectable` (years, found in 80% of
+        cases), `networks` (of the side that has fewer) and `reference_seeds`. Where one seed or
+        few subjects tell nothing, `verdict` says so, and there is no interval, p-value or
+        detectable difference. Settings without MV beside them have one row that is "not run" with
+        the `command` that would, with as many seeds.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
@@ -78,21 +88,46 @@ def make(evidence: Evidence) -> pd.DataFrame:
             rows.append(
                 {name: family[0].columns[name] for name in FAMILY}
                 | evidence.not_run(first.protocol, "MV", first.parameters, seeds)
-                | {"losses": "", "reference": "MV", "verdict": ""}
+                | {"losses": "", "reference": "MV", "verdict": "", "claim": "MV"}
             )
-        pairs = [(group, mv[0]) for group in family if mv and group is not mv[0]]
-        pairs += [(ours, theirs) for ours in ternary for theirs in binary]
-        compared = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
-        adjusted = iter(holm([each.p for each in compared if each.p is not None]))
-        rows += [
-            _row(*pair, comparison, None if comparison.p is None else float(next(adjusted)))
-            for pair, comparison in zip(pairs, compared, strict=True)
-        ]
+        with_mv = [(group, mv[0]) for group in family if mv and group is not mv[0]]
+        with_mv += [(ours, theirs) for ours in ternary for theirs in binary] if mv else []
+        rows += _compared(with_mv, "MV")
+        rows += _compared(_each_other(family, with_mv), "each other")
     counts = ["subjects_improved", "subjects_worsened", "networks"]
-    columns = ["status", "losses", "mark", "reference", "difference", "low", "high", "verdict"]
-    columns += [*counts[:2], "p", "p_holm", "detectable", "networks"]
-    columns += ["seeds", "reference_seeds", "command"]
-    return whole_numbers(pd.DataFrame(rows, columns=[*FAMILY, *columns]), counts)
+    columns = ["status", "claim", "reference_setting", "reference", "difference", "low", "high"]
+    columns += ["verdict", *counts[:2], "p", "p_holm", "detectable", "networks"]
+    columns += ["reference_seeds", "command"]
+    return whole_numbers(pd.DataFrame(rows, columns=[*SETTING, *columns]), counts)
+
+
+Pair = tuple[Group, Group]
+"""A setting, and the one that it is held against."""
+
+
+def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]:
+    """All pairs of settings that are not compared yet, the larger weights against the smaller."""
+    known = [{id(group) for group in pair} for pair in compared]
+    pairs = [
+        (ours, reference)
+        for reference, ours in combinations(family, 2)
+        if {id(ours), id(reference)} not in known
+    ]
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    reference = pairs[0][1]
+    return [pair for pair in pairs if pair[1] is reference]
+
+
+def _compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
+    """The rows of pairs, whose p-values are adjusted for one another."""
+    compared = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
+    adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+    return [
+        _row(*pair, comparison, None if comparison.p is None else float(next(adjusted)))
+        | {"claim": claim}
+        for pair, comparison in zip(pairs, compared, strict=True)
+    ]
 
 
 def _by_seed(group: Group) -> dict[int, pd.DataFrame]:
@@ -115,6 +150,7 @@ def _row(
         verdict = BETTER if comparison.difference < 0 else WORSE
     interval = comparison.interval
     return ours.columns | {
+        "reference_setting": reference.columns["setting"],
         "reference": reference.columns["losses"],
         "difference": comparison.difference,
         "low": interval.low if interval else None,
@@ -134,10 +170,9 @@ def _row(
 def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
     for call in rows[rows["status"] == "not run"]["command"]:
         yield Missing("MV was not run with this budget, so nothing can be compared with it", call)
-    measured = rows[rows["status"] == "measured"]
-    if len(measured):
-        caption = "Difference of MAE on the same test images; below zero is better."
-        yield Grid(caption, COLUMNS, rows_of(measured), notes=meanings(measured))
+    for claim, measured in rows[rows["status"] == "measured"].groupby("claim", sort=False):
+        lines, marks = rows_of(measured), meanings(measured)
+        yield Grid(_CAPTIONS[str(claim)], COLUMNS, lines, "cards uneven", marks)
 
 
 SECTION = Section(
@@ -147,7 +182,8 @@ SECTION = Section(
         "Two settings are compared on the same test images. Another seed gives other networks and "
         "another error, so the interval is over subjects and networks together, and equal seeds "
         "are paired. One seed in fewer than ten folds cannot tell how much networks differ: there "
-        "is no verdict then.",
+        "is no verdict then. Settings are compared with MV where it was run with their budget, and "
+        "with one another; never with those of another budget.",
         "A difference is claimed when its p-value is below 0.05 after Holm's adjustment for all "
         "comparisons of its table; the intervals are not adjusted. No difference shown does not "
         "mean equal. What could have been seen is the true difference that is found in 80% of "

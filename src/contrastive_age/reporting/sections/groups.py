@@ -27,7 +27,7 @@ LAYOUT = Layout(
             "{{ group | replace('-', '–') if kind in ('age_bin', 'decade') else group }}",
             "{{ mae | number }}{% if mae is known %}"
             "{{ small(mae_low | interval(mae_high), 'bias ' ~ bias | signed) }}{% endif %}",
-            "{{ '{:,} images'.format(n) }}",
+            "{{ n | counted('image') }}",
             across="group",
         ),
     ),
@@ -72,10 +72,11 @@ def _named(kind: str, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _lay_out(rows: pd.DataFrame) -> Iterator[Grid]:
-    tails = rows_of(rows.loc[rows["tail"] != "", ["losses", "tail"]].drop_duplicates())
+    tails = rows_of(rows.loc[rows["tail"] != "", ["setting", "losses", "tail"]].drop_duplicates())
     *grids, last = LAYOUT.grids(rows)
     yield from grids
-    yield replace(last, notes=[*last.notes, *(f"{row['losses']}: {row['tail']}" for row in tails)])
+    said = [f"{row['setting']}, {row['losses']}: {row['tail']}" for row in tails]
+    yield replace(last, notes=[*last.notes, *said])
 
 
 SECTION = Section(

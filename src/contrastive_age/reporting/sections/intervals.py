@@ -22,7 +22,7 @@ LAYOUT = Layout(
             "{{ 'All ages' if group == 'all' else group | replace('-', '–') }}",
             "{{ coverage | percent }}{% if coverage is known %}{{ small('%.1f years wide' "
             "| format(width) if width is known else 'width not bounded', "
-            "'{:,.0f} images'.format(n)) }}{% endif %}",
+            "(n | round) | counted('image')) }}{% endif %}",
             across="group",
         ),
     ),

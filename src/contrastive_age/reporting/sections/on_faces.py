@@ -8,7 +8,6 @@ import pandas as pd
 from contrastive_age.reporting.groups import Evidence, rows_of, whole_numbers
 from contrastive_age.reporting.papers import faces
 from contrastive_age.reporting.results import Measured
-from contrastive_age.reporting.sections.figure_3 import draw
 from contrastive_age.reporting.sections.section import (
     LOSSES,
     MAE,
@@ -20,6 +19,7 @@ from contrastive_age.reporting.sections.section import (
     Missing,
     Section,
 )
+from contrastive_age.reporting.sections.sweeps import draw
 from contrastive_age.reporting.summary import headline
 
 WEIGHTS = (
@@ -91,8 +91,8 @@ def show(contents: Contents) -> list[Block]:
         Grid(
             "Networks pre-trained on faces (F): MAE in years.", SETTINGS, rows_of(measured), "cards"
         ),
-        headline(contents, claim, on_faces=True),
-        *draw(contents.rows("lambda_curves", on_faces=True)),
+        *filter(None, [headline(contents, claim, on_faces=True)]),
+        *draw(contents.rows("curves", on_faces=True)),
         *contents.pictures.get("on_faces", ()),
     ]
 

@@ -50,16 +50,18 @@ class Grid:
     Attributes:
         caption: What it shows, with the unit; Jinja, from the first line's values.
         columns: The first holds the lines' heads.
-        lines: Values by name; `across` holds the records of columns that have an `of`.
+        lines: Values by name; `across` holds the records of columns that have an `of`, and `place`,
+            where it is there, names the line's place for links.
         shape: How it fits a phone: "beside" puts the columns of our measurements below each row,
-            "cards" makes a card of each row, "plain" scrolls in a box of its own.
+            "cards" makes a card of each row, "plain" scrolls in a box of its own. Columns of cards
+            are of one width on a wide page, but for "cards uneven".
         notes: Lines below.
     """
 
     caption: str
     columns: Sequence[Column]
     lines: Sequence[Line]
-    shape: Literal["beside", "cards", "plain"] = "plain"
+    shape: Literal["beside", "cards", "cards uneven", "plain"] = "plain"
     notes: Sequence[str] = ()
 
 
@@ -186,7 +188,7 @@ class Section:
         return [grid for layout in self.layouts for grid in layout.grids(rows)]
 
 
-LOSSES = Column("Losses", "{{ losses }}{{ small(mark) }}", number=False)
+LOSSES = Column("Setting", "{{ setting }}{{ small(losses, mark) }}", number=False)
 """The column that names a setting."""
 
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
