@@ -275,6 +275,32 @@ def show_runs(env: str | None, conf_source: str | None) -> None:
 
 
 @cli.command(cls=Friendly)
+@click.argument("folder", type=GivenPath(exists=True, file_okay=False))
+@click.option(
+    "--output",
+    "-o",
+    type=GivenPath(dir_okay=False),
+    default=Path("manifest.csv"),
+    show_default=True,
+    help="The file to write.",
+)
+@click.option(
+    "--pattern",
+    metavar="REGEX",
+    help="How to read each photo's path, with groups (?P<age>...) and (?P<identity>...).",
+)
+def manifest(folder: Path, output: Path, pattern: str | None) -> None:
+    """Write a table of the photos in a folder, for the custom pipelines.
+
+    Ages and people are guessed from a folder each, or from names that hold an age. What was guessed
+    is said, and three rows are shown.
+    """
+    from contrastive_age.commands import manifest as manifests
+
+    click.echo("\n".join(manifests.write(folder, output, pattern).in_words()))
+
+
+@cli.command(cls=Friendly)
 @click.option(
     "--pipeline",
     "-p",
