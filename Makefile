@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test endurance lint docs viz mlflow bench audit
+.PHONY: setup demo test endurance lint docs viz mlflow notebooks bench audit
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ viz: setup
 mlflow: setup
 	-MLFLOW_TRACKING_URI= $(BIN)/kedro show-runs
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+
+notebooks: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]"
+	$(BIN)/kedro jupyter lab notebooks
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks

@@ -68,7 +68,7 @@ def paths(command: click.Command) -> list[click.Parameter]:
 
 def test_every_path_of_every_command_is_read_in_one_way() -> None:
     assert {name for name, command in cli.commands.items() if paths(command)} == {
-        *("app", "export-onnx", "pack", "predict", "run", "save-mlflow-model")
+        *("app", "export-onnx", "manifest", "pack", "predict", "run", "save-mlflow-model")
     }
     for command in cli.commands.values():
         assert all(isinstance(each.type, GivenPath) for each in paths(command))

@@ -15,7 +15,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import validate_conf_source
 from kedro.utils import find_kedro_project, load_obj
 
-from contrastive_age.commands.final_model import find_model
+from contrastive_age.commands.final_model import announce, find_model
 from contrastive_age.errors import DataError, TrainingError, library
 from contrastive_age.paths import expanded, is_address
 from contrastive_age.processes import INTERRUPTED, command_line, interrupt_as_usual
@@ -278,6 +278,32 @@ def show_runs(env: str | None, conf_source: str | None) -> None:
 
 
 @cli.command(cls=Friendly)
+@click.argument("folder", type=GivenPath(exists=True, file_okay=False))
+@click.option(
+    "--output",
+    "-o",
+    type=GivenPath(dir_okay=False),
+    default=Path("manifest.csv"),
+    show_default=True,
+    help="The file to write.",
+)
+@click.option(
+    "--pattern",
+    metavar="REGEX",
+    help="How to read each photo's path, with groups (?P<age>...) and (?P<identity>...).",
+)
+def manifest(folder: Path, output: Path, pattern: str | None) -> None:
+    """Write a table of the photos in a folder, for the custom pipelines.
+
+    Ages and people are guessed from a folder each, or from names that hold an age. What was guessed
+    is said, and three rows are shown.
+    """
+    from contrastive_age.commands import manifest as manifests
+
+    click.echo("\n".join(manifests.write(folder, output, pattern).in_words()))
+
+
+@cli.command(cls=Friendly)
 @click.option(
     "--pipeline",
     "-p",
@@ -345,7 +371,7 @@ MODEL = click.option(
     "--model",
     "-m",
     type=GivenPath(),
-    help="An age_model.pt; not needed where data/06_models holds only one.",
+    help="An age_model.pt; not needed where the project's data hold only one.",
 )
 
 
@@ -430,7 +456,10 @@ def export_onnx(model: Path | None, output: Path) -> None:
     from contrastive_age.inference.model_file import load_model
     from contrastive_age.inference.onnx import export_onnx as export
 
-    difference = export(load_model(find_model(model, Path.cwd())), output)
+    chosen = find_model(model, Path.cwd())
+    loaded = load_model(chosen)
+    announce(chosen, loaded)
+    difference = export(loaded, output)
     click.echo(f"{output} written; on drawn faces within {difference:.1g} years of torch")
 
 
@@ -447,9 +476,10 @@ def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
     from contrastive_age.serving import save_served
 
-    save_served(find_model(model, Path.cwd()), output)
+    chosen = find_model(model, Path.cwd())
+    save_served(chosen, output)
     click.echo(
-        f"{output} written; serve it on this machine alone with: "
+        f"{output} written from {chosen}; serve it on this machine alone with: "
         f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
     )
 
@@ -477,7 +507,9 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
     from contrastive_age.inference.estimator import AgeEstimator
 
-    server.serve(AgeEstimator.load(chosen, device=device), port)
+    estimator = AgeEstimator.load(chosen, device=device)
+    announce(chosen, estimator.model)
+    server.serve(estimator, port)
 
 
 # Parsed and explained as `kedro run` does. A pack has the project's own configuration.

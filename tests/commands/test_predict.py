@@ -170,6 +170,18 @@ def test_the_only_model_of_the_project_is_taken(
         place.parent.mkdir(parents=True)
     places[0].write_bytes(model.read_bytes())
     assert predict(crop, "--aligned", named=False).exit_code == 0
+    # That of another environment counts where the base one has none.
+    demo = Path("data/demo/06_models/custom_se/c/final/age_model.pt")
+    demo.parent.mkdir(parents=True)
+    places[0].rename(demo)
+    Path("conf/demo").mkdir(parents=True)
+    Path("conf/demo/globals.yml").write_text("data_root: data/demo")
+    done = predict(crop, "--aligned", named=False)
+    assert done.exit_code == 0
+    assert f"{Path.cwd() / demo}: " in done.stderr
+    demo.touch()
+    places[0].write_bytes(model.read_bytes())
+    assert find_model(None, Path.cwd()) == Path.cwd() / places[0]
     places[1].touch()
     with pytest.raises(DataError, match=r"2 models; name one:\n  --model=data\S+a/final\S+\n.*b/"):
         find_model(None, Path.cwd())

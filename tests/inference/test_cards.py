@@ -208,3 +208,20 @@ def test_the_error_of_the_model_is_said_with_its_interval_or_not_at_all() -> Non
     assert "does not say" in error_words({})
     leaked = error_words({"cross_validation": {"mae": 4.567, "leaked_share": 0.5}})
     assert "in part on people whom it knew" in leaked
+
+
+def test_a_model_of_drawn_faces_or_worse_than_a_constant_says_so_wherever_its_error_is_said() -> (
+    None
+):
+    measured = {"mae": 9.7, "mae_interval": None, "mae_constant": 9.38}
+    poor = {"cross_validation": measured, "parameters": {"drawn": True}}
+    assert error_words(poor).startswith(
+        "Trained on drawn faces: no real ages. Worse than giving everyone one age, which errs by "
+        "9.38 years: train longer. Off by 9.70 years"
+    )
+    assert error_words({"parameters": {"drawn": True}}).startswith("Trained on drawn faces")
+    sound = {"cross_validation": measured | {"mae": 9.3}, "parameters": {"drawn": False}}
+    assert error_words(sound).startswith("Off by 9.30 years")
+    assert "**Trained on drawn faces: no real ages.**" in model_card(
+        facts(Radii(), None, 0.0) | {"parameters": {"drawn": True}}
+    )

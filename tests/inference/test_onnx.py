@@ -120,7 +120,7 @@ def test_the_example_of_the_docs_gives_the_interval_of_the_estimator(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It knows the metadata alone."""
-    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "predict.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
     pixels = export.drawn_faces(5)[3]
     Image.fromarray(pixels).save(tmp_path / "face.png")

@@ -170,7 +170,8 @@ def test_chips_in_two_folders_are_tested_in_one_fold(given: dict[str, Any]) -> N
     names = [f"{20 + n}_0_0_{n}.jpg.chip" for n in range(24)]
     ids = [f"{folder}/{name}" for folder in ("UTKFace", "crop_part1") for name in names]
     ages = [20 + n for n in range(24)] * 2
-    samples = pd.DataFrame({"sample_id": ids, "path": ids, "identity": ids, "age": ages})
+    samples = pd.DataFrame({"sample_id": ids, "path": ids, "identity": range(48), "age": ages})
+    samples["identity"] = samples["identity"].astype("str")
     copies = dict(zip(ids[24:], ids[:24], strict=True))
     for protocol in ("utkface_rs", "custom_se"):
         folds, report = split(samples, looks_of(samples, copies), params.effective(given, protocol))
@@ -323,6 +324,15 @@ def test_samples_that_no_network_can_learn_from_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=said):
         split(samples.assign(**change), looks_of(samples), params.effective(given, protocol))
+
+
+def test_people_of_whom_nothing_is_known_are_not_kept_apart_in_name_alone(
+    given: dict[str, Any], samples: pd.DataFrame
+) -> None:
+    unknown = samples.assign(identity=samples["sample_id"])
+    with pytest.raises(DataError, match=r"column identity.*custom_rs"):
+        split(unknown, looks_of(unknown), params.effective(given, "custom_se"))
+    split(unknown, looks_of(unknown), params.effective(given, "custom_rs"))
 
 
 def test_all_train_where_no_fold_is_tested(given: dict[str, Any], samples: pd.DataFrame) -> None:

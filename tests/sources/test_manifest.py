@@ -213,8 +213,28 @@ def test_a_manifest_without_one_usable_row_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [manifest.base_folder, manifest.list_images])
 def test_missing_columns_are_an_error_that_names_them(tmp_path: Path, step) -> None:
     table = write(tmp_path / "m.csv", "file,age", "a.jpg,3")
-    with pytest.raises(DataError, match=r"file, age.*path, identity, age"):
+    with pytest.raises(DataError, match=r"file, age.*columns path, age.*Is 'file' the path\?"):
         step(table, tmp_path)
+
+
+def test_without_a_column_for_them_every_photo_is_a_person_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_images(tmp_path, "a.jpg", "in/a.jpg")
+    result = ingest(
+        write(tmp_path / "m.csv", "age,path", "3,a.jpg", "4,in/a.jpg", "5,", "6,../x.jpg"), tmp_path
+    )
+    assert result.samples["identity"].to_list() == ["a", "in/a"]
+    assert result.rejected["reason"].str.contains("path").all()
+    assert "every photo counts as another person" in caplog.text
+
+
+def test_a_column_that_may_name_people_is_asked_for_before_all_of_them_count_as_others(
+    tmp_path: Path,
+) -> None:
+    table = write(tmp_path / "m.csv", "path,Subject ID,age", "a.jpg,1,3")
+    with pytest.raises(DataError, match=r"no column identity\. Is 'subject id' the identity\?"):
+        manifest.list_images(table, tmp_path)
 
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Zoé Ünal") for form in ("NFC", "NFD"))

@@ -2,13 +2,23 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+import yaml
 from kedro.utils import find_kedro_project
 
 from contrastive_age.errors import DataError
+from contrastive_age.paths import is_address
+
+if TYPE_CHECKING:
+    from contrastive_age.inference.model_file import AgeModel
 
 NAME = "age_model.pt"
-MODELS = f"data/06_models/*/*/final/{NAME}"
+PLACE = f"06_models/*/*/final/{NAME}"
+"""In a data folder."""
+
+MODELS = f"data/{PLACE}"
 
 
 def find_model(given: Path | None, stands_in: Path) -> Path:
@@ -17,6 +27,9 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
     Args:
         given: The one that is named.
         stands_in: A folder, in a project or not.
+
+    Returns:
+        Where several data folders have models, one of the first, which are the base environment's.
 
     Raises:
         DataError: None is named, and there is not exactly one.
@@ -31,7 +44,8 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
             f"{stands_in} is in no project, whose model would be used: stand in the project's "
             "folder, or name a model with --model=FILE"
         )
-    models = sorted(project.glob(MODELS))
+    by_folder = [sorted(folder.glob(PLACE)) for folder in data_folders(project)]
+    models = next(filter(None, by_folder), [])
     if not models:
         raise DataError(
             f"there is no model at {project / MODELS}; make one with `kedro run "
@@ -41,3 +55,27 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
         listed = "".join(f"\n  --model={os.path.relpath(path, stands_in)}" for path in models)
         raise DataError(f"there are {len(models)} models; name one:{listed}")
     return models[0]
+
+
+def data_folders(project: Path) -> list[Path]:
+    """Give the data folders of all environments on this disk, those of the base one first.
+
+    Args:
+        project: The project's root.
+    """
+    conf = project / "conf"
+    files = [conf / "base" / "globals.yml", *sorted(conf.glob("*/globals.yml"))]
+    roots = ["data"]
+    for file in filter(Path.is_file, files):
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        roots += [str(values["data_root"])] if "data_root" in values else []
+    # What is composed of other values is not known without a session.
+    plain = [root for root in roots if not is_address(root) and "${" not in root]
+    return list(dict.fromkeys(project / Path(root).expanduser() for root in plain))
+
+
+def announce(path: Path, model: "AgeModel") -> None:
+    """Say which model is used, and what its ages are worth, beside a command's output."""
+    from contrastive_age.inference.cards import error_words
+
+    click.echo(f"{path}: {model.name}. {error_words(model.facts)}", err=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from contrastive_age.commands.final_model import find_model
+from contrastive_age.commands.final_model import announce, find_model
 from contrastive_age.commands.table_file import SUFFIXES, TableFile
 from contrastive_age.errors import DataError
 from contrastive_age.faces.alignment import load_image
@@ -98,6 +98,7 @@ def predict(
         min_face=min_face,
         most_megapixels=MOST_MEGAPIXELS if most_megapixels is None else most_megapixels,
     )
+    announce(chosen, estimator.model)
     table = None if output is None else TableFile(output, list(COLUMNS))
     done = _Done(table, copies)
     with _told(done):

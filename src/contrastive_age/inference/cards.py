@@ -45,6 +45,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "widths": widths,
         "infinity": math.inf,
         "tail": tail_words(facts["cross_validation"]["predicted_range"]),
+        "cautions": cautions(facts),
     }
     return _write("model_card.md.j2", {**facts, **shown})
 
@@ -54,14 +55,31 @@ def _write(template: str, facts: Mapping[str, Any]) -> str:
 
 
 def error_words(facts: Mapping[str, Any]) -> str:
-    """Say how far off a model was in its cross-validation, from its facts."""
+    """Say how far off a model was in its cross-validation, and what its ages are not worth."""
     measured = facts.get("cross_validation", {})
     if measured.get("mae") is None:
-        return "The file does not say how accurate this model is."
+        return " ".join([*cautions(facts), "The file does not say how accurate this model is."])
     words = f"Off by {measured['mae']:.2f} years on average in cross-validation"
     if measured.get("leaked_share"):
         words += ", measured in part on people whom it knew"
     interval = measured.get("mae_interval")
     if interval and None not in interval:
         words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, one seed)"
-    return f"{words}, more for some ages: see the model's card."
+    return " ".join([*cautions(facts), f"{words}, more for some ages: see the model's card."])
+
+
+def cautions(facts: Mapping[str, Any]) -> list[str]:
+    """Say what keeps a model's ages from being ages of people, a sentence each.
+
+    Args:
+        facts: As the model carries them.
+    """
+    measured, said = facts.get("cross_validation", {}), []
+    if facts.get("parameters", {}).get("drawn"):
+        said.append("Trained on drawn faces: no real ages.")
+    mae, constant = measured.get("mae"), measured.get("mae_constant")
+    if mae is not None and constant is not None and mae >= constant:
+        said.append(
+            f"Worse than giving everyone one age, which errs by {constant:.2f} years: train longer."
+        )
+    return said

@@ -91,14 +91,15 @@ class Plan:
             (`fingerprint`, `leakage`) and the copies that are kept apart; and that report.
 
         Raises:
-            DataError: Too few samples, subjects or ages, an age without a class, a split list that
-                does not fit, more copies of one photo than can be, or a leak in a protocol that
-                promises none.
+            DataError: Too few samples, subjects or ages, people to be kept apart who are not
+                known, an age without a class, a split list that does not fit, more copies of one
+                photo than can be, or a leak in a protocol that promises none.
         """
         chosen = splits.cap_samples(
             samples, self.max_samples, self.seed, keep_identities=self.split == "lopo"
         )
         _check_ages(chosen, self)
+        _check_persons(samples, self)
         pairs = copies.find_copies(_photos(looks, chosen), self.most_bits)
         group = copies.group(pairs, len(chosen))
         if self.apart:
@@ -231,6 +232,17 @@ def _check_ages(chosen: pd.DataFrame, plan: Plan) -> None:
         raise DataError(
             f"All {len(ages)} samples of {plan.protocol} have age {ages.iloc[0]}: there is "
             "nothing to learn; add photos at other ages, or raise max_samples"
+        )
+
+
+def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
+    """Refuse to keep people apart of whom nothing is known: the promise would be empty."""
+    promised = plan.split != "rs" and not plan.as_listed
+    if promised and samples["identity"].equals(samples["sample_id"]):
+        raise DataError(
+            f"{plan.protocol} keeps people apart, and in these {len(samples)} photos everyone is "
+            "a person of their own. Name the people in a column identity; where that cannot be "
+            "known, or is so, run the protocol with random folds, such as custom_rs"
         )
 
 

@@ -8,7 +8,9 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -32,7 +34,11 @@ _COLUMNS = 20
 _DECLARED = re.compile(r'"?sep=(\t|[^\w\s"])"?[\s,;|]*', re.IGNORECASE)
 
 
-def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
+def read(
+    path: Path,
+    needed: tuple[str | tuple[str, ...], ...],
+    called: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> pd.DataFrame:
     """Read a text table with a header line, every value as stripped text.
 
     Args:
@@ -42,6 +48,8 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         needed: The columns that must be there, each by its name, or by several: the first counts
             where it is there, else the file has one of the others, which is then called by the
             first. Names are matched in lower case.
+        called: What others call a column, in lower case and with `_` for blanks: where it is
+            missing and one of these is there, the message asks whether that is it.
 
     Returns:
         One str column for each of the file's, "" where a row has no value, and `row` (int64): the
@@ -90,6 +98,7 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         raise DataError(
             f"The table {path.absolute()} begins with {header_line.strip()[:_SHOWN]!r}, which "
             f"names none of the columns. {columns}, each once, above the rows."
+            f"{_question(named, called)}"
         )
     unclear = any(len(names) != 1 for names in fitting) or len(set(named)) < len(named)
     if unclear or len(records) < 2:
@@ -97,6 +106,7 @@ def read(path: Path, needed: tuple[str | tuple[str, ...], ...]) -> pd.DataFrame:
         raise DataError(
             f"The table {path.absolute()} has {max(len(records) - 1, 0)} rows and the columns: "
             f"{present}. {columns}, each once, and at least one row below it."
+            f"{_question(named, called)}"
         )
     chosen = {name: names[0] for (name,), names in zip(fitting, choices, strict=True)}
     return _table([chosen.get(name, name) for name in header], records[1:])
@@ -167,6 +177,18 @@ def _names(header: list[str]) -> list[str]:
 def _fitting(named: list[str], names: tuple[str, ...]) -> list[str]:
     """The columns that may be the one with these names."""
     return [names[0]] if names[0] in named else [name for name in named if name in names]
+
+
+def alike(named: Iterable[str], others: Collection[str]) -> list[str]:
+    """Those of the names of columns that are among others, blanks counting as `_`."""
+    return [name for name in named if name.replace(" ", "_") in others]
+
+
+def _question(named: list[str], called: Mapping[str, Collection[str]]) -> str:
+    """Ask whether columns that are called otherwise are those that are missing."""
+    missing = {name: alike(named, others) for name, others in called.items() if name not in named}
+    guesses = [f"{there[0]!r} the {name}" for name, there in missing.items() if there]
+    return f" Is {', '.join(guesses)}? Then name it so." if guesses else ""
 
 
 def _in_words(names: tuple[str, ...]) -> str:

@@ -209,7 +209,8 @@ def _layout(name: str, manifest: Path | None, outside: bool) -> Layout:
     if manifest is None:
         raise DataError(
             "The custom pipelines read a manifest: give --params=manifest=FILE.csv, a table with "
-            "the columns path,identity,age and optionally sex,race"
+            "the columns path,identity,age and optionally sex,race. `kedro manifest FOLDER` writes "
+            "one of a folder of photos"
         )
     return replace(
         layout,

@@ -1,9 +1,10 @@
-"""Any data set, listed in a table: `path,identity,age` and optionally `sex,race`.
+"""Any data set, listed in a table: `path,age` and optionally `identity,sex,race`.
 
-The table is any that `delimited` reads. Paths are relative to the raw data folder or to
-the manifest's own folder, or absolute but inside it; backslashes count as slashes. Paths that leave
-that folder, themselves or through a link, are refused unless the user allows them. A path that does
-not exist as written is looked for in another case or Unicode form.
+Without a column `identity` every photo is a person of its own. The table is any that `delimited`
+reads. Paths are relative to the raw data folder or to the manifest's own folder, or absolute but
+inside it; backslashes count as slashes. Paths that leave that folder, themselves or through a link,
+are refused unless the user allows them. A path that does not exist as written is looked for in
+another case or Unicode form.
 """
 
 import functools
@@ -18,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from contrastive_age.errors import DataError
 from contrastive_age.sources import delimited, identities, labels, reading
 from contrastive_age.sources.ages import AGE_MAX, AGE_MIN
 from contrastive_age.sources.names import folded, without_suffix
@@ -30,7 +32,15 @@ OUTSIDE = (
 )
 SEVERAL = "no file is called so, and in another case or Unicode form several are"
 
-_NEEDED = ("path", "identity", "age")
+_NEEDED = ("path", "age")
+_CALLED = {
+    "path": {"file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img"}
+    | {"img_path", "photo", "picture"},
+    "identity": {"person", "person_id", "subject", "subject_id", "individual", "id", "id_num"}
+    | {"identity_id", "name", "user", "user_id", "celebrity"},
+    "age": {"label", "ages", "years", "target", "age_years", "real_age", "apparent_age"},
+}
+"""What others call the columns."""
 _SHOWN = 5
 _NEVER_LISTED = ("/", "..")
 _RANGE = f"from {AGE_MIN} to {AGE_MAX}"
@@ -68,7 +78,7 @@ def base_folder(manifest: Path, raw_root: Path, *, outside: bool = False) -> Pat
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column.
     """
-    texts = delimited.read(manifest, _NEEDED)["path"]
+    texts = _listed(manifest)["path"]
     bases = (raw_root, manifest.parent)
     searched = [finder(base, outside=outside) for base in bases]
     as_written: list[Callable[[str], list[str]]] = [lambda path: [path]] * len(bases)
@@ -99,7 +109,7 @@ def list_images(manifest: Path, base: Path, *, outside: bool = False) -> list[st
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column.
     """
-    paths = delimited.read(manifest, _NEEDED)["path"]
+    paths = _listed(manifest)["path"]
     return sorted(set(_locate(paths, base, outside)["file"].dropna()))
 
 
@@ -128,8 +138,17 @@ def read(
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column; or no row can be used.
     """
-    table = delimited.read(manifest, _NEEDED)
+    table = _listed(manifest)
     table[["file", "fault", "otherwise"]] = _locate(table["path"], base, outside)
+    place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
+    if "identity" not in table:
+        logger.warning(
+            "%s: no column identity, so every photo counts as another person. Where people have "
+            "several, they are in training and test, and the error that is measured is too small",
+            place,
+        )
+        # A path that is refused is said to be so, and not to be of nobody.
+        table["identity"] = without_suffix(table["file"]).fillna(table["path"])
     table["years"] = labels.ages(table["age"])
     reasons = _reasons(table, files, round_ages)
     bad = reasons != ""
@@ -139,13 +158,29 @@ def read(
     good = table[~bad]
     ages = labels.rounded(good["years"]).astype("int64")
     rows = pd.DataFrame({"path": good["file"], "identity": good["identity"], "age": ages})
-    place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
     source = reading.finish(rows.join(_optional(good)), [rejected], place)
     return replace(
         source,
         found_otherwise=_found_otherwise(table, place),
         ages_rounded=_ages_rounded(good.assign(rounded=ages), place),
     )
+
+
+def _listed(manifest: Path) -> pd.DataFrame:
+    """Read the table.
+
+    Raises:
+        DataError: As for `delimited.read`; or no column is called `identity`, and another looks as
+            if it were the one: people that are taken for several would be trained and tested on.
+    """
+    table = delimited.read(manifest, _NEEDED, _CALLED)
+    persons = delimited.alike(table, _CALLED["identity"])
+    if "identity" not in table and persons:
+        raise DataError(
+            f"The table {manifest.absolute()} has no column identity. Is {persons[0]!r} the "
+            "identity? Then name it so; else remove it, and every photo is a person of its own."
+        )
+    return table
 
 
 def _ages_rounded(good: pd.DataFrame, place: str) -> pd.DataFrame:

@@ -242,13 +242,13 @@ def list_images(folder: Path, below: str, missing: str) -> list[str]:
         DataError: There is no such folder, or no image in it.
     """
     files = sorted(scan(folder, below)[0])
-    if not any(_may_be_image(folder / path) for path in files):
+    if not any(may_be_image(folder / path) for path in files):
         place = folder.absolute() / below
         raise DataError(f"The folder {place} {_why_without_images(place)}. {missing}")
     return files
 
 
-def _may_be_image(path: Path) -> bool:
+def may_be_image(path: Path) -> bool:
     """Whether a file begins as an image does, is empty, or cannot be read."""
     try:
         # A pipe would be waited for without end.

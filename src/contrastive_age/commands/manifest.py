@@ -1,0 +1,95 @@
+"""Writing a manifest of a folder of photos, by what their names say of ages and people."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_age.errors import DataError
+from contrastive_age.files import replacing
+from contrastive_age.sources import guessing, reading
+
+_SHOWN = 3
+"""Rows that are shown of a table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A manifest that was written.
+
+    Attributes:
+        path: The file.
+        folder: That of the photos, absolute.
+        guess: What it holds.
+        others: Files in the folder that are no photos.
+    """
+
+    path: Path
+    folder: Path
+    guess: guessing.Guess
+    others: int
+
+    def in_words(self) -> list[str]:
+        """Say what was guessed, show rows, and what to type next; a line each."""
+        table, columns = self.guess.table, [name for name in self.guess.table if name != "path"]
+        unread = f", {self.others} other files are left out" if self.others else ""
+        told = {"age": self._ages(), "identity": self._people()}
+        shown = table.iloc[
+            sorted({int(i * (len(table) - 1) / (_SHOWN - 1)) for i in range(_SHOWN)})
+        ]
+        return [
+            f"{self.path} lists {len(table)} photos of {self.folder}{unread}",
+            *(f"  {name:9} {words}" for name, words in told.items()),
+            *("    " + line for line in shown.to_csv(index=False).splitlines()),
+            "",
+            *self._next(columns),
+        ]
+
+    def _ages(self) -> str:
+        ages = pd.to_numeric(self.guess.table["age"])
+        if ages.isna().all():
+            return "no name says one: fill the column in"
+        missing = f"; the {ages.isna().sum()} others have none" if ages.isna().any() else ""
+        return (
+            f"{self.guess.age}: {ages.min():.0f} to {ages.max():.0f} years in {ages.notna().sum()} "
+            f"photos{missing}"
+        )
+
+    def _people(self) -> str:
+        if not self.guess.identity:
+            return "nothing that names people is seen: every photo counts as another person"
+        people = self.guess.table["identity"]
+        return f"{self.guess.identity}: {people[people != ''].nunique()} people"
+
+    def _next(self, columns: list[str]) -> list[str]:
+        pipeline = "custom_se" if "identity" in columns else "custom_rs"
+        params = f"raw_root={self.folder},manifest={self.path.absolute()}"
+        return [
+            "If that is not what the names mean, say how to read them, such as",
+            "  --pattern='(?P<identity>[^/]+)/.*_(?P<age>[0-9]+)'",
+            "else go on with",
+            f"  kedro run --pipeline={pipeline} --params={shlex.quote(params)}",
+        ]
+
+
+def write(folder: Path, output: Path, pattern: str | None = None) -> Written:
+    """Write a manifest of all photos in a folder and its subfolders.
+
+    Args:
+        folder: The photos'.
+        output: The file to write.
+        pattern: A regular expression that reads each path, in place of a guess.
+
+    Raises:
+        DataError: The folder holds no photo, the file is there, or the pattern cannot be used.
+    """
+    if os.path.lexists(output):
+        raise DataError(f"{output} is there already; name another file with --output")
+    listed = reading.list_images(folder, "", "Name the folder that holds your photos.")
+    photos = [path for path in listed if reading.may_be_image(folder / path)]
+    guess = guessing.guess(photos) if pattern is None else guessing.read_by(pattern, photos)
+    with replacing(output) as beside:
+        guess.table.to_csv(beside, index=False, encoding="utf-8")
+    return Written(output, folder.absolute(), guess, len(listed) - len(photos))

@@ -1,0 +1,114 @@
+"""What names of photos say: on the names of public data sets, of albums, and of nothing."""
+
+import pandas as pd
+import pytest
+
+from contrastive_age.errors import DataError
+from contrastive_age.sources import guessing
+
+NAMES = {
+    "FG-NET": (
+        {"images/001A02.JPG": ("001", "2"), "images/001A43a.JPG": ("001", "43")}
+        | {"images/082A00.JPG": ("082", "0"), "images/082A31.JPG": ("082", "31")}
+    ),
+    "MORPH II": (
+        {"Album2/009055_0M54.JPG": ("009055", "54"), "Album2/009055_1M55.JPG": ("009055", "55")}
+        | {"Album2/100000_00F23.JPG": ("100000", "23"), "Album2/100000_01F23.JPG": ("100000", "23")}
+    ),
+    "CACD": (
+        {"14_Aaron_Johnson_0001.jpg": ("Aaron_Johnson", "14")}
+        | {"15_Aaron_Johnson_0002.jpg": ("Aaron_Johnson", "15")}
+        | {"62_Zoë_Bell_0001.jpg": ("Zoë_Bell", "62"), "62_Zoë_Bell_0002.jpg": ("Zoë_Bell", "62")}
+    ),
+    "AgeDB": (
+        {"0_MariaCallas_35_f.jpg": ("MariaCallas", "35")}
+        | {"1_MariaCallas_35_f.jpg": ("MariaCallas", "35")}
+        | {"20_GloriaJean_16_f.jpg": ("GloriaJean", "16")}
+        | {"21_GloriaJean_17_f.jpg": ("GloriaJean", "17")}
+    ),
+    "IMDB-WIKI": (
+        {"00/10000548_1925-04-04_1964.jpg": ("10000548", "39")}
+        | {"00/10000548_1925-04-04_1970.jpg": ("10000548", "45")}
+        | {"01/10000601_1952-7-1_2005.jpg": ("10000601", "52")}
+        | {"01/10000601_1952-7-1_2006.jpg": ("10000601", "53")}
+    ),
+    "a folder a person": (
+        {"anna/24.jpg": ("anna", "24"), "anna/25.jpg": ("anna", "25")}
+        | {"train/ben/9.jpg": ("ben", "9"), "test/ben/40.png": ("ben", "40")}
+    ),
+    "a folder a person and age": (
+        {"anna/24/a.jpg": ("anna", "24"), "anna/25/b.jpg": ("anna", "25")}
+        | {"ben/31/c.jpg": ("ben", "31"), "ben/31/d.jpg": ("ben", "31")}
+    ),
+    "in words": (
+        {"anna 24yo.jpg": ("anna", "24"), "anna 30 years old.jpg": ("anna", "30")}
+        | {"ben-3y.jpg": ("ben", "3"), "ben-4Y.webp": ("ben", "4")}
+    ),
+    "marked": (
+        {"anna_7_age24.jpg": ("anna", "24"), "anna_8_Age-30.jpg": ("anna", "30")}
+        | {"ben_7_age_3.jpg": ("ben", "3"), "ben_8_age=3.jpg": ("ben", "3")}
+    ),
+    "some without an age": (
+        {"anna_24.jpg": ("anna", "24"), "anna_30.jpg": ("anna", "30"), "notes.jpg": ("", "")}
+        | {"ben_3.jpg": ("ben", "3"), "ben_130.jpg": ("", "")}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("photos", NAMES.values(), ids=NAMES)
+def test_names_say_the_person_and_the_age(photos: dict[str, tuple[str, str]]) -> None:
+    guess = guessing.guess(list(photos))
+    told = guess.table[["identity", "age"]].itertuples(index=False, name=None)
+    assert dict(zip(guess.table["path"], told, strict=True)) == photos
+    assert guess.age
+    assert guess.identity
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        {
+            "25_0_1_20170109150557335.jpg.chip.jpg": "25",
+            "9_1_1_20170109150557336.jpg.chip.jpg": "9",
+        },
+        {"part1/25_0_1_2017.jpg": "25", "part2/9_1_1_2017.jpg": "9"},
+        {"24/a.jpg": "24", "24/b.jpg": "24", "31/c.jpg": "31"},
+    ],
+)
+def test_where_nothing_names_people_there_is_no_column_for_them(photos: dict[str, str]) -> None:
+    guess = guessing.guess(list(photos))
+    assert dict(zip(guess.table["path"], guess.table["age"], strict=True)) == photos
+    assert guess.table.columns.to_list() == ["path", "age"]
+    assert guess.identity == ""
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        [],
+        ["IMG_20200101.jpg", "IMG_20200102.jpg"],
+        ["IMG_0001.jpg", "IMG_0002.jpg", "IMG_0003.jpg"],
+        ["anna/1.jpg", "anna/2.jpg", "ben/1.jpg", "ben/2.jpg", "ben/3.jpg"],
+        ["a_20.jpg", "b_20.jpg"],
+        ["one_24.jpg", *(f"{name}.jpg" for name in "abc")],
+    ],
+)
+def test_numbers_that_count_photos_are_the_same_or_rare_are_no_ages(photos: list[str]) -> None:
+    guess = guessing.guess(photos)
+    assert guess.age == ""
+    assert set(guess.table["age"]) <= {""}
+
+
+def test_a_pattern_reads_names_in_place_of_a_guess() -> None:
+    paths = ["x/anna-t024.jpg", "x/anna-t025.jpg", "x/notes.txt"]
+    guess = guessing.read_by(r"(?P<identity>\w+)-t0*(?P<age>\d+)", paths)
+    expected = {"path": paths, "identity": ["anna", "anna", ""], "age": ["24", "25", ""]}
+    pd.testing.assert_frame_equal(guess.table, pd.DataFrame(expected, dtype="str"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("(", "no regular expression"), (r"\d+", "lacks a group for the age")]
+)
+def test_a_pattern_that_cannot_be_used_is_said(pattern: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        guessing.read_by(pattern, ["a.jpg"])
