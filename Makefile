@@ -15,7 +15,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/kedro run --env=demo
+	$(BIN)/kedro run --env=demo --pipeline=final_model
+	@echo "Before these commands   source $(VENV)/bin/activate"
 
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 

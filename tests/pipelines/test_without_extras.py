@@ -28,7 +28,9 @@ def test_a_final_model_is_made_of_faces_that_were_found_elsewhere(
     project = make_project(tmp_path / "project")
     for layer in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished.root / "data" / layer, project.root / "data" / layer)
-    assert "Use the model" in project.command("run", "--pipeline=final_model", packages=packages)
+    assert "kedro app --model=" in project.command(
+        "run", "--pipeline=final_model", packages=packages
+    )
     metrics = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     assert metrics["n"] == 24
     served = [own.read_text() for own in project.root.glob("mlartifacts/**/requirements.txt")]

@@ -83,7 +83,7 @@ def test_demo_table_sets_the_error_against_the_constant(metrics: dict[str, Any])
     lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in rows_of(text)}
     assert lines == {
         "Data": "morph2, photos",
-        "Losses": "softmax, λ_m 0.2, λ_v 0.05, λ_c 4",
+        "Losses": "λ_m 0.2, λ_v 0.05, λ_c 4",
         "MAE": "4.61 years",
         "MAE of the constant predictor": "9.71 years",
         "MAE, mean over subjects": "4.70 years",

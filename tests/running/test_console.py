@@ -103,7 +103,7 @@ def test_a_run_says_a_line_a_fold_and_at_its_end_what_came_of_it(
     rows = [line.strip("│ ").split("│") for line in capsys.readouterr().out.splitlines()]
     said = {left.strip(): right.strip() for left, right in (row for row in rows if len(row) == 2)}
     assert said["Data"] == "fgnet, DRAWN FACES"
-    assert said["Losses"] == "softmax, λ_m 0.2"
+    assert said["Losses"] == "λ_m 0.2"
     assert said["MAE"] == "4.50 years"
     assert said["MAE of the constant predictor"] == "9.50 years"
     assert said["MAE of the identity lookup (no pixels)"] == "1.25 years"

@@ -33,7 +33,7 @@ class Written:
 
     def in_words(self) -> list[str]:
         """Say what was guessed, show rows, and what to type next; a line each."""
-        table, columns = self.guess.table, [name for name in self.guess.table if name != "path"]
+        table = self.guess.table
         unread = f", {self.others} other files are left out" if self.others else ""
         told = {"age": self._ages(), "identity": self._people()}
         shown = table.iloc[
@@ -44,7 +44,7 @@ class Written:
             *(f"  {name:9} {words}" for name, words in told.items()),
             *("    " + line for line in shown.to_csv(index=False).splitlines()),
             "",
-            *self._next(columns),
+            *self._next(),
         ]
 
     def _ages(self) -> str:
@@ -63,8 +63,8 @@ class Written:
         people = self.guess.table["identity"]
         return f"{self.guess.identity}: {people[people != ''].nunique()} people"
 
-    def _next(self, columns: list[str]) -> list[str]:
-        pipeline = "custom_se" if "identity" in columns else "custom_rs"
+    def _next(self) -> list[str]:
+        pipeline = "custom_se" if "identity" in self.guess.table else "custom_rs"
         params = f"raw_root={self.folder},manifest={self.path.absolute()}"
         return [
             "If that is not what the names mean, say how to read them, such as",

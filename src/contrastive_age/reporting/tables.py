@@ -12,7 +12,7 @@ import pandas as pd
 from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
-from contrastive_age.reporting.papers import acting_losses
+from contrastive_age.reporting.papers import weights_in_words
 from contrastive_age.reporting.wording import interval, percent
 
 _MISSING = "-"
@@ -47,19 +47,12 @@ def demo_table(
     table.add_column("value", justify="right")
     given = metrics["parameters"]
     table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
-    table.add_row("Losses", _losses(metrics))
+    table.add_row("Losses", weights_in_words(given["loss"]))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
         if row == 0 and metrics["mae"] >= metrics["mae_constant"]:
             table.add_row("", "worse than a constant: train longer", style="bold")
     return table
-
-
-def _losses(metrics: Mapping[str, Any]) -> str:
-    """Such as "softmax, λ_m 0.2, λ_v 0.05, λ_c 10, λ_t 1, margin 0.2"."""
-    losses = acting_losses(metrics["parameters"]["loss"])
-    values = (f"{name.replace('lambda', 'λ')} {value:g}" for name, value in losses.items())
-    return ", ".join(["softmax", *values])
 
 
 def preview_table(

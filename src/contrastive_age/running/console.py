@@ -25,7 +25,11 @@ logger = logging.getLogger(__name__)
 SAID = {
     "metrics": "Metrics and figures     {path.parent}",
     "weights": "Start from the weights  kedro run --pipeline=... --params=model.weights={path}",
-    "age_model": "Use the model           kedro predict PHOTO... --model={path}",
+    "age_model": (
+        "Ages in photos          kedro predict PHOTO... --model={path}\n"
+        "The same on a page      kedro app --model={path}\n"
+        "For other runtimes      kedro export-onnx --model={path}"
+    ),
     "page": "Open in a browser       {path}",
 }
 """What is said of a file that was made: where it lies, or what can be done next with it."""
@@ -70,6 +74,8 @@ class Console:
             protocol, _, kind = name.rpartition(".")
             if kind != "metrics":
                 print_line(SAID[kind].format(path=self._place(name)))
+                for caution in self._cautions(name) if kind == "age_model" else []:
+                    print_line(f"  {caution}")
                 continue
             metrics, leakage = (self._catalog.load(each) for each in (name, f"{protocol}.leakage"))
             if tracker.sweep_id:
@@ -85,6 +91,11 @@ class Console:
             print_line(f"Compare runs            {views.place(self._project)}")
             print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line(f"All runs on one page    kedro run {report}")
+
+    def _cautions(self, name: str) -> list[str]:
+        from contrastive_age.inference.cards import cautions
+
+        return cautions(self._catalog.load(name).facts)
 
     def _place(self, name: str) -> Path:
         """A dataset's file, relative to the project where it lies within."""

@@ -174,7 +174,7 @@ def _listed(manifest: Path) -> pd.DataFrame:
             if it were the one: people that are taken for several would be trained and tested on.
     """
     table = delimited.read(manifest, _NEEDED, _CALLED)
-    persons = delimited.alike(table, _CALLED["identity"])
+    persons = delimited.alike(map(str, table), _CALLED["identity"])
     if "identity" not in table and persons:
         raise DataError(
             f"The table {manifest.absolute()} has no column identity. Is {persons[0]!r} the "
