@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test endurance lint docs viz mlflow notebooks bench audit
+.PHONY: setup demo test endurance lint docs viz mlflow notebooks pictures bench audit
 
 setup: $(STAMP)
 
@@ -47,6 +47,11 @@ mlflow: setup
 notebooks: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]"
 	$(BIN)/kedro jupyter lab notebooks
+
+# Those of the README, and what the notebooks show: drawn faces, in Chromium.
+pictures: setup
+	$(BIN)/python docs/drawings.py
+	$(BIN)/python -m docs.pictures
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
