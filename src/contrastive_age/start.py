@@ -16,8 +16,8 @@ from kedro.utils import find_kedro_project
 
 from contrastive_age.processes import interrupt_as_usual, leave_when_interrupted
 
-COMMANDS = {"app", "export-onnx", "predict"}
-"""They read photos and a model's file."""
+COMMANDS = {"app", "export-onnx", "manifest", "predict"}
+"""They read photos and a model's file, and no project."""
 
 OF_A_PROJECT = {
     "pack",
