@@ -75,7 +75,7 @@ def test_the_global_generator_is_left_alone(network):
 
 def test_torchvisions_names_with_another_fc(network, caplog):
     given = resnet18(num_classes=1000).state_dict()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="contrastive_age"):
         report = load_initial_weights(network, CLASSES, weights(given), seed=1)
     state = network.state_dict()
     for name in report.loaded:

@@ -23,7 +23,7 @@ def test_another_lambda_is_another_result_and_the_same_one_is_kept(project: Proj
 
     again = project.kedro("run")
     assert _keys(project) == {first}
-    assert len(re.findall(r"fold_\d: .* s, kept from", again.stderr)) == 2
+    assert len(re.findall(r"fold_\d \(.*\): .* s, kept from", again.stderr)) == 2
     assert "0 faces aligned, 24 kept" in again.stderr
     assert project.one(f"06_models/synthetic_se/{first}/fold_0/model.pth").read_bytes() == model
 

@@ -109,7 +109,7 @@ def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
     before = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     said = project.command(*sweep)
     assert "is run again: code of evaluation was" in said
-    assert len(re.findall(r"fold_\d: .* s, kept from", said)) == 2
+    assert len(re.findall(r"fold_\d \(.*\): .* s, kept from", said)) == 2
     after = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     assert after["mae"] == pytest.approx(2 * before["mae"])
 
@@ -164,8 +164,8 @@ def test_two_manifests_are_two_sources_and_two_settings(tmp_path: Path) -> None:
     assert "folds of custom_se on disk were made otherwise: samples was" in _words(done)
     with sqlite3.connect(project.root / "mlflow.db") as database:
         maes = database.execute(
-            "select r.name, m.value from runs r join metrics m on r.run_uuid = m.run_uuid "
-            "where m.key = 'mae' and r.name not like 'fold%'"
+            "select t.value, m.value from tags t join metrics m on t.run_uuid = m.run_uuid "
+            "where t.key = 'setting_key' and m.key = 'mae'"
         ).fetchall()
     assert sorted(maes) == sorted((key, own["mae"]) for key, own in runs.items())
 
@@ -195,8 +195,8 @@ def test_the_same_weights_elsewhere_are_the_same_setting(copy: Project, tmp_path
     seen = [read_weights(folder / f"fold_{fold}/model.pth").seen for fold in (0, 1)]
     assert seen[0].digest == seen[1].digest
     with sqlite3.connect(copy.root / "mlflow.db") as database:
-        names = database.execute("select name from runs").fetchall()
-    assert names.count((folder.name,)) == 1
+        keys = database.execute("select value from tags where key = 'setting_key'").fetchall()
+    assert keys.count((folder.name,)) == 1
 
 
 def test_weights_that_are_changed_during_a_run_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import zlib
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ return Object.keys(rows).sort((a, b) => a - b).map(row => rows[row]);
 
 
 @pytest.fixture
-def uri(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of a project, without runs."""
     uri = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'mlflow.db')}"
     monkeypatch.setattr(ProjectConfigLoader, "latest", None)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield uri
+    mlflow.set_tracking_uri(before)
 
 
 def enter(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
