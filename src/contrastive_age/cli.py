@@ -266,11 +266,12 @@ def show_runs(env: str | None, conf_source: str | None) -> None:
 
     `make mlflow` serves the pages of this project's database.
     """
+    from contrastive_age.parameters.setting import PRETRAIN
     from contrastive_age.running.place import Place
     from contrastive_age.tracking import views
 
-    Place(_project(), env, conf_source).context({})
-    found = views.links()
+    parameters = Place(_project(), env, conf_source).context({}).config_loader["parameters"]
+    found = views.links([*parameters["protocols"], PRETRAIN])
     for name, address in found.items():
         click.echo(f"{name:24}  {address}")
     if not found:

@@ -45,7 +45,7 @@ def _loader(root: Path, env: str | None, text: str = "") -> ProjectConfigLoader:
 
 @cache
 def _plain(root: Path, env: str | None) -> list[dict[str, Any]]:
-    return _loader(root, env).plain()
+    return _loader(root, env).plain
 
 
 def _merged(known: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +123,18 @@ def test_the_command_needs_nothing_of_this_machines_own_configuration(project: P
     assert "photos" not in params
     base = _merged(_plain(project, None)[-1], parameters(params))
     assert effective(base, "fgnet_se", project).key == setting.key
+
+
+def test_what_this_machine_alone_has_is_named_and_has_no_command(project: Path) -> None:
+    here, everywhere = _plain(project, None)
+    mine = here["protocols"] | {"mine_se": here["protocols"]["fgnet_se"]}
+    protocols = mine | {"fgnet_se": mine["fgnet_se"] | {"ages": [0, 100]}}
+    known = here | {"protocols": protocols}
+    asked = Asked("local", known, [known, everywhere], project)
+    for protocol in ("mine_se", "fgnet_se"):
+        setting = effective(known, protocol, project)
+        assert asked.title(setting)
+        assert asked.command(setting) is None
 
 
 def test_another_sessions_setting_has_a_command_only_where_it_is_known(project: Path) -> None:

@@ -111,3 +111,4 @@ def test_what_is_written_out_is_read_as_the_same() -> None:
     }
     assert parameters(as_text(given)) == given
     assert as_text({}) == ""
+    assert as_text({"pretrain": {"sources": ["utkface", "custom"]}}) is None

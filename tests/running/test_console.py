@@ -38,12 +38,15 @@ def predictions() -> pd.DataFrame:
 def test_a_training_is_one_line() -> None:
     line = training_line(history(), predictions(), ENDED - timedelta(minutes=1))
     assert line == "2 epochs, loss 5.70, MAE 2.00 years, 14 s"
-    assert training_line(history().head(1), None, ENDED) == "1 epoch, loss 7.50, 8 s"
+    assert training_line(history().head(1), None) == "1 epoch, loss 7.50, 8 s"
 
 
 def test_a_training_that_was_kept_says_when_it_was() -> None:
     line = training_line(history(), None, ENDED + timedelta(seconds=1))
     assert line == "2 epochs, loss 5.70, 14 s, kept from 2026-11-26"
+    earlier = history()
+    earlier.attrs.clear()
+    assert training_line(earlier, None, ENDED) == "2 epochs, loss 5.70, 14 s, kept"
 
 
 def _predict(_: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +131,7 @@ def test_of_a_sweep_each_run_says_a_line(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tracker, "sweep_id", "one")
+    monkeypatch.setattr(tracker, "is_sweep", True)
     caplog.set_level(logging.INFO, "contrastive_age")
     _run(_protocol(folds=1), tmp_path)
     first, last = caplog.messages

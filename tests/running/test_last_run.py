@@ -37,6 +37,12 @@ def test_of_several_pipelines_all_are_shown(tmp_path: Path) -> None:
     assert noted(tmp_path) == []
 
 
+def test_parameters_that_no_option_gives_show_no_other_setting(tmp_path: Path) -> None:
+    sources = {"pretrain": {"sources": ["utkface", "custom"]}}
+    LastRun().before_pipeline_run(run_params(tmp_path, runtime_params=sources))
+    assert noted(tmp_path) == []
+
+
 @pytest.mark.parametrize("broken", [b"", b"[", b'"--env=demo"', b"[1]", b"\xff", None])
 def test_a_note_that_is_broken_or_missing_is_no_note(tmp_path: Path, broken: bytes | None) -> None:
     if broken is not None:

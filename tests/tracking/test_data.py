@@ -19,7 +19,7 @@ def test_a_source_is_known_by_its_photos_and_says_how_many_there_are() -> None:
 
 def test_what_is_tested_is_known_by_its_folds() -> None:
     predictions = pd.DataFrame({"identity": ["a", "a", "b"], "age": [3, 5, 40]})
-    tested = of_tested("fgnet_se", "f" * 64, predictions)
+    tested = of_tested("fgnet_se folds", "f" * 64, predictions)
     assert (tested.dataset.name, tested.dataset.digest) == ("fgnet_se folds", "f" * 8)
     assert json.loads(tested.dataset.profile) == {
         **{"num_rows": 3, "subjects": 2, "age_min": 3, "age_max": 40, "age_median": 5}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from mlflow.entities import Metric
 from mlflow.utils.validation import _validate_metric
 
@@ -76,6 +77,13 @@ def test_mlflow_takes_every_name() -> None:
     for name, value in flattened(DOCUMENT).items():
         _validate_metric(name, value, 0, 0)
         Metric(name, value, 0, 0)
+
+
+@pytest.mark.parametrize("group", [".", "..", "60+", "a/b", "Zoë?"])
+def test_mlflow_takes_a_part_of_any_name(group: str) -> None:
+    part = {"group": group, "mae": 4.5, "mae_low": None, "mae_high": None}
+    (name,) = flattened({"groups": {"race": [part]}})
+    _validate_metric(name, 4.5, 0, 0)
 
 
 def test_what_a_result_lacks_is_no_metric() -> None:

@@ -92,10 +92,10 @@ def test_an_experiment_gets_the_view_once_and_a_page(
 ) -> None:
     number = enter("fgnet_se (demo)", monkeypatch)
     address = f"{views.LOCAL}/#/experiments/{number}/runs?"
-    ((name, found),) = views.links().items()
+    ((name, found),) = views.links(["fgnet_se"]).items()
     assert name == "fgnet_se (demo)"
     assert found.startswith(address)
-    assert views.links() == {name: found}
+    assert views.links(["fgnet_se"]) == {name: found}
     view = json.loads(mlflow.MlflowClient(uri).get_experiment(number).tags[views.TAG])
     state = json.loads(zlib.decompress(b64decode(view["state"].removeprefix("deflate;"))))
     assert state["searchFilter"] == "tags.level = 'setting'"
@@ -104,7 +104,7 @@ def test_an_experiment_gets_the_view_once_and_a_page(
 
 def test_an_experiment_of_an_earlier_version_gets_the_view(uri: str) -> None:
     mlflow.MlflowClient(uri).create_experiment("fgnet_se", tags={views.TAG: "another"})
-    views.links()
+    views.links(["fgnet_se"])
     tags = mlflow.MlflowClient(uri).get_experiment_by_name("fgnet_se").tags
     assert json.loads(tags[views.TAG])["name"] == "settings by MAE"
 
@@ -112,6 +112,26 @@ def test_an_experiment_of_an_earlier_version_gets_the_view(uri: str) -> None:
 def test_a_tracking_server_has_its_own_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "get_tracking_uri", lambda: "https://runs.example/mlflow/")
     assert views.link("7").startswith("https://runs.example/mlflow/#/experiments/7/runs?")
+
+
+def test_other_programs_experiments_are_left_alone(uri: str) -> None:
+    mlflow.MlflowClient(uri).create_experiment("prices")
+    assert views.links(["fgnet_se"]) == {}
+    assert views.TAG not in mlflow.MlflowClient(uri).get_experiment_by_name("prices").tags
+
+
+def test_no_password_is_printed_and_a_shell_takes_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker, "experiment_id", "1")
+    monkeypatch.setattr(tracker, "lost", None)
+    for place in (views, mlflow):
+        monkeypatch.setattr(
+            place, "get_tracking_uri", lambda: "postgresql://me:SECRET@host/my runs"
+        )
+    said = views.place(tmp_path)
+    assert "SECRET" not in said
+    assert said.endswith("/my runs'")
 
 
 @pytest.mark.endurance

@@ -22,7 +22,7 @@ from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.parameters.written import nested
+from contrastive_age.parameters.written import kedro_run, nested
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.faults import explain
@@ -175,11 +175,15 @@ def prepare(place: Place, sweep: Sweep) -> str | None:
         why, once for all settings that have the same fault.
     """
     faults: dict[str, list[str]] = {}
-    for shared, candidate in {one.setting.shared: one for one in sweep.candidates}.items():
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in sweep.candidates:
+        groups.setdefault(candidate.setting.shared, []).append(candidate)
+    for shared, group in groups.items():
         try:
-            _run(place, candidate, tags=SHARED)
+            _run(place, group[0], tags=SHARED)
         except Exception as error:
-            faults.setdefault(_reason(error), []).append(candidate.setting.key)
+            keys = [candidate.setting.key for candidate in group]
+            faults.setdefault(_reason(error), []).extend(keys)
         else:
             return shared
     for reason, keys in faults.items():
@@ -350,8 +354,7 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
     part = sweep.candidates[0].setting.part
     print_line(f"Measured on the {part} parts; intervals are over people, of each setting alone")
-    environment = f" --env={place.env}" if place.env else ""
-    print_line(f"Settings compared: kedro run{environment} --pipeline=paper_report")
+    print_line(f"Settings compared: {kedro_run('paper_report', env=place.env)}")
     print_line(f"Their runs: {views.place(place.project)}")
 
 

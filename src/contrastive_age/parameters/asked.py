@@ -42,20 +42,25 @@ class Asked:
     Attributes:
         env: The environment.
         parameters: All parameters of the session.
-        plain: Those without any that are given: of the environment, and without `conf/local`.
+        plain: Where none are given: those of the environment, then those without `conf/local`.
         root: The project's, where relative paths start.
+        options: Of a command, where the configuration is not the project's own.
     """
 
     env: str
     parameters: Mapping[str, Any]
     plain: Sequence[Mapping[str, Any]]
     root: Path
+    options: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, loader: ProjectConfigLoader) -> "Asked":
         """Read it from the loader of the session."""
         env = str(loader.env or loader.default_run_env)
-        return cls(env, loader["parameters"], loader.plain(), loader.root)
+        source = Path(loader.conf_source)
+        own = source.name == "conf" and (loader.root / "pyproject.toml").is_file()
+        options = () if own else (f"--conf-source={source}",)
+        return cls(env, loader["parameters"], loader.plain, loader.root, options)
 
     def title(self, setting: Learning) -> str:
         """Name a setting, such as "ternary λc=4 λt=1 seed 0, 64 px, from best 1a2b".
@@ -102,13 +107,16 @@ class Asked:
             given |= _unlike(here, usual)
             if "manifest" in given:
                 given["manifest"] = self.parameters["manifest"]
-            found = self._learning(nested(self.plain[0], given), setting.protocol)
+            # Here, and where `conf/local` says nothing.
+            keys = {
+                self._learning(nested(plain, given), setting.protocol).key for plain in self.plain
+            }
         except DataError:
             return None
         params = as_text(nested({}, {name: _whole(value) for name, value in given.items()}))
-        if not params or found.key != setting.key:
+        if params is None or keys != {setting.key}:
             return None
-        return kedro_run(setting.protocol, env=self.env, params=params)
+        return kedro_run(setting.protocol, *self.options, env=self.env, params=params)
 
     def _unlike(self, setting: Learning, plain: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a setting that a protocol does not have of its own, by dotted name."""
@@ -120,6 +128,8 @@ class Asked:
     def _learning(self, parameters: Mapping[str, Any], protocol: str) -> Learning:
         if protocol == PRETRAIN:
             return pretraining(parameters, self.root)
+        if protocol not in parameters["protocols"]:
+            raise DataError(f"{protocol} is no protocol of the project's own")
         return effective(parameters, protocol, self.root)
 
 

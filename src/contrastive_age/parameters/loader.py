@@ -74,7 +74,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
         # Before this loader: the last one that is made gives `globals` their values.
         base = kwargs.get("base_env") or "base"
         self._base = OmegaConfigLoader(conf_source, base_env=base, default_run_env=base)
-        self._plain = OmegaConfigLoader(conf_source, *args, **{**kwargs, "runtime_params": None})
+        self._without_given = OmegaConfigLoader(
+            conf_source, *args, **{**kwargs, "runtime_params": None}
+        )
         super().__init__(conf_source, *args, **kwargs)
         ProjectConfigLoader.latest = self
 
@@ -102,12 +104,14 @@ class ProjectConfigLoader(OmegaConfigLoader):
             return config | {name: _root(name, config[name]) for name in ROOTS if name in config}
         return self._with_setting_keys(config) if key == "catalog" else config
 
+    @cached_property
     def plain(self) -> list[dict[str, Any]]:
-        """The parameters where none are given: of the environment, and without `conf/local`.
+        """The parameters where none are given: of the environment, then without `conf/local`.
 
-        They are what everyone has who gives the environment's name; `conf/local` is this machine's.
+        The latter are what everyone has who gives the environment's name; `conf/local` is of this
+        machine.
         """
-        here: dict[str, Any] = self._plain["parameters"]
+        here: dict[str, Any] = self._without_given["parameters"]
         is_local = (self.env or self.default_run_env) == "local"
         return [here, self._base["parameters"] if is_local else here]
 

@@ -107,18 +107,18 @@ def nested(common: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def as_text(given: Mapping[str, Any]) -> str:
+def as_text(given: Mapping[str, Any]) -> str | None:
     """Write nested parameters as `--params` takes them, such as `loss.lambda_c=4,seed=1`.
 
     Returns:
-        The text; empty where there are none, or where no text would be read as these values.
+        The text; None where none would be read as these values.
     """
     leaves = {name: "null" if value is None else str(value) for name, value in _leaves(given)}
     text = ",".join(f"{name}={value}" for name, value in leaves.items())
     try:
-        return text if parameters(text) == given else ""
+        return text if parameters(text) == given else None
     except DataError:
-        return ""
+        return None
 
 
 def _leaves(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

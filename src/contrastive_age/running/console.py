@@ -51,7 +51,9 @@ class Console:
         self._trainings = Trainings(pipeline, catalog)
         self._env = [f"--env={run_params['env']}"] if run_params["env"] else []
         params = as_text(run_params["runtime_params"] or {})
-        self._params = [f"--params={params}"] if params else []
+        self._view = None  # where no options give these parameters again
+        if params is not None:
+            self._view = [*self._env, *([f"--params={params}"] if params else [])]
 
     @hook_impl
     def on_node_error(self, error: Exception, node: Node) -> None:
@@ -78,7 +80,7 @@ class Console:
                     print_line(f"  {caution}")
                 continue
             metrics, leakage = (self._catalog.load(each) for each in (name, f"{protocol}.leakage"))
-            if tracker.sweep_id:
+            if tracker.is_sweep:
                 logger.info("%s: MAE %.2f years", metrics["key"], metrics["mae"])
                 continue
             from contrastive_age.reporting.tables import demo_table
@@ -86,10 +88,11 @@ class Console:
 
             terminal().print("", demo_table(metrics, leakage))
             print_line(SAID[kind].format(path=self._place(name)))
-            view = shlex.join([*self._env, *self._params, f"--pipeline={protocol}"])
             report = shlex.join([*self._env, "--pipeline=paper_report"])
             print_line(f"Compare runs            {views.place(self._project)}")
-            print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
+            if self._view is not None:
+                view = shlex.join([*self._view, f"--pipeline={protocol}"])
+                print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line(f"All runs on one page    kedro run {report}")
 
     def _cautions(self, name: str) -> list[str]:
@@ -158,6 +161,8 @@ def training_line(
         words.append(f"MAE {error:.2f} years")
     words.append(f"{history['seconds'].sum():.0f} s")
     ended = history.attrs.get("ended")
-    if ended and since and datetime.fromisoformat(ended) < since.replace(microsecond=0):
+    if since and not ended:  # an earlier version did not say when
+        words.append("kept")
+    elif since and ended and datetime.fromisoformat(ended) < since.replace(microsecond=0):
         words.append(f"kept from {ended[:10]}")
     return ", ".join(words)

@@ -39,10 +39,13 @@ def viz_options(run_params: Mapping[str, Any]) -> list[str]:
     Args:
         run_params: As Kedro's hooks get them.
     """
+    params = as_text(run_params["runtime_params"] or {})
+    if params is None:  # without them another setting would be shown
+        return []
     pipelines = run_params["pipeline_names"] or ["__default__"]
     named = {
         "env": run_params["env"],
-        "params": as_text(run_params["runtime_params"] or {}),
+        "params": params,
         # Kedro-Viz shows one or all.
         "pipeline": pipelines[0] if len(pipelines) == 1 else "",
     }

@@ -192,12 +192,18 @@ def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) 
                     trainings.done(name)
                     continue
                 waiting.clear()
-                first = first or failed
                 under_way = ", ".join(running.values())
-                logger.warning("%s failed%s", name, f"; waiting for {under_way}" * bool(running))
+                # Why the first one did is said at the end.
+                why = f": {failed}" if first else ""
+                first = first or failed
+                logger.warning(
+                    "%s failed%s%s", name, why, f"; waiting for {under_way}" * bool(running)
+                )
         if first is not None:
             raise first
     except BrokenProcessPool as error:
+        if first is not None:
+            raise first from error
         raise TrainingError(
             f"One of the {at_once} processes that ran folds died, perhaps for want of memory; "
             "lower folds_at_once and run again: it goes on from the last checkpoints"

@@ -29,11 +29,11 @@ def of_source(name: str, manifest_hash: str, audit: Mapping[str, Any]) -> Datase
     return _input(name, manifest_hash, "training", profile | ages)
 
 
-def of_tested(protocol: str, digest: str, predictions: pd.DataFrame) -> DatasetInput:
+def of_tested(name: str, digest: str, predictions: pd.DataFrame) -> DatasetInput:
     """The photos that a protocol's folds test.
 
     Args:
-        protocol: Such as `fgnet_se`.
+        name: Such as `fgnet_se folds`. MLflow keeps the profile of the first of a name and digest.
         digest: Of the folds.
         predictions: `identity, age`, a row for each that is tested.
     """
@@ -43,7 +43,7 @@ def of_tested(protocol: str, digest: str, predictions: pd.DataFrame) -> DatasetI
         "subjects": int(predictions["identity"].nunique()),
         **{f"age_{name}": float(getattr(ages, name)()) for name in ("min", "max", "median")},
     }
-    return _input(f"{protocol} folds", digest, "evaluation", profile)
+    return _input(name, digest, "evaluation", profile)
 
 
 def _input(name: str, digest: str, context: str, profile: Mapping[str, Any]) -> DatasetInput:

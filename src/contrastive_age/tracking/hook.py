@@ -160,7 +160,7 @@ class Tracking:
         if node and self._unsaved.get(node.namespace or "", set()).intersection(node.outputs):
             fold_id = self._enter(str(node.namespace))
             self._leave()
-        # One after the other all folds are trained before the first of them is measured.
+        # A fold may be trained and not be measured.
         for namespace in self._folds:
             logged = self._logged(namespace)
             if logged & self._unsaved[namespace] and logged - self._unsaved[namespace]:

@@ -89,4 +89,4 @@ def _with_ends(name: str, value: Any, ends: Any) -> dict[str, Any]:
 
 def _named(part: object) -> str:
     """Name a part of the images with the signs that MLflow takes, such as `60_and_over`."""
-    return re.sub(r"[^\w.\- ]", "_", str(part).replace("+", "_and_over"))
+    return re.sub(r"[^\w.\- ]", "_", str(part).replace("+", "_and_over")).strip(".") or "_"

@@ -345,7 +345,7 @@ def _log_data(
     folds = Record.read((metrics or {}).get("made_from")).decided_by.get("folds")
     predictions = result.load(f"{setting.protocol}.predictions") if folds else None
     if folds and predictions is not None:
-        inputs.append(data.of_tested(setting.protocol, folds, predictions))
+        inputs.append(data.of_tested(_tested(setting), folds, predictions))
     there = run.inputs.dataset_inputs if run.inputs else []
     known = {(each.dataset.name, each.dataset.digest) for each in there}
     new = [each for each in inputs if (each.dataset.name, each.dataset.digest) not in known]
@@ -419,8 +419,15 @@ def _log_model(run: Run, path: Path) -> None:
         mlflow.MlflowClient().set_tag(run.info.run_id, "age_model", digest)
 
 
+def _tested(setting: Learning) -> str:
+    """Name what a setting's predictions are of."""
+    if isinstance(setting, Setting) and setting.part == "validation":
+        return f"{setting.protocol} validation parts {setting.validation:g}"
+    return f"{setting.protocol} folds"
+
+
 def may_log_faces(parameters: Mapping[str, Any], setting: Learning) -> bool:
-    """Whether the sheet of faces goes to MLflow: drawn ones, or where `log_faces` says so."""
+    """Whether pictures of faces go to MLflow: drawn ones, or where `log_faces` says so."""
     said = parameters["log_faces"]
     return is_drawn(parameters, setting) if said is None else bool(said)
 

@@ -70,7 +70,7 @@ def has_ended(process: str) -> bool:
 def enter_experiment(context: KedroContext, protocol: str) -> None:
     """Let runs be made in the protocol's experiment; drawn faces of the demo have their own."""
     config: KedroMlflowConfig = context.mlflow  # type: ignore[attr-defined]
-    name = f"{protocol} (demo)" if context.env == "demo" else protocol
+    name = f"{protocol}{views.DEMO}" if context.env == "demo" else protocol
     config.tracking.experiment.name = name
     unique_runs.again(lambda: config.setup(context))
     experiment = set_experiment(name)
@@ -160,7 +160,8 @@ def is_whole(key: str, folds: int) -> bool:
         return False
     run = client.get_run(run_id)
     # One that an earlier version logged says nothing of itself in words.
-    if run.info.status != "FINISHED" or MLFLOW_RUN_NOTE not in run.data.tags:
+    note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
+    if run.info.status != "FINISHED" or descriptions.LINE not in note:
         return False
     ended = [run for run in _folds_of(run_id) if run.info.status == "FINISHED"]
     return len(ended) >= folds
@@ -269,12 +270,12 @@ class SweepRun:
 
     def __enter__(self) -> "SweepRun":
         """Become the parent of the settings that are run."""
-        tracker.sweep_id = self.run_id or None
+        tracker.is_sweep, tracker.sweep_id = True, self.run_id or None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End the run."""
-        tracker.sweep_id = None
+        tracker.is_sweep, tracker.sweep_id = False, None
         if kind is None:
             self._end("FAILED" if self.failed else "FINISHED")
         else:

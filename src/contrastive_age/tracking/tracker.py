@@ -42,6 +42,7 @@ class Tracker:
         is_worker: Whether this process runs folds for another one.
         experiment_id: The experiment that was entered last.
         sweep_id: The run of the sweep under way.
+        is_sweep: Whether one is under way, tracked or not.
         setting_id: The run of the setting under way; a worker's is held open by its employer.
         fold_id: The run of the fold under way.
         logged: By run, the total loss of each epoch that it had when this process began.
@@ -51,6 +52,7 @@ class Tracker:
     is_worker: bool = False
     experiment_id: str = ""
     sweep_id: str | None = None
+    is_sweep: bool = False
     setting_id: str | None = None
     fold_id: str | None = None
     logged: dict[str, dict[int, float]] = field(default_factory=dict)

@@ -8,7 +8,9 @@ page.
 
 import base64
 import json
+import shlex
 import zlib
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +28,9 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 
 LOCAL = "http://127.0.0.1:5000"
 """Where `make mlflow` serves the database of this project."""
+
+DEMO = " (demo)"
+"""What the experiments of the demo's drawn faces are told apart by."""
 
 _WEB = ("http://", "https://")
 _COLUMNS = {
@@ -89,11 +94,14 @@ def place(project: Path) -> str:
         return link(tracker.experiment_id)
     if uri == sqlite_uri(project / "mlflow.db"):
         return f"make mlflow, which then shows {link(tracker.experiment_id)}"
-    return f"mlflow ui --backend-store-uri {uri}"
+    return shlex.join(["mlflow", "ui", "--backend-store-uri", without_password(uri)])
 
 
-def links() -> dict[str, str]:
+def links(protocols: Collection[str]) -> dict[str, str]:
     """Give the page of each experiment by its name, also of those made by earlier versions.
+
+    Args:
+        protocols: Those whose experiments are looked at: a team's server has others', too.
 
     Raises:
         DataError: The tracking server does not answer.
@@ -102,7 +110,7 @@ def links() -> dict[str, str]:
         experiments = MlflowClient().search_experiments(order_by=["name ASC"])
     except FAILURES as error:
         raise DataError(f"No runs can be shown: {without_password(str(error))}") from error
-    own = [experiment for experiment in experiments if experiment.name != "Default"]
+    own = [each for each in experiments if each.name.removesuffix(DEMO) in protocols]
     for experiment in own:
         prepare(experiment)
     return {experiment.name: link(experiment.experiment_id) for experiment in own}
