@@ -1,14 +1,16 @@
 """Writing a manifest of a folder of photos, by what their names say of ages and people."""
 
 import os
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing
+from contrastive_age.parameters.written import as_text, kedro_run
 from contrastive_age.sources import guessing, reading
 
 _SHOWN = 3
@@ -42,7 +44,7 @@ class Written:
         return [
             f"{self.path} lists {len(table)} photos of {self.folder}{unread}",
             *(f"  {name:9} {words}" for name, words in told.items()),
-            *("    " + line for line in shown.to_csv(index=False).splitlines()),
+            *_indented(_indented(shown.to_csv(index=False).splitlines())),
             "",
             *self._next(),
         ]
@@ -50,28 +52,41 @@ class Written:
     def _ages(self) -> str:
         ages = pd.to_numeric(self.guess.table["age"])
         if ages.isna().all():
-            return "no name says one: fill the column in"
-        missing = f"; the {ages.isna().sum()} others have none" if ages.isna().any() else ""
-        return (
-            f"{self.guess.age}: {ages.min():.0f} to {ages.max():.0f} years in {ages.notna().sum()} "
-            f"photos{missing}"
-        )
+            return f"{self.guess.age}: fill the column in"
+        span = f"{ages.min():.0f} to {ages.max():.0f} years in {ages.notna().sum()} photos"
+        return f"{self.guess.age}: {span}{_others(ages.notna())}"
 
     def _people(self) -> str:
-        if not self.guess.identity:
-            return "nothing that names people is seen: every photo counts as another person"
+        if "identity" not in self.guess.table:
+            return f"{self.guess.identity}: every photo counts as another person"
         people = self.guess.table["identity"]
-        return f"{self.guess.identity}: {people[people != ''].nunique()} people"
+        named = people != ""
+        return f"{self.guess.identity}: {people[named].nunique()} people{_others(named)}"
 
     def _next(self) -> list[str]:
-        pipeline = "custom_se" if "identity" in self.guess.table else "custom_rs"
-        params = f"raw_root={self.folder},manifest={self.path.absolute()}"
-        return [
-            "If that is not what the names mean, say how to read them, such as",
+        advice = [
+            "If that is not what the names mean, remove the file and say how to read them, such as",
             "  --pattern='(?P<identity>[^/]+)/.*_(?P<age>[0-9]+)'",
-            "else go on with",
-            f"  kedro run --pipeline={pipeline} --params={shlex.quote(params)}",
         ]
+        if not self.guess.table["age"].any():
+            return advice
+        places = {"raw_root": str(self.folder), "manifest": str(self.path.absolute())}
+        params = as_text(places)
+        if params is None:
+            lines = yaml.safe_dump(places, allow_unicode=True).splitlines()
+            return [*advice, "else write into conf/local/parameters.yml", *_indented(lines)]
+        pipeline = "custom_se" if "identity" in self.guess.table else "custom_rs"
+        return [*advice, "else go on with", f"  {kedro_run(pipeline, params=params)}"]
+
+
+def _others(known: pd.Series) -> str:
+    """Say how many photos lack a label."""
+    missing = len(known) - int(known.sum())
+    return f"; the {missing} others have none, and will be left out" if missing else ""
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def write(folder: Path, output: Path, pattern: str | None = None) -> Written:

@@ -48,7 +48,7 @@ def read(
         needed: The columns that must be there, each by its name, or by several: the first counts
             where it is there, else the file has one of the others, which is then called by the
             first. Names are matched in lower case.
-        called: What others call a column, in lower case and with `_` for blanks: where it is
+        called: What others call a column, its letters and digits in lower case: where it is
             missing and one of these is there, the message asks whether that is it.
 
     Returns:
@@ -180,8 +180,8 @@ def _fitting(named: list[str], names: tuple[str, ...]) -> list[str]:
 
 
 def alike(named: Iterable[str], others: Collection[str]) -> list[str]:
-    """Those of the names of columns that are among others, blanks counting as `_`."""
-    return [name for name in named if name.replace(" ", "_") in others]
+    """Those of the names of columns whose letters and digits are among others."""
+    return [name for name in named if "".join(filter(str.isalnum, name)) in others]
 
 
 def _question(named: list[str], called: Mapping[str, Collection[str]]) -> str:

@@ -34,13 +34,18 @@ SEVERAL = "no file is called so, and in another case or Unicode form several are
 
 _NEEDED = ("path", "age")
 _CALLED = {
-    "path": {"file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img"}
-    | {"img_path", "photo", "picture"},
-    "identity": {"person", "person_id", "subject", "subject_id", "individual", "id", "id_num"}
-    | {"identity_id", "name", "user", "user_id", "celebrity"},
-    "age": {"label", "ages", "years", "target", "age_years", "real_age", "apparent_age"},
+    "path": {"file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "photo"}
+    | {"picture", "pic"},
+    "identity": {"id", "idnum", "identityid", "name", "celebrity", "who"}
+    | {
+        who + ending
+        for who in ("person", "subject", "participant", "patient", "individual", "user", "client")
+        for ending in ("", "id", "name", "number", "no")
+    }
+    | {"pid", "sid", "uid", "faceid"},
+    "age": {"label", "ages", "years", "target", "ageyears", "realage", "apparentage"},
 }
-"""What others call the columns."""
+"""What others call the columns, letters and digits alone."""
 _SHOWN = 5
 _NEVER_LISTED = ("/", "..")
 _RANGE = f"from {AGE_MIN} to {AGE_MAX}"
@@ -147,8 +152,7 @@ def read(
             "several, they are in training and test, and the error that is measured is too small",
             place,
         )
-        # A path that is refused is said to be so, and not to be of nobody.
-        table["identity"] = without_suffix(table["file"]).fillna(table["path"])
+        table["identity"] = without_suffix(table["file"])
     table["years"] = labels.ages(table["age"])
     reasons = _reasons(table, files, round_ages)
     bad = reasons != ""
@@ -214,7 +218,9 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame, round_ages: bool) -> pd.S
     """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
     # No file of the table may be known, and then the column holds no text.
     problems = table["file"].map(files.set_index("path")["problem"]).astype("str").fillna("")
-    nobody = identities.faults(table["identity"])
+    # Of photos that are people of their own none is called nobody.
+    own = table["identity"].eq(without_suffix(table["file"])).fillna(value=True)
+    nobody = identities.faults(table["identity"]).mask(own, "")
     age, years = "age '" + table["age"] + "' is not a ", table["years"]
     in_range = years.between(AGE_MIN, AGE_MAX)
     broken = in_range & (years % 1 != 0) & (not round_ages)
