@@ -24,8 +24,8 @@ from contrastive_age.reporting.style import (
 _COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#8C6D00")
 _MARKERS = "os^DvPX"
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-"""Curves take them in turn. No two numbers of them have a common divisor, so that curves of one
-colour have other markers and dashes: none is known by its colour alone."""
+"""Curves take colours, markers and dashes in turn. Their numbers have no common divisor, so that
+curves of one colour have other markers or dashes: none is known by its colour alone."""
 
 _FACTOR_OF_LOG = 10
 """Values that lie so far apart, and are all above 0, stand on a logarithmic scale."""
@@ -73,7 +73,7 @@ def draw(points: pd.DataFrame, name: str) -> Figure:
 def _draw_curve(
     axes: Axes, points: pd.DataFrame, place: int, label: str, logarithmic: bool
 ) -> None:
-    color, marker, dashes = (each[place % len(each)] for each in (_COLORS, _MARKERS, _DASHES))
+    color = _COLORS[place % len(_COLORS)]
     value = points["value"].to_numpy(np.float64)
     # Curves over the same values stand side by side, so that their bars can be told apart.
     if logarithmic:
@@ -87,9 +87,9 @@ def _draw_curve(
         mae,
         yerr=[mae - ends[:, 0], ends[:, 1] - mae],
         color=color,
-        marker=marker,
+        marker=_MARKERS[place % len(_MARKERS)],
         markersize=5,
-        linestyle=dashes,
+        linestyle=_DASHES[place % len(_DASHES)],
         linewidth=1.6,
         elinewidth=1.0,
         capsize=3,

@@ -64,9 +64,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
     Returns:
         A row a setting: `protocol`, `weights` (the λ of its losses that act, in words),
         `mae_constant` (years of MAE), `best` (whether it is the first on its images), `differing`
-        (in words whether it has other folds than that, and what of its budget others have otherwise
-        on as many images of this source), `details` (its place
-        on the page), and `MEASURED` but for `command`.
+        (in words whether its folds are not that one's, and what of its budget others on as many
+        images of its source have otherwise), `details` (its place on the page), and `MEASURED` but
+        for `command`.
     """
     rows = [
         group.columns
