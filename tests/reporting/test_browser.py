@@ -107,6 +107,12 @@ def test_all_is_open_when_printed_and_folded_again(browser: Any) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+def test_the_protocol_of_your_runs_has_room(browser: Any) -> None:
+    resize(browser, 1280)
+    cell = browser.find_element("css selector", "#your-runs tbody td:nth-child(4)")
+    assert cell.size["width"] >= 220
+
+
 def test_a_link_of_your_runs_opens_its_part(browser: Any) -> None:
     resize(browser, 1280)
     browser.execute_script(

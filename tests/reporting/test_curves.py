@@ -1,5 +1,7 @@
 """What curves over a parameter show: points, intervals and labels."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,11 +69,36 @@ def test_values_that_lie_far_apart_are_on_a_logarithmic_scale() -> None:
 
 
 def test_points_without_an_interval_have_no_bar() -> None:
-    table = points([0.0, 1.0, 2.0]).assign(mae_low=np.nan, mae_high=np.nan)
+    table = points([0.0, 1.0, 2.0])
+    table.loc[1, ["mae_low", "mae_high"]] = np.nan
     (axes,) = curves.draw(table, NAME).axes
-    line, bars = line_and_bars(axes)
-    np.testing.assert_allclose(bars[:, 0, 1], line[:, 1])
-    np.testing.assert_allclose(bars[:, 1, 1], line[:, 1])
+    (container,) = axes.containers
+    assert [len(bar) for bar in container[2][0].get_segments()] == [2, 0, 2]
+    assert axes.get_title(loc="right")
+    curves.draw(table.assign(mae_low=np.nan, mae_high=np.nan), NAME).draw_without_rendering()
+
+
+@pytest.mark.parametrize(("missing", "bars"), [(1, "Bars are 95% intervals "), (3, "There is no ")])
+def test_a_caption_says_where_there_are_no_bars(make_run: MakeRun, missing: int, bars: str) -> None:
+    runs = [
+        make_run(setting="binary", loss={"lambda_c": weight}, subjects=3 if few else 12)
+        for weight, few in ((1.0, missing > 0), (4.0, missing > 1), (8.0, missing > 2))
+    ]
+    (part,) = sweeps.draw(sweeps.make(evidence(runs)))
+    (picture,) = part.blocks
+    _, _, words = picture.caption.partition("λ_v 0.05. ")
+    assert words.startswith(bars)
+    assert "There is no interval below four subjects." in words
+
+
+def test_no_curve_is_known_by_its_colour_alone() -> None:
+    table = pd.concat([points([0.0, 1.0], f"λ_t = {weight}") for weight in range(12)])
+    (axes,) = curves.draw(table, NAME).axes
+    lines = [container[0] for container in axes.containers]
+    for one, other in itertools.combinations(lines, 2):
+        if one.get_color() == other.get_color():
+            assert one.get_marker() != other.get_marker()
+            assert one.get_linestyle() != other.get_linestyle()
 
 
 def test_no_points_are_refused() -> None:

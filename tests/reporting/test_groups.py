@@ -237,6 +237,18 @@ def test_a_command_for_another_runs_budget_gives_that_budget(
     assert effective["loss"] == PAPERS.losses("MV", "morph_se")
 
 
+def test_a_command_for_own_photos_has_places_for_their_paths(
+    make_run: MakeRun, given: dict[str, Any]
+) -> None:
+    own = make_run("custom_se", budget={"manifest": "1a2b" * 16}).parameters
+    call = evidence([]).not_run("custom_se", "MV", own)["command"]
+    assert "1a2b" not in call
+    values = parameters_of(call, given)
+    assert (values["raw_root"], values["manifest"]) == ("FOLDER", "FILE.csv")
+    photos = make_run("fgnet_se").parameters
+    assert "FILE" not in evidence([]).not_run("fgnet_se", "MV", photos)["command"]
+
+
 def parameters_of(call: str, given: dict[str, Any]) -> dict[str, Any]:
     """The project's parameters with those of a command."""
     *_, values = shlex.split(call)

@@ -1,5 +1,6 @@
 """Which settings are points of a curve."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from contrastive_age.reporting import sweeps
 from contrastive_age.reporting.groups import group_seeds
 from contrastive_age.reporting.results import Measured
-from reporting.runs import PAPERS, SMALL, MakeRun
+from contrastive_age.reporting.sections import sweeps as sections
+from reporting.runs import PAPERS, SMALL, MakeRun, evidence
 
 
 def found(runs: list[Measured]) -> list[tuple[str, list[float], dict[str, float]]]:
@@ -89,6 +91,30 @@ def test_the_margin_has_a_curve_where_triplets_act(make_run: MakeRun) -> None:
     runs = [make_run(loss={"margin": margin}) for margin in margins]
     assert found(runs) == [("loss.margin", [0.1, 0.2, 0.5], {"lambda_t": 1.0, "lambda_c": 1.0})]
     assert found([make_run(setting="mv", loss={"margin": margin}) for margin in margins]) == []
+
+
+@pytest.mark.parametrize("differing", ["folds", "weights"])
+def test_other_faces_are_points_and_other_folds_or_weights_are_not(
+    make_run: MakeRun, differing: str
+) -> None:
+    def covering(coverage: float, other: bool = False) -> Measured:
+        weights = "other" if other and differing == "weights" else "w"
+        # what names folds holds which faces are copies, too
+        known = {"folds": f"{coverage} {other}", "faces": f"at {coverage}", "weights": weights}
+        budget = {"alignment": {"coverage": coverage}}
+        run = make_run(setting="mv", budget=budget, made_from=known)
+        if not other or differing == "weights":
+            return run
+        return replace(run, predictions=run.predictions.assign(fold=run.predictions.index % 5))
+
+    runs = [covering(1.0, other=True), *map(covering, (1.35, 1.6))]
+    assert found(runs) == []
+    runs += [covering(1.35, other=True), covering(1.0)]
+    (of_coverage,) = found(runs)
+    assert of_coverage == ("alignment.coverage", [1.0, 1.35, 1.6], {})
+    # neither does the part name the faces of one of its points
+    (part,) = sections.draw(sections.make(evidence(runs)))
+    assert "inputs" not in part.small
 
 
 def test_seeds_and_other_data_are_no_points(make_run: MakeRun) -> None:

@@ -57,7 +57,7 @@ def everything(metrics: dict[str, Any]) -> dict[str, Any]:
             ],
             "decade": [
                 {"group": "0-9", "n": 371, "mae": 1.575, "mae_low": 1.376, "mae_high": 1.774},
-                {"group": "10-19", "n": 3, "mae": 2.0, "mae_low": None, "mae_high": None},
+                {"group": "10-19", "n": 1, "mae": 2.0, "mae_low": None, "mae_high": None},
             ],
         },
         "thresholds": [threshold],
@@ -148,7 +148,7 @@ def test_intervals_the_mean_over_ages_and_the_tail_stand_beside(
     assert preview["CS@9"] == "63.0% [1.0, 80.0]"
     assert preview["CS@10"] == "70.0%"
     assert preview["MAE at 0-9 years, 371 images"] == "1.57 years [1.38, 1.77]"
-    assert preview["MAE at 10-19 years, 3 images"] == "2.00 years"
+    assert preview["MAE at 10-19 years, 1 image"] == "2.00 years"
     assert preview["Predicted ages"] == f"4.2 to 36.2 years. {tail}"
     near = everything | {"predicted_range": everything["predicted_range"] | {"older_n": 3}}
     assert preview_table(near).set_index("quantity")["value"]["Predicted ages"] == (

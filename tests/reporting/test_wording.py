@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from markupsafe import Markup
 
 from contrastive_age.reporting import wording
 
@@ -82,6 +83,11 @@ def test_the_papers_budget_is_named() -> None:
 
 def test_symbols_are_set_with_their_index_below() -> None:
     assert wording.symbols("λ_c 10 <b> λ_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; λ_tea"
+
+
+def test_no_symbol_is_set_inside_of_a_tag() -> None:
+    link = Markup('<a href="#custom_se-V_a-12ab">{}</a>').format("V_a > 1")
+    assert wording.symbols(link) == ('<a href="#custom_se-V_a-12ab">V<sub>a</sub> &gt; 1</a>')
 
 
 @pytest.mark.parametrize(

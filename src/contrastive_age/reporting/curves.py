@@ -21,15 +21,11 @@ from contrastive_age.reporting.style import (
     tidy,
 )
 
-_LINES = (
-    (BLUE, "o", "-"),
-    (ORANGE, "s", "--"),
-    ("#009E73", "^", "-."),
-    ("#CC79A7", "D", ":"),
-    ("#56B4E9", "v", (0, (5, 1, 1, 1, 1, 1))),
-    ("#8C6D00", "P", (0, (1, 1))),
-)
-"""Colour, marker and dashes of a curve, so that no curve is known by its colour alone."""
+_COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#8C6D00")
+_MARKERS = "os^DvPX"
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+"""Curves take colours, markers and dashes in turn. Their numbers have no common divisor, so that
+curves of one colour have other markers or dashes: none is known by its colour alone."""
 
 _FACTOR_OF_LOG = 10
 """Values that lie so far apart, and are all above 0, stand on a logarithmic scale."""
@@ -45,7 +41,7 @@ def draw(points: pd.DataFrame, name: str) -> Figure:
         name: Of the parameter, with its unit.
 
     Returns:
-        A figure with the 95% intervals over subjects as bars.
+        A figure with the 95% intervals over subjects as bars; a point without one has none.
 
     Raises:
         DataError: There is no point.
@@ -69,14 +65,15 @@ def draw(points: pd.DataFrame, name: str) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
     tidy(axes, title="Sensitivity on test folds", x=in_mathtext(name), y="MAE (years)")
-    axes.set_title("bars: 95% over subjects", loc="right", fontsize=SMALL, color=GREY)
+    if points["mae_low"].notna().any():
+        axes.set_title("bars: 95% over subjects", loc="right", fontsize=SMALL, color=GREY)
     return figure
 
 
 def _draw_curve(
     axes: Axes, points: pd.DataFrame, place: int, label: str, logarithmic: bool
 ) -> None:
-    color, marker, dashes = _LINES[place % len(_LINES)]
+    color = _COLORS[place % len(_COLORS)]
     value = points["value"].to_numpy(np.float64)
     # Curves over the same values stand side by side, so that their bars can be told apart.
     if logarithmic:
@@ -88,11 +85,11 @@ def _draw_curve(
     axes.errorbar(
         x,
         mae,
-        yerr=np.nan_to_num([mae - ends[:, 0], ends[:, 1] - mae]),
+        yerr=[mae - ends[:, 0], ends[:, 1] - mae],
         color=color,
-        marker=marker,
+        marker=_MARKERS[place % len(_MARKERS)],
         markersize=5,
-        linestyle=dashes,
+        linestyle=_DASHES[place % len(_DASHES)],
         linewidth=1.6,
         elinewidth=1.0,
         capsize=3,

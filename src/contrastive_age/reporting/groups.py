@@ -78,6 +78,9 @@ FAMILY = (
 SETTING = (*FAMILY, "setting", "losses", "mark", "seeds")
 """What tables of all settings say first."""
 
+_OWN_PHOTOS = {"raw_root": "FOLDER", "manifest": "FILE.csv"}
+"""What stands in a command for paths that differ from machine to machine."""
+
 Records = Callable[[Measured], Sequence[Mapping[str, Any]] | None]
 """Gives what a run says, as rows of a table; nothing where it does not say it."""
 
@@ -229,15 +232,16 @@ def find(groups: Iterable[Group], protocol: str, losses: Mapping[str, float]) ->
     ]
 
 
-def data_of(run: Measured, *, inputs: bool = True) -> list[Any]:
+def data_of(run: Measured, *, faces: bool = True) -> list[Any]:
     """What names the data of a run: those of runs that can be held against each other are equal.
 
     Args:
         run: The run.
-        inputs: Whether folds, faces and initial weights count, which follow from parameters, too.
+        faces: Whether the aligned faces count, which follow from parameters, too. Where they do
+            not, folds are told by who is tested in which: their name holds the faces' copies.
     """
     known = [run.protocol, run.demo, run.metrics["manifest_hash"]]
-    known += [inputs_of(run)] if inputs else []
+    known += [inputs_of(run)] if faces else [run.folds, _decided_by(run).get("weights")]
     # Not the path: seeds may have started from copies of one file.
     return known + ([] if run.pretraining is None else [run.pretraining["weights"]])
 
@@ -250,11 +254,15 @@ def values_of(run: Measured) -> dict[str, Any]:
 
 def inputs_of(run: Measured) -> str:
     """Name the folds, faces and initial weights of a run in eight digits; empty where unknown."""
-    made_from = run.metrics.get("made_from") or {}
-    # Documents of earlier versions name these alone.
-    decided_by = Record.read(made_from).decided_by or made_from
+    decided_by = _decided_by(run)
     known = {name: decided_by.get(name) for name in ("folds", "faces", "weights")}
     return fingerprint(known)[:8] if any(known.values()) else ""
+
+
+def _decided_by(run: Measured) -> Mapping[str, Any]:
+    made_from = run.metrics.get("made_from") or {}
+    # Documents of earlier versions name folds, faces and weights alone.
+    return Record.read(made_from).decided_by or made_from
 
 
 def mean(values: Sequence[Any]) -> float | None:
@@ -337,7 +345,8 @@ class Evidence:
             name: A key of `SETTINGS`.
             parameters: All values of another run whose budget is wanted; the environment's own
                 budget is meant where none are given.
-            seeds: How many the command trains; several are a sweep.
+            seeds: How many the command trains; several are a sweep. Where the other run's photos
+                are listed in a manifest, the reader puts in its path and theirs.
         """
         given: dict[str, Any] = {"setting": SETTINGS[name]}
         if parameters is not None:
@@ -347,6 +356,8 @@ class Evidence:
                 for path, value in given_values(parameters).items()
                 if value is not None and value != usual.get(path)
             }
+            # Only its digest is known.
+            given |= _OWN_PHOTOS if parameters.get("manifest") else {}
         listed = shlex.quote(",".join(f"{path}={value}" for path, value in given.items()))
         verb, more = ("sweep", f" --seeds={seeds}") if seeds > 1 else ("run", "")
         call = self.command(verb, f"--pipeline={protocol} --params={listed}{more}")

@@ -59,6 +59,16 @@ class Measured:
         # Old documents do not tell of it.
         return self.metrics.get("external") or None
 
+    @property
+    def tested(self) -> str:
+        """Name the images that it was tested on, in 16 hexadecimal digits."""
+        return table_digest(self.predictions[["sample_id"]].sort_values("sample_id"))
+
+    @property
+    def folds(self) -> str:
+        """Name the folds that they were tested in, in 16 hexadecimal digits."""
+        return table_digest(self.predictions[["sample_id", "fold"]].sort_values("sample_id"))
+
 
 def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:
     """Read every result on test parts whose predictions are those that were measured.

@@ -67,7 +67,7 @@ def find(groups: Iterable[Group]) -> list[list[Curve]]:
                 _named({name: known for name, known in values.items() if name not in without})
                 for values in (losses, budget)
             )
-            data = _named(data_of(group.first, inputs=not path.startswith(_BEFORE_FACES)))
+            data = _named(data_of(group.first, faces=not path.startswith(_BEFORE_FACES)))
             of_budget = sharing.setdefault((path, data + rest), {})
             of_budget.setdefault(others, []).append((float(value), group))
     found = [

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
 from contrastive_age.reporting.papers import weights_in_words
-from contrastive_age.reporting.wording import interval, percent
+from contrastive_age.reporting.wording import counted, interval, percent
 
 _MISSING = "-"
 
@@ -87,7 +87,7 @@ def preview_table(
         ),
         *(
             (
-                f"MAE at {part['group']} years, {part['n']:,} images",
+                f"MAE at {part['group']} years, {counted(part['n'], 'image')}",
                 _years(part["mae"]) + _spread([part["mae_low"], part["mae_high"]]),
             )
             for part in [*groups["age_bin"], *groups["decade"]]
@@ -116,7 +116,7 @@ def _headline(
         lines.append(("Test images with a copy in training", percent(100 * share)))
     sound = metrics.get("without_leaks")
     if sound and sound["mae"] is not None:
-        what = f"MAE without the {sound['leaked_images']:,} images that leak"
+        what = f"MAE without what leaks, {counted(sound['leaked_images'], 'image')}"
         lines.insert(1, (what, _years(sound["mae"]) + _spread(sound["mae_interval"])))
     by_age = metrics.get("mae_by_age")
     score = percent(metrics["cs5"]) + _spread(metrics.get("cs5_interval"), 1)
@@ -138,7 +138,7 @@ def _mistaken(part: Mapping[str, Any]) -> list[tuple[str, str]]:
     age = part["age"]
     return [
         (
-            f"{who} {age}, {part[f'{side}_n']:,} images: predicted {taken} {age}",
+            f"{who} {age}, {counted(part[f'{side}_n'], 'image')}: predicted {taken} {age}",
             percent(part[share]) + _spread([part[f"{side}_low"], part[f"{side}_high"]], 1),
         )
         for who, side, taken, share in (

@@ -431,6 +431,26 @@ def test_your_runs_are_best_first_on_the_same_images(make_run: MakeRun) -> None:
     assert html.count("not beaten") == 1
 
 
+def test_other_images_are_ranked_apart_and_other_folds_are_told(make_run: MakeRun) -> None:
+    def changed(run: Measured, **columns: Any) -> Measured:
+        return replace(run, predictions=run.predictions.assign(**columns))
+
+    first, second = make_run(setting="mv", off=2.0), make_run(setting="ce", off=3.0)
+    others = first.predictions["sample_id"] + "x"
+    drawn_otherwise = make_run(setting="mv", off=4.0, budget={"splitting": {"seed": 1}})
+    runs = [
+        first,
+        changed(second, fold=second.predictions.index % 5),
+        changed(drawn_otherwise, sample_id=others),
+    ]
+    table = sections.your_runs.make(evidence(runs))
+    assert table[["mae", "best", "differing"]].to_numpy().tolist() == [
+        [2.0, True, ""],
+        [3.0, False, "other folds"],
+        [4.0, True, "splitting seed 1"],
+    ]
+
+
 def test_maps_of_few_cells_are_left_out_of_the_page(
     make_run: MakeRun, gradcam: dict[str, Any]
 ) -> None:

@@ -142,7 +142,8 @@ def draw(points: pd.DataFrame) -> list[Part]:
     parts: dict[tuple[str, str], list[Picture]] = {}
     for _, rows in points[points["status"] == "measured"].groupby("sweep", sort=False):
         first = rows_of(rows)[0]
-        title = heading(first | {"budget": first["shared_budget"]})
+        inputs = first["inputs"] if len(set(rows["inputs"])) == 1 else ""
+        title = heading(first | {"budget": first["shared_budget"], "inputs": inputs})
         parts.setdefault(title, []).append(_picture(rows))
     return [Part(*title, pictures) for title, pictures in parts.items()]
 
@@ -167,9 +168,16 @@ def _picture(rows: pd.DataFrame) -> Picture:
     given = f" All with {shared}." if shared else ""
     return Picture.of(
         curves.draw(rows, _NAMES.get(parameter, name)),
-        f"{what}.{given} Bars are 95% intervals over subjects. {_seeds(points)}",
+        f"{what}.{given} {_bars(rows)} {_seeds(points)}",
         f"{what}. {values}.",
     )
+
+
+def _bars(rows: pd.DataFrame) -> str:
+    known = rows["mae_low"].notna()
+    words = ["Bars are 95% intervals over subjects."] if known.any() else []
+    words += [] if known.all() else ["There is no interval below four subjects."]
+    return " ".join(words)
 
 
 def _seeds(points: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,8 @@ from contrastive_age.reporting.sections.section import (
 from contrastive_age.reporting.wording import ON_FACES, SIZE
 
 DATA = ["protocol", "drawn_faces", "manifest_hash", "images"]
-"""What names the tested images, on which errors can be ranked."""
+"""What names the source. Errors can be ranked where `tested`, those of its images that were, is
+the same, too."""
 
 COLUMNS = (
     Column(
@@ -63,8 +64,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
     Returns:
         A row a setting: `protocol`, `weights` (the λ of its losses that act, in words),
         `mae_constant` (years of MAE), `best` (whether it is the first on its images), `differing`
-        (in words what of its budget others on these images have otherwise), `details` (its place
-        on the page), and `MEASURED` but for `command`.
+        (in words whether its folds are not that one's, and what of its budget others on as many
+        images of its source have otherwise), `details` (its place on the page), and `MEASURED` but
+        for `command`.
     """
     rows = [
         group.columns
@@ -72,20 +74,28 @@ def make(evidence: Evidence) -> pd.DataFrame:
             "weights": weights_in_words(group.first.parameters["loss"]),
             "mae_constant": mean([run.metrics["mae_constant"] for run in group.runs]),
             "details": group.anchor,
+            "tested": group.first.tested,
+            "dealt": group.first.folds,
         }
         for group in evidence.groups
     ]
     columns = ["weights", "mae_constant", "best", "differing", "details"]
     measured = [name for name in MEASURED if name != "command"]
-    table = pd.DataFrame(rows, columns=["protocol", *measured, *columns])
+    table = pd.DataFrame(rows, columns=["protocol", *measured, *columns, "tested", "dealt"])
     table["on_faces"] = table["pretraining"] != ""
-    images = table.groupby(["on_faces", *DATA], sort=False)
+    table["differing"] = table.groupby(["on_faces", *DATA])["budget"].transform(_differing)
+    images = table.groupby(["on_faces", *DATA, "tested"], sort=False)
     table["least"] = images["mae"].transform("min")
     table["place"] = images.ngroup()
-    table["differing"] = images["budget"].transform(_differing)
     ordered = table.sort_values(["on_faces", "drawn_faces", "least", "place", "mae"], kind="stable")
     ordered["best"] = ~ordered.duplicated("place")
-    return ordered.drop(columns=["on_faces", "least", "place"]).reset_index(drop=True)
+    others = ordered["dealt"] != ordered.groupby("place")["dealt"].transform("first")
+    ordered["differing"] = [
+        ", ".join(filter(None, ["other folds" if other else "", words]))
+        for other, words in zip(others, ordered["differing"], strict=True)
+    ]
+    hidden = ["on_faces", "tested", "dealt", "least", "place"]
+    return ordered.drop(columns=hidden).reset_index(drop=True)
 
 
 def _differing(budgets: pd.Series) -> list[str]:
