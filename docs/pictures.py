@@ -24,7 +24,7 @@ IMAGES = ROOT / "docs" / "images"
 REPORT = ROOT / "data" / "demo" / "08_reporting" / "report.html"
 DATABASE = f"sqlite:///{ROOT / 'mlflow.db'}"
 
-DEMO = ("run", "--env=demo")
+DEMO = ("run", "--env=demo", "--pipeline=final_model")
 SWEEP = ("sweep", "--env=demo", "--pipeline=synthetic_se", "--set", "loss.lambda_c=0,1,8")
 PAGE = ("run", "--env=demo", "--pipeline=paper_report")
 COLUMNS = 100

@@ -56,6 +56,10 @@ def test_the_question_is_answered_on_the_page(walked: tuple[Project, str]) -> No
     project, _ = walked
     page = (project.root / "data" / "08_reporting" / "report.html").read_text(encoding="utf-8")
     assert "Your runs" in page
+    rows = pd.read_csv(project.one("08_reporting/**/your_runs.csv"))
+    assert len(rows) == 2
+    compared = pd.read_csv(project.one("08_reporting/**/comparisons.csv"))
+    assert len(compared) == 1
 
 
 def test_the_model_looks_at_photos(walked: tuple[Project, str]) -> None:

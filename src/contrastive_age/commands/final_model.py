@@ -29,7 +29,7 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
         stands_in: A folder, in a project or not.
 
     Returns:
-        Where several data folders have models, one of the first, which are the base environment's.
+        Where several data folders have models, the one of the first of them.
 
     Raises:
         DataError: None is named, and there is not exactly one.
@@ -58,19 +58,23 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
 
 
 def data_folders(project: Path) -> list[Path]:
-    """Give the data folders of all environments on this disk, those of the base one first.
+    """Give the data folders of all environments on this disk, this machine's own first.
 
     Args:
         project: The project's root.
+
+    Returns:
+        That of `conf/local`, that of `conf/base`, those of other environments; `data` where none
+        says where its data lie.
     """
     conf = project / "conf"
-    files = [conf / "base" / "globals.yml", *sorted(conf.glob("*/globals.yml"))]
-    roots = ["data"]
-    for file in filter(Path.is_file, files):
+    files = [conf / name / "globals.yml" for name in ("local", "base")]
+    roots = []
+    for file in filter(Path.is_file, dict.fromkeys([*files, *sorted(conf.glob("*/globals.yml"))])):
         values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         roots += [str(values["data_root"])] if "data_root" in values else []
     # What is composed of other values is not known without a session.
-    plain = [root for root in roots if not is_address(root) and "${" not in root]
+    plain = [root for root in roots or ["data"] if not is_address(root) and "${" not in root]
     return list(dict.fromkeys(project / Path(root).expanduser() for root in plain))
 
 

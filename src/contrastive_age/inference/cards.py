@@ -77,6 +77,12 @@ def cautions(facts: Mapping[str, Any]) -> list[str]:
     measured, said = facts.get("cross_validation", {}), []
     if facts.get("parameters", {}).get("drawn"):
         said.append("Trained on drawn faces: no real ages.")
+    trained_on = facts.get("trained_on", {})
+    if trained_on and trained_on["n"] == trained_on["identities"]:
+        said.append(
+            "Every photo counted as another person: where people have several, the error is too "
+            "small."
+        )
     mae, constant = measured.get("mae"), measured.get("mae_constant")
     if mae is not None and constant is not None and mae >= constant:
         said.append(
