@@ -82,6 +82,7 @@ def there(whole: Pack, tmp_path: Path) -> Path:
     return tmp_path / "there"
 
 
+@pytest.mark.endurance
 def test_a_run_without_photos_gives_the_same_ages(finished: Project, tmp_path: Path) -> None:
     original = _copy(finished, tmp_path / "here")
     done = original.kedro("pack", "--pipeline=synthetic_se", f"--output={tmp_path / 'pack'}")
@@ -374,6 +375,7 @@ def test_parameters_of_the_project_are_those_of_the_pack(whole: Pack) -> None:
     assert sizes["all"] == pytest.approx(sum(sizes.values()) / 2)
 
 
+@pytest.mark.endurance
 def test_a_manifest_and_a_split_list_travel(finished: Project, tmp_path: Path) -> None:
     own = _copy(finished, tmp_path / "project")
     samples = pd.read_parquet(own.root / INGESTED / "samples.parquet")

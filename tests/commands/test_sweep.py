@@ -488,6 +488,7 @@ def test_a_setting_is_chosen_by_all_its_seeds_and_all_of_them_predict(repeated: 
     assert f"seeds: 0, 1 (SD {selection['seed_sd']:.2f})" in page
 
 
+@pytest.mark.endurance
 def test_each_coverage_is_chosen_among_and_predicted_on_its_own_faces(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     project.kedro(

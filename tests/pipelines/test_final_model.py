@@ -183,6 +183,7 @@ def test_a_final_model_carries_the_error_of_its_setting(pretrained: Project) -> 
     assert not torch.equal(fold["fc.weight"], state["fc.weight"])
 
 
+@pytest.mark.endurance
 def test_a_temperature_changes_the_models_file_and_no_result(
     pretrained: Project, tmp_path: Path
 ) -> None:

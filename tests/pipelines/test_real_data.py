@@ -8,6 +8,7 @@ import pytest
 from conftest import Project
 
 
+@pytest.mark.endurance
 @pytest.mark.real_data
 def test_fgnet_is_read_whole_and_split_by_subject(project: Project, shared_data) -> None:
     local = project.root / "conf" / "local" / "parameters.yml"

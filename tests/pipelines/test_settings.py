@@ -46,5 +46,6 @@ def test_another_lambda_is_another_result_and_the_same_one_is_kept(project: Proj
     assert metrics[first]["mae"] != metrics[second]["mae"]
 
     with sqlite3.connect(project.root / "mlflow.db") as database:
-        names = database.execute("select name from runs").fetchall()
-    assert sorted(name for (name,) in names) == sorted([first, second, *["fold_0", "fold_1"] * 2])
+        query = "select value from tags where key in ('setting_key', 'fold')"
+        runs = [value for (value,) in database.execute(query)]
+    assert sorted(runs) == sorted([first, second, *["fold_0", "fold_1"] * 2])

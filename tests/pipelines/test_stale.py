@@ -92,6 +92,7 @@ def test_a_triplet_index_of_other_samples_is_not_trained_with(copy: Project) -> 
     assert "triplet index" in _words(done)
 
 
+@pytest.mark.endurance
 def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
     finished: Project, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def _manifest(project: Project, name: str, rows: int) -> Path:
     return project.root / name
 
 
+@pytest.mark.endurance
 def test_two_manifests_are_two_sources_and_two_settings(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     project.kedro("run", "--pipeline=fgnet_se", "--tags=ingestion")

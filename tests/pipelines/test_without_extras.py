@@ -5,6 +5,8 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from conftest import Project, make_project
 
 DETECTOR = {"keras", "mtcnn", "tensorflow"}
@@ -21,6 +23,7 @@ def _packages_without(names: set[str], folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.endurance
 def test_a_final_model_is_made_of_faces_that_were_found_elsewhere(
     finished: Project, tmp_path: Path
 ) -> None:

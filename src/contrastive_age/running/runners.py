@@ -193,12 +193,10 @@ def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) 
                     continue
                 waiting.clear()
                 under_way = ", ".join(running.values())
-                # Why the first one did is said at the end.
-                why = f": {failed}" if first else ""
                 first = first or failed
-                logger.warning(
-                    "%s failed%s%s", name, why, f"; waiting for {under_way}" * bool(running)
-                )
+                logger.warning("%s failed%s", name, f"; waiting for {under_way}" * bool(running))
+                # Why the first one did is said at the end, and mostly all fail for one reason.
+                logger.debug("%s", failed)
         if first is not None:
             raise first
     except BrokenProcessPool as error:
