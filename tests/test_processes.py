@@ -118,7 +118,8 @@ def _content(path: Path) -> Any:
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
         elsewhere = ["seconds", "mtime_ns", "ctime_ns", "inode"]
-        return table.drop(columns=elsewhere, errors="ignore"), table.attrs
+        attrs = {name: own for name, own in table.attrs.items() if name != "ended"}
+        return table.drop(columns=elsewhere, errors="ignore"), attrs
     if path.suffix == ".json":
         document = json.loads(path.read_text(encoding="utf-8"))
         return {key: own for key, own in document.items() if key != "run_id"}
@@ -325,6 +326,9 @@ def let_down(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[st
         )
         assert done.returncode == 0, done.stdout + done.stderr
         outcomes |= json.loads((project.root / "outcomes.json").read_text(encoding="utf-8"))
+        if letdowns is LOST:  # what is logged goes to where the process's errors go
+            (place,) = LOST
+            outcomes[place][1] += done.stderr
     return project, outcomes
 
 

@@ -141,7 +141,7 @@ def test_the_best_lambda_of_three_is_read_where_the_terminal_says(
     from selenium.webdriver.support.ui import WebDriverWait
 
     with chromium() as browser, mlflow_server(uri, tmp_path / "server") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        mlflow.set_tracking_uri(server)
         browser.set_window_size(1600, 1000)
 
         def read(count: int) -> Any:

@@ -81,7 +81,7 @@ class Tracking:
             run_tree.enter_experiment(self._context, setting.protocol)
             return
         self._ahead = made_ahead(pipeline, tracked)
-        if run_params["only_missing_outputs"]:
+        if run_params.get("only_missing_outputs"):
             self._ahead = {name for name in self._ahead if not catalog.exists(name)}
         self._tags = self._of_command(run_params)
         if not self._ahead:
