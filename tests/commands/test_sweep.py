@@ -323,7 +323,9 @@ def test_a_setting_is_summed_up_over_the_seeds_that_are_measured(
     monkeypatch.setattr(sweep, "predictions_of", predicted)
     monkeypatch.setenv("COLUMNS", "200")
     outcomes = [
-        sweep.Outcome(candidate, status, None if status == "failed" else {"mae": error})
+        sweep.Outcome(
+            candidate, status, None if status == "failed" else {"mae": error, "mae_constant": 4.5}
+        )
         for candidate, status, error in zip(plan.candidates, statuses, errors, strict=True)
     ]
     sweep.print_outcomes(_place(), plan, outcomes)
@@ -335,6 +337,8 @@ def test_a_setting_is_summed_up_over_the_seeds_that_are_measured(
     assert interval == ("-" if mae == "-" else f"{mae} to {mae}")
     assert ("One seed" in said) == (seeds == "1 of 3")
     assert len(re.findall(r"\(seed \d\)", said)) == statuses.count("failed")
+    measured = [one for one, status in zip(errors, statuses, strict=True) if status != "failed"]
+    assert ("No better than a constant" in said) == any(error >= 4.5 for error in measured)
 
 
 def _rows(said: str) -> list[list[str]]:

@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -352,10 +353,18 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
         print_line(f"{', '.join(names)} failed: {reason}")
     if failed:
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
+    poor = [
+        outcome.candidate.setting.key
+        for outcome in outcomes
+        if outcome.metrics and outcome.metrics["mae"] >= outcome.metrics.get("mae_constant", inf)
+    ]
+    if poor:
+        print_line(f"No better than a constant: {', '.join(poor)}; train longer")
     part = sweep.candidates[0].setting.part
     print_line(f"Measured on the {part} parts; intervals are over people, of each setting alone")
     print_line(f"Settings compared: {kedro_run('paper_report', env=place.env)}")
     print_line(f"Their runs: {views.place(place.project)}")
+    print_line("The last of them in Kedro-Viz: make viz")
 
 
 def columns_of(sweep: Sweep) -> list[str]:

@@ -22,15 +22,26 @@ NOTE = Path(".viz") / "last_run.json"
 
 
 class LastRun:
-    """Kedro's hook that notes each run when it begins, also those of a sweep."""
+    """Kedro's hook that notes each run when it has made something, also those of a sweep."""
 
-    @hook_impl(trylast=True)
+    @hook_impl
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
+        """Remember the run; one that is refused before any work is not what was run last."""
+        self._params: Mapping[str, Any] | None = run_params
+
+    @hook_impl
+    def after_node_run(self) -> None:
         """Note the run, unless it is a part of one; where a project cannot be written, none is."""
-        note = Path(run_params["project_path"]) / NOTE
-        if not tracker.is_worker:
+        run_params, self._params = self._params, None
+        if run_params is not None and not tracker.is_worker:
+            note = Path(run_params["project_path"]) / NOTE
             with suppress(OSError), replacing(note) as file:
                 file.write_text(json.dumps(viz_options(run_params)), encoding="utf-8")
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Note the run, where all its nodes ran in other processes."""
+        self.after_node_run()
 
 
 def viz_options(run_params: Mapping[str, Any]) -> list[str]:

@@ -287,7 +287,7 @@ class SweepRun:
         before = client.get_run(self.run_id).data.tags.get(MLFLOW_RUN_NOTE)
         text = descriptions.of_sweep(command_line(), self._rows())
         for name, value in {
-            "failed": ", ".join(self.failed),
+            "failed": ", ".join(self.failed) or "none",
             MLFLOW_RUN_NOTE: descriptions.with_notes(text, before),
         }.items():
             client.set_tag(self.run_id, name, value)
