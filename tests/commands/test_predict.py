@@ -174,8 +174,9 @@ def test_the_only_model_of_the_project_is_taken(
     demo = Path("data/demo/06_models/custom_se/c/final/age_model.pt")
     demo.parent.mkdir(parents=True)
     places[0].rename(demo)
-    Path("conf/demo").mkdir(parents=True)
-    Path("conf/demo/globals.yml").write_text("data_root: data/demo")
+    for name, folder in {"base": "data", "demo": "data/demo"}.items():
+        Path("conf", name).mkdir(parents=True)
+        Path("conf", name, "globals.yml").write_text(f"data_root: {folder}")
     done = predict(crop, "--aligned", named=False)
     assert done.exit_code == 0
     assert f"{Path.cwd() / demo}: " in done.stderr
