@@ -308,7 +308,7 @@ def test_an_upload_without_a_server_says_what_to_do(
 
 def test_values_that_this_version_does_not_know_are_left_out() -> None:
     current: Any = SimpleNamespace(key="ternary-2")
-    result = Result(catalog=None, current=current, key="ternary-1", log_faces=False, loader=None)
+    result = Result(catalog=None, current=current, key="ternary-1", loader=None)
     earlier = {"parameters": {"protocol": "fgnet_se", "splitting": {"seed": 0}}}
     assert result.values(earlier) is None
     assert result.values(None) is None

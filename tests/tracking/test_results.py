@@ -29,7 +29,7 @@ def _result(folder: Path, key: str = "ce-1") -> Result:
     }
     loader: Any = None
     current: Any = SimpleNamespace(protocol="p", key="ce-1", sources=("s",))
-    return Result(DataCatalog(datasets), current, key, log_faces=False, loader=loader)
+    return Result(DataCatalog(datasets), current, key, loader=loader)
 
 
 def test_the_catalog_says_what_goes_to_mlflow(tmp_path: Path) -> None:

@@ -84,21 +84,23 @@ class Result:
         catalog: Of a session of the project.
         current: The values in this session, whose key the catalog's paths have.
         key: The setting's key.
-        log_faces: Whether pictures of its faces may go to MLflow.
         loader: Of the session's configuration.
     """
 
     catalog: CatalogProtocol[Any, Any]
     current: Learning
     key: str
-    log_faces: bool
     loader: ProjectConfigLoader
 
     @classmethod
     def of(cls, catalog: CatalogProtocol[Any, Any], current: Learning, loader: Any) -> "Result":
         """The files of the setting that a session has."""
-        log_faces = may_log_faces(loader["parameters"], current)
-        return cls(catalog, current, current.key, log_faces, loader)
+        return cls(catalog, current, current.key, loader)
+
+    @property
+    def log_faces(self) -> bool:
+        """Whether pictures of its faces may go to MLflow."""
+        return may_log_faces(self.loader["parameters"], self.current)
 
     @property
     def drawn(self) -> bool:
