@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/kedro run --env=demo --pipeline=final_model
+	@echo "A photo for them        data/demo/01_raw/synthetic/images/001A29.JPG"
 	@echo "Before these commands   source $(VENV)/bin/activate"
 
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
@@ -50,6 +51,7 @@ notebooks: setup
 
 # Those of the README, and what the notebooks show: drawn faces, in Chromium.
 pictures: setup
+	rm -rf build/pictures
 	$(BIN)/python docs/drawings.py
 	$(BIN)/python -m docs.pictures
 

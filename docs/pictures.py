@@ -1,117 +1,199 @@
-"""The pictures of the README and the outputs of the notebooks, from drawn faces: `make pictures`.
+"""The pictures of the README and the tutorial, and what the notebooks show: `make pictures`.
 
-A demo, a sweep of three settings and the report are run, or kept where they stand; then pages are
-photographed in Chromium, which has to be installed with its driver.
+A demo, a sweep, the report and docs/tutorial.md are run in `build/pictures`; what was run there
+before is kept by `python -m docs.pictures`. Then pages are photographed in Chromium, which has to be installed with its driver.
 """
 
+import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from rich.console import Console
-from rich.text import Text
+from PIL import Image
 
 from tests.browsers import chromium
 from tests.servers import mlflow_server
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
-REPORT = ROOT / "data" / "demo" / "08_reporting" / "report.html"
-DATABASE = f"sqlite:///{ROOT / 'mlflow.db'}"
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
-DEMO = ("run", "--env=demo", "--pipeline=final_model")
-SWEEP = ("sweep", "--env=demo", "--pipeline=synthetic_se", "--set", "loss.lambda_c=0,1,8")
-PAGE = ("run", "--env=demo", "--pipeline=paper_report")
-COLUMNS = 100
+DEMO = "kedro run --env=demo --pipeline=final_model"
+SWEEP = "kedro sweep --env=demo --pipeline=synthetic_se --set loss.lambda_c=0,1,8"
+PAGE = "kedro run --env=demo --pipeline=paper_report"
 
+COLUMNS = 92
+"""Of the terminal."""
 
-def kedro(*arguments: str) -> str:
-    """Run a command, and give what a terminal shows of it."""
-    command = [sys.executable, "-m", "kedro", *arguments]
-    environment = os.environ | {"COLUMNS": str(COLUMNS), "MLFLOW_TRACKING_URI": ""}
-    done = subprocess.run(  # noqa: S603
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stdout)
-    return done.stdout
+SCALE = 1.5
+"""Pixels of a picture for one of a page: sharp on screens with small ones, too."""
+
+_BLOCK = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+_BOUNDS = """
+    const all = [...arguments].map(each => document.querySelector(each).getBoundingClientRect());
+    const [left, top] = ["left", "top"].map(side => Math.min(...all.map(each => each[side])));
+    const [right, low] = ["right", "bottom"].map(side => Math.max(...all.map(each => each[side])));
+    return {x: left + scrollX, y: top + scrollY, width: right - left, height: low - top};
+"""
 
 
-def terminal(browser: Any, command: str, said: str) -> None:
+_TERMINAL = """
+    const shown = document.body.appendChild(document.createElement("pre"));
+    shown.style = "background: #1d2330; color: #e8eaf0; font: 14px/16px monospace; padding: 14px;" +
+        "white-space: pre-wrap; word-break: break-all; " + arguments[1];
+    shown.textContent = arguments[0];
+"""
+
+
+def lay_out(folder: Path) -> Path:
+    """Make a project without data or settings of its own; one that is there stays as it is."""
+    if not folder.exists():
+        shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(ROOT / name, folder / name)
+        # Kedro asks for the one; settings go into the other.
+        for name in ("src", "conf/local"):
+            (folder / name).mkdir()
+    return folder
+
+
+def say(project: Path, line: str) -> str:
+    """Run a line of a shell in a project, once, and give what a terminal shows of it."""
+    book = project / "said.json"
+    said = json.loads(book.read_text(encoding="utf-8")) if book.exists() else {}
+    if line not in said:
+        program, *arguments = shlex.split(line)
+        module = {"python": [], "kedro": ["-m", "kedro"]}[program]
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, *module, *arguments],
+            cwd=project,
+            env=os.environ
+            | {"COLUMNS": str(COLUMNS), "MLFLOW_TRACKING_URI": "", "PYTHONPATH": str(ROOT / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{line}\n{done.stdout}")
+        # Where this project lies is nobody's business.
+        said[line] = done.stdout.replace(f"{project}/", "")
+        book.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    return str(said[line])
+
+
+def walk(tutorial: str, project: Path) -> dict[str, str]:
+    """Write the files and run the lines of a page's blocks; gives what each line said."""
+    said = {}
+    for kind, title, text in _BLOCK.findall(tutorial):
+        if title:
+            (project / title).parent.mkdir(parents=True, exist_ok=True)
+            (project / title).write_text(text, encoding="utf-8")
+        elif kind == "sh":
+            said |= {line: say(project, line) for line in text.splitlines()}
+    return said
+
+
+def terminal(browser: Any, name: str, line: str, said: str) -> None:
     """Photograph what a command said."""
-    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"))  # noqa: SIM115
-    console.print(Text(f"$ {command}\n", style="bold") + Text.from_ansi(said), soft_wrap=True)
-    page = console.export_html(inline_styles=True).replace(
-        "<body>", '<body style="background: #fff; color: #223; margin: 1.5em; font-size: 15px">'
-    )
-    file = IMAGES / "terminal.html"
-    try:
-        file.write_text(page, encoding="utf-8")
-        browser.get(file.as_uri())
-        photograph(browser, "terminal.png", 960)
-    finally:
-        file.unlink()
+    browser.get("about:blank")
+    browser.execute_script(_TERMINAL, f"$ {line}\n{said.strip()}", f"width: {COLUMNS}ch")
+    photograph(browser, name, "pre")
 
 
-def comparison(browser: Any, folder: Path) -> None:
+def comparison(browser: Any, project: Path) -> None:
     """Photograph MLflow's page of the settings."""
-    shown = kedro("show-runs").split()
-    address = next(each for each in shown if each.startswith("http"))
-    with mlflow_server(DATABASE, folder) as server:
-        browser.set_window_size(1280, 620)
+    address = next(each for each in say(project, "kedro show-runs").split() if "://" in each)
+    with mlflow_server(f"sqlite:///{project / 'mlflow.db'}", project / "server") as server:
         browser.get(address.replace("http://127.0.0.1:5000", server))
         # The page is drawn in steps, none of which says that it is the last.
         time.sleep(15)
-        browser.save_screenshot(str(IMAGES / "mlflow_runs.png"))
+        photograph(browser, "mlflow_runs.png", "body")
 
 
-def report(browser: Any) -> None:
-    """Photograph the report's top."""
-    browser.get(REPORT.as_uri())
-    photograph(browser, "report.png", 1000, 760)
+def photograph(browser: Any, name: str, *elements: str, height: float | None = None) -> None:
+    """Write a part of a page as a picture: from the first to the last of some elements."""
+    clip = browser.execute_script(_BOUNDS, *elements) | {"scale": SCALE}
+    clip["height"] = height or clip["height"]
+    taken = browser.execute_cdp_cmd(
+        "Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True}
+    )
+    (IMAGES / name).write_bytes(fewer_colours(b64decode(taken["data"])))
 
 
-def photograph(browser: Any, name: str, width: int, height: int | None = None) -> None:
-    """Write a page as a picture, as high as it is or to a height in pixels."""
-    browser.set_window_size(width, height or 600)
-    whole = browser.execute_script("return document.documentElement.scrollHeight")
-    bars = browser.execute_script("return window.outerHeight - window.innerHeight")
-    browser.set_window_size(width, bars + (height or whole))
-    browser.save_screenshot(str(IMAGES / name))
+def fewer_colours(png: bytes) -> bytes:
+    """Give a picture as a smaller PNG of 256 colours."""
+    made = BytesIO()
+    picture = Image.open(BytesIO(png)).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(made, "PNG", optimize=True)
+    return made.getvalue()
 
 
-def run_notebook(path: Path) -> None:
-    """Run a notebook, and keep what it shows in its file."""
+def photos(folder: Path) -> list[Path]:
+    """List photos that are named by ages: person by person, the young first."""
+    return sorted(folder.rglob("*.jpg"), key=lambda photo: (photo.parent, int(photo.stem)))
+
+
+def sheet(name: str, photos: list[Path], columns: int, side: int) -> None:
+    """Lay photos side by side, each in a square of so many pixels."""
+    rows = -(-len(photos) // columns)
+    picture = Image.new("RGB", (columns * side, rows * side), "white")
+    for place, photo in enumerate(photos):
+        at = (place % columns * side, place // columns * side)
+        picture.paste(Image.open(photo).convert("RGB").resize((side, side)), at)
+    picture.save(IMAGES / name, quality=85)
+
+
+def run_notebook(path: Path, project: Path) -> None:
+    """Run a notebook in a project, and keep what it shows in its file."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}).execute()
+    before = notebook.metadata.copy()
+    NotebookClient(notebook, resources={"metadata": {"path": str(project)}}).execute()
+    # When a cell ran, and with which Python, is of no interest, and would be another each time.
+    notebook.metadata = before
     for cell in notebook.cells:
-        # When a cell ran is of no interest, and would be another each time.
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if "image/png" in (data := output.get("data", {})):
+                png = fewer_colours(b64decode(data["image/png"]))
+                data["image/png"] = b64encode(png).decode()
     nbformat.write(notebook, path)
 
 
 def main() -> None:
     """Make all of them."""
-    said = kedro(*DEMO)
-    kedro(*SWEEP)
-    kedro(*PAGE)
-    with chromium() as browser:
-        terminal(browser, "make demo", said)
-        comparison(browser, ROOT / "data" / "demo" / "mlflow_server")
-        report(browser)
+    demo = lay_out(ROOT / "build" / "pictures" / "demo")
+    said = say(demo, DEMO)
+    for line in (SWEEP, PAGE):
+        say(demo, line)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        run_notebook(path)
+        run_notebook(path, demo)
+    project = lay_out(ROOT / "build" / "pictures" / "tutorial")
+    lines = walk(TUTORIAL, project)
+    sheet("tutorial_album.jpg", photos(project / "album")[:24], 6, 140)
+    sheet("tutorial_ages.jpg", photos(project / "drawn"), 3, 280)
+    with chromium() as browser:
+        browser.set_window_size(1280, 700)
+        terminal(browser, "terminal.png", "make demo", said)
+        comparison(browser, demo)
+        browser.set_window_size(1000, 800)
+        browser.get((demo / "data" / "demo" / "08_reporting" / "report.html").as_uri())
+        photograph(browser, "report.png", "body", height=760)
+        first = next(line for line in lines if line.startswith("kedro run"))
+        terminal(browser, "tutorial_run.png", first, lines[first])
+        browser.get((project / "data" / "08_reporting" / "report.html").as_uri())
+        photograph(browser, "tutorial_report.png", "#your-runs")
 
 
 if __name__ == "__main__":

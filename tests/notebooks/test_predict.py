@@ -10,9 +10,8 @@ from servers import PATIENCE
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "predict.ipynb"
 
 
-def test_the_notebook_runs_and_is_committed_without_outputs(tmp_path: Path) -> None:
+def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
     (tmp_path / "conf").mkdir()
     client = NotebookClient(
         notebook,
