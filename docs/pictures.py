@@ -1,7 +1,8 @@
 """The pictures of the README and the tutorial, and what the notebooks show: `make pictures`.
 
 A demo, a sweep, the report and docs/tutorial.md are run in `build/pictures`; what was run there
-before is kept by `python -m docs.pictures`. Then pages are photographed in Chromium, which has to be installed with its driver.
+before is kept by `python -m docs.pictures`. Then pages are photographed in Chromium, which has to
+be installed with its driver.
 """
 
 import json
