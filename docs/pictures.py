@@ -42,12 +42,14 @@ SCALE = 1.5
 _BLOCK = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 _BOUNDS = """
-    const all = [...arguments].map(each => document.querySelector(each).getBoundingClientRect());
-    const [left, top] = ["left", "top"].map(side => Math.min(...all.map(each => each[side])));
-    const [right, low] = ["right", "bottom"].map(side => Math.max(...all.map(each => each[side])));
-    return {x: left + scrollX, y: top + scrollY, width: right - left, height: low - top};
+    const [first, last, margin] = arguments;
+    const start = document.querySelector(first).getBoundingClientRect();
+    const end = document.querySelector(last).getBoundingClientRect();
+    return {
+        x: start.left - margin, y: start.top + scrollY - margin,
+        width: start.width + 2 * margin, height: end.bottom - start.top + 2 * margin,
+    };
 """
-
 
 _TERMINAL = """
     const shown = document.body.appendChild(document.createElement("pre"));
@@ -119,14 +121,19 @@ def comparison(browser: Any, project: Path) -> None:
     with mlflow_server(f"sqlite:///{project / 'mlflow.db'}", project / "server") as server:
         browser.get(address.replace("http://127.0.0.1:5000", server))
         # The page is drawn in steps, none of which says that it is the last.
-        time.sleep(15)
-        photograph(browser, "mlflow_runs.png", "body")
+        time.sleep(25)
+        for part in ("assistant.chat_panel.close", "experiment_page.shared_view.dismiss"):
+            browser.find_element("css selector", f"[data-component-id='mlflow.{part}']").click()
+        time.sleep(5)
+        photograph(browser, "mlflow_runs.png", "main")
 
 
-def photograph(browser: Any, name: str, *elements: str, height: float | None = None) -> None:
-    """Write a part of a page as a picture: from the first to the last of some elements."""
-    clip = browser.execute_script(_BOUNDS, *elements) | {"scale": SCALE}
-    clip["height"] = height or clip["height"]
+def photograph(
+    browser: Any, name: str, first: str, last: str = "", *, margin: int = 0, height: int = 0
+) -> None:
+    """Write a part of a page as a picture: from its first element to its last, or so high."""
+    clip = browser.execute_script(_BOUNDS, first, last or first, margin)
+    clip |= {"scale": SCALE, "height": height or clip["height"]}
     taken = browser.execute_cdp_cmd(
         "Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True}
     )
@@ -180,21 +187,24 @@ def main() -> None:
         say(demo, line)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         run_notebook(path, demo)
+    sheets = demo.glob("data/demo/08_reporting/*/*/faces_sheet.png")
+    best = min(sheets, key=lambda path: path.stat().st_mtime)
+    (IMAGES / "demo.png").write_bytes(fewer_colours(best.read_bytes()))
     project = lay_out(ROOT / "build" / "pictures" / "tutorial")
     lines = walk(TUTORIAL, project)
     sheet("tutorial_album.jpg", photos(project / "album")[:24], 6, 140)
     sheet("tutorial_ages.jpg", photos(project / "drawn"), 3, 280)
     with chromium() as browser:
-        browser.set_window_size(1280, 700)
+        browser.set_window_size(1340, 700)
         terminal(browser, "terminal.png", "make demo", said)
         comparison(browser, demo)
-        browser.set_window_size(1000, 800)
+        browser.set_window_size(1280, 800)
         browser.get((demo / "data" / "demo" / "08_reporting" / "report.html").as_uri())
-        photograph(browser, "report.png", "body", height=760)
+        photograph(browser, "report.png", "body", height=800)
         first = next(line for line in lines if line.startswith("kedro run"))
         terminal(browser, "tutorial_run.png", first, lines[first])
         browser.get((project / "data" / "08_reporting" / "report.html").as_uri())
-        photograph(browser, "tutorial_report.png", "#your-runs")
+        photograph(browser, "tutorial_report.png", "#your-runs", "#comparisons", margin=16)
 
 
 if __name__ == "__main__":
