@@ -42,10 +42,15 @@ def test_the_album_becomes_a_table_of_people_and_ages(walked: tuple[Path, str]) 
 def test_the_question_is_answered_on_the_page(walked: tuple[Path, str]) -> None:
     reports = walked[0] / "data" / "08_reporting"
     assert "Your runs" in (reports / "report.html").read_text(encoding="utf-8")
-    (runs,) = reports.glob("**/your_runs.csv")
-    assert len(pd.read_csv(runs)) == 2
-    (compared,) = reports.glob("**/comparisons.csv")
-    assert len(pd.read_csv(compared)) == 1
+    runs, compared = (
+        pd.read_csv(reports / "tables" / f"{name}.csv") for name in ("your_runs", "comparisons")
+    )
+    errors = runs.set_index("losses")["mae"]
+    assert len(errors) == 2
+    (answer,) = compared[compared["status"] == "measured"].itertuples()
+    difference = errors[answer.losses] - errors[answer.reference]
+    assert answer.difference == pytest.approx(difference)
+    assert answer.low < difference < answer.high
 
 
 def test_the_model_looks_at_photos(walked: tuple[Path, str]) -> None:
