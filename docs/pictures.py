@@ -128,12 +128,9 @@ def comparison(browser: Any, project: Path) -> None:
         photograph(browser, "mlflow_runs.png", "main")
 
 
-def photograph(
-    browser: Any, name: str, first: str, last: str = "", *, margin: int = 0, height: int = 0
-) -> None:
-    """Write a part of a page as a picture: from its first element to its last, or so high."""
-    clip = browser.execute_script(_BOUNDS, first, last or first, margin)
-    clip |= {"scale": SCALE, "height": height or clip["height"]}
+def photograph(browser: Any, name: str, first: str, last: str = "", *, margin: int = 0) -> None:
+    """Write a part of a page as a picture, from an element to another."""
+    clip = browser.execute_script(_BOUNDS, first, last or first, margin) | {"scale": SCALE}
     taken = browser.execute_cdp_cmd(
         "Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True}
     )
@@ -183,24 +180,25 @@ def main() -> None:
     """Make all of them."""
     demo = lay_out(ROOT / "build" / "pictures" / "demo")
     said = say(demo, DEMO)
-    for line in (SWEEP, PAGE):
-        say(demo, line)
+    # Of the demo's own setting, before there are others.
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         run_notebook(path, demo)
     sheets = demo.glob("data/demo/08_reporting/*/*/faces_sheet.png")
-    best = min(sheets, key=lambda path: path.stat().st_mtime)
-    (IMAGES / "demo.png").write_bytes(fewer_colours(best.read_bytes()))
+    oldest = min(sheets, key=lambda path: path.stat().st_mtime)
+    (IMAGES / "demo.png").write_bytes(fewer_colours(oldest.read_bytes()))
+    for line in (SWEEP, PAGE):
+        say(demo, line)
     project = lay_out(ROOT / "build" / "pictures" / "tutorial")
     lines = walk(TUTORIAL, project)
     sheet("tutorial_album.jpg", photos(project / "album")[:24], 6, 140)
     sheet("tutorial_ages.jpg", photos(project / "drawn"), 3, 280)
     with chromium() as browser:
-        browser.set_window_size(1340, 700)
+        browser.set_window_size(1340, 580)
         terminal(browser, "terminal.png", "make demo", said)
         comparison(browser, demo)
         browser.set_window_size(1280, 800)
         browser.get((demo / "data" / "demo" / "08_reporting" / "report.html").as_uri())
-        photograph(browser, "report.png", "body", height=800)
+        photograph(browser, "report.png", "#your-runs", "#sweeps", margin=16)
         first = next(line for line in lines if line.startswith("kedro run"))
         terminal(browser, "tutorial_run.png", first, lines[first])
         browser.get((project / "data" / "08_reporting" / "report.html").as_uri())
