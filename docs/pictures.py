@@ -2,7 +2,7 @@
 
 A demo, a sweep, the report and docs/tutorial.md are run in `build/pictures`; what was run there
 before is kept by `python -m docs.pictures`. Then pages are photographed in Chromium, which has to
-be installed with its driver.
+be installed with its driver. The documents quote numbers that are seen in them.
 """
 
 import json
