@@ -104,7 +104,7 @@ def walk(tutorial: str, project: Path) -> dict[str, str]:
             (project / title).parent.mkdir(parents=True, exist_ok=True)
             (project / title).write_text(text, encoding="utf-8")
         elif kind == "sh":
-            said |= {line: say(project, line) for line in text.splitlines()}
+            said |= {line: say(project, line) for line in text.replace("\\\n", "").splitlines()}
     return said
 
 
