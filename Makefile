@@ -49,7 +49,7 @@ notebooks: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]"
 	$(BIN)/kedro jupyter lab notebooks
 
-# Those of the README, and what the notebooks show: drawn faces, in Chromium.
+# Those of the documents, and what the notebooks show: drawn faces, in Chromium.
 pictures: setup
 	rm -rf build/pictures
 	$(BIN)/python docs/drawings.py

@@ -5,8 +5,11 @@ sentences of the packages; `images/way.svg` the way of the data, from the pipeli
 """
 
 import ast
+import os
 import re
+import shutil
 import sys
+import tempfile
 import tomllib
 from html import escape
 from pathlib import Path
@@ -21,6 +24,18 @@ UPPER, GROUND, DATA = "#dbe7f6", "#e4f1df", "#fdf0d9"
 
 ABREAST = 3
 """Rooms in one row; further ones of a layer stand close below it."""
+
+
+def lay_out(folder: Path) -> Path:
+    """Make a project without data or settings of its own; one that is there stays as it is."""
+    if not folder.exists():
+        shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(ROOT / name, folder / name)
+        # Kedro asks for the one; settings go into the other.
+        for name in ("src", "conf/local"):
+            (folder / name).mkdir()
+    return folder
 
 
 def house() -> str:
@@ -74,22 +89,27 @@ def stages() -> list[tuple[str, str, bool, list[str]]]:
     from contrastive_age.parameters.loader import settings_of
     from contrastive_age.running.place import Place
 
-    bootstrap_project(ROOT)
-    context = Place(ROOT).context({})
-    settings = settings_of(context.config_loader["parameters"])
-    made: dict[tuple[str, str, bool], list[str]] = {}
-    for node in pipelines[PROTOCOL].nodes:
-        namespace = str(node.namespace)
-        if ".fold_" in namespace and not namespace.endswith(FOLD):
-            continue
-        names = {FOLD: "<fold>", settings[PROTOCOL].key: "<setting>", PROTOCOL: "<protocol>"}
-        words = _first_sentence(node.func.__doc__ or "")
-        stage = (node.name.removeprefix(namespace + "."), words, ".fold_" in namespace)
-        for output in node.outputs:
-            path = Path(context.catalog.get(output).path).relative_to(ROOT / "data").as_posix()
-            for word, shown in (names | {"synthetic": "<source>"}).items():
-                path = path.replace(word, shown)
-            made.setdefault(stage, []).append(path)
+    # As everyone has it who has set nothing.
+    os.environ.pop("KEDRO_ENV", None)
+    with tempfile.TemporaryDirectory() as folder:
+        project = lay_out(Path(folder).resolve() / "project")
+        bootstrap_project(project)
+        context = Place(project).context({})
+        settings = settings_of(context.config_loader["parameters"])
+        made: dict[tuple[str, str, bool], list[str]] = {}
+        for node in pipelines[PROTOCOL].nodes:
+            namespace = str(node.namespace)
+            if ".fold_" in namespace and not namespace.endswith(FOLD):
+                continue
+            names = {FOLD: "<fold>", settings[PROTOCOL].key: "<setting>", PROTOCOL: "<protocol>"}
+            words = _first_sentence(node.func.__doc__ or "")
+            stage = (node.name.removeprefix(namespace + "."), words, ".fold_" in namespace)
+            for output in node.outputs:
+                file = Path(context.catalog.get(output).path)
+                path = file.relative_to(project / "data").as_posix()
+                for word, shown in (names | {"synthetic": "<source>"}).items():
+                    path = path.replace(word, shown)
+                made.setdefault(stage, []).append(path)
     return [(*stage, files) for stage, files in made.items()]
 
 

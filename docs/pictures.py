@@ -1,4 +1,4 @@
-"""The pictures of the README and the tutorial, and what the notebooks show: `make pictures`.
+"""The pictures of the documents, and what the notebooks show: `make pictures`.
 
 A demo, a sweep, the report and docs/tutorial.md are run in `build/pictures`; what was run there
 before is kept by `python -m docs.pictures`. Then pages are photographed in Chromium, which has to
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shlex
-import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,10 +22,11 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from docs.drawings import ROOT, lay_out
 from tests.browsers import chromium
-from tests.servers import mlflow_server
+from tests.page_server import two_faces
+from tests.servers import PATIENCE, listening, mlflow_server
 
-ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
@@ -38,6 +39,8 @@ COLUMNS = 92
 
 SCALE = 1.5
 """Pixels of a picture for one of a page: sharp on screens with small ones, too."""
+
+_ECHO = re.compile(r'^\t@echo "(.*)"$', re.MULTILINE)
 
 _BLOCK = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -57,18 +60,6 @@ _TERMINAL = """
         "white-space: pre-wrap; word-break: break-all; " + arguments[1];
     shown.textContent = arguments[0];
 """
-
-
-def lay_out(folder: Path) -> Path:
-    """Make a project without data or settings of its own; one that is there stays as it is."""
-    if not folder.exists():
-        shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
-        for name in ("pyproject.toml", ".telemetry"):
-            shutil.copy(ROOT / name, folder / name)
-        # Kedro asks for the one; settings go into the other.
-        for name in ("src", "conf/local"):
-            (folder / name).mkdir()
-    return folder
 
 
 def say(project: Path, line: str) -> str:
@@ -115,6 +106,49 @@ def terminal(browser: Any, name: str, line: str, said: str) -> None:
     photograph(browser, name, "pre")
 
 
+def make_demo(said: str) -> str:
+    """What `make demo` says: what the run said, and then what the Makefile does."""
+    demo = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ndemo:")[2]
+    echoed = _ECHO.findall(demo.partition("\n\n")[0])
+    return "\n".join([said.rstrip(), *echoed]).replace("$(VENV)", ".venv")
+
+
+def app(browser: Any, project: Path) -> None:
+    """Photograph the page of the project's model with a photo of two drawn faces on it."""
+    folder = project / "app"
+    folder.mkdir(exist_ok=True)
+    two_faces().save(folder / "two.jpg", quality=95)
+    (model,) = project.glob("data/demo/06_models/*/*/final/age_model.pt")
+    command = [sys.executable, "-m", "kedro", "app", f"--model={model}"]
+    own = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    server, port = listening(command, folder, own)
+    try:
+        browser.get(f"http://127.0.0.1:{port}")
+        until(browser, "document.body.dataset.ready === 'yes'")
+        dropped = {"items": [], "files": [str(folder / "two.jpg")], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "x": 600, "y": 700, "data": dropped}
+            browser.execute_cdp_cmd("Input.dispatchDragEvent", event)
+        until(browser, "document.querySelectorAll('.age-box').length === 2")
+        browser.find_elements("css selector", ".age-box")[1].click()
+        until(browser, "document.querySelector('#age-title').textContent.includes('2 of 2')")
+        # Its pictures come after its words.
+        pictures = "[...document.querySelectorAll('.age-page img')]"
+        until(browser, f"{pictures}.every((one) => one.complete && one.naturalWidth)")
+        photograph(browser, "app.jpg", ".age-page", ".age-card")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(PATIENCE)
+
+
+def until(browser: Any, condition: str) -> None:
+    """Wait until a condition in JavaScript holds."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    wait = WebDriverWait(browser, PATIENCE)
+    wait.until(lambda _: browser.execute_script(f"return {condition}"), condition)
+
+
 def comparison(browser: Any, project: Path) -> None:
     """Photograph MLflow's page of the settings."""
     address = next(each for each in say(project, "kedro show-runs").split() if "://" in each)
@@ -134,7 +168,11 @@ def photograph(browser: Any, name: str, first: str, last: str = "", *, margin: i
     taken = browser.execute_cdp_cmd(
         "Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True}
     )
-    (IMAGES / name).write_bytes(fewer_colours(b64decode(taken["data"])))
+    png = b64decode(taken["data"])
+    if name.endswith(".png"):
+        (IMAGES / name).write_bytes(fewer_colours(png))
+    else:
+        Image.open(BytesIO(png)).convert("RGB").save(IMAGES / name, quality=80)
 
 
 def fewer_colours(png: bytes) -> bytes:
@@ -194,8 +232,10 @@ def main() -> None:
     sheet("tutorial_ages.jpg", photos(project / "drawn"), 3, 280)
     with chromium() as browser:
         browser.set_window_size(1340, 580)
-        terminal(browser, "terminal.png", "make demo", said)
+        terminal(browser, "terminal.png", "make demo", make_demo(said))
         comparison(browser, demo)
+        browser.set_window_size(1000, 900)
+        app(browser, demo)
         browser.set_window_size(1280, 800)
         browser.get((demo / "data" / "demo" / "08_reporting" / "report.html").as_uri())
         photograph(browser, "report.png", "#your-runs", "#sweeps", margin=16)

@@ -17,7 +17,7 @@ from kedro.utils import find_kedro_project
 from contrastive_age.processes import interrupt_as_usual, leave_when_interrupted
 
 COMMANDS = {"app", "export-onnx", "manifest", "predict"}
-"""They read photos and a model's file, and no project."""
+"""They need no project: of one, some look into its configuration, for the folders of its data."""
 
 OF_A_PROJECT = {
     "pack",

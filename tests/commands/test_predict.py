@@ -193,6 +193,69 @@ def test_the_only_model_of_the_project_is_taken(
         find_model(None, Path.cwd() / "p")
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two environments, and without models."""
+    monkeypatch.delenv("KEDRO_ENV", raising=False)
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]")
+    for name, folder in {"base": "data", "demo": "data/demo", "local": str(tmp_path / "l")}.items():
+        (tmp_path / "conf" / name).mkdir(parents=True)
+        (tmp_path / "conf" / name / "globals.yml").write_text(f"data_root: {folder}")
+    return tmp_path
+
+
+def test_where_no_model_is_all_folders_are_named(project: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        find_model(None, project)
+    for folder in ("l", "data", "data/demo"):
+        assert f" {project / folder}/06_models/" in str(raised.value)
+    for name in ("base", "demo", "local"):
+        (project / "conf" / name / "globals.yml").write_text("data_root: s3://bucket/faces")
+    with pytest.raises(DataError, match="there is no model on a disk; make one"):
+        find_model(None, project)
+
+
+def test_the_environment_that_is_named_comes_first(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {
+        name: project / folder / "06_models/custom_se/a/final/age_model.pt"
+        for name, folder in {"base": "data", "demo": "data/demo", "local": "l"}.items()
+    }
+    for model in models.values():
+        model.parent.mkdir(parents=True)
+        model.touch()
+    assert find_model(None, project) == models["local"]
+    for name in ("demo", "base", "local"):
+        monkeypatch.setenv("KEDRO_ENV", name)
+        assert find_model(None, project) == models[name]
+    # One that says nothing of its data has those of the base.
+    (project / "conf" / "mine").mkdir()
+    monkeypatch.setenv("KEDRO_ENV", "mine")
+    assert find_model(None, project) == models["base"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"data_root: [", "while parsing"),
+        (b"data_root: ~nobodyx/data", "~nobodyx is nobody's home"),
+        (b"data_root: \xff", "codec|unacceptable"),
+        (b"- data", "no list of names"),
+    ],
+)
+def test_a_broken_file_of_globals_is_said_in_one_line(
+    project: Path, content: bytes, words: str
+) -> None:
+    file = project / "conf" / "base" / "globals.yml"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=words) as raised:
+        find_model(None, project)
+    assert str(raised.value).startswith(f"{file} cannot be read: ")
+    assert "--model=FILE" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from docs.pictures import TUTORIAL, lay_out, walk
+from docs.drawings import lay_out
+from docs.pictures import TUTORIAL, walk
 
 pytestmark = pytest.mark.endurance
 

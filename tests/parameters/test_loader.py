@@ -7,7 +7,7 @@ import pytest
 
 from contrastive_age import settings
 from contrastive_age.errors import DataError
-from contrastive_age.parameters.loader import ProjectConfigLoader, own_folders
+from contrastive_age.parameters.loader import ProjectConfigLoader, own_folders, plain_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +36,15 @@ def test_the_papers_values_are_those_of_the_base_environment_whatever_is_given()
     assert [name for name, own in papers.items() if not own["mv"]["splitting"]["group_copies"]] == [
         "morph_rs"
     ]
+
+
+def test_plain_settings_are_those_of_the_environment_whatever_is_given() -> None:
+    asked = loader("demo", seed=3, loss={"lambda_c": 2}, setting="mv")
+    plain = plain_settings()["fgnet_lopo"]
+    assert plain["ternary"]["training"]["epochs"] == 2
+    assert plain["ternary"]["loss"]["lambda_c"] == 1
+    assert plain["mv"]["seed"] == 0
+    assert plain.keys() == asked["parameters"]["effective"]["papers"]["fgnet_lopo"].keys()
 
 
 def test_the_papers_values_leave_the_environments_globals_alone() -> None:

@@ -124,7 +124,7 @@ def test_a_report_of_results_without_their_faces_has_no_examples(
 ) -> None:
     sources = {"fgnet": {"synthetic": None}}
     shown = Report(settings=["mv"], faces=2)
-    html, tables = nodes.make_report(data_folder, sources, dict(PAPERS.settings), {}, shown)
+    html, tables = nodes.make_report(data_folder, sources, dict(PAPERS.settings), shown)
     assert "No examples were drawn" in html
     assert "fgnet_se: no example faces" in caplog.text
     assert len(tables["measured"]) == 2

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from contrastive_age.evaluation.metrics import summarise
-from contrastive_age.parameters.effective import papers_settings
+from contrastive_age.parameters.effective import named_settings
 from contrastive_age.reporting.groups import Evidence, group_seeds
 from contrastive_age.reporting.papers import SETTINGS, Papers
 from contrastive_age.reporting.results import Measured
@@ -56,7 +56,7 @@ def configuration() -> dict[str, Any]:
 PAPERS = Papers(
     {
         protocol: {name: setting.model_dump(mode="json") for name, setting in settings.items()}
-        for protocol, settings in papers_settings(configuration()).items()
+        for protocol, settings in named_settings(configuration()).items()
     }
 )
 """What the paper set, as the report is given it."""

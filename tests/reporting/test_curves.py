@@ -68,6 +68,19 @@ def test_values_that_lie_far_apart_are_on_a_logarithmic_scale() -> None:
     np.testing.assert_allclose(line_and_bars(axes)[0][:, 0], [0.0003, 0.001, 0.003])
 
 
+@pytest.mark.parametrize("step", [0.0005, 0.02, 0.1, 3.0])
+def test_no_two_ticks_of_the_error_are_called_the_same(step: float) -> None:
+    mae = [5.003 + place * step for place in range(3)]
+    table = points([32.0, 64.0, 96.0]).assign(mae=mae, mae_low=mae, mae_high=mae)
+    figure = curves.draw(table, "Pixels")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 2
+    np.testing.assert_allclose([float(label) for label in labels], axes.get_yticks())
+    assert axes.yaxis.get_offset_text().get_text() == ""
+
+
 def test_points_without_an_interval_have_no_bar() -> None:
     table = points([0.0, 1.0, 2.0])
     table.loc[1, ["mae_low", "mae_high"]] = np.nan

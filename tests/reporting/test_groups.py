@@ -1,16 +1,19 @@
 """Grouping of seeds, equal losses, the paper's cells, and commands that can be run."""
 
+import copy
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting import groups
 from contrastive_age.reporting.groups import Group
+from contrastive_age.reporting.papers import SETTINGS
 from contrastive_age.reporting.results import Measured
 from reporting.runs import PAPERS, evidence
 
@@ -237,6 +240,53 @@ def test_a_command_for_another_runs_budget_gives_that_budget(
     assert effective["loss"] == PAPERS.losses("MV", "morph_se")
 
 
+LOCAL: Mapping[str, Any] = {
+    "loss": {"lambda_c": 10.0, "lambda_t": 0.0, "margin": 0.5},
+    "max_samples": 40,
+    "detection": {"min_face": 30},
+    "training": {"epochs": 3},
+    "model": {"weights": "none"},
+    "acceleration": {"compile": True, "precision": "bfloat16"},
+}
+"""What someone may have in `conf/local`."""
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_command_undoes_what_the_configuration_gives(
+    make_run: MakeRun, given: dict[str, Any], name: str, whole: bool
+) -> None:
+    for block, values in LOCAL.items():
+        given[block] = given[block] | values if isinstance(values, Mapping) else values
+    usual = {
+        protocol: {key: setting.model_dump(mode="json") for key, setting in settings.items()}
+        for protocol, settings in params.named_settings(given).items()
+    }
+    wanted = make_run("morph_se").parameters if whole else None
+    call = evidence([], usual=usual).not_run("morph_se", name, wanted)["command"]
+    effective = params.effective(parameters_of(call, given), "morph_se").model_dump(mode="json")
+    assert effective["loss"] == PAPERS.losses(name, "morph_se")
+    assert effective["model"]["weights"] == "imagenet"
+    if wanted is None:
+        assert effective["training"]["epochs"] == 3
+        return
+    for block in BUDGET:
+        assert effective[block].items() >= wanted[block].items()
+    assert effective["max_samples"] is None
+    assert "detection" not in effective
+    assert "acceleration" not in effective
+
+
+def test_a_command_says_no_paths_that_the_configuration_has(make_run: MakeRun) -> None:
+    own = make_run("custom_se", budget={"manifest": "1a2b" * 16}).parameters
+    for digest, said in (("1a2b" * 16, False), ("ffff" * 16, True)):
+        usual = {"custom_se": {"mv": own | {"setting": "mv", "manifest": digest}}}
+        usual["custom_se"]["mv"]["loss"] = PAPERS.losses("MV", "custom_se")
+        call = evidence([], usual=usual).not_run("custom_se", "MV", own)["command"]
+        assert ("manifest=FILE.csv" in call) == ("raw_root=FOLDER" in call) == said
+        assert call.startswith("kedro run --pipeline=custom_se --params=setting=mv")
+
+
 def test_a_command_for_own_photos_has_places_for_their_paths(
     make_run: MakeRun, given: dict[str, Any]
 ) -> None:
@@ -251,6 +301,7 @@ def test_a_command_for_own_photos_has_places_for_their_paths(
 
 def parameters_of(call: str, given: dict[str, Any]) -> dict[str, Any]:
     """The project's parameters with those of a command."""
+    given = copy.deepcopy(given)
     *_, values = shlex.split(call)
     assert values.startswith("--params=")
     for pair in values.removeprefix("--params=").split(","):
@@ -259,5 +310,5 @@ def parameters_of(call: str, given: dict[str, Any]) -> dict[str, Any]:
         place = given
         for block in blocks:
             place = place[block]
-        place[name] = value
+        place[name] = yaml.safe_load(value)
     return given

@@ -9,7 +9,7 @@ import yaml
 from kedro.utils import find_kedro_project
 
 from contrastive_age.errors import DataError
-from contrastive_age.paths import is_address
+from contrastive_age.paths import expanded, is_address
 
 if TYPE_CHECKING:
     from contrastive_age.inference.model_file import AgeModel
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 NAME = "age_model.pt"
 PLACE = f"06_models/*/*/final/{NAME}"
 """In a data folder."""
-
-MODELS = f"data/{PLACE}"
 
 
 def find_model(given: Path | None, stands_in: Path) -> Path:
@@ -32,7 +30,7 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
         Where several data folders have models, the one of the first of them.
 
     Raises:
-        DataError: None is named, and there is not exactly one.
+        DataError: None is named, and there is not exactly one, or a `globals.yml` cannot be read.
     """
     if given is not None and given.is_dir():
         raise DataError(f"{given} is a folder; name the model in it: --model={given / NAME}")
@@ -44,12 +42,13 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
             f"{stands_in} is in no project, whose model would be used: stand in the project's "
             "folder, or name a model with --model=FILE"
         )
-    by_folder = [sorted(folder.glob(PLACE)) for folder in data_folders(project)]
-    models = next(filter(None, by_folder), [])
+    folders = data_folders(project)
+    models = next(filter(None, (sorted(folder.glob(PLACE)) for folder in folders)), [])
     if not models:
+        searched = " or ".join(str(folder / PLACE) for folder in folders)
         raise DataError(
-            f"there is no model at {project / MODELS}; make one with `kedro run "
-            "--pipeline=final_model`, or name one with --model=FILE"
+            f"there is no model {f'at {searched}' if searched else 'on a disk'}; make one with "
+            "`kedro run --pipeline=final_model`, or name one with --model=FILE"
         )
     if len(models) > 1:
         listed = "".join(f"\n  --model={os.path.relpath(path, stands_in)}" for path in models)
@@ -58,24 +57,40 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
 
 
 def data_folders(project: Path) -> list[Path]:
-    """Give the data folders of all environments on this disk, this machine's own first.
+    """Give the data folders of all environments on this disk, those of a plain run first.
 
     Args:
         project: The project's root.
 
     Returns:
-        That of `conf/local`, that of `conf/base`, those of other environments; `data` where none
-        says where its data lie.
+        That of the environment that `KEDRO_ENV` names, or of `conf/local`; that of `conf/base`;
+        those of other environments; `data` where none says where its data lie.
+
+    Raises:
+        DataError: A `globals.yml` cannot be read, or names a home that nobody has.
     """
     conf = project / "conf"
-    files = [conf / name / "globals.yml" for name in ("local", "base")]
-    roots = []
-    for file in filter(Path.is_file, dict.fromkeys([*files, *sorted(conf.glob("*/globals.yml"))])):
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        roots += [str(values["data_root"])] if "data_root" in values else []
+    first = (os.environ.get("KEDRO_ENV") or "local", "base")
+    files = [*(conf / name / "globals.yml" for name in first), *sorted(conf.glob("*/globals.yml"))]
+    roots = [root for file in dict.fromkeys(files) if file.is_file() and (root := _root(file))]
     # What is composed of other values is not known without a session.
     plain = [root for root in roots or ["data"] if not is_address(root) and "${" not in root]
-    return list(dict.fromkeys(project / Path(root).expanduser() for root in plain))
+    return list(dict.fromkeys(project / root for root in plain))
+
+
+def _root(file: Path) -> str:
+    """Where a `globals.yml` says that its data lie; empty where it does not."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        if not isinstance(values, dict):
+            raise DataError("it is no list of names with their values")
+        root = str(values.get("data_root") or "")
+        return str(expanded(root)) if root.startswith("~") else root
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise DataError(
+            f"{file} cannot be read: {why}; mend it, or name a model with --model=FILE"
+        ) from error
 
 
 def announce(path: Path, model: "AgeModel") -> None:

@@ -63,11 +63,13 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     )
 
 
-def papers_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
-    """Give each protocol's named settings as they are when nothing is given: the paper's values.
+def named_settings(params: Mapping[str, Any], root: Path = Path()) -> dict[str, dict[str, Setting]]:
+    """Give each protocol's named settings as they are when nothing else is given.
 
     Args:
-        params: The parameters of the base environment alone.
+        params: All parameters of a configuration; those of the base environment alone have the
+            paper's values.
+        root: Where relative paths start: files are known by what they hold.
 
     Returns:
         By protocol, then by the setting's name, such as `ternary`.
@@ -77,7 +79,7 @@ def papers_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
     """
     return {
         protocol: {
-            setting: effective({**params, "setting": setting}, protocol)
+            setting: effective({**params, "setting": setting}, protocol, root)
             for setting in params["settings"][values["settings"]]
         }
         for protocol, values in params["protocols"].items()

@@ -124,7 +124,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         effective["papers"] = UserDict(
             {
                 protocol: {name: each.model_dump(mode="json") for name, each in settings.items()}
-                for protocol, settings in merged.papers_settings(self._base["parameters"]).items()
+                for protocol, settings in merged.named_settings(self._base["parameters"]).items()
             }
         )
         return config | {"effective": effective}
@@ -209,6 +209,18 @@ def environment() -> str:
     """The configuration environment of the run that is being prepared; `base` is the plain one."""
     loader = ProjectConfigLoader.latest
     return "base" if loader is None or loader.env in {None, "local"} else str(loader.env)
+
+
+def plain_settings() -> dict[str, dict[str, dict[str, Any]]]:
+    """The values of each protocol's named settings in this configuration when nothing is given."""
+    loader = ProjectConfigLoader.latest
+    if loader is None:
+        return {}
+    named = merged.named_settings(loader.plain[0], loader.root)
+    return {
+        protocol: {name: each.model_dump(mode="json") for name, each in settings.items()}
+        for protocol, settings in named.items()
+    }
 
 
 def project_path(path: str | Path) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from contrastive_age.reporting.style import (
     BLUE,
@@ -63,7 +63,7 @@ def draw(points: pd.DataFrame, name: str) -> Figure:
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1, y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     tidy(axes, title="Sensitivity on test folds", x=in_mathtext(name), y="MAE (years)")
     if points["mae_low"].notna().any():
         axes.set_title("bars: 95% over subjects", loc="right", fontsize=SMALL, color=GREY)

@@ -6,7 +6,7 @@ A setting is what it computes and not what it is called: `binary` with a cosine 
 import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from statistics import fmean
 from typing import Any
@@ -29,6 +29,7 @@ from contrastive_age.reporting.papers import (
     mark,
 )
 from contrastive_age.reporting.results import Measured
+from contrastive_age.training.recipe import Acceleration
 
 MEASURED = (
     "status",
@@ -80,6 +81,11 @@ SETTING = (*FAMILY, "setting", "losses", "mark", "seeds")
 
 _OWN_PHOTOS = {"raw_root": "FOLDER", "manifest": "FILE.csv"}
 """What stands in a command for paths that differ from machine to machine."""
+
+_LEFT = {"detection.min_face": None} | {
+    f"acceleration.{name}": value for name, value in asdict(Acceleration()).items()
+}
+"""Values that a setting does not have where they are not given."""
 
 Records = Callable[[Measured], Sequence[Mapping[str, Any]] | None]
 """Gives what a run says, as rows of a table; nothing where it does not say it."""
@@ -293,8 +299,8 @@ class Evidence:
         drawn: Sources whose faces are drawn.
         environment: Of the project's configuration, in which the commands of what was not run would
             run it.
-        usual: By protocol all values in effect there when nothing is given, which commands need not
-            say.
+        usual: By protocol and named setting all values of the configuration here, which commands
+            need not say; the paper's where none are given.
     """
 
     groups: Sequence[Group]
@@ -303,7 +309,7 @@ class Evidence:
     selections: Sequence[Mapping[str, Any]] = ()
     drawn: Collection[str] = ()
     environment: str = "base"
-    usual: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    usual: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def without_faces(self) -> list[Group]:
@@ -344,20 +350,35 @@ class Evidence:
             protocol: Such as `morph_se`.
             name: A key of `SETTINGS`.
             parameters: All values of another run whose budget is wanted; the environment's own
-                budget is meant where none are given.
+                budget is meant where none are given, from the paper's start.
             seeds: How many the command trains; several are a sweep. Where the other run's photos
-                are listed in a manifest, the reader puts in its path and theirs.
+                are listed in a manifest that is not the configuration's, the reader puts in its
+                path and theirs.
         """
+        papers = self.papers.values(name, protocol)
+        usual = self.usual.get(protocol, {}).get(SETTINGS[name], papers)
+        losses, others = papers["loss"], given_values(usual)
         given: dict[str, Any] = {"setting": SETTINGS[name]}
+        given |= {
+            f"loss.{term}": f"{losses.get(term, 0.0):g}"
+            for term, value in usual["loss"].items()
+            if (term in losses or term.startswith("lambda_")) and value != losses.get(term, 0.0)
+        }
+        wanted: dict[str, Any] = {}
         if parameters is not None:
-            usual = given_values(self.usual.get(protocol, {}))
-            given |= {
-                path: value
-                for path, value in given_values(parameters).items()
-                if value is not None and value != usual.get(path)
-            }
-            # Only its digest is known.
-            given |= _OWN_PHOTOS if parameters.get("manifest") else {}
+            wanted = {path: _LEFT[path] for path in others if path in _LEFT}
+            wanted |= given_values(parameters)
+        elif self.environment == "base":
+            # The start is part of the paper's cell, but not in environments of drawn faces.
+            wanted = {"model.weights": papers["model"]["weights"]}
+        given |= {
+            path: "null" if value is None else value
+            for path, value in wanted.items()
+            if value != others.get(path)
+        }
+        # Only its digest is known.
+        if parameters and parameters.get("manifest") not in {None, usual.get("manifest")}:
+            given |= _OWN_PHOTOS
         listed = shlex.quote(",".join(f"{path}={value}" for path, value in given.items()))
         verb, more = ("sweep", f" --seeds={seeds}") if seeds > 1 else ("run", "")
         call = self.command(verb, f"--pipeline={protocol} --params={listed}{more}")

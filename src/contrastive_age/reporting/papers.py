@@ -119,15 +119,18 @@ class Papers:
 
     settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-    def losses(self, name: str, protocol: str = _FOR_OTHERS) -> dict[str, float]:
-        """The weights of a combination of losses as the paper set them for a protocol.
+    def values(self, name: str, protocol: str = _FOR_OTHERS) -> Mapping[str, Any]:
+        """All values of a combination of losses as the paper set them for a protocol.
 
         Args:
             name: A key of `SETTINGS`.
             protocol: Such as `morph_se`.
         """
-        named = self.settings.get(protocol, self.settings[_FOR_OTHERS])
-        return dict(named[SETTINGS[name]]["loss"])
+        return self.settings.get(protocol, self.settings[_FOR_OTHERS])[SETTINGS[name]]
+
+    def losses(self, name: str, protocol: str = _FOR_OTHERS) -> dict[str, float]:
+        """The weights among `values`."""
+        return dict(self.values(name, protocol)["loss"])
 
     @property
     def mean_variance(self) -> dict[str, float]:

@@ -160,7 +160,7 @@ def test_of_many_settings_each_is_held_against_the_smallest_weights(make_run: Ma
 
 
 def test_a_command_says_what_is_not_usual_alone(make_run: MakeRun, small: dict[str, Any]) -> None:
-    usual = {"fgnet_se": make_run(setting="mv", budget=small).parameters}
+    usual = {"fgnet_se": {"mv": make_run(setting="mv", budget=small).parameters}}
     runs = [make_run(budget={**small, "training": {**small["training"], "lr": 0.01}})]
     (row,) = sections.comparisons.make(evidence(runs, usual=usual)).to_dict("records")
     assert row["command"] == ("kedro run --pipeline=fgnet_se --params=setting=mv,training.lr=0.01")

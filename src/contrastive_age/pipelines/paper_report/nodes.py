@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.parameters.given import Report
-from contrastive_age.parameters.loader import environment
+from contrastive_age.parameters.loader import environment, plain_settings
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,6 @@ def make_report(
     data_folder: Path,
     sources: dict[str, Any],
     papers: dict[str, Any],
-    protocols: dict[str, Any],
     shown: Report,
 ) -> tuple[str, dict[str, pd.DataFrame]]:
     """Make the report from everything that has been run.
@@ -26,7 +25,6 @@ def make_report(
         data_folder: The folder of all data.
         sources: The sources, which say whose faces are drawn.
         papers: By protocol and named setting all values when nothing is given.
-        protocols: By protocol all values in effect, which the commands of the page need not say.
         shown: What the example figures show.
 
     Returns:
@@ -46,7 +44,7 @@ def make_report(
         selections=results.read_selections(data_folder),
         drawn=drawn,
         environment=environment(),
-        usual=protocols,
+        usual=plain_settings(),
     )
     tables = page.tables(evidence)
     settings = len(evidence.groups)

@@ -15,7 +15,6 @@ def create_pipeline() -> Pipeline:
                     "report.data_folder",
                     "params:effective.sources",
                     "params:effective.papers",
-                    "params:effective.protocols",
                     "params:report",
                 ],
                 outputs=["report.page", "report.tables"],
