@@ -66,7 +66,7 @@ NAMES = {
         | {"ben-3y.jpg": ("ben", "3"), "ben-4Y.webp": ("ben", "4")}
     ),
     "marked": (
-        {"anna_7_age24.jpg": ("anna", "24"), "anna_8_Age-30.jpg": ("anna", "30")}
+        {"anna_7_age24smile.jpg": ("anna", "24"), "anna_8_Age-30.jpg": ("anna", "30")}
         | {"ben_7_age_3.jpg": ("ben", "3"), "ben_8_age=3.jpg": ("ben", "3")}
     ),
     "a number a person": (

@@ -23,7 +23,7 @@ _CERTAIN = {
     "the year of the photo less the date of birth": (
         r"(?<!\d)(?P<born>1[89]\d\d|20\d\d)-(?P<month>\d\d?)-\d\d?[_ -]+(?P<taken>1[89]\d\d|20\d\d)"
     ),
-    "the number after 'age'": r"(?<![a-z])age[ _=-]?(?P<age>\d{1,3})(?!\d|s|\+|-\d\d)",
+    "the number after 'age'": r"(?<![a-z])age[ _=-]?(?P<age>\d{1,3})(?!\d|s(?![a-z])|\+|-\d\d)",
     "the number before 'y', 'yo' or 'years'": (
         r"(?<!\d)(?<!\d-)(?P<age>\d{1,3})[ _-]?y(?:o|rs?|ears?(?:[ _-]?old)?)?(?![a-z])"
     ),
