@@ -38,12 +38,35 @@ NAMES = {
         {"anna/24/a.jpg": ("anna", "24"), "anna/25/b.jpg": ("anna", "25")}
         | {"ben/31/c.jpg": ("ben", "31"), "ben/31/d.jpg": ("ben", "31")}
     ),
+    "people by name in a folder an age": (
+        {f"{age}/{who}.jpg": (who, str(age)) for age in (10, 33, 61)
+         for who in ("anna", "nina", "otto", "Jürgen")}
+    ),
+    "letters that are composed": (
+        {f"{age}/Ju\u0308rgen.jpg": ("Jürgen", str(age)) for age in (10, 33)}
+        | {f"{age}/Jörg.jpg": ("Jörg", str(age)) for age in (10, 33)}
+    ),
+    "and counted ones": (
+        {f"age_{age}/{who}_{n}.jpg": (who, str(age)) for age in (10, 33)
+         for who in ("anna", "christine") for n in (1, 2)}
+    ),
+    "a folder an age, and in it one a person": (
+        {f"{age}/{who}/{n}.jpg": (who, str(age)) for age in (10, 33)
+         for who in ("anna", "ben") for n in (1, 2)}
+    ),
+    "a letter and a person's number before the age": (
+        {f"M00{n}_{age}.jpg": (f"M00{n}", str(age)) for n in (1, 2, 3) for age in (27, 40)}
+    ),
+    "a letter counts before the age": (
+        {"anna/A1_30.jpg": ("anna", "30"), "anna/A2_45.jpg": ("anna", "45")}
+        | {"ben/A1_30.jpg": ("ben", "30"), "ben/A2_44.jpg": ("ben", "44")}
+    ),
     "in words": (
         {"anna 24yo.jpg": ("anna", "24"), "anna 30 years old.jpg": ("anna", "30")}
         | {"ben-3y.jpg": ("ben", "3"), "ben-4Y.webp": ("ben", "4")}
     ),
     "marked": (
-        {"anna_7_age24.jpg": ("anna", "24"), "anna_8_Age-30.jpg": ("anna", "30")}
+        {"anna_7_age24smile.jpg": ("anna", "24"), "anna_8_Age-30.jpg": ("anna", "30")}
         | {"ben_7_age_3.jpg": ("ben", "3"), "ben_8_age=3.jpg": ("ben", "3")}
     ),
     "a number a person": (
@@ -101,6 +124,8 @@ def test_names_say_the_person_and_the_age(photos: dict[str, tuple[str, str]]) ->
         },
         {"part1/25_0_1_2017.jpg": "25", "part2/9_1_1_2017.jpg": "9"},
         {"24/a.jpg": "24", "24/b.jpg": "24", "31/c.jpg": "31"},
+        {f"{age}/IMG_000{n}.jpg": f"{age}" for age in (10, 33) for n in range(4)},
+        {f"{age}/p{n}.jpg": f"{age}" for age in (10, 33) for n in (1, 2, 3, 5, 6)},
     ],
 )
 def test_where_nothing_names_people_there_is_no_column_for_them(photos: dict[str, str]) -> None:
@@ -116,15 +141,49 @@ def test_where_nothing_names_people_there_is_no_column_for_them(photos: dict[str
         [],
         ["IMG_20200101.jpg", "IMG_20200102.jpg"],
         ["IMG_0001.jpg", "IMG_0002.jpg", "IMG_0003.jpg"],
-        ["anna/1.jpg", "anna/2.jpg", "ben/1.jpg", "ben/2.jpg", "ben/3.jpg"],
         ["a_20.jpg", "b_20.jpg"],
         ["one_24.jpg", *(f"{name}.jpg" for name in "abc")],
+        [f"{sex}{n:03}.jpg" for sex in "MF" for n in range(1, 26)],
+        ["age_10-19/a.jpg", "age_20-29/b.jpg", "10-19y_c.jpg", "20-29y_d.jpg"],
     ],
 )
-def test_numbers_that_count_photos_are_the_same_or_rare_are_no_ages(photos: list[str]) -> None:
+def test_numbers_that_are_no_ages_the_same_or_rare_are_none(photos: list[str]) -> None:
     guess = guessing.guess(photos)
     assert guess.age == "no name says one"
     assert set(guess.table["age"]) <= {""}
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        ["j/24.jpg", "j/25.jpg"],
+        ["anna/1.jpg", "anna/2.jpg", "ben/1.jpg", "ben/2.jpg", "ben/3.jpg"],
+        [f"{who}/{n}.jpg" for who in ("anna", "ben") for n in range(19)],
+        [f"{who}/A{n}.jpg" for who in ("anna", "ben") for n in range(1, 9)],
+        [f"M{n}.jpg" for n in range(1, 26)] + [f"F{n}.jpg" for n in range(26, 51)],
+        [f"{sex}{n:02}_{look}.jpg" for sex in "MF" for n in range(1, 20) for look in "ab"],
+        [f"p_{n}.jpg" for n in range(1, 30) if n % 7],
+        [f"{n}/{photo}.jpg" for n in range(1, 30) for photo in "ab"],
+        [f"{who}/{n}/{photo}.jpg" for who in "xy" for n in range(1, 12) for photo in "ab"],
+    ],
+)
+def test_numbers_that_count_photos_or_folders_are_no_ages(photos: list[str]) -> None:
+    guess = guessing.guess(photos)
+    assert guess.age == "the numbers only count photos"
+    assert set(guess.table["age"]) == {""}
+
+
+@pytest.mark.parametrize("ages", ["0-9 10-19 20-29", "age_0-9 age_10-19", "20s 30s", "age 5"])
+def test_ages_and_their_ranges_are_not_called_people(ages: str) -> None:
+    folders = ages.split() if ages != "age 5" else ["age 5", "age 6"]
+    photos = [f"{folder}/{name}.jpg" for folder in folders for name in "abc"]
+    assert guessing.guess([*photos, "x/a.jpg"]).identity != "the folder"
+
+
+def test_a_letter_and_a_number_that_could_both_be_the_age_are_said() -> None:
+    photos = [f"M{code}_{age}.jpg" for code in (12, 25, 40) for age in (30, 61)]
+    words = "either the number after 'M' or 'F' or the first number of the name"
+    assert guessing.guess(photos).age == words
 
 
 def test_of_two_numbers_that_could_be_the_age_none_is_taken() -> None:
@@ -145,6 +204,11 @@ def test_a_pattern_reads_names_in_place_of_a_guess() -> None:
     guess = guessing.read_by(r"(?P<identity>\w+)-t0*(?P<age>\d+)", paths)
     expected = {"path": paths, "identity": ["anna", "anna", ""], "age": ["24", "25", ""]}
     pd.testing.assert_frame_equal(guess.table, pd.DataFrame(expected, dtype="str"))
+
+
+def test_a_pattern_that_fits_nothing_is_said_to() -> None:
+    guess = guessing.read_by(r"(?P<identity>x)(?P<age>\d+)", ["anna-24.jpg"])
+    assert guess.age == guess.identity == "the pattern fits no photo"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -227,6 +228,25 @@ def test_without_a_column_for_them_every_photo_is_a_person_of_its_own(
     assert result.samples["identity"].to_list() == ["a", "in/a"]
     assert result.rejected["reason"].str.contains("path").all()
     assert "every photo counts as another person" in caplog.text
+
+
+def test_photos_of_their_own_are_neither_nobody_nor_joined(tmp_path: Path) -> None:
+    names = ["none.jpg", "NA.jpg", "Anna/2.jpg", "anna/2.jpg", "IMG 1.jpg", "IMG  1.jpg", "-.jpg"]
+    make_images(tmp_path, *names)
+    table = write(tmp_path / "m.csv", "path,age", *(f"{name},30" for name in names))
+    result = ingest(table, tmp_path)
+    assert result.samples["identity"].equals(result.samples["sample_id"])
+    assert len(result.samples) == len(names)
+    assert result.joined.empty
+
+
+def test_rows_that_would_be_refused_are_said_beforehand(tmp_path: Path) -> None:
+    rows = ["a.jpg,1,30", "b.jpg,none,30", "c.jpg,2,x", "d.jpg,2,30"]
+    table = write(tmp_path / "m.csv", "path,identity,age", *rows)
+    files = pd.DataFrame({"path": [f"{name}.jpg" for name in "abcd"], "problem": ["", "", "", "?"]})
+    refused = manifest.refused(table, tmp_path, files)
+    assert refused["path"].to_list() == ["b.jpg", "c.jpg", "d.jpg"]
+    assert refused["reason"].str.contains("missing one|whole number|unreadable").all()
 
 
 def test_a_column_that_may_name_people_is_asked_for_before_all_of_them_count_as_others(

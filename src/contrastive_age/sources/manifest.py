@@ -143,8 +143,7 @@ def read(
     Raises:
         DataError: The table is missing, empty, no text, or lacks a column; or no row can be used.
     """
-    table = _listed(manifest)
-    table[["file", "fault", "otherwise"]] = _locate(table["path"], base, outside)
+    table = _judged(manifest, base, files, outside=outside, round_ages=round_ages)
     place = f"{manifest.absolute()} (its paths relative to {base.absolute()})"
     if "identity" not in table:
         logger.warning(
@@ -152,22 +151,48 @@ def read(
             "several, they are in training and test, and the error that is measured is too small",
             place,
         )
-        table["identity"] = without_suffix(table["file"])
-    table["years"] = labels.ages(table["age"])
-    reasons = _reasons(table, files, round_ages)
-    bad = reasons != ""
+    bad = table[table["reason"] != ""]
     rejected = reading.rejections(
-        table.loc[bad, "path"], reasons[bad] + " (row " + table.loc[bad, "row"].astype("str") + ")"
+        bad["path"], bad["reason"] + " (row " + bad["row"].astype("str") + ")"
     )
-    good = table[~bad]
+    good = table.drop(bad.index)
     ages = labels.rounded(good["years"]).astype("int64")
-    rows = pd.DataFrame({"path": good["file"], "identity": good["identity"], "age": ages})
+    rows = pd.DataFrame({"path": good["file"], "age": ages}).join(good.filter(["identity"]))
     source = reading.finish(rows.join(_optional(good)), [rejected], place)
     return replace(
         source,
         found_otherwise=_found_otherwise(table, place),
         ages_rounded=_ages_rounded(good.assign(rounded=ages), place),
     )
+
+
+def refused(manifest: Path, base: Path, files: pd.DataFrame) -> pd.DataFrame:
+    """Say which rows `read` would not use.
+
+    Args:
+        manifest: The table.
+        base: As `base_folder` gives it.
+        files: `path` and `problem` (str) of each file that the table may name.
+
+    Returns:
+        `path` as it is written, and `reason` (both str), one row for each; its place among the
+        table's rows is the index.
+
+    Raises:
+        DataError: The table is missing, empty, no text, or lacks a column.
+    """
+    table = _judged(manifest, base, files, outside=False, round_ages=False)
+    return table.loc[table["reason"] != "", ["path", "reason"]]
+
+
+def _judged(
+    manifest: Path, base: Path, files: pd.DataFrame, *, outside: bool, round_ages: bool
+) -> pd.DataFrame:
+    """Read the table, and beside each row its file, its age and why it cannot be used."""
+    table = _listed(manifest)
+    table[["file", "fault", "otherwise"]] = _locate(table["path"], base, outside)
+    table["years"] = labels.ages(table["age"])
+    return table.assign(reason=_reasons(table, files, round_ages))
 
 
 def _listed(manifest: Path) -> pd.DataFrame:
@@ -218,9 +243,9 @@ def _reasons(table: pd.DataFrame, files: pd.DataFrame, round_ages: bool) -> pd.S
     """Say for each row why it cannot be used, "" where it can; the first reason found counts."""
     # No file of the table may be known, and then the column holds no text.
     problems = table["file"].map(files.set_index("path")["problem"]).astype("str").fillna("")
-    # Of photos that are people of their own none is called nobody.
-    own = table["identity"].eq(without_suffix(table["file"])).fillna(value=True)
-    nobody = identities.faults(table["identity"]).mask(own, "")
+    # Photos that are people of their own are called as their files, and none is nobody.
+    named = table.get("identity", pd.Series("somebody", index=table.index, dtype="str"))
+    nobody = identities.faults(named)
     age, years = "age '" + table["age"] + "' is not a ", table["years"]
     in_range = years.between(AGE_MIN, AGE_MAX)
     broken = in_range & (years % 1 != 0) & (not round_ages)

@@ -464,8 +464,9 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     """Bring rows into the form of a samples table and move those that cannot be used out.
 
     Args:
-        rows: `path`, `identity`, `age` (int64) and any optional column of the samples table; one
-            row an image, each path once.
+        rows: `path`, `age` (int64), `identity` and any optional column of the samples table; one
+            row an image, each path once. Without `identity` every photo is a person of its own,
+            called as its sample_id: no such name stands for a missing one, and none are joined.
         rejected: What the source has rejected so far.
         place: Names the folder or file read, for the log and the message of an error.
 
@@ -479,7 +480,8 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
     """
     rows = rows.assign(sample_id=without_suffix(rows["path"])).sort_values(["sample_id", "path"])
     ages = "age " + rows["age"].astype("str") + f" is outside {AGE_MIN} to {AGE_MAX}"
-    reasons = identities.faults(rows["identity"])
+    named = rows.get("identity", pd.Series("somebody", index=rows.index, dtype="str"))
+    reasons = identities.faults(named)
     reasons = reasons.mask(~rows["age"].between(AGE_MIN, AGE_MAX), ages)
     again = rows[reasons == ""].duplicated("sample_id")
     repeated = rows.loc[again[again].index, "sample_id"]
@@ -492,7 +494,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             f"Nothing in {place} can be used: {len(everything)} entries were rejected, "
             f"{commonest(everything)}. Correct the files or their names and run again."
         )
-    spelled, joined = identities.join(rows["identity"])
+    spelled, joined = identities.join(rows.get("identity", pd.Series(dtype="str")))
     if len(joined):
         logger.warning(
             "%s: %d people are written in several ways, such as %s; each counts as one person.",
@@ -500,6 +502,7 @@ def finish(rows: pd.DataFrame, rejected: list[pd.DataFrame], place: str) -> Read
             len(joined),
             " and ".join(map(repr, joined["spellings"].iloc[0])),
         )
+    rows = rows.assign(identity=spelled if "identity" in rows else rows["sample_id"])
     order = [column for column in _schema().columns if column in rows.columns]
-    samples = check_samples(rows.assign(identity=spelled)[order].reset_index(drop=True))
+    samples = check_samples(rows[order].reset_index(drop=True))
     return Reading(samples, everything, joined)
