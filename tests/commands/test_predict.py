@@ -27,7 +27,7 @@ from contrastive_age.processes import INTERRUPTED
 from contrastive_age.sources import decoding
 from inference import detectors
 from inference.detectors import photo, save_photos
-from inference.models import untrained_model
+from inference.models import DRAWN, drawn_model, untrained_model
 
 Command = Callable[..., Result]
 
@@ -108,6 +108,25 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     )
     assert "3 faces in 4 photos" in again.stdout
     assert sorted((tmp_path / "p" / "drawn").rglob("*.*")) == drawn
+
+
+def test_a_caution_stands_in_the_table_below_what_is_printed_and_on_the_copies(
+    predict: Command, tmp_path: Path
+) -> None:
+    save_model(drawn_model(), tmp_path / "drawn.pt")
+    faces = save_photos(tmp_path / "p", ("face", "face"), ("face",))
+    (tmp_path / "p" / "text.jpg").write_text("no image")
+    more = ["--output=ages.csv", "--draw=copies", f"--model={tmp_path / 'drawn.pt'}"]
+    done = predict(*faces, tmp_path / "p" / "text.jpg", *more, named=False)
+    assert done.exit_code == 0, done.output
+    notes = pd.read_csv("ages.csv").set_index("face")["note"]
+    assert notes[[0, 1]].tolist() == [DRAWN] * 3
+    assert pd.isna(notes[-1])
+    assert done.stdout.count(DRAWN) == 1
+    assert f"\nCaution: {DRAWN}\n" in done.stdout
+    with Image.open(faces[0]) as own, Image.open(f"copies/{faces[0].name}.jpg") as copy:
+        factor = copy.width / own.width
+        assert copy.height > own.height * factor
 
 
 def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:

@@ -219,9 +219,10 @@ def test_a_model_of_drawn_faces_or_worse_than_a_constant_says_so_wherever_its_er
         "Trained on drawn faces: no real ages. Worse than giving everyone one age, which errs by "
         "9.38 years: train longer. Off by 9.70 years"
     )
+    assert "9.70 years on average on drawn faces in cross-validation" in error_words(poor)
     assert error_words({"parameters": {"drawn": True}}).startswith("Trained on drawn faces")
     sound = {"cross_validation": measured | {"mae": 9.3}, "parameters": {"drawn": False}}
-    assert error_words(sound).startswith("Off by 9.30 years")
+    assert error_words(sound).startswith("Off by 9.30 years on average in cross-validation")
     assert "**Trained on drawn faces: no real ages.**" in model_card(
         facts(Radii(), None, 0.0) | {"parameters": {"drawn": True}}
     )
