@@ -129,6 +129,27 @@ def test_a_caution_stands_in_the_table_below_what_is_printed_and_on_the_copies(
         assert copy.height > own.height * factor
 
 
+def test_purpose_terms_and_the_way_to_the_card_are_said(
+    predict: Command, model: Path, tmp_path: Path
+) -> None:
+    save_model(drawn_model(), tmp_path / "drawn.pt")
+    [path] = crops(tmp_path / "p", 1)
+    for chosen, terms in (
+        (tmp_path / "drawn.pt", "synthetic: drawn faces, no terms"),
+        (model, "not stated"),
+    ):
+        done = predict(path, "--aligned", f"--model={chosen}", named=False)
+        assert "\nAn age that a face looks to the model: it must not decide anything" in done.stdout
+        assert f"\nTerms of its photos: {terms}\n" in done.stdout
+        _, way = done.stderr.strip().rsplit("kedro predict ", 1)
+        card = predict(*way.split(), named=False)
+        assert card.exit_code == 0, card.output
+        assert card.stdout == f"{drawn_model().card}\n"
+    nothing = predict()
+    assert nothing.exit_code == 2
+    assert "Missing argument 'PHOTO_OR_FOLDER...'" in nothing.output
+
+
 def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:
     # Too small, all three of them, for a look at the whole photo.
     photo("face", "face", "face", size=(1200, 300)).save(tmp_path / "p.png")

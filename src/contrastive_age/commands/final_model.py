@@ -1,6 +1,7 @@
 """Which final model a command uses: the one that is named, or the project's only one."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,4 +83,5 @@ def announce(path: Path, model: "AgeModel") -> None:
     """Say which model is used, and what its ages are worth, beside a command's output."""
     from contrastive_age.inference.cards import error_words
 
-    click.echo(f"{path}: {model.name}. {error_words(model.facts)}", err=True)
+    card = shlex.join(["kedro", "predict", "--card", f"--model={path}"])
+    click.echo(f"{path}: {model.name}. {error_words(model.facts)} Its card: {card}", err=True)

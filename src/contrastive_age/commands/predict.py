@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 MOST_ROWS = 50
 """More are not printed."""
 
+USE = "An age that a face looks to the model: it must not decide anything about a person."
+"""Stands below the table."""
+
 DRAWN = b"Ages drawn by contrastive-age"
 """The comment by which a drawn copy is known, so that nothing else is ever overwritten."""
 
@@ -164,6 +167,8 @@ class _Done:
             if self.rows:
                 caution = " ".join(cautions(self._facts))
                 print_table(table_of(self.rows), output, most, caution)
+                print_line(USE)
+                print_line(f"Terms of its photos: {self._facts.get('licence', 'not stated')}")
         finally:
             for fault in self.faults():
                 click.echo(f"Error: {fault}", err=True)
