@@ -372,7 +372,7 @@ MODEL = click.option(
     "--model",
     "-m",
     type=GivenPath(),
-    help="An age_model.pt; not needed where the project's data hold only one.",
+    help="An age_model.pt; else the only one in the first of the project's data folders with any.",
 )
 
 
@@ -457,7 +457,7 @@ def predict(
     type=GivenPath(dir_okay=False),
     default=Path("age_model.onnx"),
     show_default=True,
-    help="The file to write.",
+    help="The file to write; unless told otherwise into the folder where one stands.",
 )
 def export_onnx(model: Path | None, output: Path) -> None:
     """Write a final model as ONNX, and check that it gives the same ages.

@@ -205,6 +205,8 @@ def test_the_only_model_of_the_project_is_taken(
     done = predict(crop, "--aligned", named=False)
     assert done.exit_code == 1
     assert f"Error: there is no model at {Path.cwd()}/data/06_models" in done.output
+    assert "`make demo` makes one" in done.output
+    assert "--params=final_model.protocol=custom_se,raw_root=" in done.output
     places = [Path(f"data/06_models/custom_se/{name}/final/age_model.pt") for name in ("a", "b")]
     for place in places:
         place.parent.mkdir(parents=True)
