@@ -46,6 +46,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "infinity": math.inf,
         "tail": tail_words(facts["cross_validation"]["predicted_range"]),
         "cautions": cautions(facts),
+        "drawn": on_drawn_faces(facts),
     }
     return _write("model_card.md.j2", {**facts, **shown})
 
