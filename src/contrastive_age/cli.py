@@ -372,13 +372,14 @@ MODEL = click.option(
     "--model",
     "-m",
     type=GivenPath(),
-    help="An age_model.pt; not needed where the project's data hold only one.",
+    help="An age_model.pt; else the only one in the first of the project's data folders with any.",
 )
 
 
 @cli.command(cls=Friendly)
-@click.argument("places", metavar="PHOTO_OR_FOLDER...", nargs=-1, required=True, type=GivenPath())
+@click.argument("places", metavar="PHOTO_OR_FOLDER...", nargs=-1, type=GivenPath())
 @MODEL
+@click.option("--card", is_flag=True, help="Print the model's card, and look at no photo.")
 @click.option("--aligned", is_flag=True, help="The photos are aligned faces: look for none.")
 @click.option(
     "--output",
@@ -410,6 +411,7 @@ MODEL = click.option(
 def predict(
     places: tuple[Path, ...],
     model: Path | None,
+    card: bool,
     aligned: bool,
     output: Path | None,
     draw: Path | None,
@@ -423,6 +425,14 @@ def predict(
     A photo that cannot be read, or has no face, is in the table with the reason. The exit status is
     1 when no photo at all could be read.
     """
+    if card:
+        from contrastive_age.inference.model_file import load_model
+        from contrastive_age.running.printing import print_line
+
+        print_line(load_model(find_model(model, Path.cwd())).card)
+        return
+    if not places:
+        raise click.UsageError("Missing argument 'PHOTO_OR_FOLDER...'.")
     from contrastive_age.commands import predict as prediction
 
     prediction.predict(
@@ -447,7 +457,7 @@ def predict(
     type=GivenPath(dir_okay=False),
     default=Path("age_model.onnx"),
     show_default=True,
-    help="The file to write.",
+    help="The file to write; unless told otherwise into the folder where one stands.",
 )
 def export_onnx(model: Path | None, output: Path) -> None:
     """Write a final model as ONNX, and check that it gives the same ages.

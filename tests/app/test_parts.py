@@ -15,7 +15,7 @@ from contrastive_age.app import parts
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.photos import FAILED, NO_FACE, Photo
 from contrastive_age.sources.decoding import FORMATS, not_read
-from inference.models import untrained_model
+from inference.models import DRAWN, drawn_model, untrained_model
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,20 @@ def test_a_result_holds_age_intervals_chart_and_map(photo: Photo) -> None:
     assert f"{int(np.argmax(face.probabilities))}, predicted age {face.age:.1f} years" in html
     assert "The line is their mean, the age above." in html
     assert "2 × 2 cells" in html
+    assert "errors on other faces" in html
+    assert "age-caution" not in html and "age-doubtful" not in html
     charts = re.findall(r'src="data:image/svg\+xml;base64,(.+?)" alt="[^"]+"', html)
     assert len(charts) == 2
     assert all(b"<svg" in base64.b64decode(own) for own in charts)
+
+
+def test_a_caution_stands_at_the_age_of_a_face(photo: Photo) -> None:
+    one = np.full((2, 2), 0.25, np.float32)
+    html = parts.result_html(photo.faces[0], one, drawn_model(), 0, 1)
+    assert f'role="note"><p>{DRAWN}</p></div>\n<p class="age-years age-doubtful">' in (
+        re.sub("\n+", "\n", html)
+    )
+    assert "errors on other drawn faces" in html
 
 
 def test_a_result_says_that_a_temperature_spreads_the_distribution(photo: Photo) -> None:

@@ -27,7 +27,7 @@ from contrastive_age.processes import INTERRUPTED
 from contrastive_age.sources import decoding
 from inference import detectors
 from inference.detectors import photo, save_photos
-from inference.models import untrained_model
+from inference.models import DRAWN, drawn_model, untrained_model
 
 Command = Callable[..., Result]
 
@@ -110,6 +110,46 @@ def test_every_face_is_printed_written_and_drawn(predict: Command, tmp_path: Pat
     assert sorted((tmp_path / "p" / "drawn").rglob("*.*")) == drawn
 
 
+def test_a_caution_stands_in_the_table_below_what_is_printed_and_on_the_copies(
+    predict: Command, tmp_path: Path
+) -> None:
+    save_model(drawn_model(), tmp_path / "drawn.pt")
+    faces = save_photos(tmp_path / "p", ("face", "face"), ("face",))
+    (tmp_path / "p" / "text.jpg").write_text("no image")
+    more = ["--output=ages.csv", "--draw=copies", f"--model={tmp_path / 'drawn.pt'}"]
+    done = predict(*faces, tmp_path / "p" / "text.jpg", *more, named=False)
+    assert done.exit_code == 0, done.output
+    notes = pd.read_csv("ages.csv").set_index("face")["note"]
+    assert notes[[0, 1]].tolist() == [DRAWN] * 3
+    assert pd.isna(notes[-1])
+    assert done.stdout.count(DRAWN) == 1
+    assert f"\nCaution: {DRAWN}\n" in done.stdout
+    with Image.open(faces[0]) as own, Image.open(f"copies/{faces[0].name}.jpg") as copy:
+        factor = copy.width / own.width
+        assert copy.height > own.height * factor
+
+
+def test_purpose_terms_and_the_way_to_the_card_are_said(
+    predict: Command, model: Path, tmp_path: Path
+) -> None:
+    save_model(drawn_model(), tmp_path / "drawn.pt")
+    [path] = crops(tmp_path / "p", 1)
+    for chosen, terms in (
+        (tmp_path / "drawn.pt", "synthetic: drawn faces, no terms"),
+        (model, "not stated"),
+    ):
+        done = predict(path, "--aligned", f"--model={chosen}", named=False)
+        assert "\nAn age that a face looks to the model: it must not decide anything" in done.stdout
+        assert f"\nTerms of its photos: {terms}\n" in done.stdout
+        _, way = done.stderr.strip().rsplit("kedro predict ", 1)
+        card = predict(*way.split(), named=False)
+        assert card.exit_code == 0, card.output
+        assert card.stdout == f"{drawn_model().card}\n"
+    nothing = predict()
+    assert nothing.exit_code == 2
+    assert "Missing argument 'PHOTO_OR_FOLDER...'" in nothing.output
+
+
 def test_faces_below_the_smallest_are_not_looked_for(predict: Command, tmp_path: Path) -> None:
     # Too small, all three of them, for a look at the whole photo.
     photo("face", "face", "face", size=(1200, 300)).save(tmp_path / "p.png")
@@ -165,6 +205,8 @@ def test_the_only_model_of_the_project_is_taken(
     done = predict(crop, "--aligned", named=False)
     assert done.exit_code == 1
     assert f"Error: there is no model at {Path.cwd()}/data/06_models" in done.output
+    assert "`make demo` makes one" in done.output
+    assert "--params=final_model.protocol=custom_se,raw_root=" in done.output
     places = [Path(f"data/06_models/custom_se/{name}/final/age_model.pt") for name in ("a", "b")]
     for place in places:
         place.parent.mkdir(parents=True)

@@ -1,11 +1,22 @@
 """A small final model whose ages mean nothing, for the tests of all that reads one."""
 
+from dataclasses import replace
+
 import torch
 
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.network import AgeNetwork
+
+DRAWN = "Trained on drawn faces: no real ages."
+
+
+def drawn_model() -> AgeModel:
+    """The same, said to be trained on drawn faces."""
+    model = untrained_model()
+    drawn = {"parameters": {"drawn": True}, "licence": "synthetic: drawn faces, no terms"}
+    return replace(model, facts={**model.facts, **drawn})
 
 
 def untrained_model(seed: int = 0, image_size: int = 32) -> AgeModel:

@@ -44,6 +44,21 @@ def marked(pixels: np.ndarray, number: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (3000, 2000), (500, 4000)])
+def test_a_caution_stands_whole_in_a_band_below_the_photo(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, (200, 200, 200))
+    own = Photo("a.jpg", (face(),), None, size)
+    plain = np.asarray(annotate(image, own))
+    words = "Trained on drawn faces: no real ages. Worse than giving everyone one age."
+    cautioned = np.asarray(annotate(image, dataclasses.replace(own, caution=words)))
+    assert (cautioned[: size[1]] == plain).all()
+    band = cautioned[size[1] :]
+    assert 0 < len(band) < size[1]
+    for edge in (band[0], band[-1], band[:, 0], band[:, -1]):
+        assert (edge == drawing.CAUTION).all()
+    assert (band == 255).all(axis=2).any()
+
+
+@pytest.mark.parametrize("size", [(640, 480), (3000, 2000), (500, 4000)])
 def test_a_box_is_around_its_face(size: tuple[int, int]) -> None:
     left, top, right, bottom = (round(side * part) for part in (0.2, 0.6) for side in size)
     pixels = drawn_on(size, face(left, top, right, bottom))

@@ -55,7 +55,7 @@ def test_a_temperature_that_no_softmax_has_is_refused(temperature: float) -> Non
 
 
 def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="final_model"):
+    with pytest.raises(DataError, match=r"`make demo` .*final_model\.protocol=custom_se"):
         load_model(tmp_path / "none.pt")
 
 

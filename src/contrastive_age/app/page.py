@@ -134,7 +134,8 @@ class AgePage:
     def _show(self, photo: Photo, number: int, one: Maps) -> None:
         model, face = self._estimator.model, photo.faces[number]
         self._result.set_content(result_html(face, one, model, number, len(photo.faces)))
-        self._spoken.set_text(f"Face {number + 1}: {age_words(face.age)}")
+        said = [f"Face {number + 1}: {age_words(face.age)}", photo.caution]
+        self._spoken.set_text(". ".join(filter(None, said)))
 
     def _say(self, kind: str, words: str) -> None:
         self._says.set_content(render("says", kind=kind, words=words))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from contrastive_age.evaluation.gradcam import Maps
+from contrastive_age.inference.cards import cautions, on_drawn_faces
 from contrastive_age.inference.drawing import COLOURS
 from contrastive_age.inference.model_file import AgeModel
 from contrastive_age.inference.photos import NO_FACE, Face, Photo
@@ -114,7 +115,7 @@ def placement(box: tuple[float, float, float, float], size: tuple[int, int]) -> 
 
 
 def result_html(face: Face, one: Maps, model: AgeModel, number: int, count: int) -> str:
-    """Show what the model says of one face: age, intervals, distribution and map.
+    """Show what the model says of one face: its cautions, age, intervals, distribution and map.
 
     Args:
         face: The face.
@@ -131,7 +132,9 @@ def result_html(face: Face, one: Maps, model: AgeModel, number: int, count: int)
         "result",
         title=f"Face {number + 1} of {count}" if count > 1 else "The face",
         age=age_words(face.age),
+        cautions=cautions(model.facts),
         intervals={level: interval_words(ends) for level, ends in face.intervals.items()},
+        drawn=on_drawn_faces(model.facts),
         chart=figure_uri(chart),
         chart_words=(
             f"Probability of each age from {model.classes.age_min} to {model.classes.age_max}: "

@@ -1,6 +1,7 @@
 """Which final model a command uses: the one that is named, or the project's only one."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,10 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
     if not models:
         searched = " or ".join(str(folder / PLACE) for folder in folders)
         raise DataError(
-            f"there is no model {f'at {searched}' if searched else 'on a disk'}; make one with "
-            "`kedro run --pipeline=final_model`, or name one with --model=FILE"
+            f"there is no model {f'at {searched}' if searched else 'on a disk'}: `make demo` makes "
+            "one of drawn faces for a try, `kedro run --pipeline=final_model "
+            "--params=final_model.protocol=custom_se,raw_root=FOLDER,manifest=FOLDER/manifest.csv` "
+            "one of your photos (docs/pretraining.md#the-final-model); or name one with --model=FILE"
         )
     if len(models) > 1:
         listed = "".join(f"\n  --model={os.path.relpath(path, stands_in)}" for path in models)
@@ -97,4 +100,5 @@ def announce(path: Path, model: "AgeModel") -> None:
     """Say which model is used, and what its ages are worth, beside a command's output."""
     from contrastive_age.inference.cards import error_words
 
-    click.echo(f"{path}: {model.name}. {error_words(model.facts)}", err=True)
+    card = shlex.join(["kedro", "predict", "--card", f"--model={path}"])
+    click.echo(f"{path}: {model.name}. {error_words(model.facts)} Its card: {card}", err=True)

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 MOST_ROWS = 50
 """More are not printed."""
 
+USE = "An age that a face looks to the model: it must not decide anything about a person."
+"""Stands below the table."""
+
 DRAWN = b"Ages drawn by contrastive-age"
 """The comment by which a drawn copy is known, so that nothing else is ever overwritten."""
 
@@ -100,7 +103,7 @@ def predict(
     )
     announce(chosen, estimator.model)
     table = None if output is None else TableFile(output, list(COLUMNS))
-    done = _Done(table, copies)
+    done = _Done(table, copies, estimator.model.facts)
     with _told(done):
         for photo in estimator.stream(photos, aligned=aligned, progress=True):
             done.add(photo)
@@ -131,10 +134,13 @@ class _Done:
         rows: Of the table.
     """
 
-    def __init__(self, table: TableFile | None, copies: Mapping[str, Path]) -> None:
+    def __init__(
+        self, table: TableFile | None, copies: Mapping[str, Path], facts: Mapping[str, Any]
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
         self._table = table
         self._copies = copies
+        self._facts = facts
         self._unwritten: OSError | None = None
         self._undrawn: list[str] = []
 
@@ -150,6 +156,7 @@ class _Done:
 
     def tell(self) -> None:
         """Print the table, all of it where its file does not hold it, and what is not written."""
+        from contrastive_age.inference.cards import cautions
         from contrastive_age.inference.estimator import table_of
 
         if self._unwritten is not None:
@@ -158,7 +165,10 @@ class _Done:
         most = MOST_ROWS if self._unwritten is None else len(self.rows)
         try:
             if self.rows:
-                print_table(table_of(self.rows), output, most)
+                caution = " ".join(cautions(self._facts))
+                print_table(table_of(self.rows), output, most, caution)
+                print_line(USE)
+                print_line(f"Terms of its photos: {self._facts.get('licence', 'not stated')}")
         finally:
             for fault in self.faults():
                 click.echo(f"Error: {fault}", err=True)
@@ -284,19 +294,22 @@ def _told(done: _Done) -> Iterator[None]:
     done.tell()
 
 
-def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOST_ROWS) -> None:
+def print_table(
+    table: pd.DataFrame, output: Path | None = None, most: int = MOST_ROWS, caution: str = ""
+) -> None:
     """Print the first faces, and how many there are; what was no photo to begin with comes last.
 
     Args:
         table: From `faces_table`, at least a row.
         output: Where all of it is.
         most: Rows that are printed.
+        caution: What the notes of all faces say; it stands below the table, once.
     """
     others = _others(table)
     head = pd.concat([table[~others], table[others]]).head(most)
     base = os.path.commonpath([Path(name).absolute().parent for name in head["file"]])
     reasons, notes = (head[name].fillna("") for name in ("reason", "note"))
-    words = (reasons + "; " + notes).str.strip("; ")
+    words = (reasons + "; " + notes.str.removesuffix(caution)).str.strip("; ")
     shown = Table(Column("file", overflow="fold"))
     for name in ("face", "age", *(f"{level}%" for level in LEVELS), "score"):
         shown.add_column(name, justify="right", no_wrap=True)
@@ -306,6 +319,8 @@ def print_table(table: pd.DataFrame, output: Path | None = None, most: int = MOS
         shown.add_row(*_cells(row, base), *([escape(said)] if words.any() else []))
     print_line(f"Photos in {base}")
     Console().print(shown)
+    if caution:
+        print_line(f"Caution: {caution}")
     print_line(_summary(table, output, most))
     least = table["min_face"].dropna().round().unique()
     if len(least):

@@ -46,6 +46,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "infinity": math.inf,
         "tail": tail_words(facts["cross_validation"]["predicted_range"]),
         "cautions": cautions(facts),
+        "drawn": on_drawn_faces(facts),
     }
     return _write("model_card.md.j2", {**facts, **shown})
 
@@ -59,13 +60,19 @@ def error_words(facts: Mapping[str, Any]) -> str:
     measured = facts.get("cross_validation", {})
     if measured.get("mae") is None:
         return " ".join([*cautions(facts), "The file does not say how accurate this model is."])
-    words = f"Off by {measured['mae']:.2f} years on average in cross-validation"
+    shown = " on drawn faces" if on_drawn_faces(facts) else ""
+    words = f"Off by {measured['mae']:.2f} years on average{shown} in cross-validation"
     if measured.get("leaked_share"):
         words += ", measured in part on people whom it knew"
     interval = measured.get("mae_interval")
     if interval and None not in interval:
         words += f" (95% interval {interval[0]:.2f} to {interval[1]:.2f}, one seed)"
     return " ".join([*cautions(facts), f"{words}, more for some ages: see the model's card."])
+
+
+def on_drawn_faces(facts: Mapping[str, Any]) -> bool:
+    """Whether a model was trained on drawn faces, and so measured on them."""
+    return bool(facts.get("parameters", {}).get("drawn"))
 
 
 def cautions(facts: Mapping[str, Any]) -> list[str]:
@@ -75,7 +82,7 @@ def cautions(facts: Mapping[str, Any]) -> list[str]:
         facts: As the model carries them.
     """
     measured, said = facts.get("cross_validation", {}), []
-    if facts.get("parameters", {}).get("drawn"):
+    if on_drawn_faces(facts):
         said.append("Trained on drawn faces: no real ages.")
     trained_on = facts.get("trained_on", {})
     if trained_on and trained_on["n"] == trained_on["identities"]:

@@ -1,6 +1,7 @@
 """Photos with a box around each face, and what the model says of it."""
 
 import math
+import textwrap
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,11 +19,14 @@ LEAST_SIDE = 480
 COLOURS = ((0, 92, 170), (176, 58, 0), (0, 107, 74), (139, 38, 130))
 """Of boxes, in turn from left to right; white text on each has a contrast of at least 4.5."""
 
+CAUTION = (109, 36, 0)
+"""Of the band in which a caution stands; white text on it has a contrast of more than 10."""
+
 _Box = tuple[float, float, float, float]
 
 
 def annotate(image: Image.Image, photo: Photo) -> Image.Image:
-    """Draw a box around each face, with its age and 80% interval in years.
+    """Draw a box around each face, with its age and 80% interval in years, and below the caution.
 
     Args:
         image: The photo, upright, as `faces.alignment.load_image` gives it.
@@ -30,7 +34,8 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
 
     Returns:
         A new RGB image, without the photo's metadata; enlarged by a whole factor where the photo is
-        smaller than `LEAST_SIDE`, and reduced as the image is.
+        smaller than `LEAST_SIDE`, and reduced as the image is. Where the ages have a caution, it
+        stands in a band below the photo, by which the picture is higher.
 
     Raises:
         ValueError: The image has another size than the photo.
@@ -60,7 +65,7 @@ def annotate(image: Image.Image, photo: Photo) -> Image.Image:
         labels.append(place)
         pen.rectangle(place, fill=colour)
         pen.text(((place[0] + place[2]) / 2, (place[1] + place[3]) / 2), text, "white", font, "mm")
-    return drawn
+    return drawn if photo.caution is None else _with_band(drawn, photo.caution, font)
 
 
 def label(face: Face) -> str:
@@ -70,6 +75,21 @@ def label(face: Face) -> str:
         return age
     low, high = face.intervals[LEVEL]
     return f"{age} ({low:.0f}-{high:.0f})" if math.isfinite(high) else f"{age} ({low:.0f}+)"
+
+
+def _with_band(
+    drawn: Image.Image, caution: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> Image.Image:
+    """Put a band below a picture, as wide as it, in which a caution stands."""
+    pen = ImageDraw.Draw(drawn)
+    letters = int(0.9 * drawn.width / font.getlength(caution) * len(caution))
+    text = "\n".join(textwrap.wrap(caution, max(1, letters)))
+    margin = 0.5 * font.getlength("n")
+    height = math.ceil(pen.multiline_textbbox((0, 0), text, font)[3] + 2 * margin)
+    banded = Image.new("RGB", (drawn.width, drawn.height + height), CAUTION)
+    banded.paste(drawn)
+    ImageDraw.Draw(banded).multiline_text((margin, drawn.height + margin), text, "white", font)
+    return banded
 
 
 def _text_size(

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.faces.detection import TINIEST, Detector
 from contrastive_age.faces.mtcnn import load_mtcnn
+from contrastive_age.inference.cards import cautions
 from contrastive_age.inference.model_file import AgeModel, ages_of, load_model
 from contrastive_age.inference.photos import (
     LEVELS,
@@ -122,6 +123,7 @@ class AgeEstimator:
         self._ready_crops = functools.partial(
             ready_crops, most_megapixels=most_megapixels, workers=workers
         )
+        self._caution = " ".join(cautions(model.facts)) or None
         self._one_call = threading.Lock()
 
     def __repr__(self) -> str:
@@ -255,7 +257,7 @@ class AgeEstimator:
         said = zip(ages.tolist(), stds.tolist(), probabilities.numpy(), strict=True)
         for photo in batch:
             faces = tuple(self._with_age(face, *next(said)) for face in photo.faces)
-            yield replace(photo, faces=faces)
+            yield replace(photo, faces=faces, caution=self._caution if faces else None)
 
     def _with_age(
         self, face: Face, age: float, std: float, probabilities: npt.NDArray[np.float32]
@@ -291,7 +293,8 @@ def faces_table(photos: Iterable[Photo]) -> pd.DataFrame:
         `file` (the photo's name), `face` (int64, from 0; -1 where there is none), in years `age`,
         `low_80`, `high_80`, `low_95` and `high_95`, `score`, in pixels `left`, `top`, `right`,
         `bottom` and `min_face` (all float64, NaN where unknown), `reason` (missing where there is a
-        face) and `note` (missing where there is nothing to note of the photo).
+        face) and `note` (what is to be known of the photo, and what keeps its ages from being ages
+        of people; missing where nothing is).
     """
     return table_of([row for photo in photos for row in face_rows(photo)])
 
@@ -301,7 +304,7 @@ def face_rows(photo: Photo) -> list[dict[str, Any]]:
     about = {
         "file": _writable(photo.name),
         "min_face": float(photo.min_face),
-        "note": photo.note and _writable(photo.note),
+        "note": "; ".join(map(_writable, filter(None, (photo.note, photo.caution)))) or None,
     }
     if not photo.faces:
         return [about | {"face": -1, "reason": photo.reason and _writable(photo.reason)}]

@@ -182,7 +182,9 @@ def load_model(path: Path) -> AgeModel:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(
-            f"{path}: no such model; `kedro run --pipeline=final_model` makes one and says where"
+            f"{path}: no such model; `make demo` makes one of drawn faces for a try, `kedro run "
+            "--pipeline=final_model --params=final_model.protocol=custom_se,...` one of your "
+            "photos (docs/pretraining.md#the-final-model), and both say where"
         )
     content = read_saved(path, "a model")
     if not isinstance(content, dict) or content.get("format") != AGE_MODEL:

@@ -101,6 +101,8 @@ class Photo:
         size: Width and height of the upright photo in pixels; 0, 0 where it cannot be read.
         min_face: Side in pixels below which no face was looked for; NaN where none was at all.
         note: What is to be known of it, such as an end that is missing; None where nothing is.
+        caution: What keeps the ages of its faces from being ages of people, see `cards.cautions`;
+            None where nothing does, and before the model has spoken.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Photo:
     size: tuple[int, int] = (0, 0)
     min_face: float = math.nan
     note: str | None = None
+    caution: str | None = None
 
 
 def was_read(reason: str | None) -> bool:
