@@ -253,7 +253,7 @@ def test_where_no_model_is_all_folders_are_named(project: Path) -> None:
         assert f" {project / folder}/06_models/" in str(raised.value)
     for name in ("base", "demo", "local"):
         (project / "conf" / name / "globals.yml").write_text("data_root: s3://bucket/faces")
-    with pytest.raises(DataError, match="there is no model on a disk; make one"):
+    with pytest.raises(DataError, match="there is no model on a disk: `make demo`"):
         find_model(None, project)
 
 

@@ -51,7 +51,8 @@ def find_model(given: Path | None, stands_in: Path) -> Path:
             f"there is no model {f'at {searched}' if searched else 'on a disk'}: `make demo` makes "
             "one of drawn faces for a try, `kedro run --pipeline=final_model "
             "--params=final_model.protocol=custom_se,raw_root=FOLDER,manifest=FOLDER/manifest.csv` "
-            "one of your photos (docs/pretraining.md#the-final-model); or name one with --model=FILE"
+            "one of your photos (docs/pretraining.md#the-final-model); or name one with "
+            "--model=FILE"
         )
     if len(models) > 1:
         listed = "".join(f"\n  --model={os.path.relpath(path, stands_in)}" for path in models)
