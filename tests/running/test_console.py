@@ -14,6 +14,7 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from contrastive_age.io.atomic import Document
+from contrastive_age.running import console
 from contrastive_age.running.console import Console, training_line
 from contrastive_age.tracking.tracker import tracker
 
@@ -147,3 +148,33 @@ def test_a_worker_leaves_it_to_its_employer_to_say_how_a_fold_went(
     caplog.set_level(logging.INFO, "contrastive_age")
     _run(_protocol().only_nodes("p.fold_1.train", "p.fold_1.predict"), tmp_path)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "served", "command"),
+    [
+        (None, "models:/m-1", "MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow models serve"),
+        ("http://127.0.0.1:5000", "models:/m-1", "mlflow models serve"),
+        (None, None, "kedro save-mlflow-model --model=age_model.pt --output=served"),
+    ],
+)
+def test_a_final_model_is_served_by_a_command_that_works_as_it_stands(
+    uri: str | None,
+    served: str | None,
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracker, "served", served)
+    own = uri or f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setattr(console, "get_tracking_uri", lambda: own)
+    monkeypatch.setattr(Console, "_cautions", lambda *_: [])
+    catalog = DataCatalog({"p.age_model": Document(filepath=str(tmp_path / "age_model.pt"))})
+    said, params = Console(), {"project_path": str(tmp_path), "env": None, "runtime_params": {}}
+    said.before_pipeline_run(params, Pipeline([]), catalog)
+    said.after_dataset_saved("p.age_model")
+    said.after_pipeline_run()
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "over HTTP" in one]
+    here = " -m models:/m-1 --env-manager local --host 127.0.0.1 --port 5001" if served else ""
+    assert line == f"Serve it over HTTP      {command}{here}"

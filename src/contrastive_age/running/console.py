@@ -12,10 +12,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from mlflow import get_tracking_uri
 
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.written import as_text
+from contrastive_age.paths import sqlite_uri
 from contrastive_age.protocols.namespaces import is_fold, parted
 from contrastive_age.running.printing import print_line, terminal
 from contrastive_age.tracking.tracker import tracker
@@ -76,6 +78,8 @@ class Console:
             protocol, _, kind = name.rpartition(".")
             if kind != "metrics":
                 print_line(SAID[kind].format(path=self._place(name)))
+                if kind == "age_model":
+                    print_line(f"Serve it over HTTP      {self._serving(name)}")
                 for caution in self._cautions(name) if kind == "age_model" else []:
                     print_line(f"  {caution}")
                 continue
@@ -94,6 +98,19 @@ class Console:
                 view = shlex.join([*self._view, f"--pipeline={protocol}"])
                 print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line(f"All runs on one page    kedro run {report}")
+
+    def _serving(self, name: str) -> str:
+        """The command that serves a final model, or, where none was logged, makes what is served.
+
+        MLflow's commands know nothing of the project's own database.
+        """
+        if tracker.lost is not None or tracker.served is None:
+            return f"kedro save-mlflow-model --model={self._place(name)} --output=served"
+        from contrastive_age.serving import serve_command
+
+        own = get_tracking_uri() == sqlite_uri(self._project / "mlflow.db")
+        where = "MLFLOW_TRACKING_URI=sqlite:///mlflow.db " if own else ""
+        return where + serve_command(tracker.served)
 
     def _cautions(self, name: str) -> list[str]:
         from contrastive_age.inference.cards import cautions
