@@ -12,6 +12,7 @@ import pandas as pd
 from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
+from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.reporting.papers import Papers, weights_in_words
 from contrastive_age.reporting.wording import counted, interval, percent
 
@@ -54,8 +55,8 @@ def demo_table(
         table.add_row("Budget", papers.describe(given, metrics.get("external")))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
-        if row == 0 and metrics["mae"] >= metrics["mae_constant"]:
-            table.add_row("", "worse than a constant: train longer", style="bold")
+        if row == 0 and (said := no_better(metrics)):
+            table.add_row("", said, style="bold")
     return table
 
 
