@@ -63,11 +63,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings of one protocol with one seed or several, each of them different."""
+    """Settings of one protocol with one seed or several, each of them different.
+
+    Attributes:
+        protocol: The pipeline's name.
+        axes: Values by dotted name.
+        candidates: All settings, each with all seeds.
+        common: The run-time parameters of all of them, nested.
+    """
 
     protocol: str
     axes: Axes
     candidates: Sequence[Candidate]
+    common: Mapping[str, Any]
 
     @property
     def groups(self) -> list[list[Candidate]]:
@@ -131,7 +139,7 @@ def plan(
             "Nothing to sweep: give --pipeline=morph_se --set loss.lambda_c=0,2,4, or a --preset"
         )
     return [
-        Sweep(protocol, axes, candidates(place, protocol, common, grid(axes)))
+        Sweep(protocol, axes, candidates(place, protocol, common, grid(axes)), common)
         for protocol in pipelines
     ]
 
