@@ -313,6 +313,8 @@ def test_what_is_logged_is_loaded_with_signature_and_example(
     requirements = (tmp_path / "ages" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert requirements == serving.requirements()
     assert all(re.fullmatch(r"[a-z-]+==[\d.]+", own) for own in requirements)
+    # An index would give whatever has taken the project's name there.
+    assert not [own for own in requirements if own.startswith("contrastive")]
 
 
 def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:

@@ -485,13 +485,13 @@ def export_onnx(model: Path | None, output: Path) -> None:
 )
 def save_mlflow_model(model: Path | None, output: Path) -> None:
     """Write a final model as a folder that `mlflow models serve` serves."""
-    from contrastive_age.serving import save_served
+    from contrastive_age.serving import save_served, serve_command
 
     chosen = find_model(model, Path.cwd())
     save_served(chosen, output)
     click.echo(
         f"{output} written from {chosen}; serve it on this machine alone with: "
-        f"mlflow models serve -m {output} --env-manager local --host 127.0.0.1 --port 5001"
+        f"{serve_command(output)}"
     )
 
 

@@ -10,6 +10,7 @@ import binascii
 import io
 import math
 import re
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,6 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from contrastive_age import __version__
 from contrastive_age.drawn.face import draw_face
 from contrastive_age.errors import DataError
 from contrastive_age.files import replacing_folder, why_not_writable
@@ -180,11 +180,23 @@ def _described(model_path: Path) -> dict[str, Any]:
 
 
 def requirements() -> list[str]:
-    """Name what a server of the model needs, in the installed versions; the detector may miss."""
+    """Name what a server of the model needs, in the installed versions; the detector may miss.
+
+    Not this project, which is on no index: whoever took its name there would be installed.
+    """
     # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
     versions = {name: number.partition("+")[0] for name, number in made_with(*REQUIREMENTS).items()}
-    pinned = [f"{name}=={versions[name]}" if name in versions else name for name in REQUIREMENTS]
-    return [f"contrastive-age=={__version__}", *pinned]
+    return [f"{name}=={versions[name]}" if name in versions else name for name in REQUIREMENTS]
+
+
+def serve_command(model: str | Path) -> str:
+    """Write the command that serves a model where this project is installed.
+
+    Args:
+        model: The folder of `save_served`, or the URI that `log_served` gives.
+    """
+    where = ("--env-manager", "local", "--host", "127.0.0.1", "--port", "5001")
+    return shlex.join(["mlflow", "models", "serve", "-m", str(model), *where])
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -14,6 +14,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.metrics import (
     check_predictions,
     cumulative_score,
+    no_better,
     signed_errors,
     summarise,
 )
@@ -252,3 +253,21 @@ def test_all_complaints_stand_in_one_message(predictions: pd.DataFrame) -> None:
         check_predictions(broken, folds_of(predictions))
     for part in ("1 without", "1 predicted more than once (s004)", "not finite (s001)"):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mae", "interval", "words"),
+    [
+        (8.0, None, ""),
+        (8.0, [-3.0, -0.1], ""),
+        (8.0, [-3.0, 0.1], "cannot be told from a constant: train longer"),
+        (9.5, [-1.0, 2.0], "cannot be told from a constant: train longer"),
+        (9.5, [0.1, 0.9], "worse than a constant: train longer"),
+        (9.5, None, "worse than a constant: train longer"),
+    ],
+)
+def test_errors_that_a_constant_has_are_said(
+    mae: float, interval: list[float] | None, words: str
+) -> None:
+    said = {"mae": mae, "mae_constant": 9.0, "constant_interval": interval}
+    assert no_better(said) == words

@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from contrastive_age.errors import DataError
+from contrastive_age.evaluation.confidence import ends, mean_interval
 from contrastive_age.evaluation.summary import collect, measure, tables_decided_by
 from contrastive_age.protocols.parts import parts
 from contrastive_age.provenance import Record
@@ -20,8 +22,8 @@ FOLDS = pd.DataFrame(
     }
 )
 PARTS = [parts(FOLDS, fold) for fold in (0, 1)]
+CONSTANTS = {0: 42.0, 1: 25.5}
 LEAKAGE = {
-    "mae_constant": 9.5,
     "mae_lookup": 3.0,
     "leaked_share": 0.25,
     "leaked_copies": 0,
@@ -57,13 +59,18 @@ def predictions() -> pd.DataFrame:
 
 
 def test_tested_parts_are_measured_beside_what_leaks(predictions: pd.DataFrame) -> None:
-    metrics, intervals = measure(predictions, FOLDS, 9.5, LEAKAGE | {"leaking_samples": ["s0"]})
-    assert (metrics["mae"], metrics["mae_constant"], metrics["mae_lookup"]) == (2.0, 9.5, 3.0)
+    metrics, intervals = measure(
+        predictions, FOLDS, CONSTANTS, LEAKAGE | {"leaking_samples": ["s0"]}
+    )
+    assert (metrics["mae"], metrics["mae_constant"], metrics["mae_lookup"]) == (2.0, 15.25, 3.0)
     assert metrics["leaked_share"] == 0.25
     assert metrics["without_leaks"]["n"] == 7
     assert metrics["conformal"] is not None
     assert len(intervals) == 8
     assert metrics["mae_interval"] == [2.0, 2.0]
+    errors = [22, 12, 0.5, 14.5, 9, 21, 24.5, 18.5]  # of the constants
+    expected = mean_interval(FOLDS["identity"], 2.0 - np.array(errors))
+    assert metrics["constant_interval"] == ends(expected)
     assert metrics["cs5_interval"] == metrics["cs_intervals"]["5"]
     assert metrics["cs5_interval"] == pytest.approx([100 * 0.025**0.25, 100])
     # a fold has two subjects
@@ -81,7 +88,7 @@ def test_tested_parts_are_measured_beside_what_leaks(predictions: pd.DataFrame) 
 def test_validation_parts_and_copies_that_leak_give_no_intervals(
     predictions: pd.DataFrame, leakage: dict[str, Any] | None, share: float, lookup: float | None
 ) -> None:
-    metrics, intervals = measure(predictions, FOLDS, 9.5, leakage)
+    metrics, intervals = measure(predictions, FOLDS, CONSTANTS, leakage)
     assert metrics["conformal"] is None
     assert intervals.empty
     assert (metrics["leaked_copies_share"], metrics["mae_lookup"]) == (share, lookup)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from contrastive_age.errors import DataError
 from contrastive_age.protocols import copies as finding
 from contrastive_age.protocols import splits
-from contrastive_age.protocols.leakage import audit_leakage, leaking, refuse_leaks
+from contrastive_age.protocols.leakage import audit_leakage, constant_ages, leaking, refuse_leaks
 from contrastive_age.protocols.parts import keep_apart, parts
 
 # identity, fold, age, capture
@@ -133,6 +133,8 @@ def test_audit_equals_plain_loops(drawn: list[tuple[int, int, int, int]], captur
     ]
     found = {name: value for name, value in report.items() if name not in counted}
     assert found | {"folds": entries} == reference(drawn, capture=capture)
+    of_constant = (folds["age"] - folds["fold"].map(constant_ages(folds))).abs()
+    assert of_constant.mean() == report["mae_constant"]
     assert json.loads(json.dumps(report)) == report
 
 

@@ -105,6 +105,12 @@ def test_drawn_faces_and_an_error_above_the_constants_are_said(metrics: dict[str
     assert "worse than a constant: train longer" in text
 
 
+def test_an_error_that_may_be_a_constants_is_said(metrics: dict[str, Any]) -> None:
+    near = metrics | {"constant_interval": [-6.0, 0.25]}
+    assert "cannot be told from a constant: train longer" in printed(demo_table(near))
+    assert "constant:" not in printed(demo_table(metrics | {"constant_interval": [-6.0, -0.1]}))
+
+
 def rows_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("│")]
 

@@ -49,7 +49,8 @@ def test_the_error_comes_first_then_the_command_the_data_and_the_budget(
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        (METRICS | {"mae": 9.0}, "worse than a constant"),
+        (METRICS | {"mae": 9.5}, "worse than a constant"),
+        (METRICS | {"constant_interval": [-9.0, 0.1]}, "cannot be told from a constant"),
         (METRICS | {"leaked_share": 0.25}, "25.0% of the test images have their subject in"),
         (None, "Not measured yet"),
     ],

@@ -15,6 +15,7 @@ from contrastive_age.commands.sweep import (
 )
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.parameters.written import as_text, kedro_run
 from contrastive_age.protocols.parts import parts
 from contrastive_age.running.place import Place
 from contrastive_age.running.printing import print_line, print_table
@@ -49,13 +50,22 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
     title = f"Sweep of {sweep.protocol}; settings: {len(sweep.groups)}, runs: {len(rows)}"
     print_table(title, columns, rows)
     if len(known) < len(rows):
-        print_line(
-            f"How long it takes is known once the folds are made: kedro run "
-            f"--pipeline={sweep.protocol} --tags={','.join(SHARED)}"
-        )
+        for command in making_shared(place, sweep):
+            print_line(f"How long it takes is known once the folds are made: {command}")
     else:
         total = _duration(sum(known))
         print_line(f"In all: {total} of training, by a step measured on this machine")
+
+
+def making_shared(place: Place, sweep: Sweep) -> list[str]:
+    """Write the commands that make faces and folds of all settings, one where they share them."""
+    given = {one.setting.shared: one.given for one in sweep.candidates}
+    options = [f"--tags={','.join(SHARED)}"]
+    options += [f"--conf-source={place.conf_source}"] if place.conf_source else []
+    return [
+        kedro_run(sweep.protocol, *options, env=place.env, params=as_text(each) or "")
+        for each in (given.values() if len(given) > 1 else [sweep.common])
+    ]
 
 
 def anchors(context: KedroContext, setting: Setting) -> int | None:

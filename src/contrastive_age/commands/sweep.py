@@ -9,7 +9,6 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from kedro.io import DatasetError
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.evaluation.confidence import mae_interval
+from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
@@ -63,11 +63,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings of one protocol with one seed or several, each of them different."""
+    """Settings of one protocol with one seed or several, each of them different.
+
+    Attributes:
+        protocol: The pipeline's name.
+        axes: Values by dotted name.
+        candidates: All settings, each with all seeds.
+        common: The run-time parameters of all of them, nested.
+    """
 
     protocol: str
     axes: Axes
     candidates: Sequence[Candidate]
+    common: Mapping[str, Any]
 
     @property
     def groups(self) -> list[list[Candidate]]:
@@ -131,7 +139,7 @@ def plan(
             "Nothing to sweep: give --pipeline=morph_se --set loss.lambda_c=0,2,4, or a --preset"
         )
     return [
-        Sweep(protocol, axes, candidates(place, protocol, common, grid(axes)))
+        Sweep(protocol, axes, candidates(place, protocol, common, grid(axes)), common)
         for protocol in pipelines
     ]
 
@@ -353,13 +361,12 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
         print_line(f"{', '.join(names)} failed: {reason}")
     if failed:
         print_line("Run the same command again: what is finished is kept, the rest is tried again")
-    poor = [
-        outcome.candidate.setting.key
-        for outcome in outcomes
-        if outcome.metrics and outcome.metrics["mae"] >= outcome.metrics.get("mae_constant", inf)
-    ]
-    if poor:
-        print_line(f"No better than a constant: {', '.join(poor)}; train longer")
+    poor: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.metrics and (said := no_better(outcome.metrics)):
+            poor.setdefault(said, []).append(outcome.candidate.setting.key)
+    for said, keys in poor.items():
+        print_line(f"{', '.join(keys)}: {said}")
     part = sweep.candidates[0].setting.part
     print_line(f"Measured on the {part} parts; intervals are over people, of each setting alone")
     print_line(f"Settings compared: {kedro_run('paper_report', env=place.env)}")

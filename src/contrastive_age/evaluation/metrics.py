@@ -4,7 +4,7 @@ Errors are signed, predicted minus true age, in years. Shares of images are in p
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,20 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
         "age_bins": _by_age_bin(predictions["age"], errors),
         "fold_mae": _by_fold(predictions["fold"], sizes),
     }
+
+
+def no_better(metrics: Mapping[str, Any]) -> str:
+    """Say that networks err as a constant does, or more; empty where they err less.
+
+    Args:
+        metrics: `mae` and `mae_constant` in years, and where it is known `constant_interval`, the
+            ends of the interval of their difference: one that holds 0 tells of neither.
+    """
+    difference = metrics["mae"] - metrics["mae_constant"]
+    low, high = metrics.get("constant_interval") or (difference, difference)
+    if low <= 0 <= high:
+        return "cannot be told from a constant: train longer"
+    return "worse than a constant: train longer" if difference > 0 else ""
 
 
 def mean_of_means(values: pd.Series, parts: pd.Series) -> float:

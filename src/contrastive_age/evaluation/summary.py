@@ -12,6 +12,7 @@ from contrastive_age.evaluation.confidence import (
     ends,
     mae_interval,
     mae_intervals_by_fold,
+    mean_interval,
     without_leaks,
 )
 from contrastive_age.evaluation.conformal import coverage, cross_conformal, subjects_apart
@@ -100,7 +101,7 @@ def collect(
 def measure(
     predictions: pd.DataFrame,
     samples: pd.DataFrame,
-    mae_constant: float,
+    constants: Mapping[int, float],
     leakage: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Measure predictions: errors with intervals, by group, at legal ages; predictive intervals.
@@ -108,23 +109,28 @@ def measure(
     Args:
         predictions: Of all folds.
         samples: The source's samples, which say who is of which sex and race.
-        mae_constant: MAE in years of a constant fitted to each fold's training part.
+        constants: The age in years that each fold's training part has in the middle, by the fold.
         leakage: What `leakage.json` holds; None for predictions of validation parts, of which it
             says nothing.
 
     Returns:
-        What `metrics.json` holds of them, and the intervals. There are none of validation parts,
-        where a sample can be predicted in several folds, so that no fold calibrates another, nor
-        where copies are trained on and tested, so that errors say nothing of other photos.
+        What `metrics.json` holds of them (`constant_interval` is that of the MAE minus the
+        constant's, see `metrics.no_better`), and the predictive intervals. There are none of
+        validation parts, where a sample can be predicted in several folds, so that no fold
+        calibrates another, nor where copies are trained on and tested, so that errors say nothing
+        of other photos.
     """
     known = leakage or {"mae_lookup": None, "leaked_share": 0.0, "leaked_copies_share": 0.0}
     leaking = known.get("leaking_samples")
     calibrate = leakage is not None and not leakage["leaked_copies"]
     intervals = cross_conformal(predictions) if calibrate else predictions[["sample_id"]].iloc[:0]
-    measured = metrics.summarise(predictions, mae_constant=mae_constant)
+    of_constant = (predictions["age"] - predictions["fold"].map(constants)).abs()
+    measured = metrics.summarise(predictions, mae_constant=float(of_constant.mean()))
+    against = np.abs(metrics.signed_errors(predictions)) - of_constant
     scores = cs_intervals(predictions)
     measured |= {
         "mae_interval": ends(mae_interval(predictions)),
+        "constant_interval": ends(mean_interval(predictions["identity"], against)),
         "cs5_interval": scores["5"],
         "cs_intervals": scores,
         "fold_mae": measured["fold_mae"] | {"intervals": mae_intervals_by_fold(predictions)},

@@ -118,6 +118,20 @@ class Asked:
             return None
         return kedro_run(setting.protocol, *self.options, env=self.env, params=params)
 
+    def local(self, setting: Learning) -> list[str]:
+        """The dotted names of what a setting has from `conf/local`, unless a command gave it."""
+        here, usual, now = (flattened(each, skipped=()) for each in (*self.plain, self.parameters))
+        values = _values(setting)
+        of_setting = {name for name, value in values.items() if name != "manifest" or value}
+        of_setting |= {f"protocols.{setting.protocol}", "raw_root"}
+        of_setting |= {f"sources.{source}" for source in setting.sources}
+        return [
+            path
+            for path, value in _unlike(here, usual).items()
+            if (path in of_setting or path.partition(".")[0] in {*_DATA, setting.protocol})
+            and now.get(path) == value
+        ]
+
     def _unlike(self, setting: Learning, plain: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a setting that a protocol does not have of its own, by dotted name."""
         own = self._learning({**plain, "setting": setting.setting}, setting.protocol)

@@ -115,6 +115,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
         is_local = (self.env or self.default_run_env) == "local"
         return [here, self._base["parameters"] if is_local else here]
 
+    @property
+    def local_files(self) -> list[Path]:
+        """The files of `conf/local` that change parameters here, relative to the project's root."""
+        folder = Path(self.conf_source).resolve() / "local"
+        is_read = (self.env or self.default_run_env) == "local"
+        found = sorted(folder.rglob("*.y*ml")) if is_read else []
+        files = [file.relative_to(self.root) for file in found]
+        return [file for file in files if "parameters" in str(file.relative_to(*file.parts[:2]))]
+
     @cached_property
     def _parameters(self) -> dict[str, Any]:
         """All parameters; a run asks for them several times, and reading the files takes long."""

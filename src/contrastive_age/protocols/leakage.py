@@ -84,6 +84,13 @@ def audit_leakage(
     }
 
 
+def constant_ages(folds: pd.DataFrame) -> dict[int, float]:
+    """The median age in years outside of each fold, by the fold: that of `mae_constant`."""
+    fold, numbers = pd.factorize(folds["fold"])
+    medians = _medians_outside(folds["age"].to_numpy(np.int64), np.zeros_like(fold), fold)
+    return {int(numbers[place]): float(median) for place, median in zip(fold, medians, strict=True)}
+
+
 def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
     """Tell which test images have their subject, or a copy, in the other folds.
 

@@ -12,7 +12,8 @@ import pandas as pd
 from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
-from contrastive_age.reporting.papers import weights_in_words
+from contrastive_age.evaluation.metrics import no_better
+from contrastive_age.reporting.papers import Papers, weights_in_words
 from contrastive_age.reporting.wording import counted, interval, percent
 
 _MISSING = "-"
@@ -22,6 +23,7 @@ def demo_table(
     metrics: Mapping[str, Any],
     leakage: Mapping[str, Any] | None = None,
     title: str | None = None,
+    papers: Papers | None = None,
 ) -> Table:
     """Make a small table for the terminal.
 
@@ -31,6 +33,7 @@ def demo_table(
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
         title: Printed above; the protocol and the setting's key where it is None.
+        papers: What budgets are called by; without it none is said.
 
     Returns:
         Two columns, to be printed by a `rich.console.Console`.
@@ -48,10 +51,12 @@ def demo_table(
     given = metrics["parameters"]
     table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
     table.add_row("Losses", weights_in_words(given["loss"]))
+    if papers is not None:
+        table.add_row("Budget", papers.describe(given, metrics.get("external")))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
-        if row == 0 and metrics["mae"] >= metrics["mae_constant"]:
-            table.add_row("", "worse than a constant: train longer", style="bold")
+        if row == 0 and (said := no_better(metrics)):
+            table.add_row("", said, style="bold")
     return table
 
 

@@ -12,11 +12,16 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from mlflow import get_tracking_uri
 
 from contrastive_age.errors import DataError
 from contrastive_age.io.files import path_of
+from contrastive_age.parameters.asked import Asked
+from contrastive_age.parameters.loader import ProjectConfigLoader, project_parameters
 from contrastive_age.parameters.written import as_text
+from contrastive_age.paths import sqlite_uri
 from contrastive_age.protocols.namespaces import is_fold, parted
+from contrastive_age.running.inputs import learnings
 from contrastive_age.running.printing import print_line, terminal
 from contrastive_age.tracking.tracker import tracker
 
@@ -50,6 +55,8 @@ class Console:
         self._made: list[str] = []
         self._trainings = Trainings(pipeline, catalog)
         self._env = [f"--env={run_params['env']}"] if run_params["env"] else []
+        if not (tracker.is_worker or tracker.is_sweep):
+            say_local(pipeline)
         params = as_text(run_params["runtime_params"] or {})
         self._view = None  # where no options give these parameters again
         if params is not None:
@@ -76,6 +83,8 @@ class Console:
             protocol, _, kind = name.rpartition(".")
             if kind != "metrics":
                 print_line(SAID[kind].format(path=self._place(name)))
+                if kind == "age_model":
+                    print_line(f"Serve it over HTTP      {self._serving(name)}")
                 for caution in self._cautions(name) if kind == "age_model" else []:
                     print_line(f"  {caution}")
                 continue
@@ -83,10 +92,12 @@ class Console:
             if tracker.is_sweep:
                 logger.info("%s: MAE %.2f years", metrics["key"], metrics["mae"])
                 continue
+            from contrastive_age.reporting.papers import Papers
             from contrastive_age.reporting.tables import demo_table
             from contrastive_age.tracking import views
 
-            terminal().print("", demo_table(metrics, leakage))
+            papers = Papers(project_parameters()["effective"]["papers"])
+            terminal().print("", demo_table(metrics, leakage, papers=papers))
             print_line(SAID[kind].format(path=self._place(name)))
             report = shlex.join([*self._env, "--pipeline=paper_report"])
             print_line(f"Compare runs            {views.place(self._project)}")
@@ -94,6 +105,19 @@ class Console:
                 view = shlex.join([*self._view, f"--pipeline={protocol}"])
                 print_line(f"See it in Kedro-Viz     make viz, or kedro viz run {view}")
             print_line(f"All runs on one page    kedro run {report}")
+
+    def _serving(self, name: str) -> str:
+        """The command that serves a final model, or, where none was logged, makes what is served.
+
+        MLflow's commands know nothing of the project's own database.
+        """
+        if tracker.lost is not None or tracker.served is None:
+            return f"kedro save-mlflow-model --model={self._place(name)} --output=served"
+        from contrastive_age.serving import serve_command
+
+        own = get_tracking_uri() == sqlite_uri(self._project / "mlflow.db")
+        where = "MLFLOW_TRACKING_URI=sqlite:///mlflow.db " if own else ""
+        return where + serve_command(tracker.served)
 
     def _cautions(self, name: str) -> list[str]:
         from contrastive_age.inference.cards import cautions
@@ -104,6 +128,18 @@ class Console:
         """A dataset's file, relative to the project where it lies within."""
         path = path_of(self._catalog, name)
         return path.relative_to(self._project) if path.is_relative_to(self._project) else path
+
+
+def say_local(pipeline: Pipeline) -> None:
+    """Say what `conf/local` sets for the protocols of a pipeline: it changes runs out of sight."""
+    loader = ProjectConfigLoader.latest
+    if loader is None or not loader.local_files:
+        return
+    asked, settings = Asked.of(loader), learnings(loader["parameters"], pipeline)
+    if names := sorted({name for each in settings for name in asked.local(each)}):
+        files = ", ".join(map(str, loader.local_files))
+        verb = "sets" if len(loader.local_files) == 1 else "set"
+        logger.info("%s %s %s", files, verb, ", ".join(names))
 
 
 class Trainings:

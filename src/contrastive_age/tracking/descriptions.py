@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.reporting.papers import SOURCES, Papers
 from contrastive_age.reporting.wording import interval, number, percent, protocol_name
@@ -80,8 +81,8 @@ def _error(setting: Setting, faces: str, metrics: Mapping[str, Any] | None) -> s
     spread = f" {interval(*ends)}" if ends[0] is not None else ""
     words = [f"**MAE {number(metrics['mae'])} years**{spread} {on}"]
     words.append(f"a constant has {number(metrics['mae_constant'])}")
-    if metrics["mae"] >= metrics["mae_constant"]:
-        words.append("**worse than a constant: train longer**")
+    if said := no_better(metrics):
+        words.append(f"**{said}**")
     if metrics.get("leaked_share"):
         words.append(
             f"{percent(100 * metrics['leaked_share'])} of the test images have their subject in "

@@ -48,6 +48,7 @@ from contrastive_age.tracking.run_tree import (
     losses_of,
     setting_run,
 )
+from contrastive_age.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -414,11 +415,13 @@ def _log_model(run: Run, path: Path) -> None:
     """Log the final model as `mlflow models serve` takes it, unless the run has this very one."""
     from contrastive_age.serving import log_served
 
-    digest = file_digest(path)
-    if run.data.tags.get("age_model") != digest:
+    digest, tags = file_digest(path), run.data.tags
+    tracker.served = tags.get("age_model_uri") if tags.get("age_model") == digest else None
+    if tracker.served is None:
         with mlflow.start_run(run_id=run.info.run_id):
-            logger.info("Serve the model with: mlflow models serve -m %s", log_served(path))
-        mlflow.MlflowClient().set_tag(run.info.run_id, "age_model", digest)
+            tracker.served = log_served(path)
+        for tag, value in {"age_model_uri": tracker.served, "age_model": digest}.items():
+            mlflow.MlflowClient().set_tag(run.info.run_id, tag, value)
 
 
 def _tested(setting: Learning) -> str:

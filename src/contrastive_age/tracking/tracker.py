@@ -46,6 +46,7 @@ class Tracker:
         setting_id: The run of the setting under way; a worker's is held open by its employer.
         fold_id: The run of the fold under way.
         logged: By run, the total loss of each epoch that it had when this process began.
+        served: The URI of the final model that was logged last.
         lost: Why this process tracks no more; None while it does.
     """
 
@@ -56,6 +57,7 @@ class Tracker:
     setting_id: str | None = None
     fold_id: str | None = None
     logged: dict[str, dict[int, float]] = field(default_factory=dict)
+    served: str | None = None
     lost: str | None = None
 
     def work_for(self, setting_id: str | None) -> None:

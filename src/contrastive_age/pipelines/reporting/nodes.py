@@ -10,8 +10,9 @@ from contrastive_age.faces.store import Faces, rows_of
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols import parts
 from contrastive_age.protocols.folds import check_leakage
-from contrastive_age.protocols.parts import constant_mae
+from contrastive_age.protocols.leakage import constant_ages
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.tracking.tracker import active_run_id
 
@@ -57,12 +58,12 @@ def summarise(
     record.say_where(f"the predictions of {name}", tables_made_with())
     check_leakage(folds, leakage)
     if setting.part == "test":
-        known, constant = leakage, leakage["mae_constant"]
+        known, constants = leakage, constant_ages(folds)
     else:
         plan = setting.plan
-        parts = (plan.parts(folds, samples, fold) for fold in range(setting.folds))
-        known, constant = None, constant_mae(parts)
-    metrics, intervals = measure(predictions, samples, constant, known)
+        of_folds = (plan.parts(folds, samples, fold) for fold in range(setting.folds))
+        known, constants = None, parts.constant_ages(of_folds)
+    metrics, intervals = measure(predictions, samples, constants, known)
     metrics |= {
         "calibration": measure_calibration(predictions, outputs, setting.classes, known),
         "protocol": setting.protocol,
