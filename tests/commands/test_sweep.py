@@ -294,10 +294,11 @@ def test_seeds_follow_the_parameter_and_change_fastest() -> None:
 def test_folds_are_made_by_a_command_with_what_the_sweep_was_given(
     axes: dict[str, Any], params: list[str]
 ) -> None:
-    place = dataclasses.replace(_place(), env="demo")
-    (plan,) = sweep.plan(place, {"raw_root": "faces"}, pipelines=["fgnet_se"], axes=axes)
+    (plan,) = sweep.plan(_place(), {"raw_root": "faces"}, pipelines=["fgnet_se"], axes=axes)
     first = "kedro run --env=demo --pipeline=fgnet_se --tags=ingestion,alignment,splitting"
-    assert estimate.making_shared(place, plan) == [f"{first} --params={each}" for each in params]
+    assert estimate.making_shared(dataclasses.replace(_place(), env="demo"), plan) == [
+        f"{first} --params={each}" for each in params
+    ]
 
 
 def test_seeds_of_a_preset() -> None:
