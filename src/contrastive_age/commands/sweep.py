@@ -405,8 +405,9 @@ def differences(predictions: Mapping[str, Mapping[int, pd.DataFrame]]) -> list[s
         verdict = str(each.untold or NO_DIFFERENCE)
         if each.p is not None and next(adjusted) < SIGNIFICANT:
             verdict = BETTER if each.difference < 0 else WORSE
-        ends = each.interval and interval(each.interval.low, each.interval.high, sign=True)
-        said = " ".join(filter(None, [signed(each.difference), ends]))
+        said = signed(each.difference)
+        if each.interval is not None:
+            said += f" {interval(each.interval.low, each.interval.high, sign=True)}"
         lines.append(f"  {one} − {other}: {said}, {verdict}")
     return lines
 

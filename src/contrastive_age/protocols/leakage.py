@@ -86,9 +86,9 @@ def audit_leakage(
 
 def constant_ages(folds: pd.DataFrame) -> dict[int, float]:
     """The median age in years outside of each fold, by the fold: that of `mae_constant`."""
-    fold, numbers = pd.factorize(folds["fold"])
+    fold, _ = pd.factorize(folds["fold"])
     medians = _medians_outside(folds["age"].to_numpy(np.int64), np.zeros_like(fold), fold)
-    return {int(numbers[place]): float(median) for place, median in zip(fold, medians, strict=True)}
+    return dict(zip(folds["fold"].tolist(), medians.tolist(), strict=True))
 
 
 def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
