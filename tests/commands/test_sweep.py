@@ -294,10 +294,11 @@ def test_seeds_follow_the_parameter_and_change_fastest() -> None:
 def test_folds_are_made_by_a_command_with_what_the_sweep_was_given(
     axes: dict[str, Any], params: list[str]
 ) -> None:
-    place = dataclasses.replace(_place(), env="demo")
-    (plan,) = sweep.plan(place, {"raw_root": "faces"}, pipelines=["fgnet_se"], axes=axes)
+    (plan,) = sweep.plan(_place(), {"raw_root": "faces"}, pipelines=["fgnet_se"], axes=axes)
     first = "kedro run --env=demo --pipeline=fgnet_se --tags=ingestion,alignment,splitting"
-    assert estimate.making_shared(place, plan) == [f"{first} --params={each}" for each in params]
+    assert estimate.making_shared(dataclasses.replace(_place(), env="demo"), plan) == [
+        f"{first} --params={each}" for each in params
+    ]
 
 
 def test_seeds_of_a_preset() -> None:
@@ -312,6 +313,33 @@ def test_seeds_given_as_any_axis_are_brought_together() -> None:
     axes = {"seed": [4, 2], "loss.lambda_c": [0, 2]}
     (plan,) = sweep.plan(_place(), {}, pipelines=["fgnet_se"], axes=axes)
     assert [[one.setting.seed for one in group] for group in plan.groups] == [[4, 2]] * 2
+
+
+def test_settings_are_named_by_what_is_varied() -> None:
+    axes = {"loss.lambda_c": [10], "training.image_size": [48]}
+    (plan,) = sweep.plan(_place(), {}, pipelines=["fgnet_se"], axes=axes)
+    assert sweep.columns_of(plan) == ["setting", "λ_c", "training image size"]
+    assert sweep.name_of(plan, plan.candidates[0]) == "λ_c 10, training image size 48"
+
+
+@pytest.mark.parametrize(
+    ("gains", "seeds", "said"),
+    [
+        ([1.0, 1.1, 0.9, 1.0, 1.1, 0.9], 3, "−1.00 [−1.09, −0.91], better"),
+        ([1.0, -1.0, 0.5, -0.5, 0.3, -0.3], 3, "+0.00 [−0.77, +0.77], no difference shown"),
+        ([1.0, 1.1, 0.9, 1.0, 1.1, 0.9], 1, "−1.00, cannot be told from one seed"),
+    ],
+)
+def test_a_sweep_ends_with_what_differs(gains: list[float], seeds: int, said: str) -> None:
+    people = pd.DataFrame({"identity": list("pqrstu"), "fold": [0, 0, 1, 1, 2, 2], "age": 20})
+    people["sample_id"] = people["identity"]
+    first = {seed: people.assign(predicted_age=25.0) for seed in range(seeds)}
+    second = {seed: people.assign(predicted_age=25.0 - np.array(gains)) for seed in range(seeds)}
+    head, line = sweep.differences({"λ_c 0": first, "λ_c 10": second})
+    assert head.startswith("Differences of MAE in years")
+    assert line == f"  λ_c 10 − λ_c 0: {said}"
+    assert sweep.differences({"λ_c 0": first}) == []
+    assert sweep.differences({"λ_c 0": first, "fewer": {0: first[0].iloc[:5]}}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """What a run cannot work with is refused before anything is run."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.weights import Weights
+from contrastive_age.parameters import origins
 from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
@@ -55,3 +58,24 @@ def test_of_a_missing_file_it_is_said_where_it_was_looked_for(
     assert inputs.existing_file("manifest", "notes/people.csv") == here / "people.csv"
     with pytest.raises(DataError, match="notes is a folder; let manifest name a file in it"):
         inputs.existing_file("manifest", "notes")
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "number"), [(["fgnet_se.fold_0", "fgnet_se.fold_1"], 1), (["fgnet_se.final"], 0)]
+)
+def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
+    namespaces: list[str],
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = SimpleNamespace(weights="faces.pth")
+    setting = SimpleNamespace(protocol="fgnet_se", model=model)
+    monkeypatch.setattr(inputs, "learnings", lambda *_: [setting])
+    monkeypatch.setattr(origins, "start_of", lambda _: Weights("faces.pth", {}, "", ()))
+    nodes = [
+        node(lambda: {}, None, f"{name}.model", name=f"train{n}", namespace=name, tags="training")
+        for n, name in enumerate(namespaces)
+    ]
+    inputs.warn_of_unknown_photos({}, Pipeline(nodes))
+    assert [text[:27] for text in caplog.messages] == ["faces.pth: nothing is known"] * number

@@ -103,13 +103,14 @@ def test_what_a_fold_meets_in_another_process_is_said_in_words(
 EMPLOYER = """
 import json, os, signal, sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from contrastive_age.processes import warm_start
 from contrastive_age.running import runners
 
 os.environ["SINCE"] = "the server began"
 context = warm_start(runners.PRELOADED)
 environment = dict(os.environ, SINCE="the pool began")
-with ProcessPoolExecutor(1, context, runners._start_worker, (3, environment)) as pool:
+with ProcessPoolExecutor(1, context, runners._start_worker, (3, environment, Path())) as pool:
     said = [pool.submit(eval, asked).result() for asked in json.loads(sys.argv[1])]
     print(json.dumps(said), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

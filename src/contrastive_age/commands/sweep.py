@@ -18,6 +18,7 @@ from kedro.framework.project import pipelines as registered
 from kedro.io import DatasetError
 
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.evaluation.comparison import compare, holm
 from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.parameters.effective import preset_of
@@ -233,7 +234,8 @@ def run_all(place: Place, sweep: Sweep, parent: SweepRun, shared: str) -> list[O
     for number, candidate in enumerate(sweep.candidates, 1):
         setting = candidate.setting
         of = len(sweep.candidates)
-        logger.info("Run %d of %d: %s with seed %d", number, of, setting.key, setting.seed)
+        name = f"{name_of(sweep, candidate)}, seed {setting.seed}"
+        logger.info("Run %d of %d: %s (%s)", number, of, name, setting.key)
         try:
             if shared != setting.shared:
                 shared = ""  # until they are made
@@ -348,6 +350,9 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
     rows = [[*values_of(sweep, group[0].candidate), *_over_seeds(place, group)] for group in groups]
     columns = ["seeds", "MAE (years)", "SD over seeds", "95% interval", "status"]
     print_table(f"Sweep of {sweep.protocol}", [*columns_of(sweep), *columns], rows)
+    named = {name_of(sweep, group[0].candidate): _by_seed(place, group) for group in groups}
+    for line in differences({name: seeds for name, seeds in named.items() if seeds}):
+        print_line(line)
     if any(sum(outcome.metrics is not None for outcome in group) == 1 for group in groups):
         print_line("One seed: how far the error moves from training to training is not measured")
         if not any(len(group) > 1 for group in groups):
@@ -374,15 +379,76 @@ def print_outcomes(place: Place, sweep: Sweep, outcomes: Sequence[Outcome]) -> N
     print_line("The last of them in Kedro-Viz: make viz")
 
 
+def differences(predictions: Mapping[str, Mapping[int, pd.DataFrame]]) -> list[str]:
+    """Say how settings differ, a line a pair, the later against the earlier, as the report does.
+
+    Args:
+        predictions: By setting and seed, as `predictions_of` gives them.
+
+    Returns:
+        Such as "λ_c 10 − λ_c 0: −0.31 [−0.81, +0.19], no difference shown". None of more than
+        `MOST_PAIRS` pairs, nor of settings that were measured on other images.
+    """
+    from contrastive_age.reporting.sections.comparisons import MOST_PAIRS, SIGNIFICANT
+    from contrastive_age.reporting.wording import BETTER, NO_DIFFERENCE, WORSE, interval, signed
+
+    pairs = [pair[::-1] for pair in itertools.combinations(predictions, 2)]
+    if not 0 < len(pairs) <= MOST_PAIRS:
+        return []
+    try:
+        compared = [compare(predictions[one], predictions[other]) for one, other in pairs]
+    except DataError:
+        return []
+    adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+    lines = ["Differences of MAE in years, below zero is better; 95% over people and networks:"]
+    for (one, other), each in zip(pairs, compared, strict=True):
+        verdict = str(each.untold or NO_DIFFERENCE)
+        if each.p is not None and next(adjusted) < SIGNIFICANT:
+            verdict = BETTER if each.difference < 0 else WORSE
+        said = signed(each.difference)
+        if each.interval is not None:
+            said += f" {interval(each.interval.low, each.interval.high, sign=True)}"
+        lines.append(f"  {one} − {other}: {said}, {verdict}")
+    return lines
+
+
 def columns_of(sweep: Sweep) -> list[str]:
     """Name the axes of settings as columns; `setting` first, since each setting has one."""
-    return ["setting", *(name for name in sweep.axes if name not in {"setting", SEED})]
+    return ["setting", *map(_symbol, _axes_of(sweep))]
 
 
 def values_of(sweep: Sweep, candidate: Candidate) -> list[str]:
     """Give a candidate's cells in these columns."""
-    point = {"setting": candidate.setting.setting} | candidate.point
-    return [str(point[name]) for name in columns_of(sweep)]
+    setting = str(candidate.point.get("setting", candidate.setting.setting))
+    return [setting, *(str(candidate.point[name]) for name in _axes_of(sweep))]
+
+
+def name_of(sweep: Sweep, candidate: Candidate) -> str:
+    """Name a setting by what is varied, such as "λ_c 10", or "mv" where that is its name."""
+    setting, *values = values_of(sweep, candidate)
+    words = [setting] if "setting" in sweep.axes or not values else []
+    names = map(_symbol, _axes_of(sweep))
+    return ", ".join([*words, *(" ".join(each) for each in zip(names, values, strict=True))])
+
+
+def _axes_of(sweep: Sweep) -> list[str]:
+    return [name for name in sweep.axes if name not in {"setting", SEED}]
+
+
+def _symbol(axis: str) -> str:
+    """Such as λ_c, or "image size": a column has no room for a dotted name, nor breaks it well."""
+    block, _, last = axis.rpartition(".")
+    if block == "loss":
+        return last.replace("lambda", "λ")
+    return axis.replace(".", " ").replace("_", " ")
+
+
+def _by_seed(place: Place, group: Sequence[Outcome]) -> dict[int, pd.DataFrame]:
+    return {
+        outcome.candidate.setting.seed: predictions_of(place, outcome.candidate)
+        for outcome in group
+        if outcome.metrics is not None
+    }
 
 
 def _over_seeds(place: Place, group: Sequence[Outcome]) -> list[str]:

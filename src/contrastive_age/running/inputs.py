@@ -1,7 +1,9 @@
 """What a run needs, and what it cannot work with: said before anything is run."""
 
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
-from contrastive_age.parameters.setting import Learning
+from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning
+from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
+from contrastive_age.tracking.tracker import tracker
+
+logger = logging.getLogger(__name__)
 
 REFUSED = ("ParallelRunner", "ThreadRunner")
 """Kedro's own runners of several nodes at once.
@@ -43,6 +49,35 @@ class Inputs:
             )
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
+        if not tracker.is_worker:
+            warn_of_unknown_photos(project_parameters(), pipeline)
+
+
+def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Say where test photos cannot be looked for among those that initial weights have seen.
+
+    Args:
+        parameters: All parameters.
+        pipeline: Without a training whose network is tested, nothing is said.
+    """
+    namespaces = {node.namespace for node in pipeline.nodes if "training" in node.tags}
+    folds = {parted(name) for name in namespaces if is_fold(name)}
+    tested = {protocol for protocol, fold in folds if fold != FINAL}
+    if not tested:
+        return
+    from contrastive_age.parameters.origins import start_of
+
+    for setting in learnings(parameters, pipeline):
+        if setting.protocol in tested and setting.model.weights not in NAMED_WEIGHTS:
+            start = None
+            with suppress(DataError):  # a file that cannot be read is said where a network needs it
+                start = start_of(setting)
+            if start is not None and start.seen is None:
+                logger.warning(
+                    "%s: nothing is known of the photos that it was trained on, so that no test "
+                    "photo can be looked for among them",
+                    start.name,
+                )
 
 
 def existing_file(parameter: str, given: str | Path) -> Path:

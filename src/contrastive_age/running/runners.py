@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -34,6 +35,7 @@ from contrastive_age.processes import (
 from contrastive_age.protocols.namespaces import FINAL, is_fold, namespace_of, parted
 from contrastive_age.running.console import Trainings
 from contrastive_age.running.faults import explain
+from contrastive_age.running.once import TRAINING, Once, said_once
 from contrastive_age.running.place import Place
 from contrastive_age.tracking.tracker import active_run_id, tracker
 from contrastive_age.training.recipe import Computing, Recipe
@@ -89,12 +91,13 @@ class FoldRunner(SequentialRunner):
             warm_start(PRELOADED)  # beside what runs before them
         super()._run(before, catalog, hook_manager, run_id)
         at_once = _at_once(computing, folds, catalog) if len(folds) > 1 else 1
-        if at_once > 1:
-            logger.info("Folds at once: %d of %d", at_once, len(folds))
-            _run_folds(folds, at_once, Trainings(pipeline, catalog))
-        else:
-            for names in folds.values():
-                super()._run(pipeline.only_nodes(*names), catalog, hook_manager, run_id)
+        with said_once() as said:
+            if at_once > 1:
+                logger.info("Folds at once: %d of %d", at_once, len(folds))
+                _run_folds(folds, at_once, Trainings(pipeline, catalog), said)
+            else:
+                for names in folds.values():
+                    super()._run(pipeline.only_nodes(*names), catalog, hook_manager, run_id)
         super()._run(after, catalog, hook_manager, run_id)
 
 
@@ -152,7 +155,7 @@ def that_pay(computing: Computing, recipe: Recipe, folds: int, samples: int) -> 
     return trainings_at_once(device, folds, faces, forwarded * size**2, precision)
 
 
-def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) -> None:
+def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings, said: Path) -> None:
     """Run folds in a pool of processes.
 
     When one fails, those under way are waited for, and no other begins.
@@ -161,6 +164,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) 
         folds: The names of each namespace's nodes.
         at_once: The number of processes.
         trainings: Is told of each that is done.
+        said: As `said_once` gives it.
 
     Raises:
         TrainingError: A process died, or the loss of a fold is not finite.
@@ -174,7 +178,7 @@ def _run_folds(folds: dict[str, list[str]], at_once: int, trainings: Trainings) 
     running: dict[Future[None], str] = {}
     first: BaseException | None = None
     pool = ProcessPoolExecutor(
-        at_once, warm_start(PRELOADED), _start_worker, (threads, dict(os.environ))
+        at_once, warm_start(PRELOADED), _start_worker, (threads, dict(os.environ), said)
     )
     try:
         while waiting or running:
@@ -230,7 +234,7 @@ def present_job() -> Job:
     )
 
 
-def _start_worker(threads: int, environment: dict[str, str]) -> None:
+def _start_worker(threads: int, environment: dict[str, str], said: Path) -> None:
     """Be ready for all folds of one run: with its share of the cores, and until it ends."""
     import torch
 
@@ -240,6 +244,7 @@ def _start_worker(threads: int, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     ProjectConfigLoader.keep()
+    logging.getLogger(TRAINING).addFilter(Once(said))
     end_with_parent()
 
 

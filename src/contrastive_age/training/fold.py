@@ -140,12 +140,6 @@ def train_or_keep(
         return done
     network = AgeNetwork.undrawn(recipe.classes)
     initial = initial_weights(start.weights, start.digest)
-    if initial is not None and initial.seen is None and initial.name != "imagenet":
-        logger.warning(
-            "%s: nothing is known of the photos that it was trained on, so that no test photo can "
-            "be looked for among them",
-            initial.name,
-        )
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()
     device = loop.choose_device(computing.device)
