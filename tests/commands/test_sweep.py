@@ -52,6 +52,7 @@ def _runs(project: Project) -> pd.DataFrame:
     return runs.join(wide, on="run_uuid").set_index("run_uuid")
 
 
+@pytest.mark.endurance
 def test_a_failed_setting_is_reported_and_stops_no_other(swept: Project) -> None:
     found = _metrics(swept)
     assert {own["parameters"]["loss"]["lambda_c"] for own in found.values()} == {0, 2}
@@ -62,6 +63,7 @@ def test_a_failed_setting_is_reported_and_stops_no_other(swept: Project) -> None
     assert len(failed.split(", ")) == 2
 
 
+@pytest.mark.endurance
 def test_runs_are_a_tree_of_sweep_settings_and_folds(swept: Project) -> None:
     runs = _runs(swept)
     (parent,) = runs.index[runs["level"] == "sweep"]
@@ -92,6 +94,7 @@ def _delete(project: Project, key: str) -> str:
     return run_id
 
 
+@pytest.mark.endurance
 def test_what_stands_is_kept_and_what_was_changed_is_run_again(swept: Project) -> None:
     before = _metrics(swept)
     (changed, kept) = sorted(before)
@@ -120,6 +123,7 @@ def test_what_stands_is_kept_and_what_was_changed_is_run_again(swept: Project) -
     assert set(folds["status"]) == {"FINISHED"}
 
 
+@pytest.mark.endurance
 def test_a_dry_run_lists_the_settings_and_their_time_and_writes_nothing(swept: Project) -> None:
     def written() -> dict[Path, int]:
         files = (swept.root / "data").rglob("*")
@@ -136,6 +140,7 @@ def test_a_dry_run_lists_the_settings_and_their_time_and_writes_nothing(swept: P
     assert written() == before
 
 
+@pytest.mark.endurance
 def test_a_setting_is_chosen_on_validation_subjects_alone(swept: Project) -> None:
     swept.kedro(
         "sweep",
@@ -181,6 +186,7 @@ def test_a_setting_is_chosen_on_validation_subjects_alone(swept: Project) -> Non
     assert selection["runs"] == {key: [key] for key in selection["candidates"]}
 
 
+@pytest.mark.endurance
 def test_the_report_holds_what_stands_and_says_what_was_not_run(swept: Project) -> None:
     results = {
         path.parent: json.loads(path.read_text(encoding="utf-8"))

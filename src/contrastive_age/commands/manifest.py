@@ -1,5 +1,6 @@
 """Writing a manifest of a folder of photos, by what their names say of ages and people."""
 
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ class Written:
             go_on = f"else add photos, or go on with fewer folds: {folds} need as many {units}"
         params = as_text(places)
         if params is None:
-            lines = yaml.safe_dump(places, allow_unicode=True).splitlines()
+            lines = yaml.safe_dump(places, allow_unicode=True, width=math.inf).splitlines()
             return [
                 *advice,
                 f"{go_on}; write into conf/local/parameters.yml",
