@@ -171,11 +171,11 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     expected = run(fold, whole, recipe)
     real, calls = loop.total_loss, []
 
-    def killed_in_a_later_epoch(*arguments):
+    def killed_in_a_later_epoch(*arguments, **named):
         calls.append(1)
         if len(calls) == finished * 3 + 2:  # about three steps an epoch: 22 anchors by 8
             raise KilledError
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(loop, "total_loss", killed_in_a_later_epoch)
     with pytest.raises(KilledError):
@@ -207,11 +207,11 @@ def test_killed_while_a_thread_writes_it_ends_like_one_never_interrupted(
     real, steps, syncs, trained_on = loop.total_loss, [], [], threading.Event()
     fsync, work, left = os.fsync, tmp_path / "work", tmp_path / "left by the kill"
 
-    def in_the_third_epoch(*arguments):
+    def in_the_third_epoch(*arguments, **named):
         steps.append(1)
         if len(steps) == 2 * 3 + 2:
             trained_on.set()
-        return real(*arguments)
+        return real(*arguments, **named)
 
     def while_the_second_is_written(opened):
         syncs.append(1)
@@ -317,8 +317,8 @@ def test_a_truncated_checkpoint_starts_training_again(fold, tmp_path, caplog):
 def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch, between):
     real, calls = loop.total_loss, []
 
-    def broken_in_the_fifth_step(*arguments):
-        terms = real(*arguments)
+    def broken_in_the_fifth_step(*arguments, **named):
+        terms = real(*arguments, **named)
         calls.append(1)
         if len(calls) != 5:
             return terms
@@ -346,8 +346,8 @@ def test_a_diverging_run_stops_by_itself(fold):
 def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
     real, steps = loop.total_loss, []
 
-    def recorded(outputs, age_index, triplets, *rest):
-        terms = real(outputs, age_index, triplets, *rest)
+    def recorded(outputs, age_index, triplets, *rest, **named):
+        terms = real(outputs, age_index, triplets, *rest, **named)
         steps.append((len(triplets.anchor), [x.item() for x in terms.values()]))
         return terms
 
@@ -376,7 +376,7 @@ def test_each_step_is_one_forward_pass_of_all_its_images(fold):
 def test_which_images_are_supervised_is_a_setting(fold, supervise, monkeypatch):
     seen = []
     real = loop.total_loss
-    monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[-1]) or real(*x))
+    monkeypatch.setattr(loop, "total_loss", lambda *x, **y: seen.append(x[-1]) or real(*x, **y))
     run(fold, start(), varied(RECIPE, supervise=supervise, epochs=1))
     assert set(seen) == {supervise}
 
@@ -452,7 +452,7 @@ def test_trains_whatever_mode_the_network_was_in(fold):
 def test_torchs_options_are_as_before_even_after_an_error(fold, monkeypatch):
     inside = []
 
-    def fails(*arguments):
+    def fails(*arguments, **named):
         inside.append(torch.are_deterministic_algorithms_enabled())
         raise KilledError
 

@@ -68,7 +68,7 @@ def load_initial_weights(
     Raises:
         DataError: The weights are those of another network.
     """
-    _draw(network, torch.Generator().manual_seed(seed))
+    draw(network, torch.Generator().manual_seed(seed))
     if weights is None:
         logger.debug("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
@@ -126,7 +126,7 @@ def _keep_ages(
     return len(ages)
 
 
-def _draw(network: nn.Module, generator: torch.Generator) -> None:
+def draw(network: nn.Module, generator: torch.Generator) -> None:
     """Repeat torchvision's default initialisation of a new ResNet, from a generator of its own."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

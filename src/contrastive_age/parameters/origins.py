@@ -15,6 +15,7 @@ from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
 from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.training.fold import networks_decided_by
 from contrastive_age.training.recipe import Start
@@ -26,6 +27,12 @@ def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> d
     """Name all that decides a network of a setting, see `networks_decided_by`."""
     weights = setting.model.digest or setting.model.weights
     return networks_decided_by(setting.key, weights, faces, trained_on)
+
+
+def network_of_fold(setting: Setting, parts: Parts, faces: Faces) -> dict[str, Any]:
+    """Name all that decides a fold's network and its history, with whom it is watched on."""
+    counted = parts if setting.training.watch_test else parts[:1]
+    return networks_of(setting, pd.concat(counted), faces)
 
 
 def tables_of(

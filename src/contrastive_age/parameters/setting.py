@@ -23,7 +23,13 @@ from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import Strict
-from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
+from contrastive_age.training.recipe import (
+    Augmentation,
+    Recipe,
+    Start,
+    Testing,
+    TrainingSettings,
+)
 from contrastive_age.triplets.sampling import Mode
 
 Columns = dict[str, str | int | float | None]
@@ -38,6 +44,7 @@ HASHED = (
     *("protocol", "source", "split", "folds", "sources", "age_min", "age_max", "setting", "seed"),
     *("max_samples", "validation", "manifest", "drawn", "splitting", "overlap", "alignment"),
     *("detection", "training", "triplets", "model", "augmentation", "loss", "acceleration"),
+    "testing",
 )
 """The order in which values go into a key: results keep their keys when classes are rearranged."""
 
@@ -178,6 +185,16 @@ class Setting(Common):
     drawn: bool = Field(default=False, exclude_if=operator.not_)
     splitting: Splitting
     overlap: Overlap
+    testing: Testing = Field(default_factory=Testing, exclude_if=Testing().__eq__)
+
+    @model_validator(mode="after")
+    def _test_part_is_in_sight(self) -> "Setting":
+        if self.training.watch_test and self.validation is not None:
+            raise ValueError(
+                "training.watch_test looks at the test part, which validation keeps out of sight: "
+                "leave one of them"
+            )
+        return self
 
     @property
     def shared(self) -> str:
@@ -251,6 +268,7 @@ class Setting(Common):
             "group_copies": self.splitting.group_copies,
             "most_bits": self.most_bits,
             "manifest": self.manifest,
+            **asdict(self.testing),
         }
 
 
@@ -261,6 +279,12 @@ class Pretraining(Common):
 
     protocol: ClassVar[str] = PRETRAIN
     """What names its folders and its experiment."""
+
+    @model_validator(mode="after")
+    def _nobody_is_tested(self) -> "Pretraining":
+        if self.training.watch_test:
+            raise ValueError("training.watch_test: nobody is tested in pretraining; leave it away")
+        return self
 
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""

@@ -91,7 +91,12 @@ _BY_CONTENT = {
     "splitting.folds_file_digest": "splitting.folds_file",
 }
 """Values that say what the files hold that others name."""
-_SCHEDULES = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
+_SCHEDULES = {
+    "constant": "constant rate",
+    "cosine": "cosine rate",
+    "onecycle": "one-cycle",
+    "step": "stepped rate",
+}
 _SAID_FIRST = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
 _IN_WORDS = {
     "image_size": "{} px",
@@ -105,6 +110,13 @@ _IN_WORDS = {
     "allow_leaks": "leaks allowed",
     "most_bits": "copies within bits",
     "min_face": "faces ≥ pixels",
+    "average": "weights averaged",
+    "reweight": "reweighted by",
+    "head_epochs": "{} epochs of the head",
+    "keep": "{} epoch kept",
+    "watch_test": "test watched",
+    "mirrored": "mirror images tested",
+    "rounded": "ages rounded",
 }
 
 

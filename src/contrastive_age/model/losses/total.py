@@ -15,6 +15,8 @@ def total_loss(
     triplets: TripletPositions,
     weights: LossWeights,
     supervise: Supervise,
+    *,
+    importance: Tensor | None = None,
 ) -> dict[str, Tensor]:
     r"""Give L_{total} = L_s + \sum_i \lambda_i L_i and its terms, without waiting for the device.
 
@@ -28,6 +30,7 @@ def total_loss(
         triplets: Positions of b triplets among the m images.
         weights: The lambdas and the margin.
         supervise: Whether the anchors or all forwarded images carry the terms over images.
+        importance: What each forwarded image weighs in these terms, (m,); None where all weigh 1.
 
     Returns:
         Scalars: the weighted sum as `total`, then the unweighted mean of each of `LOSSES`.
@@ -48,6 +51,8 @@ def total_loss(
         weights.margin,
     )
     shares = _shares(triplets, chosen[0], supervise)
+    if importance is not None:
+        shares["images"] = shares["images"] * importance
     total, terms = expected.new_zeros(()), {}
     for name, term in LOSSES.items():
         weight = getattr(weights, term.weight) if term.weight else 1
