@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, Architecture
 from contrastive_age.model.losses import LossWeights, Supervise
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
@@ -146,6 +147,7 @@ class Recipe:
         augmentation: The ranges of the random views.
         loss: The weights of the loss terms.
         seed: Of everything random.
+        architecture: What is trained.
     """
 
     classes: AgeClasses
@@ -154,6 +156,7 @@ class Recipe:
     augmentation: Augmentation
     loss: LossWeights
     seed: NonNegativeInt
+    architecture: Architecture = DEFAULT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from contrastive_age.model.initialisation import draw
+from contrastive_age.model.heads import draw
 from contrastive_age.model.losses import LOSSES, LossWeights
 from contrastive_age.training.recipe import Recipe
 
