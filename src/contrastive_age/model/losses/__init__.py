@@ -2,10 +2,17 @@
 
 from contrastive_age.model.losses.registry import (
     LOSSES,
+    PAPERS,
     TOTAL,
     LossWeights,
     Supervise,
+    acting,
+    defaults,
+    head,
+    reported,
+    stated,
     titles,
+    views,
 )
 from contrastive_age.model.losses.term import Forwarded, Term, TripletPositions
 from contrastive_age.model.losses.total import total_loss
@@ -18,6 +25,13 @@ __all__ = [
     "Supervise",
     "Term",
     "TripletPositions",
+    "PAPERS",
+    "acting",
+    "defaults",
+    "head",
+    "reported",
+    "stated",
     "titles",
     "total_loss",
+    "views",
 ]
