@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, Architecture
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training import capture
@@ -118,18 +119,27 @@ def test_only_a_gpu_records(monkeypatch):
     assert not resolve(Acceleration(capture=True), CPU, 1).capture
 
 
+DROPOUT = Architecture(head="dropout")
+
+
 class KilledError(Exception):
     pass
 
 
 def trained(
-    triplets="shared", capture=True, epochs=6, precision="auto", residence="auto", **options
+    triplets="shared",
+    capture=True,
+    epochs=6,
+    precision="auto",
+    residence="auto",
+    architecture=DEFAULT,
+    **options,
 ):
     """The losses and weights of a training on the GPU."""
     rng = np.random.default_rng(1)
     ages, size = rng.integers(20, 30, 90), frame_size(64)
     images = torch.from_numpy(rng.integers(0, 256, (90, 3, size, size), np.uint8))
-    network = AgeNetwork(CLASSES)
+    network = AgeNetwork(CLASSES, architecture)
     load_initial_weights(network, CLASSES, None, seed=5)
     asked = Acceleration(precision=precision, capture=capture, residence=residence)
     history = train(
@@ -175,11 +185,20 @@ def test_faces_on_the_host_change_not_a_bit_either():
 
 
 @on_a_gpu
-def test_resumed_on_a_gpu_it_ends_like_one_never_interrupted(tmp_path):
+def test_recorded_steps_draw_what_others_draw():
+    expected = trained(capture=False, architecture=DROPOUT)
+    assert_same(trained(architecture=DROPOUT), expected)
+    assert not trained(capture=False)[0].equals(expected[0])
+
+
+@on_a_gpu
+@pytest.mark.parametrize("architecture", [DEFAULT, DROPOUT])
+def test_resumed_on_a_gpu_it_ends_like_one_never_interrupted(tmp_path, architecture):
     def kill(epoch, values):
         if epoch == 4:
             raise KilledError
 
     with pytest.raises(KilledError):
-        trained(work_folder=tmp_path, on_epoch=kill)
-    assert_same(trained(work_folder=tmp_path), trained())
+        trained(work_folder=tmp_path, on_epoch=kill, architecture=architecture)
+    resumed = trained(work_folder=tmp_path, architecture=architecture)
+    assert_same(resumed, trained(architecture=architecture))

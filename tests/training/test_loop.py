@@ -17,6 +17,7 @@ from torch import nn
 
 from conftest import Terminal
 from contrastive_age.errors import DataError, TrainingError
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
 from contrastive_age.model.network import AgeNetwork, Outputs
@@ -91,6 +92,13 @@ def start_resnet():
     return network
 
 
+def start_dropout():
+    architecture = Architecture(head="dropout")
+    network = AgeNetwork.undrawn(RECIPE.classes, architecture)
+    load_initial_weights(network, RECIPE.classes, None, seed=5)
+    return network
+
+
 def run(fold, network, recipe=RECIPE, **options):
     return train(
         fold.images,
@@ -161,6 +169,7 @@ class KilledError(Exception):
         (2, 3, "explicit", start),
         (1, 3, "shared", start),
         (1, 2, "shared", start_resnet),
+        (1, 2, "shared", start_dropout),
     ],
 )
 def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
@@ -196,6 +205,18 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     assert seen == list(totals)[finished:]
     states = whole.state_dict(), resumed.state_dict()
     assert all(torch.equal(states[0][name], other) for name, other in states[1].items())
+
+
+def test_what_layers_draw_follows_from_the_seed_and_leaves_torchs_numbers_alone(fold):
+    networks = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(len(networks))
+        before = torch.get_rng_state()
+        networks.append(start_dropout())
+        run(fold, networks[-1], varied(RECIPE, epochs=1, seed=seed))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert same(networks[0], networks[1])
+    assert not same(networks[0], networks[2])
 
 
 @pytest.mark.parametrize("sync", [1, 2], ids=["content", "name"])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.network import AgeNetwork, expected_age
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -21,6 +22,7 @@ def evaluate_fold(
     images: Tensor,
     model: Mapping[str, Tensor],
     classes: AgeClasses,
+    architecture: Architecture,
     *,
     fold: int,
     explained: npt.NDArray[np.int64],
@@ -35,6 +37,7 @@ def evaluate_fold(
         images: Their faces from `augmentation.prepare`, uint8 (n, 3, S, S).
         model: State dict of the fold's network.
         classes: The network's age classes.
+        architecture: What it is made of.
         fold: The fold's number.
         explained: Rows that Grad-CAM explains, (m,).
         image_size: Side in pixels of what the network sees.
@@ -43,10 +46,10 @@ def evaluate_fold(
 
     Returns:
         `sample_id, identity, fold, age, predicted_age, predicted_std`, in years; `sample_id`,
-        `features` (n, 512) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
+        `features` (n, D) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
         those that are explained.
     """
-    network = AgeNetwork.of_state(classes, model)
+    network = AgeNetwork.of_state(classes, model, architecture)
     features, logits, maps = predict(network, images, image_size, batch_size, device)
     mean, std = expected_age(torch.from_numpy(logits), classes.values)
     predictions = tested[["sample_id", "identity", "age"]].assign(

@@ -18,10 +18,10 @@ class Predicted(NamedTuple):
     """What a network says about n faces.
 
     Attributes:
-        features: float32 (n, 512).
+        features: float32 (n, D).
         logits: Over the age classes, float32 (n, A).
         maps: Where each face speaks for its predicted age, see `grad_cam`, float32 (n, h, w) with
-            h = w = ceil(image_size / 32).
+            h = w = ceil(image_size / 32) for a ResNet-18.
     """
 
     features: npt.NDArray[np.float32]
@@ -59,6 +59,11 @@ def predict(
 
 def _shown(network: AgeNetwork, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     block = network.backbone.last_block(views)
-    features = network.backbone.pool(block)
-    logits = network.fc(features)
-    return features, logits, grad_cam(block, logits, network.fc.weight)
+    outputs = network.judged(network.backbone.pool(block))
+    maps = grad_cam(block, outputs.logits, lambda means: logits_of(network, means))
+    return outputs.features, outputs.logits, maps
+
+
+def logits_of(network: AgeNetwork, means: Tensor) -> Tensor:
+    """Give the logits (n, A) of a last block's means over its places, (n, K)."""
+    return network.judged(network.backbone.pool(means[:, :, None, None])).logits

@@ -1,4 +1,4 @@
-"""The network: a ResNet-18 with one linear layer over age classes, and its age prediction."""
+"""The network: a backbone and a head over age classes, and its age prediction."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
@@ -7,14 +7,23 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.resnet import FEATURES, ResNet18
+from contrastive_age.model.architecture import DEFAULT, Architecture
+from contrastive_age.model.heads import HEADS
+from contrastive_age.model.resnet import ResNet18
 
 
 class Outputs(NamedTuple):
-    """What the network gives for n images: features (n, 512) and logits over the classes (n, A)."""
+    """What the network gives for n images.
+
+    Attributes:
+        features: (n, D); a ResNet-18 has 512.
+        logits: Over the age classes, (n, A).
+        scores: What the head's own loss needs; None for heads without one.
+    """
 
     features: Tensor
     logits: Tensor
+    scores: Tensor | None = None
 
 
 class _Undrawn(TorchFunctionMode):
@@ -37,33 +46,42 @@ class _Undrawn(TorchFunctionMode):
 
 
 class AgeNetwork(nn.Module):
-    """ResNet-18 whose 512 pooled features feed one linear layer over the age classes.
+    """A backbone, whose pooled features feed a head over the age classes.
 
-    The backbone has torchvision's names below `backbone.`; the linear layer is `fc`.
+    A ResNet-18 has torchvision's names below `backbone.`; the head is `fc`, and one linear layer
+    has torchvision's names, too.
     """
 
-    def __init__(self, classes: AgeClasses) -> None:
+    def __init__(self, classes: AgeClasses, architecture: Architecture = DEFAULT) -> None:
         super().__init__()
         self.backbone = ResNet18()
-        self.fc = nn.Linear(FEATURES, classes.number)
+        self.fc = HEADS[architecture.head](self.backbone.width, classes.number)
 
     @classmethod
-    def undrawn(cls, classes: AgeClasses) -> Self:
+    def undrawn(cls, classes: AgeClasses, architecture: Architecture = DEFAULT) -> Self:
         """Make a network all of whose weights are still to be set: what they are is undefined."""
         with _Undrawn():
-            return cls(classes)
+            return cls(classes, architecture)
 
     @classmethod
-    def of_state(cls, classes: AgeClasses, state: Mapping[str, Tensor]) -> Self:
+    def of_state(
+        cls,
+        classes: AgeClasses,
+        state: Mapping[str, Tensor],
+        architecture: Architecture = DEFAULT,
+    ) -> Self:
         """Make a network with the weights of a whole state dict, which stays as it is."""
-        network = cls.undrawn(classes)
+        network = cls.undrawn(classes, architecture)
         network.load_state_dict(dict(state))
         return network
 
     def forward(self, images: Tensor) -> Outputs:
-        """Map normalised images, float (n, 3, s, s), to features and logits."""
-        features = self.backbone(images)
-        return Outputs(features, self.fc(features))
+        """Map normalised images, float (n, 3, s, s), to features, logits and scores."""
+        return self.judged(self.backbone(images))
+
+    def judged(self, features: Tensor) -> Outputs:
+        """Give the outputs of features, (n, D)."""
+        return Outputs(features, *self.fc(features))
 
 
 def expected_age(logits: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ def tables_of(
 
 def located_start(setting: Learning) -> Start:
     """What networks start from, a file by its whole path."""
-    start = setting.model
+    start = Start(setting.model.weights, setting.model.digest)
     if start.weights in NAMED_WEIGHTS:
         return start
     return replace(start, weights=str(project_path(start.weights)))

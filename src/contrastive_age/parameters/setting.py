@@ -15,14 +15,16 @@ from pydantic import (
     NonNegativeInt,
     model_validator,
 )
+from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
 from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.losses import LossWeights, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
-from contrastive_age.strict import Strict
+from contrastive_age.strict import STRICT, Strict
 from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
 from contrastive_age.triplets.sampling import Mode
 
@@ -70,6 +72,11 @@ class Overlap(Strict):
     most_bits: Bits
 
 
+@dataclass(frozen=True, config=STRICT)
+class Network(Architecture, Start):
+    """What a network is made of, and what it starts from."""
+
+
 class Common(Strict):
     """The values that decide a training, whether of a protocol or for pretraining.
 
@@ -88,7 +95,7 @@ class Common(Strict):
     detection: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
     training: TrainingSettings
     triplets: Triplets
-    model: Start
+    model: Network
     augmentation: Augmentation
     loss: LossWeights
     acceleration: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
@@ -118,7 +125,13 @@ class Common(Strict):
             self.augmentation,
             self.loss,
             self.seed,
+            self.architecture,
         )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What its networks are made of."""
+        return Architecture(self.model.backbone, self.model.head)
 
     @property
     def key(self) -> str:
@@ -156,6 +169,7 @@ class Common(Strict):
             **asdict(self.training),
             # What a file holds: where it lies may differ from run to run.
             "weights": self.model.digest or self.model.weights,
+            **self.architecture.given,
             **{f"augmentation_{name}": value for name, value in asdict(self.augmentation).items()},
             "triplets": self.triplets.mode,
             "coverage": self.alignment.coverage,

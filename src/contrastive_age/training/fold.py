@@ -138,7 +138,7 @@ def train_or_keep(
     if done is not None:
         logger.debug("%s is trained already", watcher.name)
         return done
-    network = AgeNetwork.undrawn(recipe.classes)
+    network = AgeNetwork.undrawn(recipe.classes, recipe.architecture)
     initial = initial_weights(start.weights, start.digest)
     load_initial_weights(network, recipe.classes, initial, recipe.seed)
     faces = images()

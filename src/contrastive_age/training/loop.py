@@ -167,7 +167,7 @@ def train(
     )
     step = _step(forward, optimiser, data, recipe, plan=plan)
     keeping = checkpoint.Writer(work_folder, made_by, checkpoint_every)
-    with bar, keeping, _deterministic():
+    with bar, keeping, _deterministic(), _own_random_numbers(device):
         for epoch in range(len(history) + 1, epochs + 1):
             bar.set_description(f"{label}, epoch {epoch}/{epochs}")
             try:
@@ -213,6 +213,8 @@ def train_one_epoch(
     losses = _EpochLosses(epoch, device, bar, reported(recipe.loss))
     seen = without_positive = 0
     lr = recipe.training.lr
+    # Layers such as dropout draw from torch's own generators; recorded steps, too, look them up.
+    torch.manual_seed(_number(_seeds(recipe.seed, epoch)[2]))
     for batch, numbers, maps in _drawn(data, recipe, epoch):
         lr = _set_rate(optimiser, recipe.training, epoch - 1 + seen / len(data.index))
         on_host = plan.residence == "host"
@@ -349,9 +351,24 @@ def _set_rate(
 
 def _generators(seed: int, epoch: int) -> tuple[np.random.Generator, torch.Generator]:
     """Give the generators of an epoch: for the order and partners, and for the views."""
-    order, views = np.random.SeedSequence([seed, epoch]).spawn(2)
-    state = int(views.generate_state(1, np.uint64)[0])
-    return np.random.default_rng(order), torch.Generator().manual_seed(state)
+    order, views, _ = _seeds(seed, epoch)
+    return np.random.default_rng(order), torch.Generator().manual_seed(_number(views))
+
+
+def _seeds(seed: int, epoch: int) -> list[np.random.SeedSequence]:
+    """Give the seeds of an epoch: of the order and partners, the views, and the network."""
+    return np.random.SeedSequence([seed, epoch]).spawn(3)
+
+
+def _number(seed: np.random.SeedSequence) -> int:
+    return int(seed.generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _own_random_numbers(device: torch.device) -> Iterator[None]:
+    """Leave torch's random numbers, of which a network's layers draw, as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 def _taken_apart(numbers: Tensor, images: int) -> tuple[Tensor, TripletPositions]:

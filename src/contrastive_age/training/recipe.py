@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, Architecture
 from contrastive_age.model.losses import LossWeights, Supervise
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
@@ -97,6 +98,7 @@ class Recipe:
         augmentation: The ranges of the random views.
         loss: The weights of the loss terms.
         seed: Of everything random.
+        architecture: What is trained.
     """
 
     classes: AgeClasses
@@ -105,6 +107,7 @@ class Recipe:
     augmentation: Augmentation
     loss: LossWeights
     seed: NonNegativeInt
+    architecture: Architecture = DEFAULT
 
 
 @dataclass(frozen=True, config=STRICT)

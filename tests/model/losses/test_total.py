@@ -108,7 +108,7 @@ def test_gradient(normal, supervise):
     def loss(features, logits):
         return total_loss(Outputs(features, logits), AGES, positions(), ALL, supervise)["total"]
 
-    assert torch.autograd.gradcheck(loss, tuple(outputs(normal)[:2]))
+    assert torch.autograd.gradcheck(loss, outputs(normal)[:2])
 
 
 def test_without_any_pair_the_pair_terms_are_zero_and_training_goes_on(normal):

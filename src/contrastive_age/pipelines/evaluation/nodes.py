@@ -43,7 +43,7 @@ def evaluate(
 
     Returns:
         The predictions, whose `attrs` hold their record and how the network was computed;
-        `sample_id`, `features` (n, 512) and `logits` (n, A); and `sample_id` and
+        `sample_id`, `features` (n, D) and `logits` (n, A); and `sample_id` and
         `maps` (m, h, w) of the faces that are explained.
 
     Raises:
@@ -68,6 +68,7 @@ def evaluate(
         augmentation.prepare(faces, sound(faces, rows), size),
         model,
         setting.classes,
+        setting.architecture,
         fold=fold,
         explained=gradcam.choose_samples(
             part["sample_id"],
