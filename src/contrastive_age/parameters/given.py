@@ -264,7 +264,9 @@ _KINDS = {
 def _mistake(model: type[Any], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
     said = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
+    # What a block says of its values together names them.
+    together = error["type"] == "value_error" and isinstance(error["input"], Mapping)
+    if together or not error["loc"]:
         return said
     if error["type"] == "missing":
         return f"{name} has no value; give one, or correct the name"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.store import Faces
+from contrastive_age.model.losses import defaults, stated
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, grown, statement
 from contrastive_age.parameters.given import Explanation, Source
@@ -103,7 +104,10 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
         history: Of the training; None for what all networks of the setting have in common.
     """
     weights = setting.model.weights
-    losses = {name: value for name, value in asdict(setting.loss).items() if value}
+    usual = defaults()
+    losses = {
+        name: value for name, value in stated(setting.loss).items() if value != usual.get(name, 0.0)
+    }
     facts = {
         "setting": setting.setting,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),

@@ -22,7 +22,7 @@ from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import Architecture
-from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.losses import LossWeights, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import STRICT, Strict
 from contrastive_age.training.recipe import (
@@ -172,7 +172,7 @@ class Common(Strict):
             "setting": self.setting,
             "seed": self.seed,
             "max_samples": self.max_samples,
-            **asdict(self.loss),
+            **stated(self.loss),
             **asdict(self.training),
             # What a file holds: where it lies may differ from run to run.
             "weights": self.model.digest or self.model.weights,

@@ -7,9 +7,9 @@ resumed after a kill ends like one that was never interrupted.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Never
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
-from contrastive_age.model.losses import LOSSES, TOTAL, TripletPositions, total_loss
+from contrastive_age.model.losses import TOTAL, TripletPositions, reported, total_loss, views
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
@@ -133,7 +133,7 @@ def train(
 
     Returns:
         History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total` and each of
-        `losses.LOSSES` (means over the steps by their anchors, unweighted but for `total`),
+        `losses.reported` (means over the steps by their anchors, unweighted but for `total`),
         `anchors_without_positive`, `seconds` (of its steps) and the columns of `watched`.
 
     Raises:
@@ -256,7 +256,7 @@ def train_one_epoch(
     """
     started = time.perf_counter()
     device = data.age_index.device
-    losses = _EpochLosses(epoch, device, bar)
+    losses = _EpochLosses(epoch, device, bar, reported(recipe.loss))
     seen = without_positive = 0
     lr = recipe.training.lr
     # Layers such as dropout draw from torch's own generators; recorded steps, too, look them up.
@@ -281,7 +281,7 @@ class _Drawn(NamedTuple):
     """A batch, and what a step needs of it on the device.
 
     Attributes:
-        batch: m images, b anchors.
+        batch: m images or views of them, b anchors.
         numbers: Its arrays one after the other, int64 (m + 5 b,).
         maps: Of its views, from `geometry`, (m, 2, 3).
     """
@@ -293,18 +293,24 @@ class _Drawn(NamedTuple):
 
 def _drawn(data: TrainingData, recipe: Recipe, epoch: int) -> Iterator[_Drawn]:
     """Draw the batches of an epoch with their views, and send many at a time."""
-    order, views = _generators(recipe.seed, epoch)
+    order, variation = _generators(recipe.seed, epoch)
     device, frame = data.age_index.device, data.images.shape[-1]
     size = recipe.training.image_size
-    batches_left = batches(data.index, recipe.triplets, recipe.training.batch_size, order)
+    drawn = batches(data.index, recipe.triplets, recipe.training.batch_size, order)
+    batches_left = (_in_views(batch, views(recipe.loss)) for batch in drawn)
     while part := list(islice(batches_left, BATCHES_AT_ONCE)):
         arrays = [array for batch in part for array in vars(batch).values()]
         numbers = send(torch.from_numpy(np.concatenate(arrays, dtype=np.int64)), device)
         images = [len(batch.rows) for batch in part]
-        draws = draw(sum(images), frame, size, recipe.augmentation, views)
+        draws = draw(sum(images), frame, size, recipe.augmentation, variation)
         maps = send(geometry(draws, frame, size), device)
         lengths = [len(batch.rows) + 5 * len(batch.anchor) for batch in part]
         yield from map(_Drawn, part, torch.split(numbers, lengths), torch.split(maps, images))
+
+
+def _in_views(batch: Batch, number: int) -> Batch:
+    """Repeat a batch's images: so many views are drawn of each. Anchors and partners are first."""
+    return replace(batch, rows=np.tile(batch.rows, number))
 
 
 def _step(
@@ -319,8 +325,8 @@ def _step(
     """Give what trains the network on a batch.
 
     It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
-    host, and gives the total and the losses as one tensor, in the order of `LOSSES`. Each step ends
-    with `after_step`, which is recorded with it.
+    host, and gives the total and the losses as one tensor, in the order of `losses.reported`.
+    Each step ends with `after_step`, which is recorded with it.
     """
     scaled = scaling(data.age_index.device)
 
@@ -355,12 +361,7 @@ def _forward(
     inputs = sample(faces, recipe.training.image_size, maps, scaled)
     with plan.autocast(numbers.device):
         outputs: Outputs = network(plan.laid_out(inputs))
-    scores = outputs.scores
-    exact = Outputs(
-        outputs.features.float(),
-        outputs.logits.float(),
-        None if scores is None else scores.float(),
-    )
+    exact = Outputs(*(None if part is None else part.float() for part in outputs))
     ages, supervise = data.age_index[rows], recipe.training.supervise
     importance = None if data.importance is None else data.importance[rows]
     return total_loss(exact, ages, positions, recipe.loss, supervise, importance=importance)
@@ -431,11 +432,13 @@ def _taken_apart(numbers: Tensor, images: int) -> tuple[Tensor, TripletPositions
 class _EpochLosses:
     """The loss terms of an epoch's steps: kept on the device, and looked at now and then."""
 
-    def __init__(self, epoch: int, device: torch.device, bar: "tqdm[Never]") -> None:
+    def __init__(
+        self, epoch: int, device: torch.device, bar: "tqdm[Never]", terms: Iterable[str]
+    ) -> None:
         self._epoch = epoch
         self._between = 1 if device.type == "cpu" else STEPS_BETWEEN_CHECKS
         self._bar = bar
-        self._names = (TOTAL, *LOSSES)
+        self._names = (TOTAL, *terms)
         self._waiting: list[Tensor] = []
         self._terms: list[npt.NDArray[np.float64]] = []
         self._anchors: list[int] = []

@@ -2,8 +2,8 @@
 
 A decoupled head: once the features are learned, the backbone is frozen, with the running statistics
 of its batch normalisation, and a head that is drawn anew learns from the features of random views
-by the terms over images alone, as the authors of Rank-N-Contrast train theirs (Zha et al., NeurIPS
-2023).
+by the terms over images, and those of a head of their own, alone; so do the authors of
+Rank-N-Contrast (Zha et al., NeurIPS 2023).
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,8 @@ from torch import nn
 
 from contrastive_age.model.heads import draw
 from contrastive_age.model.losses import LOSSES, LossWeights
+from contrastive_age.model.losses.registry import acting
+from contrastive_age.model.losses.softmax import TERM as SOFTMAX
 from contrastive_age.training.recipe import Recipe
 
 HEAD = "fc"
@@ -61,17 +63,23 @@ def stages(recipe: Recipe) -> list[Stage]:
     whole = Stage(recipe)
     if not training.head_epochs:
         return [whole]
-    of_head = replace(
+    alone = replace(
         recipe,
         training=replace(training, epochs=training.head_epochs),
         # Nothing is paired: each image is forwarded once.
         triplets="shared",
-        loss=over_images(recipe.loss),
+        loss=of_head(recipe.loss),
     )
-    return [whole, Stage(of_head, before=training.epochs, head_only=True)]
+    return [whole, Stage(alone, before=training.epochs, head_only=True)]
 
 
-def over_images(weights: LossWeights) -> LossWeights:
-    """Turn all terms off that are not over images."""
-    off = {term.weight: 0.0 for term in LOSSES.values() if term.weight and term.over != "images"}
-    return replace(weights, **off)
+def of_head(weights: LossWeights) -> LossWeights:
+    """Turn all terms off but those over images and those of a head of their own.
+
+    Where none of these acts the head learns by the softmax loss.
+    """
+    kept = [term for term in acting(weights) if term.over == "images" or term.head]
+    off = [term for term in LOSSES.values() if term not in kept]
+    values = {term.weight: 0.0 for term in off}
+    values |= {name: default for term in off for name, default in term.options.items()}
+    return replace(weights, **values | ({} if kept else {SOFTMAX.weight: SOFTMAX.default}))
