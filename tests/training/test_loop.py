@@ -1,6 +1,5 @@
 """Tests of the training loop: what it learns, repeats, resumes and refuses."""
 
-import dataclasses
 import logging
 import math
 import os
@@ -13,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from conftest import Terminal
 from contrastive_age.errors import DataError, TrainingError
@@ -22,53 +20,17 @@ from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
 from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import checkpoint, loop
-from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.loop import choose_device, learning_rate, train
 from contrastive_age.triplets.index import build_index
 from training.recipes import varied
+from training.small import RECIPE, Fold, KilledError, people, run, same, start, without_seconds
 
-RECIPE = varied(epochs=3, schedule="cosine")
-CPU = torch.device("cpu")
 TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"]
-
-
-@dataclasses.dataclass
-class Fold:
-    """A small training part whose images show their age by brightness."""
-
-    images: torch.Tensor
-    ages: np.ndarray
-    identities: np.ndarray
-
-    @property
-    def index(self):
-        return build_index(self.ages, self.identities)
 
 
 @pytest.fixture
 def fold():
-    rng = np.random.default_rng(1)
-    ages = rng.integers(20, 24, size=22)
-    ages[0] = 24  # an age that one identity alone has
-    identities = np.arange(22) % 7
-    size = frame_size(32)
-    images = rng.integers(0, 60, size=(22, 3, size, size)) + (ages - 20)[:, None, None, None] * 45
-    return Fold(torch.from_numpy(images.astype(np.uint8)), ages, identities)
-
-
-class SmallNetwork(nn.Module):
-    """What the loop needs of a network (features, logits, batch norm), a thousand times faster."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-        )
-        self.fc = nn.Linear(8, RECIPE.classes.number)
-
-    def forward(self, images):
-        features = self.body(images).flatten(1)
-        return Outputs(features, self.fc(features))
+    return people()
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +40,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def start():
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return SmallNetwork()
 
 
 def start_resnet():
@@ -97,27 +53,6 @@ def start_dropout():
     network = AgeNetwork.undrawn(RECIPE.classes, architecture)
     load_initial_weights(network, RECIPE.classes, None, seed=5)
     return network
-
-
-def run(fold, network, recipe=RECIPE, **options):
-    return train(
-        fold.images,
-        fold.ages,
-        fold.index,
-        network,
-        recipe,
-        device=CPU,
-        **options,
-    )
-
-
-def same(one, other):
-    state = other.state_dict()
-    return all(torch.equal(tensor, state[name]) for name, tensor in one.state_dict().items())
-
-
-def without_seconds(history):
-    return history.drop(columns="seconds")
 
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])
@@ -155,10 +90,6 @@ def test_one_seed_gives_the_same_bits_twice(fold, triplets):
     other = start()
     run(fold, other, varied(recipe, seed=6))
     assert not same(networks[0], other)
-
-
-class KilledError(Exception):
-    """Stands for the kill of a process."""
 
 
 @pytest.mark.parametrize(
@@ -414,9 +345,9 @@ def test_rates_follow_their_schedule_over_the_whole_training(fold, monkeypatch):
 
 def test_shapes_of_the_schedules():
     progress = np.linspace(0, 1, 101)
-    constant, cosine, cycle = (
+    constant, cosine, cycle, step = (
         np.array([learning_rate(schedule, x, 0.01) for x in progress])
-        for schedule in ("constant", "cosine", "onecycle")
+        for schedule in ("constant", "cosine", "onecycle", "step")
     )
     assert (constant == 0.01).all()
     assert cosine[[0, 50, 100]] == pytest.approx([0.01, 0.005, 0])
@@ -424,6 +355,13 @@ def test_shapes_of_the_schedules():
     assert cycle[[0, 30, 100]] == pytest.approx([0.01 / 25, 0.01, 0.01 / 25 / 1e4])
     assert (np.diff(cycle[:31]) > 0).all()
     assert (np.diff(cycle[30:]) < 0).all()
+    assert (step[:80] == 0.01).all()
+    assert step[80:] == pytest.approx(0.001)
+
+
+def test_of_a_hundred_epochs_the_last_twenty_have_a_tenth_of_the_rate():
+    rates = [learning_rate("step", epoch / 100, 0.001) for epoch in range(100)]
+    assert rates == [0.001] * 80 + [pytest.approx(0.0001)] * 20
 
 
 def test_onecycle_is_torchs():
