@@ -294,12 +294,6 @@ class Pretraining(Common):
     protocol: ClassVar[str] = PRETRAIN
     """What names its folders and its experiment."""
 
-    @model_validator(mode="after")
-    def _nobody_is_tested(self) -> "Pretraining":
-        if self.training.watch_test:
-            raise ValueError("training.watch_test: nobody is tested in pretraining; leave it away")
-        return self
-
     def columns(self) -> Columns:
         """The values as flat columns for MLflow; each λ under its own name."""
         return super().columns() | {"sources": "+".join(self.sources)}

@@ -12,7 +12,7 @@ from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
-from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
+from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Pretraining, Setting
 from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
 from contrastive_age.tracking.tracker import tracker
 from contrastive_age.training.recipe import Testing
@@ -48,22 +48,32 @@ class Inputs:
                 f"{refused[0]} cannot run this project's folds: leave --runner away, and give "
                 "--params=folds_at_once=2 for two folds at once"
             )
-        refuse_testing_of_final(project_parameters(), pipeline)
+        refuse_what_is_not_tested(project_parameters(), pipeline)
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
 
 
-def refuse_testing_of_final(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
-    """Refuse a final model of which another way of predicting was measured than it has.
+def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Refuse to be asked how networks are tested where none is, or not in that way.
 
     Raises:
-        DataError: `testing` asks for one; the message says what to leave.
+        DataError: A final model is to carry the error of another way of predicting than it has, or
+            the test part of a pretraining is to be watched; the message says what to leave.
     """
-    owners = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
-    for setting in learnings(parameters, pipeline) if owners else []:
-        if isinstance(setting, Setting) and setting.testing != Testing():
+    final = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
+    for setting in learnings(parameters, pipeline) if final else []:
+        if isinstance(setting, Pretraining) and setting.training.watch_test:
+            raise DataError(
+                "Nobody is tested in pretraining: leave training.watch_test at false for "
+                "--pipeline=pretrain"
+            )
+        if (
+            isinstance(setting, Setting)
+            and setting.protocol in final
+            and setting.testing != Testing()
+        ):
             raise DataError(
                 "A final model predicts from one view and rounds no age, and carries the error of "
                 "that: leave testing.mirrored and testing.rounded at false for "
