@@ -55,7 +55,11 @@ def predict(
     network.to(device).eval()
     with torch.inference_mode(), exact(device):
         parts = [
-            _shown(network, centre_crop(send(chunk, device), image_size), mirrored=mirrored)
+            _shown(
+                network,
+                centre_crop(send(chunk, device), image_size, network.normalisation),
+                mirrored=mirrored,
+            )
             for chunk in torch.split(images, batch_size)
         ]
     return Predicted(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))

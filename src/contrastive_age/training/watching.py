@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from contrastive_age.float32 import exact
+from contrastive_age.model.backbones import normalisation_of
 from contrastive_age.model.network import Outputs, expected_age, of_both_views
 from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
@@ -53,11 +54,12 @@ class Watched:
             device: Of the network.
         """
         size = recipe.training.image_size
+        normalisation = normalisation_of(recipe.architecture.backbone)
         ages = recipe.classes.values.to(device)
         with _evaluating(network), torch.inference_mode(), exact(device):
             parts = []
             for chunk in torch.split(self.images, recipe.training.batch_size):
-                views = centre_crop(send(chunk, device), size)
+                views = centre_crop(send(chunk, device), size, normalisation)
                 logits = _logits(network, weights, views)
                 if self.testing.mirrored:
                     logits = of_both_views(logits, _logits(network, weights, views.flip(-1)))
