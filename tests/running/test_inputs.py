@@ -1,17 +1,19 @@
 """What a run cannot work with is refused before anything is run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.weights import Weights
 from contrastive_age.parameters import origins
-from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.parameters.loader import ProjectConfigLoader, in_effect
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
@@ -80,3 +82,31 @@ def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
     ]
     inputs.warn_of_unknown_photos({}, Pipeline(nodes))
     assert [text[:27] for text in caplog.messages] == ["faces.pth: nothing is known"] * number
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fold", "change", "said"),
+    [
+        ("fgnet_se", "final", {"testing": {"mirrored": True}}, "leave testing.mirrored"),
+        ("fgnet_se", "final", {"testing": {"rounded": True}}, "and testing.rounded at false"),
+        ("fgnet_se", "fold_0", {"testing": {"mirrored": True}}, None),
+        ("fgnet_se", "final", {"training": {"watch_test": True}}, None),
+        ("pretrain", "final", {"training": {"watch_test": True}}, "leave training.watch_test"),
+        ("pretrain", "final", {"testing": {"mirrored": True}}, None),
+    ],
+)
+def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
+    protocol: str, fold: str, change: dict[str, Any], said: str | None, tmp_path: Path
+) -> None:
+    parameters: dict[str, Any] = {}
+    for path in (Path(__file__).parents[2] / "conf/base/parameters").glob("*.yml"):
+        parameters |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    for block, values in change.items():
+        parameters[block] |= values
+    namespace = f"{protocol}.{fold}"
+    trains = node(
+        lambda: {}, None, f"{namespace}.model", name="train", namespace=namespace, tags="training"
+    )
+    known = {"effective": in_effect(parameters, tmp_path)}
+    with nullcontext() if said is None else pytest.raises(DataError, match=said):
+        inputs.refuse_what_is_not_tested(known, Pipeline([trains]))

@@ -52,7 +52,9 @@ class Stage:
         head.train().requires_grad_(True)
         # On the CPU: another device has other random numbers.
         place = next(head.parameters()).device
-        draw(head.cpu(), torch.Generator().manual_seed(self.recipe.seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.recipe.seed)
+            draw(head.cpu())
         head.to(place)
         return head.parameters()
 
