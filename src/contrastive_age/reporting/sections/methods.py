@@ -37,6 +37,7 @@ COLUMNS = (
 
 _OF_OTHERS = {term.weight for name, term in losses.LOSSES.items() if name not in losses.PAPERS}
 _WITH_MV = ("difference", "low", "high", "verdict", "p", "p_holm", "detectable")
+_ALONE = {"verdict": ""}
 
 
 def make(evidence: Evidence) -> pd.DataFrame:
@@ -56,7 +57,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
         if any(_OF_OTHERS & group.losses.keys() for group in shown):
             rows += _rows(evidence, family, shown)
     columns = ["mae", "mae_low", "mae_high", "seed_sd", "cs5", "cs5_low", "cs5_high", *_WITH_MV]
-    return pd.DataFrame(rows, columns=[*SETTING, *columns]).fillna({"verdict": ""})
+    return pd.DataFrame(rows, columns=[*SETTING, *columns])
 
 
 def _rows(
@@ -76,7 +77,7 @@ def _rows(
             "cs5_low": low,
             "cs5_high": high,
         }
-        rows.append(group.columns | share | against.get(group.columns["losses"], {}))
+        rows.append(group.columns | share | against.get(group.columns["losses"], _ALONE))
     return rows
 
 
