@@ -11,7 +11,7 @@ from contrastive_age.strict import STRICT
 RESNET18 = "resnet18"
 LINEAR = "linear"
 
-HEAD_NAMES = (LINEAR, "dropout")
+HEAD_NAMES = (LINEAR, "dropout", "ordinal", "coral", "regression", "noisy")
 """The keys of `heads.HEADS`."""
 
 

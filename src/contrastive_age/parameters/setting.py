@@ -22,7 +22,7 @@ from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import Architecture
-from contrastive_age.model.losses import LossWeights, stated
+from contrastive_age.model.losses import LossWeights, head, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import STRICT, Strict
 from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
@@ -105,6 +105,11 @@ class Common(Strict):
         AgeClasses(self.age_min, self.age_max)
         return self
 
+    @model_validator(mode="after")
+    def _the_head_suits_the_losses(self) -> "Common":
+        head(self.loss, self.model.head)
+        return self
+
     @property
     def classes(self) -> AgeClasses:
         """The ages that its networks tell apart."""
@@ -130,8 +135,8 @@ class Common(Strict):
 
     @property
     def architecture(self) -> Architecture:
-        """What its networks are made of."""
-        return Architecture(self.model.backbone, self.model.head)
+        """What its networks are made of: with the head that the losses need."""
+        return Architecture(self.model.backbone, head(self.loss, self.model.head))
 
     @property
     def key(self) -> str:

@@ -312,7 +312,12 @@ def _forward(
     inputs = sample(faces, recipe.training.image_size, maps, scaled)
     with plan.autocast(numbers.device):
         outputs: Outputs = network(plan.laid_out(inputs))
-    exact = Outputs(*(None if part is None else part.float() for part in outputs))
+    scores = outputs.scores
+    exact = Outputs(
+        outputs.features.float(),
+        outputs.logits.float(),
+        None if scores is None else scores.float(),
+    )
     ages, supervise = data.age_index[rows], recipe.training.supervise
     return total_loss(exact, ages, positions, recipe.loss, supervise)
 

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import DEFAULT, Architecture
-from contrastive_age.model.losses import LossWeights, Supervise
+from contrastive_age.model.losses import LossWeights, Supervise, head
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
 
@@ -108,6 +108,12 @@ class Recipe:
     loss: LossWeights
     seed: NonNegativeInt
     architecture: Architecture = DEFAULT
+
+    def __post_init__(self) -> None:
+        """Refuse losses that need another head."""
+        needed = head(self.loss, self.architecture.head)
+        if needed != self.architecture.head:
+            raise ValueError(f"these losses need Architecture(head={needed!r})")
 
 
 @dataclass(frozen=True, config=STRICT)

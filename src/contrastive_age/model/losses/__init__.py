@@ -19,13 +19,13 @@ from contrastive_age.model.losses.total import total_loss
 
 __all__ = [
     "LOSSES",
+    "PAPERS",
     "TOTAL",
     "Forwarded",
     "LossWeights",
     "Supervise",
     "Term",
     "TripletPositions",
-    "PAPERS",
     "acting",
     "defaults",
     "head",

@@ -28,7 +28,7 @@ TERM = Term(
     "bmse",
     "Balanced MSE",
     "lambda_bmse",
-    lambda batch: bmse_loss(*batch.scores.unbind(dim=1), batch.ages),
+    lambda batch: bmse_loss(batch.scores[:, 0], batch.scores[:, 1], batch.ages),
     over="batch",
     head="noisy",
 )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from pydantic.dataclasses import dataclass
 
+from contrastive_age.model.architecture import LINEAR
 from contrastive_age.model.losses import (
     bmse,
+    conr,
     coral,
     cosine,
     dldl,
@@ -18,8 +20,11 @@ from contrastive_age.model.losses import (
     l1,
     mean,
     or_cnn,
+    ordinal_entropy,
+    rnc,
     softmax,
     sord,
+    supcon,
     triplet,
     unimodal,
     variance,
@@ -37,6 +42,10 @@ LOSSES = {
         triplet.TERM,
         kl.TERM,
         kl_printed.TERM,
+        rnc.TERM,
+        supcon.TERM,
+        conr.TERM,
+        ordinal_entropy.TERM,
         dldl.TERM,
         dldl_v2.TERM,
         sord.TERM,
@@ -54,9 +63,6 @@ PAPERS = ("softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"
 
 TOTAL = "total"
 """The column of their weighted sum."""
-
-LINEAR = "linear"
-"""The head that a network has where no term needs another."""
 
 Supervise = Literal["anchor", "all"]
 """Which images carry the terms over images."""
@@ -81,9 +87,18 @@ def reported(weights: "LossWeights") -> list[str]:
     return [name for name in LOSSES if name in PAPERS or name in act]
 
 
-def head(weights: "LossWeights") -> str:
-    """Name the head that the acting terms need; they agree, see `LossWeights`."""
-    return next((term.head for term in acting(weights) if term.head), LINEAR)
+def head(weights: "LossWeights", given: str = LINEAR) -> str:
+    """Name a network's head: the one that acting terms need, else the given one.
+
+    Raises:
+        ValueError: Another one is given than the terms need.
+    """
+    needed = next((term.head for term in acting(weights) if term.head), given)
+    if given not in {LINEAR, needed}:
+        raise ValueError(
+            f"model.head={given} does not go with these losses, which need {needed}; leave it out"
+        )
+    return needed
 
 
 def views(weights: "LossWeights") -> int:
@@ -171,7 +186,8 @@ if TYPE_CHECKING:
 
         def __init__(self, *, margin: float, **weights: float) -> None: ...
 
-        def __getattr__(self, name: str) -> float: ...
+        def __getattr__(self, name: str) -> float:
+            """Give a weight or an option."""
 
 else:
     LossWeights = weights_of(LOSSES.values())

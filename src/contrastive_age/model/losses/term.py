@@ -56,7 +56,7 @@ class Forwarded:
 
     features: Tensor
     logits: Tensor
-    scores: Tensor | None
+    scores: Any
     log_probabilities: Tensor
     probabilities: Tensor
     expected: Tensor
