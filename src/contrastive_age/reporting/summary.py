@@ -6,12 +6,16 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.reporting.groups import FAMILY, rows_of
-from contrastive_age.reporting.sections.section import DIFFERENCE, Column, Contents, Grid
+from contrastive_age.reporting.sections.section import Column, Contents, Grid
 from contrastive_age.reporting.sections.table_6 import PROTOCOLS
 
 CONTRASTS = {"Binary contrast": "MV + Cosine", "Ternary contrast": "MV + Cosine + Triplet"}
 """The columns of the headline, and the combinations of losses that they hold against MV."""
 
+_DIFFERENCE = (
+    "{{ coloured(difference | signed, verdict) }}"
+    "{{ small(low | interval(high, sign=true), verdict, could_have_seen(detectable)) }}"
+)
 COLUMNS = (
     Column(
         "Protocol and budget",
@@ -24,7 +28,7 @@ COLUMNS = (
         "{% else %}not run{% endif %}",
         "MAE, years",
     ),
-    *(Column(title, DIFFERENCE, "against MV, years", of=title) for title in CONTRASTS),
+    *(Column(title, _DIFFERENCE, "against MV, years", of=title) for title in CONTRASTS),
 )
 
 

@@ -51,7 +51,7 @@ def test_differences_are_those_of_the_settings_compared(runs: list[Measured]) ->
     compared = sections.comparisons.make(known)
     against = compared[compared["reference"] == "MV"].set_index("setting")
     table = sections.methods.make(known).set_index("setting")
-    names = ["difference", "low", "high", "verdict", "p", "p_holm", "detectable"]
+    names = ["difference", "low", "high", "verdict", "p", "p_holm"]
     others = table.drop(index="mv")
     assert len(against) == len(others) == 4
     pd.testing.assert_frame_equal(others[names], against.loc[others.index, names])

@@ -11,7 +11,6 @@ from contrastive_age.reporting.groups import SETTING, Evidence, Group, families,
 from contrastive_age.reporting.sections.comparisons import compared, with_mv
 from contrastive_age.reporting.sections.section import (
     CS5,
-    DIFFERENCE,
     LOSSES,
     MAE,
     SEEDS,
@@ -27,7 +26,8 @@ COLUMNS = (
     Column("MAE", MAE, "years; 95%, subjects"),
     Column(
         "Against MV",
-        "{% if verdict %}" + DIFFERENCE + "{% else %}–{% endif %}",
+        "{{ coloured(difference | signed, verdict) }}"
+        "{{ small(low | interval(high, sign=true), verdict) }}",
         "years; 95%, subjects and networks",
     ),
     Column("p", "{{ p_holm | probability }}", "after Holm"),
@@ -36,7 +36,7 @@ COLUMNS = (
 )
 
 _OF_OTHERS = {term.weight for name, term in losses.LOSSES.items() if name not in losses.PAPERS}
-_WITH_MV = ("difference", "low", "high", "verdict", "p", "p_holm", "detectable")
+_WITH_MV = ("difference", "low", "high", "verdict", "p", "p_holm")
 _ALONE = {"verdict": ""}
 
 
@@ -46,9 +46,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
     Returns:
         A row a setting whose losses are weighed as a named one's, the best of its family first:
         `SETTING`, `mae` with `mae_low` and `mae_high` (years), `seed_sd`, in percent `cs5` with
-        `cs5_low` and `cs5_high`, and `difference, low, high, verdict, p, p_holm, detectable` as in
-        `comparisons.make`: against MV, adjusted for all of the family that are held against it.
-        Those of MV itself are missing, and all where it was not run.
+        `cs5_low` and `cs5_high`, and as in `comparisons.make` `difference, low, high, verdict, p,
+        p_holm`: against MV, adjusted for all of the family that are held against it. They are
+        missing for MV itself, and for all where it was not run.
     """
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
@@ -91,11 +91,11 @@ SECTION = Section(
     "Methods beside each other",
     (
         "The paper's losses and those of other people, each weighed as its named setting says, "
-        "trained with one budget on the same folds. The rest of their authors' recipes is not "
-        "theirs: a row says what a loss does here.",
-        "Ranking is no test. The difference from MV is paired by subject and seed, and a setting "
-        "is called better or worse when its p-value is below 0.05 after Holm's adjustment, as "
-        "under “Settings compared”, where MV's command stands if it was not run.",
+        "trained with one budget on the same folds. What else their authors do in training is left "
+        "out: a row says what a loss does here.",
+        "Ranking is no test. The difference from MV is paired by subject and by seed (seeds that "
+        "one side has alone are left out of it), and a setting is called better or worse when its "
+        "p-value is below 0.05 after Holm's adjustment, as under “Settings compared”.",
     ),
     "methods",
     make,

@@ -195,12 +195,6 @@ LOSSES = Column("Setting", "{{ setting }}{{ small(losses, mark) }}", number=Fals
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
 """A cell of an error with its interval."""
 
-DIFFERENCE = (
-    "{{ coloured(difference | signed, verdict) }}"
-    "{{ small(low | interval(high, sign=true), verdict, could_have_seen(detectable)) }}"
-)
-"""A cell of a difference with its interval and verdict."""
-
 CS5 = Column(
     "CS@5",
     "{{ cs5 | percent }}{{ small(cs5_low | interval(cs5_high, decimals=1)) }}",
