@@ -144,6 +144,15 @@ class Papers:
         """The weights among `values`."""
         return dict(self.values(name, protocol)["loss"])
 
+    def named(self, protocol: str) -> dict[str, dict[str, float]]:
+        """The losses of a protocol's named settings that act, by their names.
+
+        Args:
+            protocol: Such as `morph_se`.
+        """
+        settings = self.settings.get(protocol, self.settings[_FOR_OTHERS])
+        return {name: acting_losses(values["loss"]) for name, values in settings.items()}
+
     @property
     def mean_variance(self) -> dict[str, float]:
         """The weights of the mean-variance loss in all the paper's settings."""
