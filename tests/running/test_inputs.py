@@ -18,6 +18,9 @@ from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
 
+LEARNINGS = inputs.learnings
+
+
 @pytest.fixture(autouse=True)
 def _no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "project_parameters", dict)
@@ -96,8 +99,14 @@ def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
     ],
 )
 def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
-    protocol: str, fold: str, change: dict[str, Any], said: str | None, tmp_path: Path
+    protocol: str,
+    fold: str,
+    change: dict[str, Any],
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(inputs, "learnings", LEARNINGS)
     parameters: dict[str, Any] = {}
     for path in (Path(__file__).parents[2] / "conf/base/parameters").glob("*.yml"):
         parameters |= yaml.safe_load(path.read_text(encoding="utf-8"))
