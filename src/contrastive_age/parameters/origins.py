@@ -105,6 +105,7 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
     losses = {name: value for name, value in asdict(setting.loss).items() if value}
     facts = {
         "setting": setting.setting,
+        "network": setting.architecture.title,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
         "age_min": setting.age_min,
         "age_max": setting.age_max,
