@@ -45,7 +45,10 @@ _HARDLY = (
     "but for chance, the one without it, MV or MV + Triplet, and says nothing of {name}. Chance is "
     "another network, as of another seed."
 )
+THEIRS = "theirs, from a file"
 MARKS: Mapping[str, str] = {
+    THEIRS: f"{THEIRS}: predictions that were brought by kedro compare and measured here on the "
+    "same test photos. What made them, and what it was trained on, is not known here.",
     KLD_HARDLY_PULLS: _HARDLY.format(
         mark=KLD_HARDLY_PULLS, pull="0.7%", preset="lambda_k", name="KLD"
     ),
