@@ -56,7 +56,7 @@ def block_and_logits(network, image):
     net = network.backbone
     x = net.maxpool(net.bn1(net.conv1(centre_crop(image[None], SIZE))).relu())
     block = net.layer4(net.layer3(net.layer2(net.layer1(x))))
-    return block, network.fc(net.avgpool(block).flatten(1))[0]
+    return block, network.fc(net.avgpool(block).flatten(1))[0][0]
 
 
 def normalised(values):

@@ -375,7 +375,7 @@ def trained(images, who, ages, weight_of_identity, classes):
     who, ages = torch.from_numpy(who), torch.from_numpy(ages)
     for _ in range(6):
         for rows in torch.randperm(len(images)).split(16):
-            features, logits = network(centre_crop(images[rows], 32))
+            features, logits, _ = network(centre_crop(images[rows], 32))
             loss = cross_entropy(logits, ages[rows])
             loss = loss + weight_of_identity * cross_entropy(names(features), who[rows])
             adam.zero_grad()

@@ -10,6 +10,7 @@ from torchvision.models import resnet18, resnet34, resnet50, wide_resnet50_2
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.seen import Seen
@@ -160,6 +161,29 @@ def test_the_classifier_keeps_the_ages_that_both_know(ages):
             assert torch.equal(own[place], known[age] if age in kept else random[place])
     backbone = {name: own for name, own in state.items() if not name.startswith("fc.")}
     assert equal(backbone, network.state_dict())
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("linear", "dropout"), ("dropout", "linear")])
+def test_of_weights_with_another_head_the_backbone_is_taken(given, wanted):
+    other = AgeNetwork(CLASSES, Architecture(head=given)).state_dict()
+    network, drawn = (AgeNetwork(CLASSES, Architecture(head=wanted)) for _ in range(2))
+    load_initial_weights(drawn, CLASSES, None, seed=1)
+    known = (CLASSES.age_min, CLASSES.age_max)
+    report = load_initial_weights(network, CLASSES, weights(other, known), seed=1)
+    assert report.ages == 0
+    assert set(report.resized) == {name for name in other if name.startswith("fc.")}
+    for name, own in network.state_dict().items():
+        assert torch.equal(own, drawn.state_dict()[name] if name.startswith("fc.") else other[name])
+
+
+@pytest.mark.parametrize(("ages", "kept"), [((20, 24), True), ((20, 25), False)])
+def test_a_head_of_another_kind_is_kept_where_it_is_over_the_same_ages(ages, kept):
+    classes, dropout = AgeClasses(20, 24), Architecture(head="dropout")
+    other = AgeNetwork(AgeClasses(*ages), dropout).state_dict()
+    network = AgeNetwork(classes, dropout)
+    report = load_initial_weights(network, classes, weights(other, ages), seed=1)
+    assert equal(network.state_dict(), other) == kept
+    assert bool(report.resized) != kept
 
 
 def test_weights_without_a_classifier_have_no_ages_to_keep(network):

@@ -7,6 +7,8 @@ import torch
 from torchvision.models import resnet18
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, HEAD_NAMES, Architecture
+from contrastive_age.model.heads import HEADS
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork, expected_age
 
@@ -15,7 +17,8 @@ def test_logits_are_one_linear_layer_over_the_pooled_features():
     network = AgeNetwork(AgeClasses(0, 69)).eval()
     images = torch.randn(2, 3, 40, 40)
     with torch.no_grad():
-        features, logits = network(images)
+        features, logits, scores = network(images)
+    assert scores is None
     assert features.shape == (2, 512)
     assert logits.shape == (2, 70)
     torch.testing.assert_close(logits, features @ network.fc.weight.T + network.fc.bias)
@@ -101,3 +104,40 @@ def test_all_weights_of_an_undrawn_network_are_set_where_it_starts(monkeypatch) 
     load_initial_weights(other, AgeClasses(0, 9), None, seed=0)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_heads_are_those_that_parameters_know() -> None:
+    assert tuple(HEADS) == HEAD_NAMES
+    assert DEFAULT.given == {}
+    assert Architecture(head="dropout").given == {"head": "dropout"}
+    for wrong in ({"head": "drop"}, {"backbone": "resnet19"}):
+        with pytest.raises(ValueError, match="it must be"):
+            Architecture(**wrong)
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_a_head_gives_logits_and_is_drawn_by_its_seed(head: str) -> None:
+    classes, architecture = AgeClasses(0, 9), Architecture(head=head)
+    before = torch.get_rng_state()
+    networks = [AgeNetwork.undrawn(classes, architecture) for _ in range(2)]
+    for network in networks:
+        load_initial_weights(network, classes, None, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    states = [network.state_dict() for network in networks]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    again = AgeNetwork.of_state(classes, states[0], architecture).eval()
+    with torch.no_grad():
+        assert again(torch.zeros(3, 3, 32, 32)).logits.shape == (3, 10)
+
+
+def test_the_dropout_head_is_norm_dropout_and_one_linear_layer() -> None:
+    head = HEADS["dropout"](8, 5).eval()
+    features = torch.randn(4, 8)
+    state = {name: torch.rand_like(own) for name, own in head.state_dict().items() if own.ndim}
+    head.load_state_dict(state, strict=False)
+    centred = (features - state["norm.running_mean"]) / (state["norm.running_var"] + 1e-5).sqrt()
+    normed = centred * state["norm.weight"] + state["norm.bias"]
+    logits, scores = head(features)
+    torch.testing.assert_close(logits, normed @ state["linear.weight"].T + state["linear.bias"])
+    assert scores is None
+    assert not torch.equal(*(head.train()(features)[0] for _ in range(2)))

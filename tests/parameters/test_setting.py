@@ -81,6 +81,7 @@ def test_key_does_not_depend_on_how_a_value_is_written(given: dict[str, Any]) ->
         ("loss", "margin", 0.3),
         ("training", "lr", 0.01),
         ("model", "weights", "none"),
+        ("model", "head", "dropout"),
         ("triplets", "mode", "explicit"),
         ("augmentation", "flip", "none"),
         ("splitting", "seed", 5),
@@ -128,6 +129,7 @@ def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
         ({"training": {"image_size": 500}}, "image_size"),
         ({"training": {"schedule": "warm"}}, "schedule"),
         ({"setting": "quaternary"}, "quaternary"),
+        ({"model": {"head": "drop"}}, "model.head='drop': it must be one of linear, dropout"),
         ({"max_samples": 0}, "max_samples"),
     ],
 )

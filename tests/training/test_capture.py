@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, Architecture
 from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.training import capture
@@ -14,7 +15,8 @@ from contrastive_age.training.acceleration import resolve
 from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.capture import UNRECORDED, Steps, adam, load_adam, set_rate
 from contrastive_age.training.loop import train
-from contrastive_age.training.recipe import Acceleration
+from contrastive_age.training.recipe import TEST, Acceleration
+from contrastive_age.training.watching import Watched
 from contrastive_age.triplets.index import build_index
 from training.recipes import varied
 
@@ -118,18 +120,28 @@ def test_only_a_gpu_records(monkeypatch):
     assert not resolve(Acceleration(capture=True), CPU, 1).capture
 
 
+DROPOUT = Architecture(head="dropout")
+
+
 class KilledError(Exception):
     pass
 
 
 def trained(
-    triplets="shared", capture=True, epochs=6, precision="auto", residence="auto", **options
+    triplets="shared",
+    capture=True,
+    epochs=6,
+    precision="auto",
+    residence="auto",
+    architecture=DEFAULT,
+    changed=None,
+    **options,
 ):
     """The losses and weights of a training on the GPU."""
     rng = np.random.default_rng(1)
     ages, size = rng.integers(20, 30, 90), frame_size(64)
     images = torch.from_numpy(rng.integers(0, 256, (90, 3, size, size), np.uint8))
-    network = AgeNetwork(CLASSES)
+    network = AgeNetwork(CLASSES, architecture)
     load_initial_weights(network, CLASSES, None, seed=5)
     asked = Acceleration(precision=precision, capture=capture, residence=residence)
     history = train(
@@ -144,6 +156,7 @@ def trained(
             batch_size=16,
             image_size=64,
             schedule="onecycle",
+            **changed or {},
         ),
         device=CUDA,
         plan=resolve(asked, CUDA, images.nbytes),
@@ -175,11 +188,36 @@ def test_faces_on_the_host_change_not_a_bit_either():
 
 
 @on_a_gpu
-def test_resumed_on_a_gpu_it_ends_like_one_never_interrupted(tmp_path):
+def test_recorded_steps_draw_what_others_draw():
+    expected = trained(capture=False, architecture=DROPOUT)
+    assert_same(trained(architecture=DROPOUT), expected)
+    assert not trained(capture=False)[0].equals(expected[0])
+
+
+@on_a_gpu
+@pytest.mark.parametrize("architecture", [DEFAULT, DROPOUT])
+def test_resumed_on_a_gpu_it_ends_like_one_never_interrupted(tmp_path, architecture):
     def kill(epoch, values):
         if epoch == 4:
             raise KilledError
 
     with pytest.raises(KilledError):
-        trained(work_folder=tmp_path, on_epoch=kill)
-    assert_same(trained(work_folder=tmp_path), trained())
+        trained(work_folder=tmp_path, on_epoch=kill, architecture=architecture)
+    resumed = trained(work_folder=tmp_path, architecture=architecture)
+    assert_same(resumed, trained(architecture=architecture))
+
+
+@on_a_gpu
+def test_recorded_steps_average_weights_as_others_do():
+    changed = {"average": 0.9, "reweight": "lds", "head_epochs": 4}
+    expected = trained(capture=False, changed=changed)
+    assert_same(trained(changed=changed), expected)
+    assert not torch.equal(expected[1]["fc.weight"], trained()[1]["fc.weight"])
+
+
+@on_a_gpu
+def test_looking_at_faces_between_recorded_steps_changes_not_a_bit():
+    rng = np.random.default_rng(2)
+    images = torch.from_numpy(rng.integers(0, 256, (9, 3, 73, 73), np.uint8))
+    history, network = trained(watched={TEST: Watched(images, rng.integers(20, 30, 9))})
+    assert_same((history.drop(columns=TEST), network), trained())

@@ -37,7 +37,10 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
         context = place.context(candidate.given)
         stands = standing_metrics(context, setting) is not None
         number = anchors(context, setting)
-        kind = (training.image_size, training.batch_size, training.supervise, setting.triplets.mode)
+        kind = (
+            *(training.image_size, training.batch_size, training.supervise),
+            *(setting.triplets.mode, setting.architecture),
+        )
         counted, duration = "-", "-"
         if number is not None:
             if not stands and kind not in of_an_anchor:
@@ -117,7 +120,7 @@ def _measure(setting: Setting) -> float:
         prepare(faces, np.arange(number), setting.training.image_size),
         ages,
         build_index(ages, np.arange(number).astype(str)),
-        AgeNetwork(recipe.classes),
+        AgeNetwork(recipe.classes, recipe.architecture),
         recipe,
     )
     return float(history["seconds"].iloc[-1]) / number

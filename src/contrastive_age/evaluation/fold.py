@@ -11,7 +11,9 @@ from torch import Tensor
 
 from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.network import AgeNetwork, expected_age
+from contrastive_age.training.recipe import Testing
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -21,12 +23,14 @@ def evaluate_fold(
     images: Tensor,
     model: Mapping[str, Tensor],
     classes: AgeClasses,
+    architecture: Architecture,
     *,
     fold: int,
     explained: npt.NDArray[np.int64],
     image_size: int,
     batch_size: int,
     device: torch.device,
+    testing: Testing,
 ) -> tuple[pd.DataFrame, Arrays, Arrays]:
     """Predict the tested samples of a fold, and explain some of them.
 
@@ -35,20 +39,24 @@ def evaluate_fold(
         images: Their faces from `augmentation.prepare`, uint8 (n, 3, S, S).
         model: State dict of the fold's network.
         classes: The network's age classes.
+        architecture: What it is made of.
         fold: The fold's number.
         explained: Rows that Grad-CAM explains, (m,).
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute.
+        testing: How ages are predicted.
 
     Returns:
         `sample_id, identity, fold, age, predicted_age, predicted_std`, in years; `sample_id`,
-        `features` (n, 512) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
+        `features` (n, D) and `logits` (n, A); and `sample_id` and Grad-CAM `maps` (m, h, w) of
         those that are explained.
     """
-    network = AgeNetwork.of_state(classes, model)
-    features, logits, maps = predict(network, images, image_size, batch_size, device)
-    mean, std = expected_age(torch.from_numpy(logits), classes.values)
+    network = AgeNetwork.of_state(classes, model, architecture)
+    features, logits, maps = predict(
+        network, images, image_size, batch_size, device, mirrored=testing.mirrored
+    )
+    mean, std = expected_age(torch.from_numpy(logits), classes.values, rounded=testing.rounded)
     predictions = tested[["sample_id", "identity", "age"]].assign(
         predicted_age=mean.numpy().astype(np.float64),
         predicted_std=std.numpy().astype(np.float64),

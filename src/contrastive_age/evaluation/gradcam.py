@@ -6,9 +6,9 @@ backbone's last block and `y` the logit of the class nearest to the predicted ag
 `A_k`. Each map is divided by its sum, so that maps of different networks can be averaged and
 compared: what is left is where evidence for the predicted age lies, not how much there is.
 
-Behind the block nothing comes but the mean over its places and one linear layer `w`, so that the
-derivative of the logit of class `c` is `w_ck` over the number of places, at every place and for
-every face: a map needs no gradient, and is had along with the prediction (`outputs.predict`).
+Behind the block its places are averaged first, so that the derivative is the same at all of them:
+that by the channel's mean, over their number, which the division by the sum takes out again. For
+one linear layer `w` and class `c` it is `w_ck`.
 
 A map has a cell for every 32 pixels the network sees: 7x7 for 224 pixels, but 3x3 for 96 and 2x2
 for 48. Such coarse maps cannot tell eyes from forehead; the mass they put on a region is then
@@ -16,7 +16,7 @@ mostly that of its neighbourhood, and should not be read as a finding.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ REGIONS = ("forehead", "eyes", "nose", "mouth", "cheeks", "background")
 """The parts of a face; `cheeks` is the rest of it, with temples and chin."""
 
 
-def grad_cam(block: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
+def grad_cam(block: Tensor, logits: Tensor, logits_of: Callable[[Tensor], Tensor]) -> Tensor:
     """Map where each face speaks for the age that the network predicts for it.
 
     Explained is the logit of the class nearest to the predicted age (the expectation of the
@@ -57,15 +57,25 @@ def grad_cam(block: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
     Args:
         block: Output of the last block, float32 (n, K, h, w).
         logits: Over the age classes, float32 (n, A).
-        weight: Of the linear layer, float32 (A, K).
+        logits_of: Gives the logits of the block's means over its places, (n, K).
 
     Returns:
         One map a face at the block's own resolution, float32 (n, h, w), not negative. A map's sum
         is 1, or 0 where nothing speaks for the predicted age.
     """
-    evidence = torch.einsum("nk,nkhw->nhw", weight[_nearest_class(logits)], block).relu().double()
+    weight = _derivative(block.mean(dim=(2, 3)), _nearest_class(logits), logits_of)
+    evidence = torch.einsum("nk,nkhw->nhw", weight, block).relu().double()
     total = evidence.sum(dim=(1, 2), keepdim=True)
     return (evidence / total.where(total > 0, 1.0)).float()
+
+
+def _derivative(means: Tensor, classes: Tensor, logits_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Give the derivative of a class's logit (n,) by each channel's mean, (n, K)."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        # Copies, of which a gradient can be taken where the originals come of inference.
+        means, classes = means.clone().requires_grad_(), classes.clone()
+        chosen = logits_of(means).gather(1, classes[:, None])
+        return torch.autograd.grad(chosen.sum(), means)[0]
 
 
 def _nearest_class(logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from contrastive_age.evaluation.gradcam import Maps, grad_cam
 from contrastive_age.float32 import exact
-from contrastive_age.model.network import AgeNetwork
+from contrastive_age.model.network import AgeNetwork, of_both_views
 from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
 
@@ -18,10 +18,10 @@ class Predicted(NamedTuple):
     """What a network says about n faces.
 
     Attributes:
-        features: float32 (n, 512).
+        features: float32 (n, D).
         logits: Over the age classes, float32 (n, A).
         maps: Where each face speaks for its predicted age, see `grad_cam`, float32 (n, h, w) with
-            h = w = ceil(image_size / 32).
+            h = w = ceil(image_size / 32) for a ResNet-18.
     """
 
     features: npt.NDArray[np.float32]
@@ -35,6 +35,8 @@ def predict(
     image_size: int,
     batch_size: int = 64,
     device: torch.device | None = None,
+    *,
+    mirrored: bool = False,
 ) -> Predicted:
     """Give features, logits and Grad-CAM maps of the centre of each face.
 
@@ -46,19 +48,29 @@ def predict(
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute; the network's own when None.
+        mirrored: Whether the logits are those of the mean softmax of each view and its mirror
+            image, see `of_both_views`; features and maps are the view's own.
     """
     device = device or next(network.parameters()).device
     network.to(device).eval()
     with torch.inference_mode(), exact(device):
         parts = [
-            _shown(network, centre_crop(send(chunk, device), image_size))
+            _shown(network, centre_crop(send(chunk, device), image_size), mirrored=mirrored)
             for chunk in torch.split(images, batch_size)
         ]
     return Predicted(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))
 
 
-def _shown(network: AgeNetwork, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _shown(network: AgeNetwork, views: Tensor, *, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
     block = network.backbone.last_block(views)
-    features = network.backbone.pool(block)
-    logits = network.fc(features)
-    return features, logits, grad_cam(block, logits, network.fc.weight)
+    outputs = network.judged(network.backbone.pool(block))
+    maps = grad_cam(block, outputs.logits, lambda means: logits_of(network, means))
+    logits = outputs.logits
+    if mirrored:
+        logits = of_both_views(logits, network(views.flip(-1)).logits)
+    return outputs.features, logits, maps
+
+
+def logits_of(network: AgeNetwork, means: Tensor) -> Tensor:
+    """Give the logits (n, A) of a last block's means over its places, (n, K)."""
+    return network.judged(network.backbone.pool(means[:, :, None, None])).logits

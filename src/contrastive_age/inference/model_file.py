@@ -22,6 +22,7 @@ from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
 from contrastive_age.files import replacing
 from contrastive_age.inference.cards import error_words
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import DEFAULT, Architecture
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.model.weights import AGE_MODEL, read_saved, write_saved
 from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD, frame_size
@@ -49,6 +50,7 @@ class AgeModel:
         card: The model card, Markdown.
         facts: What JSON can hold: `name`, and what the card was written from (`protocol`,
             `setting`, `cross_validation`, `made_from`, ...).
+        architecture: What the network is made of.
         coverage: How much of a face's surroundings is shown, see `faces.alignment`.
         temperature: What logits are divided by before their softmax says how likely each age is,
             see `evaluation.calibration`. The age is always the expectation of the plain softmax,
@@ -61,6 +63,7 @@ class AgeModel:
     radii: Radii
     card: str
     facts: Mapping[str, Any]
+    architecture: Architecture = DEFAULT
     coverage: float = DEFAULT_COVERAGE
     temperature: float = 1.0
 
@@ -87,7 +90,7 @@ class AgeModel:
 
     def network(self) -> AgeNetwork:
         """Make the network with its weights, on the CPU and in evaluation mode."""
-        return AgeNetwork.of_state(self.classes, self.state).eval()
+        return AgeNetwork.of_state(self.classes, self.state, self.architecture).eval()
 
 
 def ages_of(logits: Tensor, ages: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,6 +122,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "age_min": model.classes.age_min,
         "age_max": model.classes.age_max,
         "image_size": model.image_size,
+        **model.architecture.given,
         "radii": model.radii.as_json(),
         **_views(model.coverage),
         "temperature": model.temperature,
@@ -155,6 +159,9 @@ def load_model(path: Path) -> AgeModel:
             radii=_radii(about["radii"], content["version"]),
             card=content["card"],
             facts=about["facts"],
+            architecture=Architecture(
+                **{name: about[name] for name in vars(DEFAULT) if name in about}
+            ),
             coverage=about["alignment"]["coverage"],
             # Files of earlier versions have none.
             temperature=about.get("temperature", 1.0),

@@ -1,16 +1,16 @@
 """The weights a network starts from: ImageNet's, those of a file, or random ones."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.heads import draw
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import Weights
 
@@ -36,8 +36,8 @@ class InitialWeights:
         source: `none`, `imagenet` or the path of the file.
         loaded: Taken from the source as a whole.
         missing: Not in the source, so drawn at random.
-        resized: Of the linear layer, in the source over other ages or classes: drawn at random, but
-            for the ages that both know.
+        resized: Of the head, in the source another one, or over other ages or classes: drawn at
+            random, but for the ages that two linear layers both know.
         ages: For how many ages of the linear layer the source's weights are kept, by their age.
     """
 
@@ -68,7 +68,9 @@ def load_initial_weights(
     Raises:
         DataError: The weights are those of another network.
     """
-    _draw(network, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    network.backbone.draw(generator)
+    draw(network.fc, generator)
     if weights is None:
         logger.debug("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
@@ -79,10 +81,10 @@ def load_initial_weights(
     }
     ours = network.state_dict()
     _refuse_others(state, ours, weights.name)
-    layer = [name for name in _LINEAR if name in state]
-    fits = all(state[name].shape == ours[name].shape for name in layer)
+    head = [name for name in state if name.startswith("fc.")]
+    fits = all(name in ours and state[name].shape == ours[name].shape for name in head)
     known = weights.classes or (classes if fits else None)
-    resized = [] if known == classes else layer
+    resized = [] if fits and known == classes else head
     fitting = {name: tensor for name, tensor in state.items() if name not in resized}
     network.load_state_dict(fitting, strict=False)
     report = InitialWeights(
@@ -90,7 +92,7 @@ def load_initial_weights(
         loaded=tuple(fitting),
         missing=tuple(name for name in ours if name not in state),
         resized=tuple(resized),
-        ages=_keep_ages(network, classes, state, known) if known and layer else 0,
+        ages=_keep_ages(network, classes, state, known) if known and head else 0,
     )
     logger.debug(
         "Initial weights: %d tensors from %s; missing: %s; over other classes: %s; ages kept: %d",
@@ -118,27 +120,14 @@ def _keep_ages(
         known: The ages of its linear layer.
 
     Returns:
-        The number of ages that were kept.
+        The number of ages that were kept; none where either head is no linear layer.
     """
+    if not network.state_dict().keys() & state.keys() & set(_LINEAR):
+        return 0
     ages = np.intersect1d(classes.values.numpy(), known.values.numpy()).astype(np.int64)
     for name in filter(state.__contains__, _LINEAR):
         network.get_parameter(name).data[classes.index(ages)] = state[name][known.index(ages)]
     return len(ages)
-
-
-def _draw(network: nn.Module, generator: torch.Generator) -> None:
-    """Repeat torchvision's default initialisation of a new ResNet, from a generator of its own."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(
-                module.weight, mode="fan_out", nonlinearity="relu", generator=generator
-            )
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-        elif isinstance(module, nn.Linear):
-            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
-            bound = 1 / math.sqrt(module.in_features)
-            nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
 
 def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str) -> None:
@@ -149,12 +138,10 @@ def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], sour
             f"{next(iter(state), 'missing').removeprefix('backbone.')!r}); give a state dict with "
             f"torchvision's names"
         )
-    # The linear layer may be over any number of classes.
-    start = {name: 1 if name in _LINEAR else 0 for name in ours}
     faults = [
         f"{name.removeprefix('backbone.')} {tuple(tensor.shape)}"
         for name, tensor in state.items()
-        if name not in ours or tensor.shape[start[name] :] != ours[name].shape[start[name] :]
+        if not _may_be(name, tensor, ours.get(name))
     ]
     if faults:
         more = ", ..." if len(faults) > _NAMED else ""
@@ -165,6 +152,16 @@ def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], sour
             f"{f'; they look like those of a {network}' if network else ''}. Give weights of a "
             f"ResNet-18; they may lack some of its tensors"
         )
+
+
+def _may_be(name: str, tensor: Tensor, wanted: Tensor | None) -> bool:
+    """Say whether a tensor is one of ours, or of another head, which is left out.
+
+    One linear layer may be over any number of classes.
+    """
+    if not name.startswith("fc."):
+        return wanted is not None and tensor.shape == wanted.shape
+    return wanted is None or name not in _LINEAR or tensor.shape[1:] == wanted.shape[1:]
 
 
 def _resnet(state: Mapping[str, Tensor]) -> str | None:

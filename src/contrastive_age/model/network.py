@@ -1,20 +1,31 @@
-"""The network: a ResNet-18 with one linear layer over age classes, and its age prediction."""
+"""The network: a backbone and a head over age classes, and its age prediction."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.resnet import FEATURES, ResNet18
+from contrastive_age.model.architecture import DEFAULT, Architecture
+from contrastive_age.model.heads import HEADS
+from contrastive_age.model.resnet import ResNet18
 
 
 class Outputs(NamedTuple):
-    """What the network gives for n images: features (n, 512) and logits over the classes (n, A)."""
+    """What the network gives for n images.
+
+    Attributes:
+        features: (n, D); a ResNet-18 has 512.
+        logits: Over the age classes, (n, A).
+        scores: What the head's own loss needs; None for heads without one.
+    """
 
     features: Tensor
     logits: Tensor
+    scores: Tensor | None = None
 
 
 class _Undrawn(TorchFunctionMode):
@@ -37,41 +48,51 @@ class _Undrawn(TorchFunctionMode):
 
 
 class AgeNetwork(nn.Module):
-    """ResNet-18 whose 512 pooled features feed one linear layer over the age classes.
+    """A backbone, whose pooled features feed a head over the age classes.
 
-    The backbone has torchvision's names below `backbone.`; the linear layer is `fc`.
+    A ResNet-18 has torchvision's names below `backbone.`; the head is `fc`, and one linear layer
+    has torchvision's names, too.
     """
 
-    def __init__(self, classes: AgeClasses) -> None:
+    def __init__(self, classes: AgeClasses, architecture: Architecture = DEFAULT) -> None:
         super().__init__()
         self.backbone = ResNet18()
-        self.fc = nn.Linear(FEATURES, classes.number)
+        self.fc = HEADS[architecture.head](self.backbone.width, classes.number)
 
     @classmethod
-    def undrawn(cls, classes: AgeClasses) -> Self:
+    def undrawn(cls, classes: AgeClasses, architecture: Architecture = DEFAULT) -> Self:
         """Make a network all of whose weights are still to be set: what they are is undefined."""
         with _Undrawn():
-            return cls(classes)
+            return cls(classes, architecture)
 
     @classmethod
-    def of_state(cls, classes: AgeClasses, state: Mapping[str, Tensor]) -> Self:
+    def of_state(
+        cls,
+        classes: AgeClasses,
+        state: Mapping[str, Tensor],
+        architecture: Architecture = DEFAULT,
+    ) -> Self:
         """Make a network with the weights of a whole state dict, which stays as it is."""
-        network = cls.undrawn(classes)
+        network = cls.undrawn(classes, architecture)
         network.load_state_dict(dict(state))
         return network
 
     def forward(self, images: Tensor) -> Outputs:
-        """Map normalised images, float (n, 3, s, s), to features and logits."""
-        features = self.backbone(images)
-        return Outputs(features, self.fc(features))
+        """Map normalised images, float (n, 3, s, s), to features, logits and scores."""
+        return self.judged(self.backbone(images))
+
+    def judged(self, features: Tensor) -> Outputs:
+        """Give the outputs of features, (n, D)."""
+        return Outputs(features, *self.fc(features))
 
 
-def expected_age(logits: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
-    """Predict the age as the expectation of the softmax, not rounded, with its standard deviation.
+def expected_age(logits: Tensor, ages: Tensor, *, rounded: bool = False) -> tuple[Tensor, Tensor]:
+    """Predict the age as the expectation of the softmax, with the softmax's standard deviation.
 
     Args:
         logits: (n, A).
         ages: The age of each class in years, (A,).
+        rounded: Whether the age is rounded to whole years.
 
     Returns:
         Mean and standard deviation in years, (n,) each.
@@ -79,4 +100,20 @@ def expected_age(logits: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
     probabilities = logits.softmax(dim=1)
     mean = probabilities @ ages
     variance = (probabilities * (ages - mean[:, None]).square()).sum(dim=1)
-    return mean, variance.sqrt()
+    return mean.round() if rounded else mean, variance.sqrt()
+
+
+def of_both_views(logits: Tensor, mirrored: Tensor) -> Tensor:
+    """Give logits whose softmax is the mean of the softmax of a view and of its mirror image.
+
+    So the expected age is the mean of both ages, and the spread holds what they differ by.
+
+    Args:
+        logits: Of n views, (n, A).
+        mirrored: Of their mirror images, (n, A).
+
+    Returns:
+        Logarithms of probabilities, (n, A).
+    """
+    both = torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1))
+    return both - math.log(2)

@@ -4,6 +4,7 @@ torchvision's own takes its whole package to import, detection and video include
 photo. Tests hold this one against it.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
@@ -55,6 +56,8 @@ class Block(nn.Module):
 class ResNet18(nn.Module):
     """Normalised images, float (n, 3, s, s), to pooled features, (n, 512)."""
 
+    width = FEATURES
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
@@ -65,9 +68,7 @@ class ResNet18(nn.Module):
         self.layer3 = _layer(128, 256, stride=2)
         self.layer4 = _layer(256, FEATURES, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.draw()
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the pooled features."""
@@ -78,6 +79,16 @@ class ResNet18(nn.Module):
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         block: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return block
+
+    def draw(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights as torchvision does; from torch's own numbers where none are given."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(
+                    module.weight, mode="fan_out", nonlinearity="relu", generator=generator
+                )
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
 
     def pool(self, block: Tensor) -> Tensor:
         """Give the features of what `last_block` gave."""

@@ -15,15 +15,23 @@ from pydantic import (
     NonNegativeInt,
     model_validator,
 )
+from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
 from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.architecture import Architecture
+from contrastive_age.model.losses import LossWeights, head, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
-from contrastive_age.strict import Strict
-from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
+from contrastive_age.strict import STRICT, Strict
+from contrastive_age.training.recipe import (
+    Augmentation,
+    Recipe,
+    Start,
+    Testing,
+    TrainingSettings,
+)
 from contrastive_age.triplets.sampling import Mode
 
 Columns = dict[str, str | int | float | None]
@@ -38,6 +46,7 @@ HASHED = (
     *("protocol", "source", "split", "folds", "sources", "age_min", "age_max", "setting", "seed"),
     *("max_samples", "validation", "manifest", "drawn", "splitting", "overlap", "alignment"),
     *("detection", "training", "triplets", "model", "augmentation", "loss", "acceleration"),
+    "testing",
 )
 """The order in which values go into a key: results keep their keys when classes are rearranged."""
 
@@ -70,6 +79,11 @@ class Overlap(Strict):
     most_bits: Bits
 
 
+@dataclass(frozen=True, config=STRICT)
+class Network(Architecture, Start):
+    """What a network is made of, and what it starts from."""
+
+
 class Common(Strict):
     """The values that decide a training, whether of a protocol or for pretraining.
 
@@ -88,7 +102,7 @@ class Common(Strict):
     detection: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
     training: TrainingSettings
     triplets: Triplets
-    model: Start
+    model: Network
     augmentation: Augmentation
     loss: LossWeights
     acceleration: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
@@ -96,6 +110,11 @@ class Common(Strict):
     @model_validator(mode="after")
     def _ages_are_classes(self) -> "Common":
         AgeClasses(self.age_min, self.age_max)
+        return self
+
+    @model_validator(mode="after")
+    def _the_head_suits_the_losses(self) -> "Common":
+        head(self.loss, self.model.head)
         return self
 
     @property
@@ -118,7 +137,13 @@ class Common(Strict):
             self.augmentation,
             self.loss,
             self.seed,
+            self.architecture,
         )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What its networks are made of: with the head that the losses need."""
+        return Architecture(self.model.backbone, head(self.loss, self.model.head))
 
     @property
     def key(self) -> str:
@@ -152,10 +177,11 @@ class Common(Strict):
             "setting": self.setting,
             "seed": self.seed,
             "max_samples": self.max_samples,
-            **asdict(self.loss),
+            **stated(self.loss),
             **asdict(self.training),
             # What a file holds: where it lies may differ from run to run.
             "weights": self.model.digest or self.model.weights,
+            **self.architecture.given,
             **{f"augmentation_{name}": value for name, value in asdict(self.augmentation).items()},
             "triplets": self.triplets.mode,
             "coverage": self.alignment.coverage,
@@ -178,6 +204,16 @@ class Setting(Common):
     drawn: bool = Field(default=False, exclude_if=operator.not_)
     splitting: Splitting
     overlap: Overlap
+    testing: Testing = Field(default_factory=Testing, exclude_if=Testing().__eq__)
+
+    @model_validator(mode="after")
+    def _test_part_is_in_sight(self) -> "Setting":
+        if self.training.watch_test and self.validation is not None:
+            raise ValueError(
+                "training.watch_test looks at the test part, which validation keeps out of sight: "
+                "leave one of them"
+            )
+        return self
 
     @property
     def shared(self) -> str:
@@ -251,6 +287,7 @@ class Setting(Common):
             "group_copies": self.splitting.group_copies,
             "most_bits": self.most_bits,
             "manifest": self.manifest,
+            **asdict(self.testing),
         }
 
 

@@ -96,6 +96,7 @@ def assemble(
             card=card,
             facts=facts,
             coverage=setting.alignment.coverage,
+            architecture=setting.architecture,
             temperature=temperature,
         ),
         card,
