@@ -116,7 +116,9 @@ def made_up_run(
     parameters = copy.deepcopy(dict(PAPERS.settings["fgnet_lopo"]["mv"]))
     parameters["splitting"]["group_copies"] = protocol != "morph_rs"
     for name, values in (budget or {}).items():
-        parameters[name] = parameters[name] | values if isinstance(values, Mapping) else values
+        parameters[name] = (
+            parameters.get(name, {}) | values if isinstance(values, Mapping) else values
+        )
     parameters |= {
         "protocol": protocol,
         "setting": setting,

@@ -131,12 +131,12 @@ def with_theirs(groups: Iterable[Group], theirs: Theirs) -> list[dict[str, Any]]
         and group.first.metrics["manifest_hash"] == theirs.metrics["manifest_hash"]
         and photos <= set(group.first.predictions["sample_id"])
     ]
-    compared = [against(_by_seed(group), theirs.predictions) for group in held]
+    compared = [against(by_seed(group), theirs.predictions) for group in held]
     return [
-        _row(group, comparison, adjusted)
+        row_of(group, comparison, adjusted)
         | {"claim": "theirs", "reference_setting": theirs.title, "reference": theirs.photos}
         | {"reference_seeds": ""}
-        for group, comparison, adjusted in zip(held, compared, _adjusted(compared), strict=True)
+        for group, comparison, adjusted in zip(held, compared, adjust(compared), strict=True)
     ]
 
 
@@ -160,9 +160,9 @@ def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]
 
 def _compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
     """The rows of pairs, whose p-values are adjusted for one another."""
-    compared = [compare(_by_seed(ours), _by_seed(reference)) for ours, reference in pairs]
+    compared = [compare(by_seed(ours), by_seed(reference)) for ours, reference in pairs]
     return [
-        _row(ours, comparison, adjusted)
+        row_of(ours, comparison, adjusted)
         | {
             "claim": claim,
             "reference_setting": reference.columns["setting"],
@@ -170,22 +170,23 @@ def _compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
             "reference_seeds": ", ".join(map(str, comparison.reference_seeds)),
         }
         for (ours, reference), comparison, adjusted in zip(
-            pairs, compared, _adjusted(compared), strict=True
+            pairs, compared, adjust(compared), strict=True
         )
     ]
 
 
-def _adjusted(compared: Sequence[Comparison]) -> list[float | None]:
+def adjust(compared: Sequence[Comparison]) -> list[float | None]:
     """Their p-values, adjusted for one another; None where there is none."""
     adjusted = iter(holm([each.p for each in compared if each.p is not None]))
     return [None if each.p is None else float(next(adjusted)) for each in compared]
 
 
-def _by_seed(group: Group) -> dict[int, pd.DataFrame]:
+def by_seed(group: Group) -> dict[int, pd.DataFrame]:
+    """The predictions of each seed."""
     return {run.seed: run.predictions for run in group.runs}
 
 
-def _row(ours: Group, comparison: Comparison, adjusted: float | None) -> dict[str, Any]:
+def row_of(ours: Group, comparison: Comparison, adjusted: float | None) -> dict[str, Any]:
     """A row of the table, but for what names the reference.
 
     Args:
