@@ -18,7 +18,6 @@ from contrastive_age.parameters.setting import Network
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
-
 LEARNINGS = inputs.learnings
 
 

@@ -51,7 +51,10 @@ _HARDLY = (
     "but for chance, the one without it, MV or MV + Triplet, and says nothing of {name}. Chance is "
     "another network, as of another seed."
 )
+THEIRS = "theirs, from a file"
 MARKS: Mapping[str, str] = {
+    THEIRS: f"{THEIRS}: predictions that were brought by kedro compare and measured here on the "
+    "same test photos. What made them, and what it was trained on, is not known here.",
     KLD_HARDLY_PULLS: _HARDLY.format(
         mark=KLD_HARDLY_PULLS, pull="0.7%", preset="lambda_k", name="KLD"
     ),
@@ -252,7 +255,12 @@ class Papers:
         values = given_values(parameters)
         # In one order, whatever a document's is: words of equal budgets are equal.
         known_first = [path for path in papers if path in values] + list(values)
-        return {path: values[path] for path in known_first if values[path] != papers.get(path)}
+        # What is off is as if it were not there.
+        return {
+            path: values[path]
+            for path in known_first
+            if (values[path] or None) != (papers.get(path) or None)
+        }
 
 
 def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
@@ -299,7 +307,7 @@ def mark(loss: Mapping[str, float]) -> str:
 
 
 def value_in_words(path: str, value: Any) -> str:
-    """Say one value of a budget, such as "64 px", "20 epochs" or "batch size 32".
+    """Say one value of a budget, such as "64 px", "20 epochs", "batch size 32" or "ages rounded".
 
     Args:
         path: Its dotted name.
@@ -311,6 +319,8 @@ def value_in_words(path: str, value: Any) -> str:
     if (name, value) == ("epochs", 1):
         return "1 epoch"
     words = _IN_WORDS.get(name, name.replace("_", " "))
+    if value is True:
+        return words
     shown = PurePath(value).name if name == "folds_file" and value else value
     return words.format(shown) if "{" in words else f"{words} {shown}"
 
