@@ -1,4 +1,4 @@
-"""Which sample is tested in which fold: RS, SE, LOPO and published split lists.
+"""Which sample is tested in which fold: RS, SE, LOPO, transfers and published split lists.
 
 Every function gives the folds table: `sample_id` str, `identity` str, `age` int64 (years) and
 `fold` int64, the fold in which the sample is TESTED; rows in the order of the samples table.
@@ -15,6 +15,7 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.protocols.copies import Ints, linked
+from contrastive_age.protocols.parts import TRAINS
 from contrastive_age.sources import delimited
 from contrastive_age.sources.names import folded, without_suffix
 
@@ -113,6 +114,19 @@ def leave_one_person_out(samples: pd.DataFrame) -> pd.DataFrame:
     codes, subjects = pd.factorize(samples["identity"], sort=True)
     _check_enough(2, len(subjects), "subjects")
     return _table(samples, codes.astype(np.int64))
+
+
+def transfer(samples: pd.DataFrame, tested: int) -> pd.DataFrame:
+    """Test all samples of one source; those of another only train.
+
+    Args:
+        samples: Of both, N rows, those that are tested first.
+        tested: How many they are.
+
+    Returns:
+        The folds table: fold 0, and `parts.TRAINS` for those that only train.
+    """
+    return _table(samples, np.where(np.arange(len(samples)) < tested, 0, TRAINS))
 
 
 def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:

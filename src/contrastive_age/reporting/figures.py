@@ -29,7 +29,6 @@ from contrastive_age.reporting.style import (
     Sheet,
     in_mathtext,
     new_figure,
-    refuse_empty,
     tidy,
     tidy_scale,
 )
@@ -296,12 +295,17 @@ def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figur
             titles say the others.
 
     Returns:
-        A figure with a panel for each term; over several folds their mean stands out.
+        A figure with a panel for each term; over several folds their mean stands out. Without
+        epochs it says that nothing was trained.
     """
+    if history.empty:
+        figure = new_figure(3.4, 1.0)
+        said = "Not trained: the initial weights as they are"
+        figure.suptitle(said, fontsize=TEXT, color=INK, x=0.01, ha="left")
+        return figure
     # torch takes a second to import
     from contrastive_age.model.losses import LOSSES, titles
 
-    refuse_empty(history, "training epochs")
     symbols = {term.name: term.weight for term in LOSSES.values() if term.weight}
     acting = {name: weights.get(symbol, 0.0) for name, symbol in symbols.items()}
     terms = [

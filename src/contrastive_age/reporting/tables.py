@@ -49,7 +49,8 @@ def demo_table(
     table.add_column("quantity")
     table.add_column("value", justify="right")
     given = metrics["parameters"]
-    table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
+    data = " to ".join(filter(None, [given.get("trained_on"), given["source"]]))
+    table.add_row("Data", f"{data}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
     table.add_row("Losses", weights_in_words(given["loss"]))
     if papers is not None:
         table.add_row("Budget", papers.describe(given, metrics.get("external")))

@@ -184,6 +184,13 @@ def train(
     return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
 
 
+def no_epochs() -> pd.DataFrame:
+    """Give the history of a network that was not trained: no rows, and the columns of `train`."""
+    columns = ["epoch", "lr", TOTAL, *LOSSES, "anchors_without_positive", "seconds"]
+    types = {"epoch": "int64", "anchors_without_positive": "int64"}
+    return pd.DataFrame(columns=columns, dtype="float64").astype(types)
+
+
 def train_one_epoch(
     step: Steps,
     optimiser: torch.optim.Optimizer,

@@ -13,7 +13,6 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
 )
 from pydantic.dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class TrainingSettings:
     """The budget and the optimiser's values.
 
     Attributes:
-        epochs: Passes over all anchors.
+        epochs: Passes over all anchors; 0 leaves the initial weights as they are.
         batch_size: Anchors a step.
         image_size: Side in pixels of what the network sees.
         lr: Adam's learning rate; with a schedule, its peak.
@@ -45,7 +44,7 @@ class TrainingSettings:
         supervise: Whether the anchors or all forwarded images carry the supervised terms.
     """
 
-    epochs: PositiveInt
+    epochs: NonNegativeInt
     batch_size: Annotated[int, Field(gt=1)]
     image_size: Annotated[int, Field(ge=SMALLEST_IMAGE, le=CROP_SIZE)]
     lr: PositiveFloat

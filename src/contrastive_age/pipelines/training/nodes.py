@@ -19,7 +19,9 @@ from contrastive_age.triplets.part import fingerprint_of
 def train(
     samples: pd.DataFrame,
     looks: pd.DataFrame,
-    faces: Faces,
+    training_samples: pd.DataFrame,
+    training_looks: pd.DataFrame,
+    training_faces: Faces,
     folds: pd.DataFrame,
     triplets: TripletIndex,
     setting: Setting,
@@ -31,9 +33,12 @@ def train(
     """Train one fold, or give back the network that was trained by the very same things.
 
     Args:
-        samples: The source's samples, whose rows are those of `faces`.
+        samples: The samples of the source that is tested.
         looks: By what each of their photos is known again.
-        faces: uint8 (N, 256, 256, 3).
+        training_samples: The samples of the source that trains, in a transfer another one; their
+            rows are those of `training_faces`.
+        training_looks: By what each of their photos is known again.
+        training_faces: uint8 (N, 256, 256, 3).
         folds: The protocol's folds.
         triplets: The index over the fold's training part.
         setting: The protocol's effective values.
@@ -64,24 +69,26 @@ def train(
     from contrastive_age.training.fold import Watcher, stated_by, train_or_keep
 
     part, tested = setting.plan.parts(folds, samples, fold)
-    photos = folds.merge(looks, on="sample_id", validate="1:1")
     refuse_tested(
-        start_of(setting), photos[photos["sample_id"].isin(tested["sample_id"])], setting.most_bits
+        start_of(setting),
+        tested.merge(looks, on="sample_id", validate="1:1"),
+        setting.most_bits,
     )
-    rows = rows_of(samples, faces, part, setting.faces)
+    trained = setting.plan.trained(folds, training_samples)
+    rows = rows_of(training_samples, training_faces, trained.loc[part.index], setting.faces)
     if triplets.fingerprint != fingerprint_of(part):
         raise DataError(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
     model, history = train_or_keep(
-        lambda: prepare(faces, sound(faces, rows), setting.training.image_size),
+        lambda: prepare(training_faces, sound(training_faces, rows), setting.training.image_size),
         part["age"].to_numpy(),
         triplets,
         setting.recipe,
         located_start(setting),
         folder=training_folder / fold_name(fold),
-        decided_by=networks_of(setting, part, faces),
+        decided_by=networks_of(setting, part, training_faces),
         computing=computing,
         watcher=Watcher(
             f"{setting.protocol} {setting.key}, {in_words(fold)}",
@@ -90,5 +97,7 @@ def train(
             progress=not tracker.is_worker,
         ),
     )
-    seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
+    photos = trained.merge(training_looks, on="sample_id", validate="1:1")
+    terms = {setting.learns_from: terms_of(sources[setting.learns_from])}
+    seen = seen_by(setting, terms, photos)
     return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)

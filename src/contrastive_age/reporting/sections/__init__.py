@@ -21,6 +21,7 @@ from contrastive_age.reporting.sections import (
     table_5,
     table_6,
     thresholds,
+    transfers,
     your_runs,
 )
 from contrastive_age.reporting.sections.section import Section
@@ -38,6 +39,7 @@ SECTIONS: tuple[Section, ...] = (
     table_5.SECTION,
     table_6.SECTION,
     figure_3.SECTION,
+    transfers.SECTION,
     on_faces.SECTION,
     baselines.SECTION,
     groups.SECTION,
