@@ -58,7 +58,7 @@ REFUSED = {
     "loss.margin=inf": ["loss.margin", "finite number"],
     "training.lr=nan": ["training.lr"],
     "training.lr=0": ["training.lr=0", "greater than 0"],
-    "training.epochs=0": ["training.epochs=0"],
+    "training.epochs=-1": ["training.epochs=-1"],
     "training.batch_size=1": ["training.batch_size=1"],
     "training.image_size=16": ["training.image_size=16", "greater than or equal to 32"],
     "training.image_size=500": ["training.image_size=500", "less than or equal to 224"],

@@ -208,12 +208,13 @@ class Setting(Common):
     @property
     def shared(self) -> str:
         """Name the values that settings must share to share aligned faces and folds."""
-        return self.model_dump_json(
+        values = self.model_dump_json(
             include={
                 *("manifest", "alignment", "detection"),
                 *("splitting", "overlap", "max_samples", "folds"),
             }
         )
+        return f"{values}, learns from {self.learns_from}"
 
     @property
     def most_bits(self) -> int:

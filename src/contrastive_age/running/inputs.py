@@ -81,7 +81,7 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
     if setting.model.weights in NAMED_WEIGHTS:
         raise DataError(
             f"training.epochs=0 tests the initial weights of {name} as they are, and "
-            f"{setting.model.weights} says no ages: give model.weights=FILE, such as `kedro run "
+            f"model.weights={setting.model.weights} tells no ages: give a file, such as `kedro run "
             "--pipeline=pretrain` makes"
         )
     if any(node.namespace == namespace_of(name, None) for node in pipeline.nodes):
