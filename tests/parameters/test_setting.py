@@ -350,7 +350,7 @@ def test_where_folds_run_is_no_part_of_the_key(given: dict[str, Any]) -> None:
         ("utkface_to_fgnet", {"folds": 2}, "a transfer has one fold"),
         ("utkface_to_fgnet", {"trained_on": "fgnet"}, "another one than it is tested on"),
         ("utkface_to_fgnet", {"trained_on": None}, "a transfer needs the source that trains"),
-        ("fgnet_se", {"folds": 1}, "give at least 2; only a transfer has one"),
+        ("fgnet_se", {"folds": 1}, "give at least 2; only a transfer, or a published list"),
         ("fgnet_se", {"trained_on": "utkface"}, "it is for split: transfer"),
     ],
 )

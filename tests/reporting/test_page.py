@@ -231,8 +231,8 @@ def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
         r"Compared with MV on the same images, over subjects and networks: \d+ better, \d+ worse",
         text,
     )
-    assert "Drawn faces: 1 of 14 settings" in text
-    assert "Pre-trained on faces (F): 3 of 14 settings" in text
+    assert "Drawn faces: 1 of 15 settings" in text
+    assert "Pre-trained on faces (F): 4 of 15 settings" in text
     assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
 
 

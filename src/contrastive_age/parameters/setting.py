@@ -194,8 +194,11 @@ class Setting(Common):
                     f"{named}.trained_on={self.trained_on}: a transfer needs the source that "
                     "trains, another one than it is tested on"
                 )
-        elif self.folds == 1:
-            raise ValueError(f"{named}.folds=1: give at least 2; only a transfer has one")
+        elif self.folds == 1 and self.splitting.folds_file is None:
+            raise ValueError(
+                f"{named}.folds=1: give at least 2; only a transfer, or a published list with one "
+                "test part, has one"
+            )
         elif self.trained_on is not None:
             raise ValueError(f"{named}.trained_on={self.trained_on}: it is for split: transfer")
         return self

@@ -157,6 +157,9 @@ class Plan:
         report = leakage.audit_leakage(folds, chosen, pairs, group, apart=self.apart)
         if self.as_listed:
             report["leaking_samples"] = folds["sample_id"][leakage.leaking(folds, group)].tolist()
+            people = folds.groupby("identity")["fold"].nunique()
+            report["people"] = len(people)
+            report["people_in_several_folds"] = int(people.gt(1).sum())
         elif self.exclusive:
             leakage.refuse_leaks(report, self.protocol)
         folds.attrs |= {
@@ -359,7 +362,7 @@ def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
     copied = report["copies"]
     said = [
         f"{report['n']:,} images in {plan.folds} folds"
-        if plan.split != "transfer"
+        if plan.folds > 1
         else f"{report['n']:,} images are tested, {len(folds) - report['n']:,} others train",
         f"a constant errs by {report['mae_constant']:.2f} years",
     ]
@@ -381,11 +384,14 @@ def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
         )
     if report.get("leaking_samples"):
         logger.warning(
-            "%s: %d of %d test images have their subject or a copy in training: "
-            "splitting.allow_leaks takes the list as it is; leakage.json names them",
+            "%s: %d of %d test images have their subject or a copy in training, and %d of %d "
+            "people are in more than one fold: splitting.allow_leaks takes the list as it is; "
+            "leakage.json names those images",
             plan.protocol,
             len(report["leaking_samples"]),
-            len(folds),
+            report["n"],
+            report["people_in_several_folds"],
+            report["people"],
         )
     largest = max(entry["n_test"] for entry in report["folds"])
     if plan.split != "lopo" and largest > 2 * len(folds) / plan.folds:

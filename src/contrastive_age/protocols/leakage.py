@@ -28,7 +28,7 @@ def audit_leakage(
     """Count leaked test images in every fold, and score the baselines that need no pixels.
 
     Args:
-        folds: The folds table, N rows. Those that only train (`parts.TRAINS`), if any, come last.
+        folds: The folds table, N rows. Some may only train (`parts.TRAINS`).
         samples: The samples table; its `capture`, where it has one, says which pictures of a
             subject are neighbours. Without it the lookup takes the median age of the subject's
             training pictures.
@@ -74,8 +74,9 @@ def audit_leakage(
         if entry["fold"] != TRAINS
     ]
     leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
-    n = int(np.count_nonzero(numbered != TRAINS))
-    constant, lookup, looked_up, age = (each[:n] for each in (constant, lookup, looked_up, age))
+    tested = numbered != TRAINS
+    n = int(np.count_nonzero(tested))
+    constant, lookup, looked_up, age = (each[tested] for each in (constant, lookup, looked_up, age))
     return {
         "n": n,
         "folds": by_fold,
@@ -87,7 +88,7 @@ def audit_leakage(
         "mae_lookup": float(np.abs(lookup - age).mean()),
         "lookup": "nearest capture" if "capture" in samples else "median of subject",
         "looked_up": int(looked_up.sum()),
-        "copies": _describe_copies(folds[:n], pairs[pairs["second"] < n], group[:n]),
+        "copies": _describe_copies(folds, pairs, group),
     }
 
 
@@ -110,8 +111,9 @@ def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
     """
     fold, _ = pd.factorize(folds["fold"])
     identity, _ = pd.factorize(folds["identity"])
+    tested = (folds["fold"] != TRAINS).to_numpy()
     known: Mask = (_elsewhere(identity, fold) > 0) | (_elsewhere(group, fold) > 0)
-    return known
+    return known & tested
 
 
 def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
@@ -209,10 +211,11 @@ def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> d
     several = np.flatnonzero(sizes > 1)
     how = pairs["how"].value_counts()
     copies = folds.assign(group=group)[np.isin(group, several)]
-    labels = copies.groupby("group")[["identity", "age"]].nunique().gt(1)
     # Where nobody is known, every photo is its own person.
-    if (folds["identity"] == folds["sample_id"]).all():
-        labels["identity"] = False
+    known = copies.assign(
+        identity=copies["identity"].mask(copies["identity"] == copies["sample_id"])
+    )
+    labels = known.groupby("group")[["identity", "age"]].nunique().gt(1)
     contradicting = labels.index[labels.any(axis=1)]
     return {
         "groups": len(several),

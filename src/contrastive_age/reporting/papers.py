@@ -26,6 +26,7 @@ PROTOCOLS: Mapping[str, str] = {
     "morph_rs": "MORPH II, random split",
     "morph_se": "MORPH II, subject-exclusive",
     "utkface_rs": "UTKFace, random split (not in the paper)",
+    "agedb_se": "AgeDB, subject-exclusive (not in the paper)",
     "utkface_to_fgnet": "From UTKFace to FG-NET (not in the paper)",
     "synthetic_se": "Drawn faces, subject-exclusive (not in the paper)",
     "custom_rs": "Own photos, random split (not in the paper)",
@@ -60,6 +61,7 @@ SOURCES: Mapping[str, str] = {
     "morph2": "MORPH II",
     "fgnet": "FG-NET",
     "utkface": "UTKFace",
+    "agedb": "AgeDB",
     "synthetic": "Drawn faces",
     "custom": "Own photos",
 }
