@@ -66,7 +66,7 @@ REFUSED = {
     "training.watch_test=true,validation=0.2": ["fit: training.watch_test looks at the test part"],
     "testing.mirrored=both": ["testing.mirrored='both'", "true or false"],
     "testing.round=true": ["did you mean testing.rounded?"],
-    "training.epochs=0": ["training.epochs=0"],
+    "training.epochs=-1": ["training.epochs=-1"],
     "training.batch_size=1": ["training.batch_size=1"],
     "training.image_size=16": ["training.image_size=16", "greater than or equal to 32"],
     "training.image_size=500": ["training.image_size=500", "less than or equal to 224"],

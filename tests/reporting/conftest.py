@@ -9,6 +9,7 @@ from contrastive_age.reporting.results import Measured
 from reporting.runs import (
     FACES,
     SMALL,
+    TRANSFER,
     MakeRun,
     configuration,
     made_up_gradcam,
@@ -74,6 +75,7 @@ def several(make_run: MakeRun) -> list[Measured]:
         make_run("fgnet_se", setting, budget=SMALL, external=FACES) for setting in ("mv", "binary")
     ]
     runs.append(make_run("morph_se", "ternary", external=FACES))
+    runs.append(make_run("utkface_to_fgnet", "ternary", budget=TRANSFER, external=FACES))
     return runs
 
 

@@ -28,6 +28,15 @@ SMALL: Mapping[str, Any] = {
 }
 """A budget below the paper's."""
 
+TRANSFER: Mapping[str, Any] = {
+    "source": "fgnet",
+    "trained_on": "utkface",
+    "split": "transfer",
+    "training": {"epochs": 0},
+    "triplets": {"mode": "shared"},
+}
+"""Weights that are tested on another source as they are."""
+
 FACES: Mapping[str, Any] = {
     "name": "pretrain ternary-1234abcd",
     "sources": ["utkface"],

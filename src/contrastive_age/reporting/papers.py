@@ -28,6 +28,8 @@ PROTOCOLS: Mapping[str, str] = {
     "morph_rs": "MORPH II, random split",
     "morph_se": "MORPH II, subject-exclusive",
     "utkface_rs": "UTKFace, random split (not in the paper)",
+    "agedb_se": "AgeDB, subject-exclusive (not in the paper)",
+    "utkface_to_fgnet": "From UTKFace to FG-NET (not in the paper)",
     "synthetic_se": "Drawn faces, subject-exclusive (not in the paper)",
     "custom_rs": "Own photos, random split (not in the paper)",
     "custom_se": "Own photos, subject-exclusive (not in the paper)",
@@ -68,6 +70,7 @@ SOURCES: Mapping[str, str] = {
     "morph2": "MORPH II",
     "fgnet": "FG-NET",
     "utkface": "UTKFace",
+    "agedb": "AgeDB",
     "synthetic": "Drawn faces",
     "custom": "Own photos",
 }
@@ -104,7 +107,9 @@ _FIRST = {
 """What names begin with, by whether the mean-variance loss and the softmax loss act."""
 _HARDLY_PULLING = 1
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
-_OF_PROTOCOL = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
+_OF_PROTOCOL = (
+    *("source", "trained_on", "split", "folds", "age_min", "age_max", "drawn", "manifest"),
+)
 _BY_CONTENT = {
     "model.digest": "model.weights",
     "splitting.folds_file_digest": "splitting.folds_file",

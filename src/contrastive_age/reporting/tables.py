@@ -51,7 +51,8 @@ def demo_table(
     table.add_column("quantity")
     table.add_column("value", justify="right")
     given = metrics["parameters"]
-    table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
+    data = " to ".join(filter(None, [given.get("trained_on"), given["source"]]))
+    table.add_row("Data", f"{data}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
     if theirs := metrics.get("theirs"):
         table.add_row("Predictions", escape(f"theirs: {theirs}, from {metrics['file']}"))
     else:

@@ -14,7 +14,8 @@ from contrastive_age.reporting import page, sections, wording
 from contrastive_age.reporting.groups import FAMILY
 from contrastive_age.reporting.papers import THEIRS
 from contrastive_age.reporting.results import Measured
-from reporting.runs import FACES, PAPERS, SMALL, evidence, made_up_theirs
+from contrastive_age.reporting.sections.section import Contents
+from reporting.runs import FACES, PAPERS, SMALL, TRANSFER, evidence, made_up_theirs
 
 MakeRun = Callable[..., Measured]
 
@@ -603,3 +604,15 @@ def test_a_choice_among_settings_with_seeds_knows_their_pretraining(
     (row,) = sections.selection.make(evidence(runs, selections=[document])).to_dict("records")
     assert row["candidates"] == row["chosen"] == "ce-seeds-1"
     assert row["pretraining"] == "UTKFace, 11,672 images, 18 epochs, 64 px"
+
+
+def test_a_transfer_stands_beside_what_others_published_of_it(make_run: MakeRun) -> None:
+    runs = [make_run("fgnet_se", "mv"), make_run("utkface_to_fgnet", "mv", budget=TRANSFER)]
+    tables = page.tables(evidence(runs))
+    assert tables["transfers"]["protocol"].tolist() == ["utkface_to_fgnet"]
+    assert tables["transfers"]["mae_constant"].tolist() == [9.71]
+    (part,) = sections.transfers.SECTION.blocks(Contents(tables, PAPERS, {}))
+    (grid,) = part.blocks
+    assert [line["mae"] for line in grid.lines[:3]] == [7.71, 6.63, 4.94]
+    assert grid.lines[3]["mae"] == tables["transfers"]["mae"].iloc[0]
+    assert any("one public rerun" in note.lower() for note in grid.notes)

@@ -23,6 +23,7 @@ from contrastive_age.reporting.sections import (
     table_5,
     table_6,
     thresholds,
+    transfers,
     your_runs,
 )
 from contrastive_age.reporting.sections.section import Section
@@ -45,6 +46,7 @@ SECTIONS: tuple[Section, ...] = (
     table_5.SECTION,
     table_6.SECTION,
     figure_3.SECTION,
+    transfers.SECTION,
     on_faces.SECTION,
     picked.SECTION,
     baselines.SECTION,
