@@ -102,7 +102,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("triplets/index.py", "_WIDEST = 1_000", "_WIDEST = 999", {"networks", "tables"}),
         ("triplets/sampling.py", "def batches(", "def batch(", {"networks", "tables"}),
         ("model/losses/mean.py", "/ 2", "/ 3", {"networks", "tables"}),
-        ("model/initialisation.py", "manual_seed(seed)", "manual_seed(1)", {"networks", "tables"}),
+        ("model/initialisation.py", "draw(seed)", "draw(1)", {"networks", "tables"}),
         ("model/resnet.py", '"fan_out"', '"fan_in"', {"networks", "tables"}),
         ("model/heads.py", "Dropout(0.5)", "Dropout(0.4)", {"networks", "tables"}),
         ("model/weights.py", 'age_max"]', 'age_min"]', {"networks", "tables"}),

@@ -168,25 +168,29 @@ def input_example() -> pd.DataFrame:
 
 def _described(model_path: Path) -> dict[str, Any]:
     """What MLflow's pyfunc flavor is told of a final model, after making sure that it is one."""
-    load_model(model_path)
+    model = load_model(model_path)
     return {
         "loader_module": __name__,
         "data_path": str(model_path),
         "signature": signature(),
         "input_example": input_example(),
         # Else MLflow would load the model in another process to see what it imports.
-        "pip_requirements": requirements(),
+        "pip_requirements": requirements(model.architecture.libraries),
     }
 
 
-def requirements() -> list[str]:
+def requirements(further: Sequence[str] = ()) -> list[str]:
     """Name what a server of the model needs, in the installed versions; the detector may miss.
+
+    Args:
+        further: Libraries that its network is made with besides.
 
     Not this project, which is on no index: whoever took its name there would be installed.
     """
     # Builds for CUDA call themselves 2.14.1+cu130, and no index has them under that name.
-    versions = {name: number.partition("+")[0] for name, number in made_with(*REQUIREMENTS).items()}
-    return [f"{name}=={versions[name]}" if name in versions else name for name in REQUIREMENTS]
+    names = (*REQUIREMENTS, *further)
+    versions = {name: number.partition("+")[0] for name, number in made_with(*names).items()}
+    return [f"{name}=={versions[name]}" if name in versions else name for name in names]
 
 
 def serve_command(model: str | Path) -> str:

@@ -20,6 +20,7 @@ from contrastive_age.running.runners import FoldRunner
 def _no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "project_parameters", dict)
     monkeypatch.setattr(inputs, "input_files", lambda *_: [])
+    monkeypatch.setattr(inputs, "learnings", lambda *_: [])
 
 
 def begin(runner: Any) -> None:

@@ -51,7 +51,7 @@ def predict(
     network.to(device).eval()
     with torch.inference_mode(), exact(device):
         parts = [
-            _shown(network, centre_crop(send(chunk, device), image_size))
+            _shown(network, centre_crop(send(chunk, device), image_size, network.normalisation))
             for chunk in torch.split(images, batch_size)
         ]
     return Predicted(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))

@@ -23,9 +23,10 @@ from contrastive_age.files import replacing
 from contrastive_age.inference.cards import error_words
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import DEFAULT, Architecture
+from contrastive_age.model.backbones import normalisation_of
 from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.model.weights import AGE_MODEL, read_saved, write_saved
-from contrastive_age.training.augmentation import IMAGENET_MEAN, IMAGENET_STD, frame_size
+from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.recipe import CROP_SIZE
 
 logger = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ def save_model(model: AgeModel, path: Path) -> None:
         "image_size": model.image_size,
         **model.architecture.given,
         "radii": model.radii.as_json(),
-        **_views(model.coverage),
+        **_views(model),
         "temperature": model.temperature,
         "facts": dict(model.facts),
     }
@@ -177,7 +178,7 @@ def load_model(path: Path) -> AgeModel:
             path,
             model.image_size,
         )
-    here = _views(model.coverage)
+    here = _views(model)
     if views != here:
         raise DataError(
             f"{path} was trained on faces made otherwise ({views}) than this version makes them "
@@ -215,7 +216,7 @@ def _radii(document: Mapping[str, Any], version: int) -> Radii:
     return Radii.from_json(document)
 
 
-def _views(coverage: float) -> dict[str, Any]:
+def _views(model: AgeModel) -> dict[str, Any]:
     """Say what this version makes the network's view of a face by, as the file says it.
 
     `alignment`: how much of the face's surroundings is shown, the side of the aligned face and of
@@ -223,12 +224,13 @@ def _views(coverage: float) -> dict[str, Any]:
     `normalisation`: what is subtracted from the view's values, 0..1, and what they are divided by,
     for each channel.
     """
+    views = normalisation_of(model.architecture.backbone)
     return {
         "alignment": {
-            "coverage": coverage,
+            "coverage": model.coverage,
             "face_size": FACE_SIZE,
             "crop_size": CROP_SIZE,
             "version": alignment.VERSION,
         },
-        "normalisation": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+        "normalisation": {"mean": list(views.mean), "std": list(views.std)},
     }

@@ -24,8 +24,6 @@ from contrastive_age.inference.model_file import AgeModel, ages_of
 from contrastive_age.model.network import expected_age
 from contrastive_age.training.augmentation import (
     ALIGNED_SIZE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     centre,
     frame_size,
     prepare,
@@ -56,8 +54,9 @@ class ExportedNetwork(nn.Module):
         self.ages = nn.Buffer(model.classes.values)
         self.temperature = model.temperature
         # In the graph one name must not stand for a constant and an output.
-        self.middle = nn.Buffer(255 * torch.tensor(IMAGENET_MEAN)[:, None, None])
-        self.spread = nn.Buffer(255 * torch.tensor(IMAGENET_STD)[:, None, None])
+        mean, std = (torch.tensor(each)[:, None, None] for each in self.network.normalisation)
+        self.middle = nn.Buffer(255 * mean)
+        self.spread = nn.Buffer(255 * std)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give age, standard deviation and probabilities."""

@@ -9,7 +9,18 @@ from pydantic.dataclasses import dataclass
 from contrastive_age.strict import STRICT
 
 RESNET18 = "resnet18"
+TIMM = "timm/"
+"""What names of timm's networks begin with."""
+
 LINEAR = "linear"
+
+IMAGENET, EFFICIENTNET_LITE0, NO_WEIGHTS = "imagenet", "efficientnet_lite0", "none"
+NAMED_WEIGHTS = {
+    IMAGENET: RESNET18,
+    EFFICIENTNET_LITE0: f"{TIMM}tf_efficientnet_lite0",
+    NO_WEIGHTS: None,
+}
+"""Initial weights that are not a file, and the backbone that they are for; None for any."""
 
 HEAD_NAMES = (LINEAR, "dropout", "ordinal", "coral", "regression", "noisy")
 """The keys of `heads.HEADS`."""
@@ -22,8 +33,8 @@ def _known_head(name: str) -> str:
 
 
 def _known_backbone(name: str) -> str:
-    if name != RESNET18:
-        raise ValueError(f"it must be {RESNET18}")
+    if name != RESNET18 and not (name.startswith(TIMM) and name != TIMM):
+        raise ValueError(f"it must be {RESNET18}, or {TIMM} and the name of a network of timm")
     return name
 
 
@@ -32,7 +43,7 @@ class Architecture:
     """What a network is made of.
 
     Attributes:
-        backbone: What makes features of a view.
+        backbone: What makes features of a view: `resnet18`, or `timm/` and a name that timm knows.
         head: What makes logits over the age classes of features, see `heads.HEADS`.
     """
 
@@ -49,6 +60,11 @@ class Architecture:
         """What is not the default, by name."""
         parts = {field.name: getattr(self, field.name) for field in fields(Architecture)}
         return {name: part for name, part in parts.items() if part != vars(DEFAULT)[name]}
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What it is made with besides torch."""
+        return ("timm",) if self.backbone.startswith(TIMM) else ()
 
 
 DEFAULT = Architecture()

@@ -166,11 +166,9 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {
 """Makes a head for D features and A classes, by its name."""
 
 
-def draw(head: nn.Module, generator: torch.Generator) -> None:
-    """Draw a head's weights as torch does, from a generator of its own."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.set_rng_state(generator.get_state())
-        for module in head.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if reset is not None:
-                reset()
+def draw(head: nn.Module) -> None:
+    """Draw a head's weights anew as torch does, from torch's random numbers."""
+    for module in head.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()

@@ -1,16 +1,15 @@
 """The weights a network starts from: ImageNet's, those of a file, or random ones."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.heads import draw
+from contrastive_age.model.backbone import Backbone
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import Weights
 
@@ -68,19 +67,17 @@ def load_initial_weights(
     Raises:
         DataError: The weights are those of another network.
     """
-    generator = torch.Generator().manual_seed(seed)
-    network.backbone.draw(generator)
-    draw(network.fc, generator)
+    network.draw(seed)
     if weights is None:
         logger.debug("Initial weights: random, seed %d", seed)
         return InitialWeights("none", missing=tuple(network.state_dict()))
-    # torchvision's names become ours; our own stay.
+    backbone, ours = network.backbone, network.state_dict()
+    # The names of others become ours; our own stay.
     state = {
-        name if name.startswith(("backbone.", "fc.")) else f"backbone.{name}": tensor
+        name if name.startswith(("backbone.", "fc.")) else backbone.name_in_network(name): tensor
         for name, tensor in weights.state.items()
     }
-    ours = network.state_dict()
-    _refuse_others(state, ours, weights.name)
+    _refuse_others(state, ours, weights.name, backbone)
     head = [name for name in state if name.startswith("fc.")]
     fits = all(name in ours and state[name].shape == ours[name].shape for name in head)
     known = weights.classes or (classes if fits else None)
@@ -130,28 +127,35 @@ def _keep_ages(
     return len(ages)
 
 
-def _refuse_others(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str) -> None:
-    """Refuse what is no part of a ResNet-18: it may lack tensors, and have another linear layer."""
+def _refuse_others(
+    state: Mapping[str, Tensor], ours: Mapping[str, Tensor], source: str, backbone: Backbone
+) -> None:
+    """Refuse what is no part of a network: it may lack tensors, and have another head."""
+    title = backbone.title
     if not state.keys() & ours.keys():
         raise DataError(
-            f"{source}: none of its {len(state)} tensors fits a ResNet-18 (its first name is "
-            f"{next(iter(state), 'missing').removeprefix('backbone.')!r}); give a state dict with "
-            f"torchvision's names"
+            f"{source}: none of its {len(state)} tensors fits {title} (its first name is "
+            f"{_others_name(next(iter(state), 'missing'))!r}); give a state dict with "
+            f"{backbone.names_of}'s names"
         )
     faults = [
-        f"{name.removeprefix('backbone.')} {tuple(tensor.shape)}"
+        f"{_others_name(name)} {tuple(tensor.shape)}"
         for name, tensor in state.items()
         if not _may_be(name, tensor, ours.get(name))
     ]
     if faults:
         more = ", ..." if len(faults) > _NAMED else ""
-        network = _resnet(state)
+        network = _resnet(map(_others_name, state))
         raise DataError(
-            f"{source}: {len(faults)} of its {len(state)} tensors have names or shapes that a "
-            f"ResNet-18 does not have ({', '.join(faults[:_NAMED])}{more})"
-            f"{f'; they look like those of a {network}' if network else ''}. Give weights of a "
-            f"ResNet-18; they may lack some of its tensors"
+            f"{source}: {len(faults)} of its {len(state)} tensors have names or shapes that "
+            f"{title} does not have ({', '.join(faults[:_NAMED])}{more})"
+            f"{f'; they look like those of a {network}' if network else ''}. Give weights of "
+            f"{title}; they may lack some of its tensors"
         )
+
+
+def _others_name(name: str) -> str:
+    return name.removeprefix("backbone.").removeprefix("network.")
 
 
 def _may_be(name: str, tensor: Tensor, wanted: Tensor | None) -> bool:
@@ -164,8 +168,9 @@ def _may_be(name: str, tensor: Tensor, wanted: Tensor | None) -> bool:
     return wanted is None or name not in _LINEAR or tensor.shape[1:] == wanted.shape[1:]
 
 
-def _resnet(state: Mapping[str, Tensor]) -> str | None:
+def _resnet(names: Iterable[str]) -> str | None:
     """Say of which ResNet tensors are, by its blocks."""
-    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
+    names = set(names)
+    blocks = {tuple(name.split(".")[:2]) for name in names if name.startswith("layer")}
     counts = tuple(sum(layer == f"layer{i}" for layer, *_ in blocks) for i in range(1, 5))
-    return _BLOCKS.get((counts, "backbone.layer1.0.conv3.weight" in state))
+    return _BLOCKS.get((counts, "layer1.0.conv3.weight" in names))

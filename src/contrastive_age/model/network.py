@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import DEFAULT, Architecture
-from contrastive_age.model.heads import HEADS
-from contrastive_age.model.resnet import ResNet18
+from contrastive_age.model.backbone import Normalisation
+from contrastive_age.model.backbones import make_backbone, normalisation_of
+from contrastive_age.model.heads import HEADS, draw
 
 
 class Outputs(NamedTuple):
@@ -50,17 +52,21 @@ class AgeNetwork(nn.Module):
 
     A ResNet-18 has torchvision's names below `backbone.`; the head is `fc`, and one linear layer
     has torchvision's names, too.
+
+    Attributes:
+        normalisation: What its views are brought to.
     """
 
     def __init__(self, classes: AgeClasses, architecture: Architecture = DEFAULT) -> None:
         super().__init__()
-        self.backbone = ResNet18()
+        self.normalisation: Normalisation = normalisation_of(architecture.backbone)
+        self.backbone = make_backbone(architecture.backbone)
         self.fc = HEADS[architecture.head](self.backbone.width, classes.number)
 
     @classmethod
     def undrawn(cls, classes: AgeClasses, architecture: Architecture = DEFAULT) -> Self:
         """Make a network all of whose weights are still to be set: what they are is undefined."""
-        with _Undrawn():
+        with _Undrawn(), torch.random.fork_rng(devices=[]):
             return cls(classes, architecture)
 
     @classmethod
@@ -74,6 +80,13 @@ class AgeNetwork(nn.Module):
         network = cls.undrawn(classes, architecture)
         network.load_state_dict(dict(state))
         return network
+
+    def draw(self, seed: int) -> None:
+        """Draw all weights anew, as the libraries do that they come from."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.backbone.draw()
+            draw(self.fc)
 
     def forward(self, images: Tensor) -> Outputs:
         """Map normalised images, float (n, 3, s, s), to features, logits and scores."""

@@ -4,9 +4,10 @@ torchvision's own takes its whole package to import, detection and video include
 photo. Tests hold this one against it.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
+
+from contrastive_age.model.backbone import Backbone
 
 FEATURES = 512
 
@@ -53,10 +54,12 @@ class Block(nn.Module):
         return y.relu_()
 
 
-class ResNet18(nn.Module):
+class ResNet18(Backbone):
     """Normalised images, float (n, 3, s, s), to pooled features, (n, 512)."""
 
     width = FEATURES
+    title = "a ResNet-18"
+    names_of = "torchvision"
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,30 +73,28 @@ class ResNet18(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.draw()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Give the pooled features."""
-        return self.pool(self.last_block(images))
-
     def last_block(self, images: Tensor) -> Tensor:
         """Give what is pooled, (n, 512, h, w) with h = w = ceil(s / 32)."""
         x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         block: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return block
 
-    def draw(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weights as torchvision does; from torch's own numbers where none are given."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="relu", generator=generator
-                )
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
-
     def pool(self, block: Tensor) -> Tensor:
         """Give the features of what `last_block` gave."""
         features: Tensor = self.avgpool(block).flatten(1)
         return features
+
+    def draw(self) -> None:
+        """Draw all weights anew as torchvision does."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+
+    def name_in_network(self, name: str) -> str:
+        """Give our name of a tensor by torchvision's."""
+        return name if name.startswith("fc.") else f"backbone.{name}"
 
 
 def _layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +29,9 @@ from torch.utils.serialization import config
 from contrastive_age.errors import DataError
 from contrastive_age.faces.looks import COVERAGE
 from contrastive_age.files import SEAL_SIZE, is_seal, seal, state_of
+from contrastive_age.model import efficientnet_lite0
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.architecture import EFFICIENTNET_LITE0, IMAGENET
 from contrastive_age.model.seen import (
     CARD,
     PHOTOS,
@@ -59,7 +61,8 @@ _UNREADABLE = (
 """What a damaged file makes torch raise."""
 
 _TERMS = {
-    "imagenet": "initial weights: ImageNet's, for non-commercial research",
+    EFFICIENTNET_LITE0: f"initial weights: {efficientnet_lite0.TERMS}",
+    IMAGENET: "initial weights: ImageNet's, for non-commercial research",
     "unknown": "initial weights: not stated",
 }
 _BEFORE = ("pretraining.card", "pretraining.digests", "pretraining.hashes")
@@ -78,11 +81,12 @@ class Weights:
     """What a network starts from.
 
     Attributes:
-        name: `imagenet` or the path of the file.
+        name: A key of `NAMED`, or the path of the file.
         state: The tensors by torchvision's names or ours.
         digest: SHA-256 of the file, hexadecimal.
         files: The file, and the list of photos if it refers to one: what to copy.
-        seen: What they were trained on; None for ImageNet's and for files of unknown origin.
+        seen: What they were trained on; None for those that are named and for files of unknown
+            origin.
         about: What else the file states, as it was given when it was made.
     """
 
@@ -109,8 +113,8 @@ def initial_weights(weights: str, digest: str | None) -> Weights | None:
     """Read what a network is to start from.
 
     Args:
-        weights: `none`, `imagenet` (torchvision's, downloaded once into torch's cache) or the path
-            of a file.
+        weights: `none`, `imagenet` (torchvision's, downloaded once into torch's cache),
+            `efficientnet_lite0` (of a package) or the path of a file.
         digest: SHA-256 of the file when the command began, which names the setting; None where it
             was not there, and for those that are known by their name.
 
@@ -119,12 +123,13 @@ def initial_weights(weights: str, digest: str | None) -> Weights | None:
 
     Raises:
         DataError: See `read_weights`; the file was changed or made since. Or ImageNet's are neither
-            cached nor to be downloaded, or the file of that name in the cache is another.
+            cached nor to be downloaded, or the file of that name in the cache is another; or the
+            package is not installed.
     """
     if weights == "none":
         return None
-    if weights == "imagenet":
-        return _imagenet()
+    if weights in NAMED:
+        return NAMED[weights]()
     path = Path(weights)
     # What cannot be looked at says so when it is read.
     start = _read_once(*state_of(path)) if path.is_file() else read_weights(path)
@@ -140,14 +145,14 @@ def statement(weights: str, digest: str | None) -> Weights | None:
     """Read what initial weights state of their making.
 
     Args:
-        weights: As for `initial_weights`. ImageNet's, which state nothing, need not be there.
+        weights: As for `initial_weights`. Those of `NAMED`, which state nothing, need not be there.
         digest: As for `initial_weights`.
 
     Returns:
-        None for `none`; `imagenet` without its tensors.
+        None for `none`; of those that are named no tensors.
     """
-    if weights == "imagenet":
-        return Weights("imagenet", {}, "", ())
+    if weights in NAMED:
+        return Weights(weights, {}, "", ())
     return initial_weights(weights, digest)
 
 
@@ -346,7 +351,7 @@ def grown(start: Weights | None, card: Mapping[str, Any], photos: Photos) -> See
         return Seen((card,), Photos.union([photos]))
     if start.seen is not None:
         return Seen((card, *start.seen.cards), Photos.union([photos, start.seen.photos]))
-    terms = _TERMS["imagenet" if start.name == "imagenet" else "unknown"]
+    terms = _TERMS.get(start.name, _TERMS["unknown"])
     return Seen(({**card, "licence": f"{card['licence']}; {terms}"},), Photos.union([photos]))
 
 
@@ -411,7 +416,8 @@ def external_faces(start: Weights | None) -> dict[str, Any] | None:
 def _load(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise DataError(
-            f"{path}: no such file of weights; correct model.weights (imagenet, none or a path)"
+            f"{path}: no such file of weights; correct model.weights ({', '.join(NAMED)}, none or "
+            f"a path)"
         )
     saved = read_saved(path, "weights")
     if isinstance(saved, Mapping) and saved.get("format") == AGE_MODEL:
@@ -482,11 +488,37 @@ def _imagenet() -> Weights:
                 f"Place the file {path.name} into the folder {path.parent}, or set model.weights "
                 f"to a path or to none"
             ) from error
-    digest = file_digest(path)
+    digest = _digest_as_named(
+        path, "Delete it, so that it is downloaded anew, or place the right one there"
+    )
+    return Weights(IMAGENET, _load(path), digest, (path,))
+
+
+def _efficientnet_lite0() -> Weights:
+    """Read the weights of a package."""
+    path = efficientnet_lite0.weights_file()
+    digest = _digest_as_named(path, f"Install {efficientnet_lite0.PACKAGE} anew")
+    state = efficientnet_lite0.in_timms_names(_load(path))
+    return Weights(EFFICIENTNET_LITE0, state, digest, (path,))
+
+
+def _digest_as_named(path: Path, remedy: str) -> str:
+    """Give the SHA-256 of a file of ImageNet weights whose name ends with its first digits.
+
+    Raises:
+        DataError: It has another.
+    """
+    prefix, digest = path.stem.rpartition("-")[2], file_digest(path)
     if not digest.startswith(prefix):
         raise DataError(
             f"{path} is not the file of ImageNet weights whose name it has: its SHA-256 begins "
-            f"with {digest[: len(prefix)]}, not {prefix}. Delete it, so that it is downloaded "
-            f"anew, or place the right one there"
+            f"with {digest[: len(prefix)]}, not {prefix}. {remedy}"
         )
-    return Weights("imagenet", _load(path), digest, (path,))
+    return digest
+
+
+NAMED: Mapping[str, Callable[[], Weights]] = {
+    IMAGENET: _imagenet,
+    EFFICIENTNET_LITE0: _efficientnet_lite0,
+}
+"""Weights that are known by a name, and what reads them."""

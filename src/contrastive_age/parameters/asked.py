@@ -30,7 +30,11 @@ _BY_CONTENT = {
 """Parameters that name files, and what says in a setting what these hold."""
 _SELDOM_SAID = ("lambda_m", "lambda_v")
 """Weights that all named settings have in common, but for the one without them."""
-_STARTS = {"imagenet": "ImageNet", "none": "random weights"}
+_STARTS = {
+    "imagenet": "ImageNet",
+    "efficientnet_lite0": "EfficientNet-Lite0 of ImageNet",
+    "none": "random weights",
+}
 _SAID_FIRST = ("training.", "model.")
 _DIGITS = 4
 

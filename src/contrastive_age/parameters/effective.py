@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.architecture import NAMED_WEIGHTS
 from contrastive_age.parameters.given import Given, Preset, PretrainingGiven, Source, validated
-from contrastive_age.parameters.setting import NAMED_WEIGHTS, Pretraining, Setting
+from contrastive_age.parameters.setting import Pretraining, Setting
 from contrastive_age.paths import expanded
 from contrastive_age.provenance import file_digest
 from contrastive_age.sources.layouts import of_table, source_folder

@@ -9,18 +9,24 @@ import pandas as pd
 
 from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.store import Faces
+from contrastive_age.model import efficientnet_lite0
+from contrastive_age.model.architecture import NAMED_WEIGHTS
 from contrastive_age.model.losses import defaults, stated
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, grown, statement
 from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
-from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning, Setting
+from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.protocols.copies import Photos
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.training.fold import networks_decided_by
 from contrastive_age.training.recipe import Start
 
-_STARTS = {"imagenet": "ImageNet's weights", "none": "random weights"}
+_STARTS = {
+    "imagenet": "ImageNet's weights",
+    "efficientnet_lite0": efficientnet_lite0.TERMS,
+    "none": "random weights",
+}
 
 
 def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> dict[str, Any]:

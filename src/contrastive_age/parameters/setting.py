@@ -21,7 +21,7 @@ from pydantic_core import to_json
 from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.architecture import Architecture
+from contrastive_age.model.architecture import NAMED_WEIGHTS, Architecture
 from contrastive_age.model.losses import LossWeights, head, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import STRICT, Strict
@@ -32,9 +32,6 @@ Columns = dict[str, str | int | float | None]
 
 PRETRAIN = "pretrain"
 """The pipeline that makes weights, which has its folders and its experiment like a protocol."""
-
-NAMED_WEIGHTS = ("imagenet", "none")
-"""Initial weights that are not a file."""
 
 HASHED = (
     *("protocol", "source", "split", "folds", "sources", "age_min", "age_max", "setting", "seed"),
@@ -108,6 +105,17 @@ class Common(Strict):
     @model_validator(mode="after")
     def _the_head_suits_the_losses(self) -> "Common":
         head(self.loss, self.model.head)
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_the_backbones(self) -> "Common":
+        weights, backbone = self.model.weights, self.model.backbone
+        if NAMED_WEIGHTS.get(weights) not in {None, backbone}:
+            others = [name for name, own in NAMED_WEIGHTS.items() if own in {None, backbone}]
+            raise ValueError(
+                f"model.weights={weights} are those of model.backbone={NAMED_WEIGHTS[weights]}; "
+                f"for {backbone} give {', '.join(others)} or the path of a file"
+            )
         return self
 
     @property

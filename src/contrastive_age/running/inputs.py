@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.architecture import EFFICIENTNET_LITE0, NAMED_WEIGHTS, RESNET18
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
-from contrastive_age.parameters.setting import NAMED_WEIGHTS, Learning
+from contrastive_age.parameters.setting import Learning
 from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
 from contrastive_age.tracking.tracker import tracker
 
@@ -38,7 +39,8 @@ class Inputs:
         """Refuse to run without the files that the parameters name for this pipeline.
 
         Raises:
-            DataError: One is missing, or the runner is one of `REFUSED`.
+            DataError: One is missing, as is a library that a network or its weights come from, or
+                the runner is one of `REFUSED`.
         """
         # Kedro gives the runner in words.
         refused = [name for name in REFUSED if f".{name} " in str(run_params["runner"])]
@@ -49,8 +51,30 @@ class Inputs:
             )
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
+        require_libraries(learnings(project_parameters(), pipeline))
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
+
+
+def require_libraries(learning: Iterable[Learning]) -> None:
+    """Refuse networks and weights whose libraries are not installed.
+
+    Args:
+        learning: The values of trainings.
+
+    Raises:
+        DataError: One is not, or has no network of that name.
+    """
+    for setting in learning:
+        # Commands start quickly without these.
+        if setting.model.backbone != RESNET18:
+            from contrastive_age.model.backbones import require_backbone
+
+            require_backbone(setting.model.backbone)
+        if setting.model.weights == EFFICIENTNET_LITE0:
+            from contrastive_age.model.efficientnet_lite0 import weights_file
+
+            weights_file()
 
 
 def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:

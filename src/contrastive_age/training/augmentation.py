@@ -17,11 +17,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.backbone import IMAGENET, Normalisation
 from contrastive_age.training.recipe import CROP_SIZE, SMALLEST_IMAGE, Augmentation
 
 ALIGNED_SIZE = 256
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Draws(NamedTuple):
@@ -142,7 +141,7 @@ def geometry(draws: Draws, frame: int, image_size: int) -> Tensor:
 
 
 class Scaling(NamedTuple):
-    """What brings values 0..255 to ImageNet's mean and spread: shift + value * scale.
+    """What brings values 0..255 to a mean and spread of 0 and 1: shift + value * scale.
 
     Attributes:
         shift: (3, 1, 1).
@@ -153,10 +152,9 @@ class Scaling(NamedTuple):
     scale: Tensor
 
 
-def scaling(device: torch.device) -> Scaling:
+def scaling(device: torch.device, normalisation: Normalisation = IMAGENET) -> Scaling:
     """Make the scaling of images on a device; a GPU is waited for."""
-    mean = torch.tensor(IMAGENET_MEAN, device=device)[:, None, None]
-    std = torch.tensor(IMAGENET_STD, device=device)[:, None, None]
+    mean, std = (torch.tensor(each, device=device)[:, None, None] for each in normalisation)
     return Scaling(-mean / std, 1 / (255 * std))
 
 
@@ -169,10 +167,10 @@ def sample(images: Tensor, image_size: int, maps: Tensor, scaled: Scaling | None
         images: uint8 (n, 3, S, S), on any device.
         image_size: Side of the views in pixels.
         maps: From `geometry`, (n, 2, 3), on the same device.
-        scaled: From `scaling`, on the same device; made when None.
+        scaled: From `scaling`, on the same device; ImageNet's when None.
 
     Returns:
-        float32 (n, 3, image_size, image_size), bilinearly sampled, normalised as for ImageNet.
+        float32 (n, 3, image_size, image_size), bilinearly sampled and normalised.
     """
     outermost = 1 - 1 / image_size
     places = torch.linspace(-outermost, outermost, image_size, device=images.device)
@@ -185,17 +183,18 @@ def sample(images: Tensor, image_size: int, maps: Tensor, scaled: Scaling | None
     return grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def centre_crop(images: Tensor, image_size: int) -> Tensor:
+def centre_crop(images: Tensor, image_size: int, normalisation: Normalisation = IMAGENET) -> Tensor:
     """Cut the centre out of each image and normalise it.
 
     Args:
         images: uint8 (n, 3, S, S), on any device.
         image_size: Side of the centre in pixels.
+        normalisation: The network's.
 
     Returns:
         float32 (n, 3, image_size, image_size).
     """
-    shift, scale = scaling(images.device)
+    shift, scale = scaling(images.device, normalisation)
     return torch.addcmul(shift, centre(images, image_size), scale)
 
 

@@ -34,7 +34,7 @@ from contrastive_age.triplets.index import TripletIndex, build_index
 logger = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "torch", "torchvision")
-"""What networks are trained with."""
+"""What networks are trained with, besides those of their architecture."""
 
 State = OrderedDict[str, Tensor]
 
@@ -134,7 +134,8 @@ def train_or_keep(
         DataError: An age has no class, or the initial weights cannot be used.
         TrainingError: A loss is not finite.
     """
-    done = _finished(folder, decided_by, watcher.name)
+    libraries = made_with(*LIBRARIES, *recipe.architecture.libraries)
+    done = _finished(folder, decided_by, libraries, watcher.name)
     if done is not None:
         logger.debug("%s is trained already", watcher.name)
         return done
@@ -145,7 +146,7 @@ def train_or_keep(
     device = loop.choose_device(computing.device)
     plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
-    record = Record(decided_by, made_with(*LIBRARIES))
+    record = Record(decided_by, libraries)
     history = loop.train(
         faces,
         ages,
@@ -183,7 +184,7 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _finished(
-    folder: Path, decided_by: Mapping[str, Any], name: str
+    folder: Path, decided_by: Mapping[str, Any], libraries: Mapping[str, str], name: str
 ) -> tuple[State, pd.DataFrame] | None:
     """The model and history in the folder, if the same things made them."""
     try:
@@ -202,5 +203,5 @@ def _finished(
     except Exception as error:  # a damaged file can fail in any way: then the fold is trained again
         logger.warning("%s holds a damaged result (%s); it is made again", folder, error)
         return None
-    record.say_where(name, made_with(*LIBRARIES))
+    record.say_where(name, libraries)
     return state, history

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
+from contrastive_age.model.backbones import normalisation_of
 from contrastive_age.model.losses import TOTAL, TripletPositions, reported, total_loss, views
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
@@ -280,7 +281,7 @@ def _step(
     It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
     host, and gives the total and the losses as one tensor, in the order of `losses.reported`.
     """
-    scaled = scaling(data.age_index.device)
+    scaled = scaling(data.age_index.device, normalisation_of(recipe.architecture.backbone))
 
     def step(numbers: Tensor, maps: Tensor, faces: Tensor | None = None) -> Tensor:
         terms = _forward(

@@ -77,7 +77,7 @@ class Start:
     """What a network starts from.
 
     Attributes:
-        weights: `imagenet`, `none` or the path of a state dict.
+        weights: A key of `NAMED_WEIGHTS`, or the path of a state dict.
         digest: SHA-256 of that file; None for the others, and where it is not there: who needs it
             says so.
     """
