@@ -23,7 +23,9 @@ def normal(*shape):
 
 def made(head, seed=1):
     module = HEADS[head](FEATURES, CLASSES) if isinstance(head, str) else head
-    draw(module, torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        draw(module)
     return module.eval()
 
 

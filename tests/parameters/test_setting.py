@@ -57,6 +57,8 @@ def test_what_is_given_wins(given: dict[str, Any]) -> None:
         ("kld", (0.2, 0.05, 0, 0, 1)),
         ("kld_ternary", (0.2, 0.05, 0, 1, 1)),
         ("kld_printed", (0.2, 0.05, 0, 0, 0)),
+        ("rnc", (0.2, 0.05, 0, 0, 0)),
+        ("unimodal", (0, 0, 0, 0, 0)),
     ],
 )
 def test_named_settings_are_the_papers(
@@ -113,6 +115,44 @@ def test_a_further_loss_is_in_a_key_only_where_it_has_a_weight(given: dict[str, 
     assert key() == key(lambda_toy=0) == setting.key
     assert key(lambda_toy=0.5) != setting.key
     assert key(lambda_toy=0.5) != key(lambda_toy=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "acting", "head"),
+    [
+        ("mv", {"lambda_m": 0.2, "lambda_v": 0.05}, "linear"),
+        ("supcon", {"lambda_m": 0.2, "lambda_v": 0.05, "lambda_supcon": 1}, "linear"),
+        ("conr", {"lambda_m": 0.2, "lambda_v": 0.05, "lambda_conr": 4}, "linear"),
+        ("sord", {"lambda_s": 0, "lambda_sord": 1}, "linear"),
+        ("unimodal", {"lambda_unimodal": 1000}, "linear"),
+        ("or_cnn", {"lambda_s": 0, "lambda_or_cnn": 1}, "ordinal"),
+        ("coral", {"lambda_s": 0, "lambda_coral": 1}, "coral"),
+        ("l1", {"lambda_s": 0, "lambda_l1": 1}, "regression"),
+        ("bmse", {"lambda_s": 0, "lambda_bmse": 1}, "noisy"),
+    ],
+)
+def test_a_method_has_its_losses_and_the_head_that_they_need(
+    given: dict[str, Any], setting: str, acting: dict[str, float], head: str
+) -> None:
+    found = params.effective(given | {"setting": setting}, "fgnet_se")
+    papers = {"lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k"}
+    dumped = found.model_dump(mode="json")["loss"]
+    assert dumped == dict.fromkeys(papers, 0) | {"margin": 0.2} | acting
+    assert found.architecture.head == found.recipe.architecture.head == head
+    columns = found.columns()
+    assert {name for name in columns if name.startswith("lambda_")} == {
+        *(papers | {"lambda_k_printed"} | acting.keys())
+    }
+    assert columns.get("head", "linear") == head
+
+
+def test_an_option_is_in_a_key_only_off_its_default(given: dict[str, Any]) -> None:
+    def key(**loss: float) -> str:
+        own = given | {"setting": "dldl", "loss": given["loss"] | loss}
+        return params.effective(own, "fgnet_se").key
+
+    assert key() == key(dldl_sigma=2) == key(lambda_s=0, smoothing=0)
+    assert len({key(), key(dldl_sigma=3), key(lambda_s=1), key(lambda_s=1, smoothing=0.1)}) == 4
 
 
 def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
