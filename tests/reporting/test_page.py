@@ -144,7 +144,7 @@ def test_links_lead_to_the_sections_in_their_order(html: str) -> None:
     assert len(set(anchors)) == len(anchors)
     # methods of others stand there where any was run
     methods = ["methods"] if "ordinal_entropy" in html else []
-    assert len(anchors) == 23 + len(methods)
+    assert len(anchors) == len(SECTIONS) + len(methods)
     assert anchors[:3] == ["your-runs", "sweeps", "comparisons"]
     assert anchors[3:][: 2 + len(methods)] == [*methods, "summary", "table-1"]
 

@@ -114,7 +114,7 @@ def test_of_seeds_that_were_not_all_watched_nothing_is_claimed(make_run: MakeRun
     assert sections.picked.make(evidence([first, second])).empty
 
 
-def test_where_nothing_was_watched_a_command_is_shown(several: list[Measured]) -> None:
-    tables = page.tables(evidence(several))
+def test_where_nothing_was_watched_a_command_is_shown(make_run: MakeRun) -> None:
+    tables = page.tables(evidence([make_run(setting="mv"), make_run(setting="ce")]))
     assert tables["picked_on_test"].empty
     assert "training.watch_test=true" in page.render(tables, PAPERS)
