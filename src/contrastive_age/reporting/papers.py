@@ -38,6 +38,10 @@ PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
 """Those of the paper, which have its budget unless another is given."""
 
 NOT_PRETRAINED = "random weights (not pre-trained)"
+LITE0 = "EfficientNet-Lite0 of ImageNet"
+
+NETWORK = {"model.backbone": "resnet18", "model.head": "linear"}
+"""What a network is made of, by dotted name: the paper's, which settings leave out."""
 
 KLD_HARDLY_PULLS, PRINTED_HARDLY_PULLS = "KLD hardly pulls", "KLD as printed hardly pulls"
 _HARDLY = (
@@ -299,6 +303,12 @@ def value_in_words(path: str, value: Any) -> str:
     return words.format(shown) if "{" in words else f"{words} {shown}"
 
 
+def is_papers_network(parameters: Mapping[str, Any]) -> bool:
+    """Whether a setting's networks are made of what the paper's are."""
+    values = flattened({"model": parameters["model"]}, skipped=())
+    return all(values.get(name, papers) == papers for name, papers in NETWORK.items())
+
+
 def given_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a budget, by dotted name, that a user could give."""
     flat = flattened(parameters, skipped=(*_NO_BUDGET, *_OF_PROTOCOL))
@@ -340,15 +350,14 @@ def describe_start(weights: str, pretraining: Pretraining | None = None) -> str:
     so that its results are never called ImageNet-pretrained, nor pre-trained on faces.
 
     Args:
-        weights: `imagenet`, `none` or the path of a file.
+        weights: `imagenet`, `efficientnet_lite0`, `none` or the path of a file.
         pretraining: What is told of the file.
 
     Returns:
-        "ImageNet", "random weights (not pre-trained)", "<file name> (not ImageNet)", or
-        such as "weights 5e6f7a8b pre-trained on faces (F)".
+        "ImageNet", "EfficientNet-Lite0 of ImageNet", "random weights (not pre-trained)", "<file
+        name> (not ImageNet)", or such as "weights 5e6f7a8b pre-trained on faces (F)".
     """
     if pretraining is not None:
         return f"weights {pretraining['weights'][:8]} pre-trained on faces (F)"
-    if weights == "imagenet":
-        return "ImageNet"
-    return NOT_PRETRAINED if weights == "none" else f"{PurePath(weights).name} (not ImageNet)"
+    named = {"imagenet": "ImageNet", "efficientnet_lite0": LITE0, "none": NOT_PRETRAINED}
+    return named.get(weights) or f"{PurePath(weights).name} (not ImageNet)"

@@ -51,27 +51,34 @@ class Inputs:
             )
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
-        require_libraries(learnings(project_parameters(), pipeline))
+        require_networks(learnings(project_parameters(), pipeline))
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
 
 
-def require_libraries(learning: Iterable[Learning]) -> None:
-    """Refuse networks and weights whose libraries are not installed.
+def require_networks(learning: Iterable[Learning]) -> None:
+    """Refuse networks that cannot be made here, and weights that are not theirs or not there.
 
     Args:
         learning: The values of trainings.
 
     Raises:
-        DataError: One is not, or has no network of that name.
+        DataError: There is one.
     """
     for setting in learning:
+        weights, backbone = setting.model.weights, setting.model.backbone
         # Commands start quickly without these.
-        if setting.model.backbone != RESNET18:
+        if backbone != RESNET18:
             from contrastive_age.model.backbones import require_backbone
 
-            require_backbone(setting.model.backbone)
-        if setting.model.weights == EFFICIENTNET_LITE0:
+            require_backbone(backbone)
+        if NAMED_WEIGHTS.get(weights) not in {None, backbone}:
+            others = [name for name, own in NAMED_WEIGHTS.items() if own in {None, backbone}]
+            raise DataError(
+                f"model.weights={weights} are those of model.backbone={NAMED_WEIGHTS[weights]}; "
+                f"for {backbone} give {', '.join(others)} or the path of a file"
+            )
+        if weights == EFFICIENTNET_LITE0:
             from contrastive_age.model.efficientnet_lite0 import weights_file
 
             weights_file()
