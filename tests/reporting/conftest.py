@@ -52,7 +52,10 @@ def several(make_run: MakeRun) -> list[Measured]:
     """Runs of some settings, seeds, budgets, protocols and starts, on photos and drawn faces."""
     runs = [
         make_run("fgnet_se", setting, seed, budget=SMALL, run_id=f"run{seed}")
-        for setting, seeds in {"mv": (0, 1), "binary": (0,), "ternary": (0, 1), "ce": (0,)}.items()
+        for setting, seeds in {
+            **{"mv": (0, 1), "binary": (0,), "ternary": (0, 1), "ce": (0,)},
+            **{"ordinal_entropy": (0, 1), "coral": (0,)},
+        }.items()
         for seed in seeds
     ]
     runs += [

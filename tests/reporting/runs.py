@@ -14,7 +14,7 @@ import yaml
 from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.parameters.effective import named_settings
 from contrastive_age.reporting.groups import Evidence, group_seeds
-from contrastive_age.reporting.papers import SETTINGS, Papers
+from contrastive_age.reporting.papers import Papers
 from contrastive_age.reporting.results import Measured
 from contrastive_age.sources.ages import AGE_BINS, age_bin
 
@@ -112,7 +112,7 @@ def made_up_run(
             "predicted_std": 3.0,
         }
     )
-    names = {named: name for name, named in SETTINGS.items()}
+    named = PAPERS.settings.get(protocol, PAPERS.settings["fgnet_lopo"])
     parameters = copy.deepcopy(dict(PAPERS.settings["fgnet_lopo"]["mv"]))
     parameters["splitting"]["group_copies"] = protocol != "morph_rs"
     for name, values in (budget or {}).items():
@@ -121,7 +121,7 @@ def made_up_run(
         "protocol": protocol,
         "setting": setting,
         "seed": seed,
-        "loss": PAPERS.losses(names[setting], protocol) | (loss or {}),
+        "loss": {**named[setting]["loss"], **(loss or {})},
     }
     decided_by = [parameters, metrics.get("external")]
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()

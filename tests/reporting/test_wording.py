@@ -86,7 +86,8 @@ def test_the_papers_budget_is_named() -> None:
 
 
 def test_symbols_are_set_with_their_index_below() -> None:
-    assert wording.symbols("λ_c 10 <b> λ_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; λ_tea"
+    assert wording.symbols("λ_c 10 <b> V_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; V_tea"
+    assert wording.symbols("λ_dldl_v2 1, V_i") == "λ<sub>dldl_v2</sub>&nbsp;1, V<sub>i</sub>"
 
 
 def test_no_symbol_is_set_inside_of_a_tag() -> None:

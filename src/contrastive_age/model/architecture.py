@@ -22,7 +22,7 @@ NAMED_WEIGHTS = {
 }
 """Initial weights that are not a file, and the backbone that they are for; None for any."""
 
-HEAD_NAMES = (LINEAR, "dropout")
+HEAD_NAMES = (LINEAR, "dropout", "ordinal", "coral", "regression", "noisy")
 """The keys of `heads.HEADS`."""
 
 

@@ -4,8 +4,10 @@ A head maps features (n, D) to logits (n, A), of whose softmax the predicted age
 scores, what the head's own loss needs beside them; None where that is nothing.
 """
 
+import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 Scored = tuple[Tensor, Tensor | None]
@@ -34,7 +36,144 @@ class Dropout(nn.Module):
         return self.linear(self.dropout(self.norm(features))), None
 
 
-HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": Linear, "dropout": Dropout}
+class Number(nn.Linear):
+    """A linear layer to one number of each image, (n,), exact where others are rounded.
+
+    In bfloat16 a number about 40 has steps of a quarter; a sum of products is no product of
+    matrices, and is left in float32.
+    """
+
+    def __init__(self, features: int, *, bias: bool = True) -> None:
+        super().__init__(features, 1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the numbers."""
+        numbers = (features * self.weight).sum(dim=1)
+        return numbers if self.bias is None else numbers + self.bias
+
+
+class _Binary(nn.Module):
+    r"""What has a score for each of the A - 1 questions whether an image is older than class k.
+
+    Scores z_k are log-odds of a yes. Of all answers to independent questions those are consistent
+    that say yes up to some class and no from there on, and there are A of them: the one of class j
+    has the probability \prod_{k<j} \sigma(z_k) \prod_{k \ge j} (1 - \sigma(z_k)), so that its
+    logarithm is, but for a constant, the sum of the log-odds below it. So
+
+        logits_j = \sum_{k<j} z_k
+
+    are those of the class given that the answers are consistent.
+    """
+
+    below: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        # On a GPU a cumulative sum is not the same twice, and a product of matrices is rounded.
+        below = torch.ones(classes - 1, classes).triu(1)
+        self.register_buffer("below", below, persistent=False)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Give scores, (n, A - 1)."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Scored:
+        """Give logits and scores, (n, A - 1)."""
+        scores = self.scores(features)
+        return (scores[:, :, None] * self.below).sum(dim=1), scores
+
+
+class Ordinal(_Binary):
+    """OR-CNN's: a linear layer with an output for each question."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(classes)
+        self.linear = nn.Linear(features, classes - 1)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Give scores, (n, A - 1)."""
+        scores: Tensor = self.linear(features)
+        return scores
+
+
+class Coral(_Binary):
+    r"""CORAL's: z_k = w^T f + b_k, one direction of the features and a bias of each question.
+
+    The biases start as the log-odds of equally frequent ages, \log((A - 1 - k) / (k + 1)), so that
+    a new network's classes are distributed binomially. From the authors' 0 they would take as many
+    steps as a bias is wide in learning rates, and until then no age but the ends stands out.
+    """
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(classes)
+        self.direction = Number(features, bias=False)
+        self.biases = nn.Parameter(torch.empty(classes - 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the biases anew."""
+        older = torch.arange(len(self.biases), 0, -1)
+        self.biases.data.copy_((older / older.flip(0)).log())
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Give scores, (n, A - 1)."""
+        along: Tensor = self.direction(features)
+        return along[:, None] + self.biases
+
+
+class Regression(nn.Module):
+    r"""One number v of each image, in class numbers; a new network's are about the middle class.
+
+    Logits are -(j - v)^2 / 2, those of a Gaussian of one year about v, so that their softmax has
+    the mean v to a hundredth of a year, two years and more inside the classes. Nearer to the first
+    or the last class, or beyond, the mean stays inside: of v at the end itself it is half a year
+    away from it, of v a few years beyond it is the end.
+    """
+
+    numbers: Tensor
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.value = Number(features)
+        self.middle = (classes - 1) / 2
+        self.register_buffer("numbers", torch.arange(classes).float(), persistent=False)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Give logits, and the number as scores (n, 1)."""
+        value = self.value(features)[:, None] + self.middle
+        return -(self.numbers - value).square() / 2, value
+
+
+class Noisy(Regression):
+    """Regression with the noise of balanced MSE: the logarithm of its standard deviation.
+
+    It is the same for all images and learned; it starts at the 10 years of the authors' training on
+    ages.
+    """
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes)
+        self.log_sigma = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the noise anew."""
+        self.log_sigma.data.fill_(math.log(10))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Give logits, and number and noise as scores (n, 2)."""
+        logits, value = super().forward(features)
+        return logits, torch.cat([value, self.log_sigma.expand_as(value)], dim=1)
+
+
+HEADS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": Linear,
+    "dropout": Dropout,
+    "ordinal": Ordinal,
+    "coral": Coral,
+    "regression": Regression,
+    "noisy": Noisy,
+}
 """Makes a head for D features and A classes, by its name."""
 
 

@@ -60,6 +60,7 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
             "drawn": params["sources"][source].get("synthetic") is not None,
             "validation": params["validation"],
             "overlap": params["overlap"],
+            "testing": _given(params["testing"]),
         },
     )
 

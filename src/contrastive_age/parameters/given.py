@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ArgsKwargs, ErrorDetails
 
 from contrastive_age.errors import DataError
 from contrastive_age.faces.detection import SmallestFace
@@ -209,6 +209,7 @@ class Given(Strict):
     acceleration: Acceleration
     ray: RayShare
     gradcam: Explanation
+    testing: Block
     overlap: Overlap
     report: Report
     log_faces: bool | None
@@ -263,10 +264,14 @@ _KINDS = {
 def _mistake(model: type[Any], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
     said = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
+    # What a block says of its values together names them.
+    together = error["type"] == "value_error" and isinstance(error["input"], Mapping)
+    if together or not error["loc"]:
         return said
     if error["type"] == "missing":
         return f"{name} has no value; give one, or correct the name"
+    if isinstance(error["input"], ArgsKwargs | Mapping) and error["type"] == "value_error":
+        return said  # of several values together, which it names
     # So Pydantic calls a name that a model, or a dataclass, does not have.
     if error["type"] not in {"extra_forbidden", "unexpected_keyword_argument"}:
         value = error["input"]

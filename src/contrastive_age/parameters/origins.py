@@ -11,12 +11,14 @@ from contrastive_age.evaluation.summary import tables_decided_by
 from contrastive_age.faces.store import Faces
 from contrastive_age.model import efficientnet_lite0
 from contrastive_age.model.architecture import NAMED_WEIGHTS
+from contrastive_age.model.losses import defaults, stated
 from contrastive_age.model.seen import Seen
 from contrastive_age.model.weights import Weights, grown, statement
 from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.training.fold import networks_decided_by
 from contrastive_age.training.recipe import Start
@@ -32,6 +34,12 @@ def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> d
     """Name all that decides a network of a setting, see `networks_decided_by`."""
     weights = setting.model.digest or setting.model.weights
     return networks_decided_by(setting.key, weights, faces, trained_on)
+
+
+def network_of_fold(setting: Setting, parts: Parts, faces: Faces) -> dict[str, Any]:
+    """Name all that decides a fold's network and its history, with whom it is watched on."""
+    counted = parts if setting.training.watch_test else parts[:1]
+    return networks_of(setting, pd.concat(counted), faces)
 
 
 def tables_of(
@@ -102,7 +110,10 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
         history: Of the training; None for what all networks of the setting have in common.
     """
     weights = setting.model.weights
-    losses = {name: value for name, value in asdict(setting.loss).items() if value}
+    usual = defaults()
+    losses = {
+        name: value for name, value in stated(setting.loss).items() if value != usual.get(name, 0.0)
+    }
     facts = {
         "setting": setting.setting,
         "network": setting.architecture.title,

@@ -22,10 +22,16 @@ from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import NAMED_WEIGHTS, Architecture
-from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.losses import LossWeights, head, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import STRICT, Strict
-from contrastive_age.training.recipe import Augmentation, Recipe, Start, TrainingSettings
+from contrastive_age.training.recipe import (
+    Augmentation,
+    Recipe,
+    Start,
+    Testing,
+    TrainingSettings,
+)
 from contrastive_age.triplets.sampling import Mode
 
 Columns = dict[str, str | int | float | None]
@@ -37,6 +43,7 @@ HASHED = (
     *("protocol", "source", "split", "folds", "sources", "age_min", "age_max", "setting", "seed"),
     *("max_samples", "validation", "manifest", "drawn", "splitting", "overlap", "alignment"),
     *("detection", "training", "triplets", "model", "augmentation", "loss", "acceleration"),
+    "testing",
 )
 """The order in which values go into a key: results keep their keys when classes are rearranged."""
 
@@ -102,6 +109,11 @@ class Common(Strict):
         AgeClasses(self.age_min, self.age_max)
         return self
 
+    @model_validator(mode="after")
+    def _the_head_suits_the_losses(self) -> "Common":
+        head(self.loss, self.model.head)
+        return self
+
     @property
     def classes(self) -> AgeClasses:
         """The ages that its networks tell apart."""
@@ -127,8 +139,8 @@ class Common(Strict):
 
     @property
     def architecture(self) -> Architecture:
-        """What its networks are made of."""
-        return Architecture(self.model.backbone, self.model.head)
+        """What its networks are made of: with the head that the losses need."""
+        return Architecture(self.model.backbone, head(self.loss, self.model.head))
 
     @property
     def key(self) -> str:
@@ -162,7 +174,7 @@ class Common(Strict):
             "setting": self.setting,
             "seed": self.seed,
             "max_samples": self.max_samples,
-            **asdict(self.loss),
+            **stated(self.loss),
             **asdict(self.training),
             # What a file holds: where it lies may differ from run to run.
             "weights": self.model.digest or self.model.weights,
@@ -189,6 +201,16 @@ class Setting(Common):
     drawn: bool = Field(default=False, exclude_if=operator.not_)
     splitting: Splitting
     overlap: Overlap
+    testing: Testing = Field(default_factory=Testing, exclude_if=Testing().__eq__)
+
+    @model_validator(mode="after")
+    def _test_part_is_in_sight(self) -> "Setting":
+        if self.training.watch_test and self.validation is not None:
+            raise ValueError(
+                "training.watch_test looks at the test part, which validation keeps out of sight: "
+                "leave one of them"
+            )
+        return self
 
     @property
     def shared(self) -> str:
@@ -262,6 +284,7 @@ class Setting(Common):
             "group_copies": self.splitting.group_copies,
             "most_bits": self.most_bits,
             "manifest": self.manifest,
+            **asdict(self.testing),
         }
 
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from contrastive_age.evaluation.metrics import signed_errors
+from contrastive_age.model.losses import LOSSES, TOTAL, Term, titles
 from contrastive_age.reporting.style import (
     BLUE,
     GREY,
@@ -298,21 +299,13 @@ def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figur
     Returns:
         A figure with a panel for each term; over several folds their mean stands out.
     """
-    # torch takes a second to import
-    from contrastive_age.model.losses import LOSSES, titles
-
     refuse_empty(history, "training epochs")
-    symbols = {term.name: term.weight for term in LOSSES.values() if term.weight}
-    acting = {name: weights.get(symbol, 0.0) for name, symbol in symbols.items()}
-    terms = [
-        term
-        for term in titles()
-        if acting.get(term, 1.0) and term in history and history[term].notna().any()
-    ]
-    named = titles() | {
-        name: f"{titles()[name]}\n{in_mathtext(symbols[name].replace('lambda', 'λ'))} = {weight:g}"
-        for name, weight in acting.items()
+    named = {TOTAL: titles()[TOTAL]} | {
+        term.name: _titled(term, weight)
+        for term in LOSSES.values()
+        if (weight := weights.get(term.weight, term.default))
     }
+    terms = [term for term in named if term in history and history[term].notna().any()]
     columns = min(4, len(terms))
     rows = math.ceil(len(terms) / columns)
     figure = new_figure(3.0 * columns + 0.4, 2.5 * rows + 0.6)
@@ -343,6 +336,13 @@ def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figur
     caption = "one fold" if folds == 1 else f"grey: each of {folds} folds; blue: their mean"
     figure.suptitle(f"Training loss ({caption})", fontsize=TEXT, color=INK, x=0.01, ha="left")
     return figure
+
+
+def _titled(term: Term, weight: float) -> str:
+    """The title of a loss term with its weight, unless that is the one it always has."""
+    if weight == term.default:
+        return term.title
+    return f"{term.title}\n{in_mathtext(term.weight.replace('lambda', 'λ'))} = {weight:g}"
 
 
 def age_distribution(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.files import fingerprint
+from contrastive_age.model.losses import defaults
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
     NETWORK,
@@ -24,6 +25,7 @@ from contrastive_age.reporting.papers import (
     Papers,
     acting_losses,
     deciding_values,
+    default_of,
     describe_start,
     given_values,
     in_words,
@@ -448,6 +450,7 @@ def _family_key(run: Measured) -> str:
 def _order(group: Group) -> tuple[Any, ...]:
     known = [*PROTOCOLS, group.first.protocol]
     terms = ("lambda_m", "lambda_v", "lambda_t", "lambda_k", "lambda_k_printed", "lambda_c")
+    further = [name for name in reversed(defaults()) if name not in terms]
     return (
         known.index(group.first.protocol),
         group.first.protocol,
@@ -455,5 +458,5 @@ def _order(group: Group) -> tuple[Any, ...]:
         group.first.pretraining is not None,
         not group.usual,
         _family_key(group.first),
-        *(group.losses.get(term, 0.0) for term in (*terms, "margin")),
+        *(group.losses.get(name, default_of(name)) for name in (*terms, "margin", *further)),
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from contrastive_age.model import losses
+
 SETTINGS: Mapping[str, str] = {
     "CE": "ce",
     "MV": "mv",
@@ -86,7 +88,17 @@ _PARTS = {
     "lambda_k_printed": "KLD as printed",
     "lambda_c": "Cosine",
     "lambda_t": "Triplet",
+} | {term.weight: term.title for name, term in losses.LOSSES.items() if name not in losses.PAPERS}
+_USUAL = losses.defaults()
+_SOFTMAX = losses.LOSSES["softmax"].weight
+_OPTIONS = {name for term in losses.LOSSES.values() for name in term.options}
+_FIRST = {
+    (True, True): "MV",
+    (False, True): "CE",
+    (True, False): "MV without CE",
+    (False, False): "",
 }
+"""What names begin with, by whether the mean-variance loss and the softmax loss act."""
 _HARDLY_PULLING = 1
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
 _OF_PROTOCOL = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
@@ -95,7 +107,12 @@ _BY_CONTENT = {
     "splitting.folds_file_digest": "splitting.folds_file",
 }
 """Values that say what the files hold that others name."""
-_SCHEDULES = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
+_SCHEDULES = {
+    "constant": "constant rate",
+    "cosine": "cosine rate",
+    "onecycle": "one-cycle",
+    "step": "stepped rate",
+}
 _SAID_FIRST = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
 _IN_WORDS = {
     "image_size": "{} px",
@@ -109,6 +126,13 @@ _IN_WORDS = {
     "allow_leaks": "leaks allowed",
     "most_bits": "copies within bits",
     "min_face": "faces ≥ pixels",
+    "average": "weights averaged",
+    "reweight": "reweighted by",
+    "head_epochs": "{} epochs of the head",
+    "keep": "{} epoch kept",
+    "watch_test": "test watched",
+    "mirrored": "mirror images tested",
+    "rounded": "ages rounded",
 }
 
 
@@ -136,6 +160,15 @@ class Papers:
         """The weights among `values`."""
         return dict(self.values(name, protocol)["loss"])
 
+    def named(self, protocol: str) -> dict[str, dict[str, float]]:
+        """The losses of a protocol's named settings that act, by their names.
+
+        Args:
+            protocol: Such as `morph_se`.
+        """
+        settings = self.settings.get(protocol, self.settings[_FOR_OTHERS])
+        return {name: acting_losses(values["loss"]) for name, values in settings.items()}
+
     @property
     def mean_variance(self) -> dict[str, float]:
         """The weights of the mean-variance loss in all the paper's settings."""
@@ -151,7 +184,7 @@ class Papers:
 
         Args:
             loss: `lambda_m, lambda_v, lambda_c, lambda_t, lambda_k`, `margin` and those of further
-                losses, which are named by their λ.
+                losses. Losses that this version does not know are named by their λ.
 
         Returns:
             Such as "MV", or "MV + Cosine + Triplet (λ_c 10, λ_t 1)".
@@ -160,15 +193,19 @@ class Papers:
         usual = self.mean_variance
         mean_variance = {term: loss[term] for term in usual}
         weights = mean_variance if mean_variance != usual and any(mean_variance.values()) else {}
-        further = [term for term in acting if term.startswith("lambda_") and term not in usual]
+        softmax = loss.get(_SOFTMAX, _USUAL[_SOFTMAX])
+        known = {*usual, _SOFTMAX}
+        further = [term for term in acting if term.startswith("lambda_") and term not in known]
         ordered = sorted(further, key=[*_PARTS, *further].index)
         weights = weights | {term: acting[term] for term in ordered}
         if acting.get("margin", 0.0) not in {0.0, self.losses("MV + Triplet")["margin"]}:
             weights["margin"] = acting["margin"]
-        parts = ["MV" if any(mean_variance.values()) else "CE"]
+        others = _OPTIONS | ({_SOFTMAX} if softmax else set())
+        weights |= {name: value for name, value in acting.items() if name in others}
+        parts = [_FIRST[any(mean_variance.values()), softmax > 0]]
         parts += [_PARTS.get(term, term.removeprefix("lambda_")) for term in ordered]
         values = [f"{term.replace('lambda', 'λ')} {weight:g}" for term, weight in weights.items()]
-        return " + ".join(parts) + (f" ({', '.join(values)})" if values else "")
+        return " + ".join(filter(None, parts)) + (f" ({', '.join(values)})" if values else "")
 
     def describe(
         self, parameters: Mapping[str, Any], pretraining: Pretraining | None = None
@@ -221,19 +258,25 @@ class Papers:
 def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
     """Keep what changes the loss: weights above 0, and the margin where the triplet term has one.
 
-    A loss with a weight of 0 is none: a run without it computed the same. What else a further loss
-    is given counts where any loss beyond the paper's acts.
+    A loss with a weight of 0 is none: a run without it computed the same. That of the softmax is 1
+    where none is given. What else a loss that this version does not know is given counts where any
+    such loss acts.
     """
     acting = {
-        term: float(weight)
-        for term, weight in loss.items()
-        if term.startswith("lambda_") and weight
+        name: float(value)
+        for name, value in loss.items()
+        if (name.startswith("lambda_") or name in _OPTIONS) and value != default_of(name)
     }
     if "lambda_t" in acting:
         acting["margin"] = float(loss["margin"])
-    if acting.keys() - {"lambda_m", "lambda_v", "margin", *_PARTS}:
+    if acting.keys() - {"margin", *_USUAL}:
         acting |= {name: value for name, value in loss.items() if not name.startswith("lambda_")}
     return acting
+
+
+def default_of(name: str) -> float:
+    """The value of a weight or an option where none is told."""
+    return _USUAL.get(name, 0.0)
 
 
 def weights_in_words(loss: Mapping[str, float]) -> str:

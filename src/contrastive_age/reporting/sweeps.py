@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contrastive_age.reporting.groups import Group, data_of, values_of
+from contrastive_age.reporting.papers import default_of
 
 POINTS_OF_A_CURVE = 3
 """Fewer values of a parameter draw no curve."""
@@ -53,13 +54,16 @@ def find(groups: Iterable[Group]) -> list[list[Curve]]:
     """
     listed = list(groups)
     weights = {
-        f"{_LOSS}{name}" for group in listed for name in group.losses if name.startswith("lambda_")
+        f"{_LOSS}{name}": default_of(name)
+        for group in listed
+        for name in sorted(group.losses)
+        if name.startswith("lambda_")
     }
     sharing: dict[tuple[str, str], dict[str, list[tuple[float, Group]]]] = {}
     for group in listed:
         losses = {f"{_LOSS}{name}": value for name, value in group.losses.items()}
         budget = values_of(group.first)
-        for path, value in {**dict.fromkeys(sorted(weights), 0.0), **losses, **budget}.items():
+        for path, value in {**weights, **losses, **budget}.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or path in _NO_ORDER:
                 continue
             without = {path, _MARGIN} if path == _TRIPLET else {path}

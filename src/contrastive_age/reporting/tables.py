@@ -123,6 +123,8 @@ def _headline(
     if sound and sound["mae"] is not None:
         what = f"MAE without what leaks, {counted(sound['leaked_images'], 'image')}"
         lines.insert(1, (what, _years(sound["mae"]) + _spread(sound["mae_interval"])))
+    if (picked := metrics.get("picked_on_test")) is not None:
+        lines.insert(1, ("MAE claimed by picking epochs on the test part", _years(picked)))
     by_age = metrics.get("mae_by_age")
     score = percent(metrics["cs5"]) + _spread(metrics.get("cs5_interval"), 1)
     return [

@@ -133,7 +133,8 @@ def budget_in_short(budget: str, papers: str) -> str:
 
 def symbols(text: str) -> Markup:
     """Set the indices of symbols such as λ_c below the line, but for those inside of tags."""
-    lowered = re.sub(r"([λμV])_([a-z])\b(?![^<>]*>)", r"\1<sub>\2</sub>", str(escape(text)))
+    symbol = r"(λ|[μV](?=_[a-z]\b))_([a-z]\w*)\b(?![^<>]*>)"
+    lowered = re.sub(symbol, r"\1<sub>\2</sub>", str(escape(text)))
     return Markup(re.sub(r"(?<=</sub>) (?=[\d=])", "&nbsp;", lowered))  # noqa: S704
 
 

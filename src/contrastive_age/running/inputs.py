@@ -13,9 +13,10 @@ from kedro.pipeline import Pipeline
 from contrastive_age.errors import DataError
 from contrastive_age.model.architecture import EFFICIENTNET_LITE0, NAMED_WEIGHTS, RESNET18
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
-from contrastive_age.parameters.setting import Learning
+from contrastive_age.parameters.setting import Learning, Pretraining, Setting
 from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
 from contrastive_age.tracking.tracker import tracker
+from contrastive_age.training.recipe import Testing
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,38 @@ class Inputs:
                 f"{refused[0]} cannot run this project's folds: leave --runner away, and give "
                 "--params=folds_at_once=2 for two folds at once"
             )
+        refuse_what_is_not_tested(project_parameters(), pipeline)
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
         require_networks(learnings(project_parameters(), pipeline))
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
+
+
+def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Refuse to be asked how networks are tested where none is, or not in that way.
+
+    Raises:
+        DataError: A final model is to carry the error of another way of predicting than it has, or
+            the test part of a pretraining is to be watched; the message says what to leave.
+    """
+    final = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
+    for setting in learnings(parameters, pipeline) if final else []:
+        if isinstance(setting, Pretraining) and setting.training.watch_test:
+            raise DataError(
+                "Nobody is tested in pretraining: leave training.watch_test at false for "
+                "--pipeline=pretrain"
+            )
+        if (
+            isinstance(setting, Setting)
+            and setting.protocol in final
+            and setting.testing != Testing()
+        ):
+            raise DataError(
+                "A final model predicts from one view and rounds no age, and carries the error of "
+                "that: leave testing.mirrored and testing.rounded at false for "
+                "--pipeline=final_model"
+            )
 
 
 def require_networks(learning: Iterable[Learning]) -> None:
@@ -91,9 +119,7 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
         parameters: All parameters.
         pipeline: Without a training whose network is tested, nothing is said.
     """
-    namespaces = {node.namespace for node in pipeline.nodes if "training" in node.tags}
-    folds = {parted(name) for name in namespaces if is_fold(name)}
-    tested = {protocol for protocol, fold in folds if fold != FINAL}
+    tested = {protocol for protocol, fold in _trained(pipeline) if fold != FINAL}
     if not tested:
         return
     from contrastive_age.parameters.origins import start_of
@@ -154,6 +180,12 @@ def input_files(parameters: Mapping[str, Any], pipeline: Pipeline) -> list[tuple
         if name in sources and values["manifest"] is not None
     ]
     return files + [place for values in learning for place in values.places.items()]
+
+
+def _trained(pipeline: Pipeline) -> set[tuple[str, str]]:
+    """The protocols and folds of the trainings in a pipeline."""
+    namespaces = {node.namespace for node in pipeline.nodes if "training" in node.tags}
+    return {parted(name) for name in namespaces if is_fold(name)}
 
 
 def _owners(pipeline: Pipeline) -> set[str]:

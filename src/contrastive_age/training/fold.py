@@ -29,6 +29,7 @@ from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
 from contrastive_age.training.acceleration import resolve
 from contrastive_age.training.recipe import Computing, Recipe, Start
+from contrastive_age.training.watching import Watched
 from contrastive_age.triplets.index import TripletIndex, build_index
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ def train_or_keep(
     decided_by: Mapping[str, Any],
     computing: Computing,
     watcher: Watcher,
+    watched: Callable[[], Mapping[str, Watched]] = dict,
 ) -> tuple[State, pd.DataFrame]:
     """Train a network, unless the folder holds the one that is wanted.
 
@@ -124,6 +126,7 @@ def train_or_keep(
         decided_by: All that decides the network, by name, see `provenance.Record`.
         computing: Where and how to compute.
         watcher: Who is told.
+        watched: Gives the faces that are only looked at, see `loop.train`; called likewise.
 
     Returns:
         The network's state dict, and the history of its training. `attrs` of the history hold the
@@ -161,6 +164,7 @@ def train_or_keep(
         label=watcher.name,
         device=device,
         plan=plan,
+        watched=watched(),
     )
     state = OrderedDict(
         (name, tensor.cpu().contiguous()) for name, tensor in network.state_dict().items()

@@ -64,6 +64,16 @@ class TripletIndex:
         """Number of rows n."""
         return len(self.ages)
 
+    def of_rows(self, kept: npt.NDArray[np.bool_]) -> "TripletIndex":
+        """Index some of the rows alone, in their order.
+
+        Args:
+            kept: Whether a row stays, (n,).
+        """
+        if kept.all():
+            return self
+        return build_index(self.ages[kept], self.identities[kept], fingerprint=self.fingerprint)
+
     def by_row(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Put values of places, (n,), into the order of the rows."""
         result = np.empty_like(values)

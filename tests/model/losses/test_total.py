@@ -7,13 +7,20 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from contrastive_age.model.heads import HEADS
 from contrastive_age.model.losses import (
     LOSSES,
+    PAPERS,
     LossWeights,
     Term,
     TripletPositions,
+    defaults,
+    head,
+    reported,
+    stated,
     titles,
     total_loss,
+    views,
 )
 from contrastive_age.model.losses.cosine import cosine_loss
 from contrastive_age.model.losses.kl import kl_loss
@@ -154,7 +161,7 @@ def test_on_a_gpu_partners_are_chosen_exactly_and_terms_are_those_of_a_cpu(norma
     """A product in TF32 would round what it picks."""
     drawn = outputs(normal, torch.float32)
     expected = total_loss(drawn, AGES, positions(), ALL, "all")
-    there = Outputs(*(x.detach().cuda() for x in drawn))
+    there = Outputs(*(x.detach().cuda() for x in drawn[:2]))
     places = TripletPositions(*(x.cuda() for x in positions()))
     found = total_loss(there, AGES.cuda(), places, ALL, "all")
     for name, value in expected.items():
@@ -176,7 +183,7 @@ def test_a_loss_is_its_term_in_the_registry(normal, monkeypatch):
     weights = weights_of(LOSSES.values())(lambda_toy=0.5, margin=0)
     out = outputs(normal)
     terms = total_loss(out, AGES, positions(), weights, "anchor")
-    assert list(terms) == list(titles()) == [*by_history(), "toy"]
+    assert list(terms) == [*by_history(), "toy"]
     assert titles()["toy"] == "Toy"
     expected = out.features[[0, 2, 3]].square().sum(1).mean()
     torch.testing.assert_close(terms["toy"], expected)
@@ -187,12 +194,66 @@ def by_history():
     return ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"]
 
 
-def test_each_term_has_its_weight_and_each_weight_its_term():
-    names = [term.weight for term in LOSSES.values()]
-    given = ["lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k", "lambda_k_printed"]
-    assert names == [None, *given]
-    assert [*names[1:], "margin"] == [field.name for field in fields(LossWeights)]
-    assert list(titles()) == by_history()
+def test_each_term_has_its_weight_and_options_and_each_of_these_its_term():
+    named = [name for term in LOSSES.values() for name in (term.weight, *term.options)]
+    assert [*named, "margin"] == [field.name for field in fields(LossWeights)]
+    assert len(set(named)) == len(named)
+    assert {name: getattr(LossWeights(margin=0), name) for name in named} == defaults()
+    assert list(titles()) == ["total", *LOSSES]
+    assert by_history() == ["total", *PAPERS]
+
+
+def test_every_head_that_a_term_needs_is_one():
+    assert {term.head for term in LOSSES.values()} - {None} <= HEADS.keys()
+
+
+@pytest.mark.parametrize(
+    ("values", "of_history", "needed", "number"),
+    [
+        ({}, [], "linear", 1),
+        ({"lambda_c": 1, "lambda_dldl": 1}, ["dldl"], "linear", 1),
+        ({"lambda_s": 0, "lambda_coral": 1}, ["coral"], "coral", 1),
+        ({"lambda_l1": 1, "lambda_rnc": 2}, ["rnc", "l1"], "regression", 2),
+    ],
+)
+def test_what_acts_is_reported_and_decides_head_and_views(values, of_history, needed, number):
+    weights = LossWeights(**values, margin=0.2)
+    assert sorted(reported(weights)) == sorted([*by_history()[1:], *of_history])
+    assert (head(weights), views(weights)) == (needed, number)
+    told = stated(weights)
+    assert told.items() >= values.items()
+    paper = {"lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k", "lambda_k_printed"}
+    assert told.keys() == {*values, *paper, "margin"}
+
+
+def test_what_a_term_sees(normal, monkeypatch):
+    """One of a batch gives its number itself, and any term the weights and the head's scores."""
+    seen = []
+    toy = Term(
+        "toy",
+        "Toy",
+        "lambda_toy",
+        lambda batch: seen.append(batch) or batch.weights.toy_size * batch.scores.sum(),
+        over="batch",
+        options={"toy_size": 2.0},
+    )
+    monkeypatch.setitem(LOSSES, "toy", toy)
+    make = weights_of(LOSSES.values())
+    out = outputs(normal)._replace(scores=normal(7, 3))
+    total_loss(out, AGES, positions(), make(margin=0), "all")
+    assert not seen
+    terms = total_loss(out, AGES, positions(), make(lambda_toy=0.5, toy_size=3, margin=0), "all")
+    torch.testing.assert_close(terms["toy"], 3 * out.scores.sum())
+    torch.testing.assert_close(terms["total"], terms["softmax"] + 0.5 * terms["toy"])
+    assert seen[0].logits is out.logits
+
+
+def test_without_the_softmax_loss_another_trains_alone(normal):
+    weights = LossWeights(lambda_s=0, lambda_m=0.2, margin=0)
+    terms = total_loss(outputs(normal), AGES, positions(), weights, "all")
+    torch.testing.assert_close(terms["total"], 0.2 * terms["mean"])
+    assert terms["softmax"].item() > 0
+    assert not terms["softmax"].requires_grad
 
 
 @pytest.mark.parametrize(
@@ -202,6 +263,12 @@ def test_each_term_has_its_weight_and_each_weight_its_term():
         ({"lambda_c": float("inf"), "margin": 0}, "lambda_c"),
         ({"lambda_x": 1, "margin": 0}, "lambda_x"),
         ({"lambda_m": 1}, "margin"),
+        ({"lambda_s": 0, "margin": 0.2}, "no loss has a weight"),
+        ({"rnc_temperature": 1, "margin": 0}, "no effect without loss.lambda_rnc"),
+        ({"lambda_s": 0, "smoothing": 0.1, "lambda_m": 1, "margin": 0}, "loss.lambda_s"),
+        ({"lambda_rnc": 1, "rnc_temperature": 0, "margin": 0}, "rnc_temperature"),
+        ({"smoothing": 1, "margin": 0}, "smoothing"),
+        ({"lambda_l1": 1, "lambda_coral": 1, "margin": 0}, r"different heads .*coral, regression"),
     ],
 )
 def test_weights_check_themselves(values, message):

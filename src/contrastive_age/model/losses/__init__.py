@@ -2,22 +2,36 @@
 
 from contrastive_age.model.losses.registry import (
     LOSSES,
+    PAPERS,
     TOTAL,
     LossWeights,
     Supervise,
+    acting,
+    defaults,
+    head,
+    reported,
+    stated,
     titles,
+    views,
 )
 from contrastive_age.model.losses.term import Forwarded, Term, TripletPositions
 from contrastive_age.model.losses.total import total_loss
 
 __all__ = [
     "LOSSES",
+    "PAPERS",
     "TOTAL",
     "Forwarded",
     "LossWeights",
     "Supervise",
     "Term",
     "TripletPositions",
+    "acting",
+    "defaults",
+    "head",
+    "reported",
+    "stated",
     "titles",
     "total_loss",
+    "views",
 ]

@@ -3,12 +3,14 @@
 Commands read the names, so that no loss imports torch before it is computed.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
+
+    from contrastive_age.model.losses.registry import LossWeights
 
     Tensor = torch.Tensor
 else:
@@ -35,25 +37,32 @@ class TripletPositions(NamedTuple):
 
 @dataclass(frozen=True)
 class Forwarded:
-    """A forwarded batch of m images, as the loss terms see it.
+    """A forwarded batch of m views, as the loss terms see it: one or two of each image.
+
+    Of two views the first k = m / 2 rows are the first of all images, the others the second of the
+    same images.
 
     Attributes:
         features: (m, D).
+        logits: (m, A).
+        scores: What the network's head gives for its own loss, (m, ...); None where it has none.
         log_probabilities: Log-softmax vectors, (m, A).
         probabilities: Softmax vectors, (m, A).
         expected: Their means over class numbers, (m,).
         ages: True class numbers, int64 (m,).
         chosen: A one in each row at the anchor's, positive's or negative's place, (3, b, m).
-        margin: Of the triplet term.
+        weights: Of the terms, with their options and the margin.
     """
 
     features: Tensor
+    logits: Tensor
+    scores: Any
     log_probabilities: Tensor
     probabilities: Tensor
     expected: Tensor
     ages: Tensor
     chosen: Tensor
-    margin: float
+    weights: "LossWeights"
 
     def pairs(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Give the values of anchors and positives, (b, ...) each, from those of all images.
@@ -71,11 +80,16 @@ class Forwarded:
 
 
 def class_numbers(probabilities: Tensor) -> Tensor:
-    """Give 0..A-1 in the type and on the device of softmax vectors, (n, A)."""
+    """Give 0..A-1 in the type and on the device of vectors such as a softmax's, (n, A)."""
     import torch
 
     number = probabilities.shape[1]
     return torch.arange(number, dtype=probabilities.dtype, device=probabilities.device)
+
+
+def years_from_label(values: Tensor, age_index: Tensor) -> Tensor:
+    """Give how many years each class is above the true one, (n, A) in the type of such values."""
+    return class_numbers(values) - age_index[:, None]
 
 
 @dataclass(frozen=True)
@@ -84,15 +98,24 @@ class Term:
 
     Attributes:
         name: Its column in a training's history.
-        title: What figures call it.
-        weight: The parameter of its weight, such as `lambda_c`; None for the term of weight 1.
-        values: Gives the loss of each image, (m,), or of each anchor, (b,).
-        over: What its mean is over: the supervised `images`, or the anchors with a positive
-            (`pairs`) or with a negative, too (`triplets`).
+        title: What figures and tables call it.
+        weight: The parameter of its weight, such as `lambda_c`.
+        values: Gives the loss of each image, (m,), of each anchor, (b,), or of the batch, ().
+        over: What its mean is over: the supervised `images`, the anchors with a positive (`pairs`)
+            or with a negative, too (`triplets`). Of a `batch` it is one number of all its views.
+        options: Its further parameters with their defaults. One whose default is 0 is a share,
+            below 1; any other is above 0.
+        head: The name in `heads.HEADS` of the head that it needs.
+        views: How many views of every image are forwarded where it acts.
+        default: Its weight where none is given.
     """
 
     name: str
     title: str
-    weight: str | None
+    weight: str
     values: Callable[[Forwarded], Tensor]
-    over: Literal["images", "pairs", "triplets"] = "images"
+    over: Literal["images", "pairs", "triplets", "batch"] = "images"
+    options: Mapping[str, float] = field(default_factory=dict)
+    head: str | None = None
+    views: int = 1
+    default: float = 0.0

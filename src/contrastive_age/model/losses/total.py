@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from contrastive_age.model.losses.registry import LOSSES, TOTAL, LossWeights, Supervise
+from contrastive_age.model.losses.registry import (
+    LOSSES,
+    TOTAL,
+    LossWeights,
+    Supervise,
+    reported,
+)
 from contrastive_age.model.losses.term import Forwarded, Tensor, TripletPositions, class_numbers
 
 if TYPE_CHECKING:
@@ -15,22 +21,25 @@ def total_loss(
     triplets: TripletPositions,
     weights: LossWeights,
     supervise: Supervise,
+    *,
+    importance: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    r"""Give L_{total} = L_s + \sum_i \lambda_i L_i and its terms, without waiting for the device.
+    r"""Give L_{total} = \sum_i \lambda_i L_i and its terms, without waiting for the device.
 
     Pair terms count only anchors with a positive, the triplet term only those with a negative too;
-    each is the mean over those, and 0 where there are none. Terms of weight 0 are reported, without
-    gradient.
+    each is the mean over those, and 0 where there are none. The paper's terms of weight 0 are
+    reported, without gradient; others are not computed.
 
     Args:
-        outputs: Of all m forwarded images, as one batch.
-        age_index: Class number of each forwarded image's age, int64 (m,).
-        triplets: Positions of b triplets among the m images.
-        weights: The lambdas and the margin.
-        supervise: Whether the anchors or all forwarded images carry the terms over images.
+        outputs: Of all m forwarded views, as one batch.
+        age_index: Class number of each forwarded view's age, int64 (m,).
+        triplets: Positions of b triplets among the m views.
+        weights: The lambdas, the options and the margin.
+        supervise: Whether the anchors or all forwarded views carry the terms over images.
+        importance: What each forwarded view weighs in these terms, (m,); None where all weigh 1.
 
     Returns:
-        Scalars: the weighted sum as `total`, then the unweighted mean of each of `LOSSES`.
+        Scalars: the weighted sum as `total`, then the unweighted mean of each of `reported`.
     """
     import torch
 
@@ -40,19 +49,25 @@ def total_loss(
     chosen = _one_hot(torch.stack(triplets[:3]), outputs.features)
     batch = Forwarded(
         outputs.features,
+        outputs.logits,
+        outputs.scores,
         log_probabilities,
         probabilities,
         expected,
         age_index,
         chosen,
-        weights.margin,
+        weights,
     )
     shares = _shares(triplets, chosen[0], supervise)
+    if importance is not None:
+        shares["images"] = shares["images"] * importance
     total, terms = expected.new_zeros(()), {}
-    for name, term in LOSSES.items():
-        weight = getattr(weights, term.weight) if term.weight else 1
+    for name in reported(weights):
+        term = LOSSES[name]
+        weight = getattr(weights, term.weight)
         with torch.set_grad_enabled(torch.is_grad_enabled() and weight != 0):
-            terms[name] = term.values(batch) @ shares[term.over]
+            values = term.values(batch)
+            terms[name] = values if term.over == "batch" else values @ shares[term.over]
         if weight:
             total = total.add(terms[name], alpha=weight)
     return {TOTAL: total, **terms}

@@ -26,6 +26,6 @@ TERM = Term(
     "triplet",
     "Triplet margin",
     "lambda_t",
-    lambda batch: triplet_loss(*batch.triples(batch.probabilities), batch.margin),
+    lambda batch: triplet_loss(*batch.triples(batch.probabilities), batch.weights.margin),
     over="triplets",
 )

@@ -1,7 +1,7 @@
 """Training one fold, or all samples."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -9,11 +9,15 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols.copies import Ints
 from contrastive_age.protocols.namespaces import fold_name, in_words
 from contrastive_age.tracking.tracker import log_epoch, tracker
-from contrastive_age.training.recipe import Computing
+from contrastive_age.training.recipe import TEST, VALIDATION, Computing
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def train(
@@ -55,15 +59,18 @@ def train(
     from contrastive_age.model.weights import refuse_tested, with_seen
     from contrastive_age.parameters.origins import (
         located_start,
-        networks_of,
+        network_of_fold,
         seen_by,
         start_of,
         terms_of,
     )
+    from contrastive_age.protocols.parts import held_out
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.fold import Watcher, stated_by, train_or_keep
+    from contrastive_age.training.watching import Watched
 
-    part, tested = setting.plan.parts(folds, samples, fold)
+    parts = setting.plan.parts(folds, samples, fold)
+    part, tested = parts
     photos = folds.merge(looks, on="sample_id", validate="1:1")
     refuse_tested(
         start_of(setting), photos[photos["sample_id"].isin(tested["sample_id"])], setting.most_bits
@@ -74,14 +81,22 @@ def train(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
+    validates = held_out(part, setting.training.validated_on, setting.seed)
+    looked_at = {VALIDATION: (part[validates], rows[validates])}
+    if setting.training.watch_test:
+        looked_at[TEST] = tested, rows_of(samples, faces, tested, setting.faces)
+
+    def images(chosen: Ints) -> "Tensor":
+        return prepare(faces, sound(faces, chosen), setting.training.image_size)
+
     model, history = train_or_keep(
-        lambda: prepare(faces, sound(faces, rows), setting.training.image_size),
-        part["age"].to_numpy(),
-        triplets,
+        lambda: images(rows[~validates]),
+        part["age"].to_numpy()[~validates],
+        triplets.of_rows(~validates),
         setting.recipe,
         located_start(setting),
         folder=training_folder / fold_name(fold),
-        decided_by=networks_of(setting, part, faces),
+        decided_by=network_of_fold(setting, parts, faces),
         computing=computing,
         watcher=Watcher(
             f"{setting.protocol} {setting.key}, {in_words(fold)}",
@@ -89,6 +104,11 @@ def train(
             # A terminal has room for the bar of one process.
             progress=not tracker.is_worker,
         ),
+        watched=lambda: {
+            column: Watched(images(chosen), table["age"].to_numpy(), setting.testing)
+            for column, (table, chosen) in looked_at.items()
+            if len(table)
+        },
     )
     seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
     return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)

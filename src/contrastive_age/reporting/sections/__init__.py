@@ -11,6 +11,7 @@ from contrastive_age.reporting.sections import (
     identity,
     intervals,
     measured,
+    methods,
     on_faces,
     selection,
     sweeps,
@@ -25,7 +26,12 @@ from contrastive_age.reporting.sections import (
 )
 from contrastive_age.reporting.sections.section import Section
 
-YOURS: tuple[Section, ...] = (your_runs.SECTION, sweeps.SECTION, comparisons.SECTION)
+YOURS: tuple[Section, ...] = (
+    your_runs.SECTION,
+    sweeps.SECTION,
+    comparisons.SECTION,
+    methods.SECTION,
+)
 """Those that say what was run, without the paper."""
 
 SECTIONS: tuple[Section, ...] = (

@@ -78,11 +78,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
         first = family[0].first
-        mv, binary, ternary = (
-            evidence.find(family, first.protocol, name)
-            for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
-        )
-        if not mv:
+        if not evidence.find(family, first.protocol, "MV"):
             # one seed of MV would give no verdict in few folds
             seeds = max(len(group.runs) for group in family)
             rows.append(
@@ -90,10 +86,9 @@ def make(evidence: Evidence) -> pd.DataFrame:
                 | evidence.not_run(first.protocol, "MV", first.parameters, seeds)
                 | {"losses": "", "reference": "MV", "verdict": "", "claim": "MV"}
             )
-        with_mv = [(group, mv[0]) for group in family if mv and group is not mv[0]]
-        with_mv += [(ours, theirs) for ours in ternary for theirs in binary] if mv else []
-        rows += _compared(with_mv, "MV")
-        rows += _compared(_each_other(family, with_mv), "each other")
+        pairs = with_mv(evidence, family)
+        rows += compared(pairs, "MV")
+        rows += compared(_each_other(family, pairs), "each other")
     counts = ["subjects_improved", "subjects_worsened", "networks"]
     columns = ["status", "claim", "reference_setting", "reference", "difference", "low", "high"]
     columns += ["verdict", *counts[:2], "p", "p_holm", "detectable", "networks"]
@@ -105,9 +100,21 @@ Pair = tuple[Group, Group]
 """A setting, and the one that it is held against."""
 
 
-def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]:
+def with_mv(evidence: Evidence, family: Sequence[Group]) -> list[Pair]:
+    """All others of a family with MV, and the ternary with the binary contrast; none without MV."""
+    mv, binary, ternary = (
+        evidence.find(family, family[0].first.protocol, name)
+        for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
+    )
+    if not mv:
+        return []
+    pairs = [(group, mv[0]) for group in family if group is not mv[0]]
+    return pairs + [(ours, theirs) for ours in ternary for theirs in binary]
+
+
+def _each_other(family: Sequence[Group], others: Sequence[Pair]) -> list[Pair]:
     """All pairs of settings that are not compared yet, the larger weights against the smaller."""
-    known = [{id(group) for group in pair} for pair in compared]
+    known = [{id(group) for group in pair} for pair in others]
     pairs = [
         (ours, reference)
         for reference, ours in combinations(family, 2)
@@ -119,14 +126,14 @@ def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]
     return [pair for pair in pairs if pair[1] is reference]
 
 
-def _compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
-    """The rows of pairs, whose p-values are adjusted for one another."""
-    compared = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
-    adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+def compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
+    """The rows of pairs, whose p-values are adjusted for one another; see `make`."""
+    comparisons = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
+    adjusted = iter(holm([each.p for each in comparisons if each.p is not None]))
     return [
         _row(*pair, comparison, None if comparison.p is None else float(next(adjusted)))
         | {"claim": claim}
-        for pair, comparison in zip(pairs, compared, strict=True)
+        for pair, comparison in zip(pairs, comparisons, strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from contrastive_age.reporting import curves, sweeps, wording
 from contrastive_age.reporting.groups import SETTING, Evidence, Group, rows_of
+from contrastive_age.reporting.papers import default_of
 from contrastive_age.reporting.pictures import Picture
 from contrastive_age.reporting.sections.section import Contents, Part, Section, heading
 from contrastive_age.reporting.sweeps import Curve
@@ -99,7 +100,7 @@ def _labels(some: Sequence[Curve]) -> list[str]:
     ]
     return [
         ", ".join(
-            f"{symbol(name)} = {curve.losses.get(name, 0):g}"
+            f"{symbol(name)} = {curve.losses.get(name, default_of(name.rpartition('.')[2])):g}"
             for name in differing
             if name in curve.losses or name != "loss.margin"
         )
