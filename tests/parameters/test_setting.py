@@ -161,7 +161,7 @@ def test_named_settings_that_do_not_go_with_what_is_given_are_left_out(
     every = params.named_settings(given)
     assert all(set(own) == set(given["settings"]["fgnet"]) for own in every.values())
     softened = given | {"loss": given["loss"] | {"smoothing": 0.1}}
-    kept = params.named_settings(softened)["fgnet_se"]
+    kept = params.named_settings(softened, all_of_them=False)["fgnet_se"]
     assert {"mv", "ternary", "rnc", "unimodal"} <= set(kept)
     assert not {"l1", "dldl", "coral"} & set(kept)
 
@@ -176,7 +176,7 @@ def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
     [
         ({"loss": {"lambda_c": -1}}, "lambda_c"),
         ({"loss": {"lambda_x": 1}}, "lambda_x"),
-        ({"training": {"epochs": 0}}, "epochs"),
+        ({"training": {"epochs": -1}}, "epochs"),
         ({"training": {"image_size": 500}}, "image_size"),
         ({"training": {"schedule": "warm"}}, "schedule"),
         ({"setting": "quaternary"}, "quaternary"),
@@ -395,3 +395,31 @@ def test_where_folds_run_is_no_part_of_the_key(given: dict[str, Any]) -> None:
     key = params.effective(given, "fgnet_lopo").key
     given["ray"] |= {"address": "10.0.0.1:6379", "cpus_per_fold": 4}
     assert params.effective(given, "fgnet_lopo").key == key
+
+
+@pytest.mark.parametrize(
+    ("protocol", "values", "words"),
+    [
+        ("utkface_to_fgnet", {"folds": 2}, "a transfer has one fold"),
+        ("utkface_to_fgnet", {"trained_on": "fgnet"}, "another one than it is tested on"),
+        ("utkface_to_fgnet", {"trained_on": None}, "a transfer needs the source that trains"),
+        ("fgnet_se", {"folds": 1}, "give at least 2; only a transfer, or a published list"),
+        ("fgnet_se", {"trained_on": "utkface"}, "it is for split: transfer"),
+    ],
+)
+def test_only_a_transfer_has_one_fold_and_another_source(
+    given: dict[str, Any], protocol: str, values: dict[str, Any], words: str
+) -> None:
+    given["protocols"][protocol] |= values
+    with pytest.raises(DataError, match=words):
+        params.effective(given, protocol)
+
+
+def test_of_no_epochs_a_transfer_learns_from_nobody(given: dict[str, Any]) -> None:
+    trained = params.effective(given, "utkface_to_fgnet")
+    assert (trained.sources, trained.learns_from) == (("fgnet", "utkface"), "utkface")
+    given["training"]["epochs"] = 0
+    untrained = params.effective(given, "utkface_to_fgnet")
+    assert (untrained.sources, untrained.learns_from) == (("fgnet",), "fgnet")
+    assert untrained.shared != trained.shared
+    assert untrained.plan.trained_on is None

@@ -144,7 +144,7 @@ def test_links_lead_to_the_sections_in_their_order(html: str) -> None:
     assert len(set(anchors)) == len(anchors)
     # methods of others stand there where any was run
     methods = ["methods"] if "ordinal_entropy" in html else []
-    assert len(anchors) == 22 + len(methods)
+    assert len(anchors) == len(SECTIONS) + len(methods)
     assert anchors[:3] == ["your-runs", "sweeps", "comparisons"]
     assert anchors[3:][: 2 + len(methods)] == [*methods, "summary", "table-1"]
 
@@ -236,7 +236,7 @@ def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
         text,
     )
     assert "Drawn faces: 1 of 16 settings" in text
-    assert "Pre-trained on faces (F): 3 of 16 settings" in text
+    assert "Pre-trained on faces (F): 4 of 16 settings" in text
     assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
 
 

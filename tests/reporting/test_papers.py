@@ -168,6 +168,12 @@ def test_what_is_unusual_about_a_budget_is_said(make_run: MakeRun) -> None:
     assert PAPERS.describe(dict(reversed(parameters.items()))).split(", ") == words
 
 
+def test_what_is_switched_on_needs_no_value_and_what_is_off_no_word(make_run: MakeRun) -> None:
+    changed = {"training": {"watch_test": True}, "testing": {"mirrored": False, "rounded": True}}
+    words = PAPERS.describe(make_run(budget=changed).parameters)
+    assert words == f"{PAPERS.budget}, test watched, ages rounded"
+
+
 def test_a_pretraining_is_told_in_words(faces: Mapping[str, Any]) -> None:
     assert in_words(faces) == "UTKFace, 11,672 images, 18 epochs, 64 px"
 

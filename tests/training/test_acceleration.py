@@ -119,9 +119,9 @@ class Trained:
 def watched(part, plan, network, recipe):
     outputs, real = [], loop.total_loss
 
-    def observed(given, *rest):
+    def observed(given, *rest, **named):
         outputs.append(Outputs(*(own.detach() for own in given[:2])))
-        return real(given, *rest)
+        return real(given, *rest, **named)
 
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.MonkeyPatch.context() as patch:
@@ -214,7 +214,7 @@ def test_the_first_step_of_a_resnet_is_alike(part, plan):
 def test_losses_are_exact_whatever_the_network_computes_in(part, monkeypatch):
     seen = []
     real = loop.total_loss
-    monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[0]) or real(*x))
+    monkeypatch.setattr(loop, "total_loss", lambda *x, **y: seen.append(x[0]) or real(*x, **y))
     run(part, Plan(precision="bfloat16"))
     assert {x.dtype for outputs in seen for x in outputs[:2]} == {torch.float32}
     # what bfloat16 has computed has 8 bits of mantissa

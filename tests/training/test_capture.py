@@ -15,7 +15,8 @@ from contrastive_age.training.acceleration import resolve
 from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.capture import UNRECORDED, Steps, adam, load_adam, set_rate
 from contrastive_age.training.loop import train
-from contrastive_age.training.recipe import Acceleration
+from contrastive_age.training.recipe import TEST, Acceleration
+from contrastive_age.training.watching import Watched
 from contrastive_age.triplets.index import build_index
 from training.recipes import varied
 
@@ -133,6 +134,7 @@ def trained(
     precision="auto",
     residence="auto",
     architecture=DEFAULT,
+    changed=None,
     **options,
 ):
     """The losses and weights of a training on the GPU."""
@@ -154,6 +156,7 @@ def trained(
             batch_size=16,
             image_size=64,
             schedule="onecycle",
+            **changed or {},
         ),
         device=CUDA,
         plan=resolve(asked, CUDA, images.nbytes),
@@ -202,3 +205,19 @@ def test_resumed_on_a_gpu_it_ends_like_one_never_interrupted(tmp_path, architect
         trained(work_folder=tmp_path, on_epoch=kill, architecture=architecture)
     resumed = trained(work_folder=tmp_path, architecture=architecture)
     assert_same(resumed, trained(architecture=architecture))
+
+
+@on_a_gpu
+def test_recorded_steps_average_weights_as_others_do():
+    changed = {"average": 0.9, "reweight": "lds", "head_epochs": 4}
+    expected = trained(capture=False, changed=changed)
+    assert_same(trained(changed=changed), expected)
+    assert not torch.equal(expected[1]["fc.weight"], trained()[1]["fc.weight"])
+
+
+@on_a_gpu
+def test_looking_at_faces_between_recorded_steps_changes_not_a_bit():
+    rng = np.random.default_rng(2)
+    images = torch.from_numpy(rng.integers(0, 256, (9, 3, 73, 73), np.uint8))
+    history, network = trained(watched={TEST: Watched(images, rng.integers(20, 30, 9))})
+    assert_same((history.drop(columns=TEST), network), trained())

@@ -1,6 +1,5 @@
 """Tests of the training loop: what it learns, repeats, resumes and refuses."""
 
-import dataclasses
 import logging
 import math
 import os
@@ -13,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from conftest import Terminal
 from contrastive_age.errors import DataError, TrainingError
@@ -22,53 +20,17 @@ from contrastive_age.model.initialisation import load_initial_weights
 from contrastive_age.model.losses import LossWeights, TripletPositions
 from contrastive_age.model.network import AgeNetwork, Outputs
 from contrastive_age.training import checkpoint, loop
-from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.loop import choose_device, learning_rate, train
 from contrastive_age.triplets.index import build_index
 from training.recipes import varied
+from training.small import RECIPE, Fold, KilledError, people, run, same, start, without_seconds
 
-RECIPE = varied(epochs=3, schedule="cosine")
-CPU = torch.device("cpu")
 TERMS = ["total", "softmax", "mean", "variance", "cosine", "triplet", "kl", "kl_printed"]
-
-
-@dataclasses.dataclass
-class Fold:
-    """A small training part whose images show their age by brightness."""
-
-    images: torch.Tensor
-    ages: np.ndarray
-    identities: np.ndarray
-
-    @property
-    def index(self):
-        return build_index(self.ages, self.identities)
 
 
 @pytest.fixture
 def fold():
-    rng = np.random.default_rng(1)
-    ages = rng.integers(20, 24, size=22)
-    ages[0] = 24  # an age that one identity alone has
-    identities = np.arange(22) % 7
-    size = frame_size(32)
-    images = rng.integers(0, 60, size=(22, 3, size, size)) + (ages - 20)[:, None, None, None] * 45
-    return Fold(torch.from_numpy(images.astype(np.uint8)), ages, identities)
-
-
-class SmallNetwork(nn.Module):
-    """What the loop needs of a network (features, logits, batch norm), a thousand times faster."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-        )
-        self.fc = nn.Linear(8, RECIPE.classes.number)
-
-    def forward(self, images):
-        features = self.body(images).flatten(1)
-        return Outputs(features, self.fc(features))
+    return people()
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +40,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def start():
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return SmallNetwork()
 
 
 def start_resnet():
@@ -97,27 +53,6 @@ def start_dropout():
     network = AgeNetwork.undrawn(RECIPE.classes, architecture)
     load_initial_weights(network, RECIPE.classes, None, seed=5)
     return network
-
-
-def run(fold, network, recipe=RECIPE, **options):
-    return train(
-        fold.images,
-        fold.ages,
-        fold.index,
-        network,
-        recipe,
-        device=CPU,
-        **options,
-    )
-
-
-def same(one, other):
-    state = other.state_dict()
-    return all(torch.equal(tensor, state[name]) for name, tensor in one.state_dict().items())
-
-
-def without_seconds(history):
-    return history.drop(columns="seconds")
 
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])
@@ -157,10 +92,6 @@ def test_one_seed_gives_the_same_bits_twice(fold, triplets):
     assert not same(networks[0], other)
 
 
-class KilledError(Exception):
-    """Stands for the kill of a process."""
-
-
 @pytest.mark.parametrize(
     ("finished", "epochs", "triplets", "start"),
     [
@@ -180,11 +111,11 @@ def test_resumed_after_a_kill_it_ends_like_one_never_interrupted(
     expected = run(fold, whole, recipe)
     real, calls = loop.total_loss, []
 
-    def killed_in_a_later_epoch(*arguments):
+    def killed_in_a_later_epoch(*arguments, **named):
         calls.append(1)
         if len(calls) == finished * 3 + 2:  # about three steps an epoch: 22 anchors by 8
             raise KilledError
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(loop, "total_loss", killed_in_a_later_epoch)
     with pytest.raises(KilledError):
@@ -228,11 +159,11 @@ def test_killed_while_a_thread_writes_it_ends_like_one_never_interrupted(
     real, steps, syncs, trained_on = loop.total_loss, [], [], threading.Event()
     fsync, work, left = os.fsync, tmp_path / "work", tmp_path / "left by the kill"
 
-    def in_the_third_epoch(*arguments):
+    def in_the_third_epoch(*arguments, **named):
         steps.append(1)
         if len(steps) == 2 * 3 + 2:
             trained_on.set()
-        return real(*arguments)
+        return real(*arguments, **named)
 
     def while_the_second_is_written(opened):
         syncs.append(1)
@@ -338,8 +269,8 @@ def test_a_truncated_checkpoint_starts_training_again(fold, tmp_path, caplog):
 def test_a_loss_that_is_not_finite_names_epoch_step_and_terms(fold, monkeypatch, between):
     real, calls = loop.total_loss, []
 
-    def broken_in_the_fifth_step(*arguments):
-        terms = real(*arguments)
+    def broken_in_the_fifth_step(*arguments, **named):
+        terms = real(*arguments, **named)
         calls.append(1)
         if len(calls) != 5:
             return terms
@@ -367,8 +298,8 @@ def test_a_diverging_run_stops_by_itself(fold):
 def test_the_history_averages_steps_by_their_anchors(fold, monkeypatch):
     real, steps = loop.total_loss, []
 
-    def recorded(outputs, age_index, triplets, *rest):
-        terms = real(outputs, age_index, triplets, *rest)
+    def recorded(outputs, age_index, triplets, *rest, **named):
+        terms = real(outputs, age_index, triplets, *rest, **named)
         steps.append((len(triplets.anchor), [x.item() for x in terms.values()]))
         return terms
 
@@ -397,7 +328,7 @@ def test_each_step_is_one_forward_pass_of_all_its_images(fold):
 def test_which_images_are_supervised_is_a_setting(fold, supervise, monkeypatch):
     seen = []
     real = loop.total_loss
-    monkeypatch.setattr(loop, "total_loss", lambda *x: seen.append(x[-1]) or real(*x))
+    monkeypatch.setattr(loop, "total_loss", lambda *x, **y: seen.append(x[-1]) or real(*x, **y))
     run(fold, start(), varied(RECIPE, supervise=supervise, epochs=1))
     assert set(seen) == {supervise}
 
@@ -414,9 +345,9 @@ def test_rates_follow_their_schedule_over_the_whole_training(fold, monkeypatch):
 
 def test_shapes_of_the_schedules():
     progress = np.linspace(0, 1, 101)
-    constant, cosine, cycle = (
+    constant, cosine, cycle, step = (
         np.array([learning_rate(schedule, x, 0.01) for x in progress])
-        for schedule in ("constant", "cosine", "onecycle")
+        for schedule in ("constant", "cosine", "onecycle", "step")
     )
     assert (constant == 0.01).all()
     assert cosine[[0, 50, 100]] == pytest.approx([0.01, 0.005, 0])
@@ -424,6 +355,13 @@ def test_shapes_of_the_schedules():
     assert cycle[[0, 30, 100]] == pytest.approx([0.01 / 25, 0.01, 0.01 / 25 / 1e4])
     assert (np.diff(cycle[:31]) > 0).all()
     assert (np.diff(cycle[30:]) < 0).all()
+    assert (step[:80] == 0.01).all()
+    assert step[80:] == pytest.approx(0.001)
+
+
+def test_of_a_hundred_epochs_the_last_twenty_have_a_tenth_of_the_rate():
+    rates = [learning_rate("step", epoch / 100, 0.001) for epoch in range(100)]
+    assert rates == [0.001] * 80 + [pytest.approx(0.0001)] * 20
 
 
 def test_onecycle_is_torchs():
@@ -473,7 +411,7 @@ def test_trains_whatever_mode_the_network_was_in(fold):
 def test_torchs_options_are_as_before_even_after_an_error(fold, monkeypatch):
     inside = []
 
-    def fails(*arguments):
+    def fails(*arguments, **named):
         inside.append(torch.are_deterministic_algorithms_enabled())
         raise KilledError
 

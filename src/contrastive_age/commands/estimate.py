@@ -89,8 +89,7 @@ def anchors(context: KedroContext, setting: Setting) -> int | None:
         return None
     seed = setting.splitting.seed
     trained = [
-        len(parts(folds, fold, setting.validation, seed).training)
-        for fold in folds["fold"].unique()
+        len(parts(folds, fold, setting.validation, seed).training) for fold in range(setting.folds)
     ]
     return sum(trained) * setting.training.epochs
 

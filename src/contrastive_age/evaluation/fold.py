@@ -13,6 +13,7 @@ from contrastive_age.evaluation.outputs import predict
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.network import AgeNetwork, expected_age
+from contrastive_age.training.recipe import Testing
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -29,6 +30,7 @@ def evaluate_fold(
     image_size: int,
     batch_size: int,
     device: torch.device,
+    testing: Testing,
 ) -> tuple[pd.DataFrame, Arrays, Arrays]:
     """Predict the tested samples of a fold, and explain some of them.
 
@@ -43,6 +45,7 @@ def evaluate_fold(
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute.
+        testing: How ages are predicted.
 
     Returns:
         `sample_id, identity, fold, age, predicted_age, predicted_std`, in years; `sample_id`,
@@ -50,8 +53,10 @@ def evaluate_fold(
         those that are explained.
     """
     network = AgeNetwork.of_state(classes, model, architecture)
-    features, logits, maps = predict(network, images, image_size, batch_size, device)
-    mean, std = expected_age(torch.from_numpy(logits), classes.values)
+    features, logits, maps = predict(
+        network, images, image_size, batch_size, device, mirrored=testing.mirrored
+    )
+    mean, std = expected_age(torch.from_numpy(logits), classes.values, rounded=testing.rounded)
     predictions = tested[["sample_id", "identity", "age"]].assign(
         predicted_age=mean.numpy().astype(np.float64),
         predicted_std=std.numpy().astype(np.float64),

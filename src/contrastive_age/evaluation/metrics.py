@@ -13,6 +13,7 @@ import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.sources.ages import AGE_BINS, age_bin
+from contrastive_age.training.recipe import TEST
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -108,6 +109,26 @@ def summarise(predictions: pd.DataFrame, mae_constant: float) -> dict[str, Any]:
         "age_bins": _by_age_bin(predictions["age"], errors),
         "fold_mae": _by_fold(predictions["fold"], sizes),
     }
+
+
+def picked_on_test(histories: Sequence[pd.DataFrame], sizes: Sequence[int]) -> float | None:
+    """Say what picking each fold's best epoch on its test part would have claimed.
+
+    It is no error of any network that was chosen honestly: the number is there to be held against
+    results that were picked so.
+
+    Args:
+        histories: Of each fold; where the test part was watched, with its error (`test_mae`).
+        sizes: Tested images of each fold.
+
+    Returns:
+        The smallest error of any epoch, over all images of all folds, in years; None where a fold
+        was not watched.
+    """
+    if not all(TEST in history for history in histories):
+        return None
+    smallest = [float(history[TEST].min()) for history in histories]
+    return float(np.average(smallest, weights=sizes))
 
 
 def no_better(metrics: Mapping[str, Any]) -> str:

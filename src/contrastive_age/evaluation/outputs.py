@@ -9,7 +9,7 @@ from torch import Tensor
 
 from contrastive_age.evaluation.gradcam import Maps, grad_cam
 from contrastive_age.float32 import exact
-from contrastive_age.model.network import AgeNetwork
+from contrastive_age.model.network import AgeNetwork, of_both_views
 from contrastive_age.training.acceleration import send
 from contrastive_age.training.augmentation import centre_crop
 
@@ -35,6 +35,8 @@ def predict(
     image_size: int,
     batch_size: int = 64,
     device: torch.device | None = None,
+    *,
+    mirrored: bool = False,
 ) -> Predicted:
     """Give features, logits and Grad-CAM maps of the centre of each face.
 
@@ -46,22 +48,31 @@ def predict(
         image_size: Side in pixels of what the network sees.
         batch_size: Faces at a time.
         device: Where to compute; the network's own when None.
+        mirrored: Whether the logits are those of the mean softmax of each view and its mirror
+            image, see `of_both_views`; features and maps are the view's own.
     """
     device = device or next(network.parameters()).device
     network.to(device).eval()
     with torch.inference_mode(), exact(device):
         parts = [
-            _shown(network, centre_crop(send(chunk, device), image_size, network.normalisation))
+            _shown(
+                network,
+                centre_crop(send(chunk, device), image_size, network.normalisation),
+                mirrored=mirrored,
+            )
             for chunk in torch.split(images, batch_size)
         ]
     return Predicted(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))
 
 
-def _shown(network: AgeNetwork, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _shown(network: AgeNetwork, views: Tensor, *, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
     block = network.backbone.last_block(views)
     outputs = network.judged(network.backbone.pool(block))
     maps = grad_cam(block, outputs.logits, lambda means: logits_of(network, means))
-    return outputs.features, outputs.logits, maps
+    logits = outputs.logits
+    if mirrored:
+        logits = of_both_views(logits, network(views.flip(-1)).logits)
+    return outputs.features, logits, maps
 
 
 def logits_of(network: AgeNetwork, means: Tensor) -> Tensor:

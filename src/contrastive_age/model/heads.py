@@ -4,6 +4,7 @@ A head maps features (n, D) to logits (n, A), of whose softmax the predicted age
 scores, what the head's own loss needs beside them; None where that is nothing.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -106,8 +107,13 @@ class Coral(_Binary):
     def __init__(self, features: int, classes: int) -> None:
         super().__init__(classes)
         self.direction = Number(features, bias=False)
-        older = torch.arange(classes - 1, 0, -1)
-        self.biases = nn.Parameter((older / older.flip(0)).log())
+        self.biases = nn.Parameter(torch.empty(classes - 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the biases anew."""
+        older = torch.arange(len(self.biases), 0, -1)
+        self.biases.data.copy_((older / older.flip(0)).log())
 
     def scores(self, features: Tensor) -> Tensor:
         """Give scores, (n, A - 1)."""
@@ -146,7 +152,12 @@ class Noisy(Regression):
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__(features, classes)
-        self.log_sigma = nn.Parameter(torch.tensor(10.0).log())
+        self.log_sigma = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the noise anew."""
+        self.log_sigma.data.fill_(math.log(10))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Give logits, and number and noise as scores (n, 2)."""

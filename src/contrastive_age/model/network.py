@@ -1,5 +1,6 @@
 """The network: a backbone and a head over age classes, and its age prediction."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -97,12 +98,13 @@ class AgeNetwork(nn.Module):
         return Outputs(features, *self.fc(features))
 
 
-def expected_age(logits: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
-    """Predict the age as the expectation of the softmax, not rounded, with its standard deviation.
+def expected_age(logits: Tensor, ages: Tensor, *, rounded: bool = False) -> tuple[Tensor, Tensor]:
+    """Predict the age as the expectation of the softmax, with the softmax's standard deviation.
 
     Args:
         logits: (n, A).
         ages: The age of each class in years, (A,).
+        rounded: Whether the age is rounded to whole years.
 
     Returns:
         Mean and standard deviation in years, (n,) each.
@@ -110,4 +112,20 @@ def expected_age(logits: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
     probabilities = logits.softmax(dim=1)
     mean = probabilities @ ages
     variance = (probabilities * (ages - mean[:, None]).square()).sum(dim=1)
-    return mean, variance.sqrt()
+    return mean.round() if rounded else mean, variance.sqrt()
+
+
+def of_both_views(logits: Tensor, mirrored: Tensor) -> Tensor:
+    """Give logits whose softmax is the mean of the softmax of a view and of its mirror image.
+
+    So the expected age is the mean of both ages, and the spread holds what they differ by.
+
+    Args:
+        logits: Of n views, (n, A).
+        mirrored: Of their mirror images, (n, A).
+
+    Returns:
+        Logarithms of probabilities, (n, A).
+    """
+    both = torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1))
+    return both - math.log(2)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
         DataError: An unknown setting or key, or a value out of its range.
     """
     values = dict(params["protocols"][protocol])
-    source = values["source"]
+    sources = [name for name in (values["source"], values.get("trained_on")) if name]
     splitting = {
         "group_copies": values.pop("group_copies", True),
         **_given(params["splitting"]),
@@ -54,35 +54,40 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     return validated(
         Setting,
         values
-        | _learning(params, values, [source], root)
+        | _learning(params, values, sources, root)
         | {
             "protocol": protocol,
             "splitting": splitting,
-            "drawn": params["sources"][source].get("synthetic") is not None,
+            "drawn": all(params["sources"][name].get("synthetic") is not None for name in sources),
             "validation": params["validation"],
             "overlap": params["overlap"],
+            "testing": _given(params["testing"]),
         },
     )
 
 
-def named_settings(params: Mapping[str, Any], root: Path = Path()) -> dict[str, dict[str, Setting]]:
+def named_settings(
+    params: Mapping[str, Any], root: Path = Path(), *, all_of_them: bool = True
+) -> dict[str, dict[str, Setting]]:
     """Give each protocol's named settings as they are when nothing else is given.
 
     Args:
         params: All parameters of a configuration; those of the base environment alone have the
             paper's values.
         root: Where relative paths start: files are known by what they hold.
+        all_of_them: Whether one that cannot be run is an error, or left out.
 
     Returns:
-        By protocol, then by the setting's name, such as `ternary`. Without those that what a
-        configuration gives has no effect in, or contradicts, such as another head.
+        By protocol, then by the setting's name, such as `ternary`.
+
+    Raises:
+        DataError: An unknown key, or a value out of its range.
     """
     named: dict[str, dict[str, Setting]] = {protocol: {} for protocol in params["protocols"]}
     for protocol, values in params["protocols"].items():
         for setting in params["settings"][values["settings"]]:
-            with suppress(DataError):
-                own = effective({**params, "setting": setting}, protocol, root)
-                named[protocol][setting] = own
+            with nullcontext() if all_of_them else suppress(DataError):
+                named[protocol][setting] = effective({**params, "setting": setting}, protocol, root)
     return named
 
 

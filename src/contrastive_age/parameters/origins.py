@@ -18,6 +18,7 @@ from contrastive_age.parameters.given import Explanation, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.protocols.copies import Photos
+from contrastive_age.protocols.parts import Parts
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.training.fold import networks_decided_by
 from contrastive_age.training.recipe import Start
@@ -33,6 +34,15 @@ def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> d
     """Name all that decides a network of a setting, see `networks_decided_by`."""
     weights = setting.model.digest or setting.model.weights
     return networks_decided_by(setting.key, weights, faces, trained_on)
+
+
+def network_of_fold(
+    setting: Setting, parts: Parts, training_faces: Faces, faces: Faces
+) -> dict[str, Any]:
+    """Name all that decides a fold's network and its history, with whom it is watched on."""
+    if not setting.training.watch_test:
+        return networks_of(setting, parts[0], training_faces)
+    return networks_of(setting, pd.concat(parts), training_faces, faces)
 
 
 def tables_of(
@@ -73,6 +83,8 @@ def seen_by(
 ) -> Seen:
     """Put together what a setting's networks have seen, they and those that they start from.
 
+    Of no epochs that is what those have seen.
+
     Args:
         setting: The values of the training.
         terms: The terms of each source, see `terms_of`.
@@ -81,6 +93,11 @@ def seen_by(
         history: Of the training, where the card is to say how it went.
         facts: What else the card is to say.
     """
+    start = start_of(setting)
+    if not setting.training.epochs:
+        if start is not None and start.seen is not None:
+            return start.seen
+        terms, samples = {}, samples.iloc[:0]
     card = {
         "name": f"{setting.protocol} {setting.key}",
         "sources": list(terms),
@@ -88,11 +105,12 @@ def seen_by(
         "identities": int(samples["identity"].nunique()),
         # Names the photos and their ages, whatever they are called.
         "data_hash": table_digest(samples[["digest", "age"]]),
-        "licence": "; ".join(f"{name}: {said or 'not stated'}" for name, said in terms.items()),
+        "licence": "; ".join(f"{name}: {said or 'not stated'}" for name, said in terms.items())
+        or "nothing was trained",
         **training_facts(setting, history),
         **facts,
     }
-    return grown(start_of(setting), card, Photos.of_table(samples))
+    return grown(start, card, Photos.of_table(samples))
 
 
 def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str, Any]:

@@ -7,15 +7,23 @@ attributes with every table, copies no lists.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.protocols.copies import Ints, firsts, linked
 
+Mask = npt.NDArray[np.bool_]
+
 COPIES = "copies"
+HELD_OUT = 0.1
+"""The share of a training part that `held_out` chooses."""
+
+TRAINS = -1
+"""In the place of the fold, of samples that only train: those of another source, in a transfer."""
 
 
 class Parts(NamedTuple):
@@ -65,6 +73,37 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     return Parts(folds[trains & ~held_out], folds[trains & held_out])
 
 
+def held_out(training: pd.DataFrame, by: Literal["people", "images"] | None, seed: int) -> Mask:
+    """Choose a tenth of a training part to validate on while the rest trains.
+
+    Args:
+        training: `sample_id, identity` of n rows, perhaps with copies (`keep_apart`).
+        by: `people` holds a tenth of the subjects out; those that copies link count as one.
+            `images` holds a tenth of the images out, whoever is on them, so that most of those
+            people are trained on, too. None holds nobody out.
+        seed: Chooses them.
+
+    Returns:
+        Whether a row is held out, (n,).
+
+    Raises:
+        DataError: There are too few to hold one out, and to train on two.
+    """
+    if by is None:
+        return np.zeros(len(training), np.bool_)
+    alone = np.arange(len(training))
+    group = linked(training["identity"], _copies_of(training)) if by == "people" else alone
+    known = np.unique(group)
+    number = max(1, round(HELD_OUT * len(known)))
+    if len(known) - number < 2:
+        raise DataError(
+            f"only {len(known)} {by} train, too few to hold {number} of them out: leave "
+            "training.validated_on at null, or use more of them"
+        )
+    chosen = np.random.default_rng(seed).choice(known, number, replace=False)
+    return np.isin(group, chosen)
+
+
 def keep_apart(folds: pd.DataFrame, group: Ints) -> pd.DataFrame:
     """Have `parts` keep copies of tested images out of training.
 
@@ -103,6 +142,13 @@ def together(of_sources: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+def named_apart(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Give the rows that `together` took from a source, with the names that they have there."""
+    begin = f"{source}/"
+    mine = table[table["sample_id"].str.startswith(begin)]
+    return mine.assign(sample_id=mine["sample_id"].str.removeprefix(begin))
 
 
 def constant_ages(of_folds: Iterable[Parts]) -> dict[int, float]:

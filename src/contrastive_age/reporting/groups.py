@@ -32,7 +32,7 @@ from contrastive_age.reporting.papers import (
     is_papers_network,
     mark,
 )
-from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.results import Measured, Theirs
 from contrastive_age.training.recipe import Acceleration
 
 MEASURED = (
@@ -301,6 +301,7 @@ class Evidence:
         audits: By source (`morph2`, `fgnet`, ...) its `audit.json`.
         selections: What was chosen on validation parts, each a `selection.json`.
         drawn: Sources whose faces are drawn.
+        theirs: Predictions that were brought, which are held against our settings.
         environment: Of the project's configuration, in which the commands of what was not run would
             run it.
         usual: By protocol and named setting all values of the configuration here, which commands
@@ -312,6 +313,7 @@ class Evidence:
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     selections: Sequence[Mapping[str, Any]] = ()
     drawn: Collection[str] = ()
+    theirs: Sequence[Theirs] = ()
     environment: str = "base"
     usual: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 

@@ -28,6 +28,8 @@ PROTOCOLS: Mapping[str, str] = {
     "morph_rs": "MORPH II, random split",
     "morph_se": "MORPH II, subject-exclusive",
     "utkface_rs": "UTKFace, random split (not in the paper)",
+    "agedb_se": "AgeDB, subject-exclusive (not in the paper)",
+    "utkface_to_fgnet": "From UTKFace to FG-NET (not in the paper)",
     "synthetic_se": "Drawn faces, subject-exclusive (not in the paper)",
     "custom_rs": "Own photos, random split (not in the paper)",
     "custom_se": "Own photos, subject-exclusive (not in the paper)",
@@ -51,7 +53,10 @@ _HARDLY = (
     "but for chance, the one without it, MV or MV + Triplet, and says nothing of {name}. Chance is "
     "another network, as of another seed."
 )
+THEIRS = "theirs, from a file"
 MARKS: Mapping[str, str] = {
+    THEIRS: f"{THEIRS}: predictions that were brought by kedro compare and measured here on the "
+    "same test photos. What made them, and what it was trained on, is not known here.",
     KLD_HARDLY_PULLS: _HARDLY.format(
         mark=KLD_HARDLY_PULLS, pull="0.7%", preset="lambda_k", name="KLD"
     ),
@@ -65,6 +70,7 @@ SOURCES: Mapping[str, str] = {
     "morph2": "MORPH II",
     "fgnet": "FG-NET",
     "utkface": "UTKFace",
+    "agedb": "AgeDB",
     "synthetic": "Drawn faces",
     "custom": "Own photos",
 }
@@ -101,13 +107,20 @@ _FIRST = {
 """What names begin with, by whether the mean-variance loss and the softmax loss act."""
 _HARDLY_PULLING = 1
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
-_OF_PROTOCOL = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
+_OF_PROTOCOL = (
+    *("source", "trained_on", "split", "folds", "age_min", "age_max", "drawn", "manifest"),
+)
 _BY_CONTENT = {
     "model.digest": "model.weights",
     "splitting.folds_file_digest": "splitting.folds_file",
 }
 """Values that say what the files hold that others name."""
-_SCHEDULES = {"constant": "constant rate", "cosine": "cosine rate", "onecycle": "one-cycle"}
+_SCHEDULES = {
+    "constant": "constant rate",
+    "cosine": "cosine rate",
+    "onecycle": "one-cycle",
+    "step": "stepped rate",
+}
 _SAID_FIRST = {"image_size", "epochs", "schedule", "supervise", "mode", "weights"}
 _IN_WORDS = {
     "image_size": "{} px",
@@ -121,6 +134,13 @@ _IN_WORDS = {
     "allow_leaks": "leaks allowed",
     "most_bits": "copies within bits",
     "min_face": "faces ≥ pixels",
+    "average": "weights averaged",
+    "reweight": "reweighted by",
+    "head_epochs": "{} epochs of the head",
+    "keep": "{} epoch kept",
+    "watch_test": "test watched",
+    "mirrored": "mirror images tested",
+    "rounded": "ages rounded",
 }
 
 
@@ -240,7 +260,12 @@ class Papers:
         values = given_values(parameters)
         # In one order, whatever a document's is: words of equal budgets are equal.
         known_first = [path for path in papers if path in values] + list(values)
-        return {path: values[path] for path in known_first if values[path] != papers.get(path)}
+        # What is off is as if it were not there.
+        return {
+            path: values[path]
+            for path in known_first
+            if (values[path] or None) != (papers.get(path) or None)
+        }
 
 
 def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
@@ -287,7 +312,7 @@ def mark(loss: Mapping[str, float]) -> str:
 
 
 def value_in_words(path: str, value: Any) -> str:
-    """Say one value of a budget, such as "64 px", "20 epochs" or "batch size 32".
+    """Say one value of a budget, such as "64 px", "20 epochs", "batch size 32" or "ages rounded".
 
     Args:
         path: Its dotted name.
@@ -299,6 +324,8 @@ def value_in_words(path: str, value: Any) -> str:
     if (name, value) == ("epochs", 1):
         return "1 epoch"
     words = _IN_WORDS.get(name, name.replace("_", " "))
+    if value is True:
+        return words
     shown = PurePath(value).name if name == "folds_file" and value else value
     return words.format(shown) if "{" in words else f"{words} {shown}"
 

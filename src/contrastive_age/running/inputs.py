@@ -13,9 +13,10 @@ from kedro.pipeline import Pipeline
 from contrastive_age.errors import DataError
 from contrastive_age.model.architecture import EFFICIENTNET_LITE0, NAMED_WEIGHTS, RESNET18
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
-from contrastive_age.parameters.setting import Learning
-from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
+from contrastive_age.parameters.setting import Learning, Pretraining, Setting
+from contrastive_age.protocols.namespaces import FINAL, is_fold, namespace_of, parted
 from contrastive_age.tracking.tracker import tracker
+from contrastive_age.training.recipe import Testing
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Inputs:
         """Refuse to run without the files that the parameters name for this pipeline.
 
         Raises:
-            DataError: One is missing, as is a library that a network or its weights come from, or
-                the runner is one of `REFUSED`.
+            DataError: One is missing, the runner is one of `REFUSED`, or see `require_networks` and
+                `refuse_contradictions`.
         """
         # Kedro gives the runner in words.
         refused = [name for name in REFUSED if f".{name} " in str(run_params["runner"])]
@@ -49,11 +50,41 @@ class Inputs:
                 f"{refused[0]} cannot run this project's folds: leave --runner away, and give "
                 "--params=folds_at_once=2 for two folds at once"
             )
+        refuse_what_is_not_tested(project_parameters(), pipeline)
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
-        require_networks(learnings(project_parameters(), pipeline))
+        chosen = learnings(project_parameters(), pipeline)
+        require_networks(chosen)
+        for setting in chosen:
+            refuse_contradictions(setting, pipeline)
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
+
+
+def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Refuse to be asked how networks are tested where none is, or not in that way.
+
+    Raises:
+        DataError: A final model is to carry the error of another way of predicting than it has, or
+            the test part of a pretraining is to be watched; the message says what to leave.
+    """
+    final = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
+    for setting in learnings(parameters, pipeline) if final else []:
+        if isinstance(setting, Pretraining) and setting.training.watch_test:
+            raise DataError(
+                "Nobody is tested in pretraining: leave training.watch_test at false for "
+                "--pipeline=pretrain"
+            )
+        if (
+            isinstance(setting, Setting)
+            and setting.protocol in final
+            and setting.testing != Testing()
+        ):
+            raise DataError(
+                "A final model predicts from one view and rounds no age, and carries the error of "
+                "that: leave testing.mirrored and testing.rounded at false for "
+                "--pipeline=final_model"
+            )
 
 
 def require_networks(learning: Iterable[Learning]) -> None:
@@ -84,6 +115,41 @@ def require_networks(learning: Iterable[Learning]) -> None:
             weights_file()
 
 
+def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
+    """Refuse what parameters that are each right cannot mean together.
+
+    Args:
+        setting: The values of a protocol in the pipeline, or of the pretraining.
+        pipeline: That is run.
+
+    Raises:
+        DataError: A transfer is to have validation parts or a split list; or nothing is to be
+            trained where there are no weights to test, or where all samples are to train.
+    """
+    name = setting.protocol
+    if isinstance(setting, Setting) and setting.split == "transfer":
+        given = {
+            "validation": (setting.validation, "has no subjects to validate on"),
+            "splitting.folds_file": (setting.splitting.folds_file, "has no folds to list"),
+        }
+        for parameter, (value, why) in given.items():
+            if value is not None:
+                raise DataError(f"{name} is a transfer, which {why}: leave out {parameter}={value}")
+    if setting.training.epochs or setting.training.head_epochs:
+        return
+    if setting.model.weights in NAMED_WEIGHTS:
+        raise DataError(
+            f"training.epochs=0 tests the initial weights of {name} as they are, and "
+            f"model.weights={setting.model.weights} tells no ages: give a file, such as `kedro run "
+            "--pipeline=pretrain` makes"
+        )
+    if any(node.namespace == namespace_of(name, None) for node in pipeline.nodes):
+        raise DataError(
+            f"training.epochs=0 trains nothing, and {name} is to train on all samples: give "
+            "training.epochs"
+        )
+
+
 def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
     """Say where test photos cannot be looked for among those that initial weights have seen.
 
@@ -91,9 +157,7 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
         parameters: All parameters.
         pipeline: Without a training whose network is tested, nothing is said.
     """
-    namespaces = {node.namespace for node in pipeline.nodes if "training" in node.tags}
-    folds = {parted(name) for name in namespaces if is_fold(name)}
-    tested = {protocol for protocol, fold in folds if fold != FINAL}
+    tested = {protocol for protocol, fold in _trained(pipeline) if fold != FINAL}
     if not tested:
         return
     from contrastive_age.parameters.origins import start_of
@@ -103,6 +167,16 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
             start = None
             with suppress(DataError):  # a file that cannot be read is said where a network needs it
                 start = start_of(setting)
+            other = isinstance(setting, Setting) and setting.trained_on
+            known = start.seen.sources if start is not None and start.seen is not None else ()
+            if other and known and not setting.training.epochs and other not in known:
+                logger.warning(
+                    "%s: trained on %s and not on %s, as %s says",
+                    setting.model.weights,
+                    ", ".join(known),
+                    other,
+                    setting.protocol,
+                )
             if start is not None and start.seen is None:
                 logger.warning(
                     "%s: nothing is known of the photos that it was trained on, so that no test "
@@ -154,6 +228,12 @@ def input_files(parameters: Mapping[str, Any], pipeline: Pipeline) -> list[tuple
         if name in sources and values["manifest"] is not None
     ]
     return files + [place for values in learning for place in values.places.items()]
+
+
+def _trained(pipeline: Pipeline) -> set[tuple[str, str]]:
+    """The protocols and folds of the trainings in a pipeline."""
+    namespaces = {node.namespace for node in pipeline.nodes if "training" in node.tags}
+    return {parted(name) for name in namespaces if is_fold(name)}
 
 
 def _owners(pipeline: Pipeline) -> set[str]:

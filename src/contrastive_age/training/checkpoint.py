@@ -8,7 +8,7 @@ import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class Checkpoint:
         network: State dict of the network.
         optimiser: State dict of the optimiser.
         history: One entry for each finished epoch, by column of the history table.
+        kept: What `Kept` goes on from.
     """
 
     network: dict[str, Any]
     optimiser: dict[str, Any]
     history: list[dict[str, float]]
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 def save(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> None:

@@ -7,7 +7,7 @@ resumed after a kill ends like one that was never interrupted.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -24,14 +24,25 @@ from tqdm import tqdm
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
 from contrastive_age.model.backbones import normalisation_of
-from contrastive_age.model.losses import TOTAL, TripletPositions, reported, total_loss, views
+from contrastive_age.model.losses import (
+    TOTAL,
+    LossWeights,
+    TripletPositions,
+    reported,
+    total_loss,
+    views,
+)
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
 from contrastive_age.training.augmentation import Scaling, draw, geometry, sample, scaling
 from contrastive_age.training.capture import Steps, adam, load_adam, set_rate
 from contrastive_age.training.checkpoint import Checkpoint
+from contrastive_age.training.kept import Kept
 from contrastive_age.training.recipe import Acceleration, Recipe, Schedule, TrainingSettings
+from contrastive_age.training.reweighting import lds_weights
+from contrastive_age.training.stages import stages
+from contrastive_age.training.watching import Watched
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.sampling import Batch, batches
 
@@ -44,6 +55,8 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 WARM_UP = 0.3
 FIRST_RATE = 1 / 25
 LAST_RATE = FIRST_RATE / 1e4
+# Steps: the rate falls to a tenth after this part of training, once.
+STEP_AT, STEP_TO = 0.8, 0.1
 
 # Batches that are drawn and sent in one go: enough to hide the cost of it, little to hold.
 BATCHES_AT_ONCE = 1024
@@ -53,17 +66,20 @@ STEPS_BETWEEN_CHECKS = 50
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training part of a fold: the same n rows in all three.
+    """The training part of a fold: the same n rows in all of it.
 
     Attributes:
         images: From `augmentation.prepare`, uint8 (n, 3, S, S), on the device or the host.
         age_index: Class numbers, int64 (n,), on the device.
         index: The triplet index.
+        importance: What each image weighs in the terms over images, float32 (n,), on the device;
+            None where all weigh the same.
     """
 
     images: Tensor
     age_index: Tensor
     index: TripletIndex
+    importance: Tensor | None = None
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -98,6 +114,7 @@ def train(
     label: str = "training",
     device: torch.device | None = None,
     plan: Plan | None = None,
+    watched: Mapping[str, Watched] | None = None,
 ) -> pd.DataFrame:
     """Train a network on one fold, going on from the work folder's checkpoint where there is one.
 
@@ -119,11 +136,13 @@ def train(
         device: Where to train; chosen automatically when None.
         plan: How to compute; chosen for the device when None. A checkpoint made with another
             arithmetic is not used.
+        watched: Faces that are looked at after each epoch, by the column of the history that their
+            error goes to.
 
     Returns:
         History, one row an epoch: `epoch` (from 1), `lr` (of its last step), `total` and each of
         `losses.reported` (means over the steps by their anchors, unweighted but for `total`),
-        `anchors_without_positive` and `seconds`.
+        `anchors_without_positive`, `seconds` (of its steps) and the columns of `watched`.
 
     Raises:
         DataError: Ages outside the classes, fewer than two images, or lengths that differ.
@@ -141,23 +160,24 @@ def train(
         )
     device = device or choose_device()
     plan = plan or resolve(Acceleration(), device, images.nbytes)
-    age_index = torch.from_numpy(recipe.classes.index(ages)).to(device)
+    numbers = recipe.classes.index(ages)
+    importance = None
+    if recipe.training.reweight == "lds":
+        importance = torch.from_numpy(lds_weights(numbers, recipe.classes.number)).to(device)
     data = TrainingData(
-        images.to(device) if plan.residence == "device" else images, age_index, index
+        images.to(device) if plan.residence == "device" else images,
+        torch.from_numpy(numbers).to(device),
+        index,
+        importance,
     )
     forward = plan.prepared(network.to(device).train())
-    optimiser = adam(
-        network.parameters(),
-        recipe.training.lr,
-        recipe.training.weight_decay,
-        fused=plan.fused,
-        device=device,
-    )
     made_by = fingerprint_of(fingerprint, asdict(recipe), len(ages), plan.arithmetic)
-    history = _resume(network, optimiser, work_folder, made_by)
+    saved = checkpoint.load(work_folder, made_by) if work_folder else None
+    history = saved.history if saved else []
     if history:
         logger.info("%s: goes on after epoch %d", label, len(history))
-    epochs = recipe.training.epochs
+    of_training = stages(recipe)
+    epochs = of_training[-1].last
     bar = tqdm(
         total=epochs * len(index),
         initial=len(history) * len(index),
@@ -166,23 +186,61 @@ def train(
         disable=not progress or None,
         leave=False,
     )
-    step = _step(forward, optimiser, data, recipe, plan=plan)
     keeping = checkpoint.Writer(work_folder, made_by, checkpoint_every)
     with bar, keeping, _deterministic(), _own_random_numbers(device):
-        for epoch in range(len(history) + 1, epochs + 1):
-            bar.set_description(f"{label}, epoch {epoch}/{epochs}")
-            try:
-                entry = train_one_epoch(
-                    step, optimiser, data, recipe, plan=plan, epoch=epoch, bar=bar
+        for stage in of_training:
+            if len(history) > stage.last:
+                continue
+            settings = stage.recipe.training
+            optimiser = adam(
+                stage.begin(network),
+                settings.lr,
+                settings.weight_decay,
+                fused=plan.fused,
+                device=device,
+            )
+            kept = Kept(network, settings)
+            if saved:
+                _resume(saved, network, optimiser, kept)
+                saved = None
+            step = _step(
+                forward, optimiser, data, stage.recipe, plan=plan, after_step=kept.after_step
+            )
+            for epoch in range(len(history) + 1, stage.last + 1):
+                bar.set_description(f"{label}, epoch {epoch}/{epochs}")
+                try:
+                    entry = train_one_epoch(
+                        step,
+                        optimiser,
+                        data,
+                        stage.recipe,
+                        plan=plan,
+                        epoch=epoch,
+                        before=stage.before,
+                        bar=bar,
+                    )
+                except TrainingError as error:
+                    raise TrainingError(f"{label}: {error}") from error
+                for column, faces in (watched or {}).items():
+                    entry[column] = faces.error(network, kept.weights, recipe, device)
+                kept.after_epoch(entry)
+                history.append(entry)
+                if on_epoch:
+                    on_epoch(epoch, entry)
+                state = Checkpoint(
+                    network.state_dict(), optimiser.state_dict(), history, kept.state_dict()
                 )
-            except TrainingError as error:
-                raise TrainingError(f"{label}: {error}") from error
-            history.append(entry)
-            if on_epoch:
-                on_epoch(epoch, entry)
-            state = Checkpoint(network.state_dict(), optimiser.state_dict(), history)
-            keeping.offer(state)
+                keeping.offer(state)
+            kept.give()
+    network.requires_grad_(True)
     return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
+
+
+def no_epochs(weights: LossWeights) -> pd.DataFrame:
+    """Give the history of a network that was not trained: no rows, and the columns of `train`."""
+    columns = ["epoch", "lr", TOTAL, *reported(weights), "anchors_without_positive", "seconds"]
+    types = {"epoch": "int64", "anchors_without_positive": "int64"}
+    return pd.DataFrame(columns=columns, dtype="float64").astype(types)
 
 
 def train_one_epoch(
@@ -193,6 +251,7 @@ def train_one_epoch(
     *,
     plan: Plan,
     epoch: int,
+    before: int = 0,
     bar: "tqdm[Never]",
 ) -> dict[str, float]:
     """Make each row an anchor once, and give the epoch's entry of the history.
@@ -204,6 +263,7 @@ def train_one_epoch(
         recipe: How to train; its seed determines with `epoch` everything random.
         plan: How to compute.
         epoch: From 1.
+        before: How many epochs were those of an earlier stage, of which the rate knows nothing.
         bar: Moved on by the anchors seen.
 
     Raises:
@@ -217,7 +277,7 @@ def train_one_epoch(
     # Layers such as dropout draw from torch's own generators; recorded steps, too, look them up.
     torch.manual_seed(_number(_seeds(recipe.seed, epoch)[2]))
     for batch, numbers, maps in _drawn(data, recipe, epoch):
-        lr = _set_rate(optimiser, recipe.training, epoch - 1 + seen / len(data.index))
+        lr = _set_rate(optimiser, recipe.training, epoch - 1 - before + seen / len(data.index))
         on_host = plan.residence == "host"
         faces = [gather(data.images, batch.rows, device)] if on_host else []
         losses.add(step(numbers, maps, *faces), len(batch.anchor))
@@ -275,11 +335,13 @@ def _step(
     recipe: Recipe,
     *,
     plan: Plan,
+    after_step: Callable[[], None],
 ) -> Steps:
     """Give what trains the network on a batch.
 
     It is called with the numbers and maps of a `_Drawn`, and with its faces where they lie on the
     host, and gives the total and the losses as one tensor, in the order of `losses.reported`.
+    Each step ends with `after_step`, which is recorded with it.
     """
     scaled = scaling(data.age_index.device, normalisation_of(recipe.architecture.backbone))
 
@@ -290,6 +352,7 @@ def _step(
         optimiser.zero_grad()
         terms[TOTAL].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        after_step()
         return torch.stack(list(terms.values())).detach()
 
     return Steps(step, capture=plan.capture)
@@ -320,7 +383,8 @@ def _forward(
         None if scores is None else scores.float(),
     )
     ages, supervise = data.age_index[rows], recipe.training.supervise
-    return total_loss(exact, ages, positions, recipe.loss, supervise)
+    importance = None if data.importance is None else data.importance[rows]
+    return total_loss(exact, ages, positions, recipe.loss, supervise, importance=importance)
 
 
 def learning_rate(schedule: Schedule, progress: float, peak: float) -> float:
@@ -337,6 +401,8 @@ def learning_rate(schedule: Schedule, progress: float, peak: float) -> float:
         return peak
     if schedule == "cosine":
         return _half_cosine(peak, 0, progress)
+    if schedule == "step":
+        return peak if progress < STEP_AT else peak * STEP_TO
     if progress < WARM_UP:
         return _half_cosine(peak * FIRST_RATE, peak, progress / WARM_UP)
     return _half_cosine(peak, peak * LAST_RATE, (progress - WARM_UP) / (1 - WARM_UP))
@@ -429,18 +495,12 @@ class _EpochLosses:
 
 
 def _resume(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    work_folder: Path | None,
-    made_by: str,
-) -> list[dict[str, float]]:
-    """Bring network and optimiser to the checkpoint, if any, and give the history so far."""
-    state = checkpoint.load(work_folder, made_by) if work_folder else None
-    if state is None:
-        return []
+    state: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, kept: Kept
+) -> None:
+    """Bring a stage of a training to where a checkpoint was written."""
     network.load_state_dict(state.network)
     load_adam(optimiser, state.optimiser)
-    return state.history
+    kept.load_state_dict(state.kept)
 
 
 @contextmanager

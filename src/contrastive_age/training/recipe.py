@@ -4,8 +4,9 @@ These are the parameters, with their bounds; they need no torch, so that command
 What the paper's values are is said in `conf/base/parameters` alone.
 """
 
+import operator
 from dataclasses import asdict, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -13,7 +14,7 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
+    model_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -23,10 +24,16 @@ from contrastive_age.model.losses import LossWeights, Supervise, head
 from contrastive_age.strict import STRICT
 from contrastive_age.triplets.sampling import Mode
 
-Schedule = Literal["constant", "cosine", "onecycle"]
+Schedule = Literal["constant", "cosine", "onecycle", "step"]
+Reweight = Literal["none", "lds"]
+Keep = Literal["last", "best"]
+ValidatedOn = Literal["people", "images"]
 Flip = Literal["horizontal", "vertical", "none"]
 Precision = Literal["float32", "bfloat16"]
 Residence = Literal["device", "host"]
+
+TEST, VALIDATION = "test_mae", "validation_mae"
+"""Columns of a history: the error in years, after each epoch, on faces that are only looked at."""
 
 SMALLEST_IMAGE, CROP_SIZE = 32, 224
 """Pixels of what the network sees. An aligned face of 256 gives no more than 224."""
@@ -34,25 +41,66 @@ SMALLEST_IMAGE, CROP_SIZE = 32, 224
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
-    """The budget and the optimiser's values.
+    """The budget, the optimiser's values, and changes of the recipe, each off by default.
+
+    What is off is left out of a setting's key.
 
     Attributes:
-        epochs: Passes over all anchors.
+        epochs: Passes over all anchors; 0 leaves the initial weights as they are.
         batch_size: Anchors a step.
         image_size: Side in pixels of what the network sees.
         lr: Adam's learning rate; with a schedule, its peak.
-        schedule: `constant`, `cosine` (down to 0) or `onecycle` (up, then down).
+        schedule: `constant`, `cosine` (down to 0), `onecycle` (up, then down) or `step` (a tenth of
+            the rate in the last fifth).
         weight_decay: Of Adam.
         supervise: Whether the anchors or all forwarded images carry the supervised terms.
+        average: Decay, a step, of the exponential average of weights that is tested in place of the
+            last ones, see `averaging.Average`; 0 for these.
+        reweight: Whether images of rare ages weigh more in the terms over images, see
+            `reweighting.lds_weights`.
+        head_epochs: So many epochs of a fresh head on the frozen backbone follow, see `stages`.
+        keep: The network of the `last` epoch, or of that which validates `best`.
+        validated_on: Whom a tenth of the training part is held out for: whole `people`, or
+            `images`, so that people are on both sides; None to train on all of it.
+        watch_test: Whether the error on the test part is recorded after each epoch. It selects
+            nothing.
     """
 
-    epochs: PositiveInt
+    epochs: NonNegativeInt
     batch_size: Annotated[int, Field(gt=1)]
     image_size: Annotated[int, Field(ge=SMALLEST_IMAGE, le=CROP_SIZE)]
     lr: PositiveFloat
     schedule: Schedule
     weight_decay: NonNegativeFloat
     supervise: Supervise
+    average: float = Field(default=0.0, ge=0, lt=1, exclude_if=operator.not_)
+    reweight: Reweight = Field(default="none", exclude_if="none".__eq__)
+    head_epochs: NonNegativeInt = Field(default=0, exclude_if=operator.not_)
+    keep: Keep = Field(default="last", exclude_if="last".__eq__)
+    validated_on: ValidatedOn | None = Field(default=None, exclude_if=operator.not_)
+    watch_test: bool = Field(default=False, exclude_if=operator.not_)
+
+    @model_validator(mode="after")
+    def _best_is_validated(self) -> Self:
+        if self.keep == "best" and self.validated_on is None:
+            raise ValueError(
+                "training.keep=best is the epoch that validates best: give "
+                "training.validated_on=people, or images"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Testing:
+    """How the faces of a test part are predicted; by default from one view, unrounded.
+
+    Attributes:
+        mirrored: Whether the softmax is the mean of those of the view and of its mirror image.
+        rounded: Whether predicted ages are rounded to whole years.
+    """
+
+    mirrored: bool = False
+    rounded: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -21,6 +21,8 @@ def total_loss(
     triplets: TripletPositions,
     weights: LossWeights,
     supervise: Supervise,
+    *,
+    importance: Tensor | None = None,
 ) -> dict[str, Tensor]:
     r"""Give L_{total} = \sum_i \lambda_i L_i and its terms, without waiting for the device.
 
@@ -34,6 +36,7 @@ def total_loss(
         triplets: Positions of b triplets among the m views.
         weights: The lambdas, the options and the margin.
         supervise: Whether the anchors or all forwarded views carry the terms over images.
+        importance: What each forwarded view weighs in these terms, (m,); None where all weigh 1.
 
     Returns:
         Scalars: the weighted sum as `total`, then the unweighted mean of each of `reported`.
@@ -56,6 +59,8 @@ def total_loss(
         weights,
     )
     shares = _shares(triplets, chosen[0], supervise)
+    if importance is not None:
+        shares["images"] = shares["images"] * importance
     total, terms = expected.new_zeros(()), {}
     for name in reported(weights):
         term = LOSSES[name]

@@ -17,6 +17,7 @@ from contrastive_age.training.recipe import Computing
 def evaluate(
     samples: pd.DataFrame,
     faces: Faces,
+    training_faces: Faces,
     folds: pd.DataFrame,
     model: dict[str, Any],
     photos: Arrays,
@@ -31,6 +32,7 @@ def evaluate(
     Args:
         samples: The source's samples, whose rows are those of `faces`.
         faces: uint8 (N, 256, 256, 3).
+        training_faces: Those of the source that trains, in a transfer another one.
         folds: The protocol's folds.
         model: State dict of the trained network.
         photos: The setting's list of what its networks have seen.
@@ -52,13 +54,14 @@ def evaluate(
     from contrastive_age.evaluation import gradcam, summary
     from contrastive_age.evaluation.fold import evaluate_fold
     from contrastive_age.model import weights
-    from contrastive_age.parameters.origins import networks_of, tables_of
+    from contrastive_age.parameters.origins import network_of_fold, tables_of
     from contrastive_age.training import augmentation, checkpoint, loop
     from contrastive_age.training.fold import require_network
 
-    training, part = setting.plan.parts(folds, samples, fold)
+    parts = setting.plan.parts(folds, samples, fold)
+    part = parts.tested
     name = f"{setting.protocol} {setting.key}, fold {fold}"
-    require_network(model, networks_of(setting, training, faces), name)
+    require_network(model, network_of_fold(setting, parts, training_faces, faces), name)
     weights.require_list(model, photos, name)
     checkpoint.discard(training_folder / fold_name(fold))
     size = setting.training.image_size
@@ -80,6 +83,7 @@ def evaluate(
         image_size=size,
         batch_size=setting.training.batch_size,
         device=loop.choose_device(computing.device),
+        testing=setting.testing,
     )
     wanted = tables_of(setting, explanation, samples, faces, folds)
     predictions.attrs |= {

@@ -8,10 +8,10 @@ import pandas as pd
 from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.parameters.setting import Pretraining
 from contrastive_age.protocols.namespaces import FINAL
-from contrastive_age.protocols.parts import together
+from contrastive_age.protocols.parts import held_out, together
 from contrastive_age.protocols.splits import cap_samples
 from contrastive_age.tracking.tracker import log_epoch, tracker
-from contrastive_age.training.recipe import Computing
+from contrastive_age.training.recipe import VALIDATION, Computing
 from contrastive_age.triplets.part import index_of
 
 TABLES = ("samples", "looks", "audit", "faces")
@@ -75,19 +75,27 @@ def train(
     from contrastive_age.model.weights import with_seen
     from contrastive_age.parameters.origins import located_start, networks_of, seen_by, terms_of
     from contrastive_age.training import augmentation, fold
+    from contrastive_age.training.watching import Watched
 
     samples, faces, audits = gather(setting, *tables)
     of_source = {str(name): part for name, part in samples.groupby("source", sort=False)}
-    size = setting.training.image_size
-    model, history = fold.train_or_keep(
-        lambda: torch.cat(
+
+    def images(table: pd.DataFrame) -> torch.Tensor:
+        size = setting.training.image_size
+        return torch.cat(
             [
-                augmentation.prepare(faces[name], sound(faces[name], part["row"].to_numpy()), size)
-                for name, part in of_source.items()
+                augmentation.prepare(own, sound(own, rows), size)
+                for name, own in faces.items()
+                if len(rows := table.loc[table["source"] == name, "row"].to_numpy())
             ]
-        ),
-        samples["age"].to_numpy(),
-        index_of(samples),
+        )
+
+    validates = held_out(samples, setting.training.validated_on, setting.seed)
+    trains, validated = samples[~validates], samples[validates]
+    model, history = fold.train_or_keep(
+        lambda: images(trains),
+        trains["age"].to_numpy(),
+        index_of(trains),
         setting.recipe,
         located_start(setting),
         folder=training_folder / FINAL,
@@ -97,6 +105,11 @@ def train(
             f"{setting.protocol} {setting.key}, on {' and '.join(setting.sources)}",
             on_epoch=log_epoch,
             progress=not tracker.is_worker,
+        ),
+        watched=lambda: (
+            {VALIDATION: Watched(images(validated), validated["age"].to_numpy())}
+            if len(validated)
+            else {}
         ),
     )
     terms = {name: terms_of(sources[name]) for name in of_source}

@@ -26,7 +26,7 @@ def summarise(
     audit: dict[str, Any],
     setting: Setting,
     explanation: Explanation,
-    *outputs: Arrays,
+    *of_each: Any,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Measure the predictions and lay them beside what needs no network.
 
@@ -39,11 +39,13 @@ def summarise(
         audit: The source's audit.
         setting: The protocol's effective values.
         explanation: Which faces are explained.
-        outputs: `sample_id`, `features` and `logits` of each fold, from the first.
+        of_each: `sample_id`, `features` and `logits` of each fold, from the first, then the
+            history of each.
 
     Returns:
         metrics.json, the same as a table of quantities and values, and the predictive intervals.
     """
+    from contrastive_age.evaluation.metrics import picked_on_test
     from contrastive_age.evaluation.summary import measure, measure_calibration, tables_made_with
     from contrastive_age.model.weights import external_faces
     from contrastive_age.parameters.origins import start_of, tables_of
@@ -63,7 +65,11 @@ def summarise(
         plan = setting.plan
         of_folds = (plan.parts(folds, samples, fold) for fold in range(setting.folds))
         known, constants = None, parts.constant_ages(of_folds)
+    outputs, histories = of_each[: len(of_each) // 2], of_each[len(of_each) // 2 :]
     metrics, intervals = measure(predictions, samples, constants, known)
+    picked = picked_on_test(histories, [len(arrays["sample_id"]) for arrays in outputs])
+    if picked is not None:
+        metrics["picked_on_test"] = picked
     metrics |= {
         "calibration": measure_calibration(predictions, outputs, setting.classes, known),
         "protocol": setting.protocol,

@@ -23,6 +23,7 @@ def create_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
                     f"params:effective.protocols.{protocol}",
                     "params:effective.explanation",
                     *(f"{fold}.outputs" for fold in of_folds),
+                    *(f"{fold}.history" for fold in of_folds),
                 ],
                 outputs=[f"{protocol}.metrics", f"{protocol}.summary", f"{protocol}.intervals"],
                 name="summarise",

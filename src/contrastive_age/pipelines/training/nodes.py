@@ -1,7 +1,7 @@
 """Training one fold, or all samples."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -9,17 +9,24 @@ from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Faces, rows_of, sound
 from contrastive_age.io.arrays import Arrays
 from contrastive_age.parameters.setting import Setting
+from contrastive_age.protocols.copies import Ints
 from contrastive_age.protocols.namespaces import fold_name, in_words
 from contrastive_age.tracking.tracker import log_epoch, tracker
-from contrastive_age.training.recipe import Computing
+from contrastive_age.training.recipe import TEST, VALIDATION, Computing
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def train(
     samples: pd.DataFrame,
     looks: pd.DataFrame,
     faces: Faces,
+    training_samples: pd.DataFrame,
+    training_looks: pd.DataFrame,
+    training_faces: Faces,
     folds: pd.DataFrame,
     triplets: TripletIndex,
     setting: Setting,
@@ -31,9 +38,13 @@ def train(
     """Train one fold, or give back the network that was trained by the very same things.
 
     Args:
-        samples: The source's samples, whose rows are those of `faces`.
+        samples: The samples of the source that is tested.
         looks: By what each of their photos is known again.
-        faces: uint8 (N, 256, 256, 3).
+        faces: Theirs, uint8 (N, 256, 256, 3), of which some may be watched.
+        training_samples: The samples of the source that trains, in a transfer another one; their
+            rows are those of `training_faces`.
+        training_looks: By what each of their photos is known again.
+        training_faces: uint8 (N, 256, 256, 3).
         folds: The protocol's folds.
         triplets: The index over the fold's training part.
         setting: The protocol's effective values.
@@ -55,33 +66,46 @@ def train(
     from contrastive_age.model.weights import refuse_tested, with_seen
     from contrastive_age.parameters.origins import (
         located_start,
-        networks_of,
+        network_of_fold,
         seen_by,
         start_of,
         terms_of,
     )
+    from contrastive_age.protocols.parts import held_out
     from contrastive_age.training.augmentation import prepare
     from contrastive_age.training.fold import Watcher, stated_by, train_or_keep
+    from contrastive_age.training.watching import Watched
 
-    part, tested = setting.plan.parts(folds, samples, fold)
-    photos = folds.merge(looks, on="sample_id", validate="1:1")
+    parts = setting.plan.parts(folds, samples, fold)
+    part, tested = parts
     refuse_tested(
-        start_of(setting), photos[photos["sample_id"].isin(tested["sample_id"])], setting.most_bits
+        start_of(setting),
+        tested.merge(looks, on="sample_id", validate="1:1"),
+        setting.most_bits,
     )
-    rows = rows_of(samples, faces, part, setting.faces)
+    trained = setting.plan.trained(folds, training_samples)
+    rows = rows_of(training_samples, training_faces, trained.loc[part.index], setting.faces)
     if triplets.fingerprint != fingerprint_of(part):
         raise DataError(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
+    validates = held_out(part, setting.training.validated_on, setting.seed)
+    looked_at = {VALIDATION: (part[validates], training_faces, rows[validates])}
+    if setting.training.watch_test:
+        looked_at[TEST] = tested, faces, rows_of(samples, faces, tested, setting.faces)
+
+    def images(source: Faces, chosen: Ints) -> "Tensor":
+        return prepare(source, sound(source, chosen), setting.training.image_size)
+
     model, history = train_or_keep(
-        lambda: prepare(faces, sound(faces, rows), setting.training.image_size),
-        part["age"].to_numpy(),
-        triplets,
+        lambda: images(training_faces, rows[~validates]),
+        part["age"].to_numpy()[~validates],
+        triplets.of_rows(~validates),
         setting.recipe,
         located_start(setting),
         folder=training_folder / fold_name(fold),
-        decided_by=networks_of(setting, part, faces),
+        decided_by=network_of_fold(setting, parts, training_faces, faces),
         computing=computing,
         watcher=Watcher(
             f"{setting.protocol} {setting.key}, {in_words(fold)}",
@@ -89,6 +113,13 @@ def train(
             # A terminal has room for the bar of one process.
             progress=not tracker.is_worker,
         ),
+        watched=lambda: {
+            column: Watched(images(source, chosen), table["age"].to_numpy(), setting.testing)
+            for column, (table, source, chosen) in looked_at.items()
+            if len(table)
+        },
     )
-    seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
+    photos = trained.merge(training_looks, on="sample_id", validate="1:1")
+    terms = {setting.learns_from: terms_of(sources[setting.learns_from])}
+    seen = seen_by(setting, terms, photos)
     return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)

@@ -13,6 +13,7 @@ from contrastive_age.reporting.sections import (
     measured,
     methods,
     on_faces,
+    picked,
     selection,
     sweeps,
     table_1,
@@ -22,6 +23,7 @@ from contrastive_age.reporting.sections import (
     table_5,
     table_6,
     thresholds,
+    transfers,
     your_runs,
 )
 from contrastive_age.reporting.sections.section import Section
@@ -44,7 +46,9 @@ SECTIONS: tuple[Section, ...] = (
     table_5.SECTION,
     table_6.SECTION,
     figure_3.SECTION,
+    transfers.SECTION,
     on_faces.SECTION,
+    picked.SECTION,
     baselines.SECTION,
     groups.SECTION,
     thresholds.SECTION,
