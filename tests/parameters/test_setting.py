@@ -155,6 +155,17 @@ def test_an_option_is_in_a_key_only_off_its_default(given: dict[str, Any]) -> No
     assert len({key(), key(dldl_sigma=3), key(lambda_s=1), key(lambda_s=1, smoothing=0.1)}) == 4
 
 
+def test_named_settings_that_do_not_go_with_what_is_given_are_left_out(
+    given: dict[str, Any],
+) -> None:
+    every = params.named_settings(given)
+    assert all(set(own) == set(given["settings"]["fgnet"]) for own in every.values())
+    softened = given | {"loss": given["loss"] | {"smoothing": 0.1}}
+    kept = params.named_settings(softened, all_of_them=False)["fgnet_se"]
+    assert {"mv", "ternary", "rnc", "unimodal"} <= set(kept)
+    assert not {"l1", "dldl", "coral"} & set(kept)
+
+
 def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
     keys = [params.effective(given, name).key for name in ("morph_se", "fgnet_lopo", "fgnet_se")]
     assert keys == ["ternary-cece940c", "ternary-e877128b", "ternary-6a64b3e2"]

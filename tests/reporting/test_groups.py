@@ -260,7 +260,7 @@ def test_a_command_undoes_what_the_configuration_gives(
         given[block] = given[block] | values if isinstance(values, Mapping) else values
     usual = {
         protocol: {key: setting.model_dump(mode="json") for key, setting in settings.items()}
-        for protocol, settings in params.named_settings(given).items()
+        for protocol, settings in params.named_settings(given, all_of_them=False).items()
     }
     wanted = make_run("morph_se").parameters if whole else None
     call = evidence([], usual=usual).not_run("morph_se", name, wanted)["command"]

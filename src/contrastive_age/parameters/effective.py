@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,16 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     )
 
 
-def named_settings(params: Mapping[str, Any], root: Path = Path()) -> dict[str, dict[str, Setting]]:
+def named_settings(
+    params: Mapping[str, Any], root: Path = Path(), *, all_of_them: bool = True
+) -> dict[str, dict[str, Setting]]:
     """Give each protocol's named settings as they are when nothing else is given.
 
     Args:
         params: All parameters of a configuration; those of the base environment alone have the
             paper's values.
         root: Where relative paths start: files are known by what they hold.
+        all_of_them: Whether one that cannot be run is an error, or left out.
 
     Returns:
         By protocol, then by the setting's name, such as `ternary`.
@@ -79,13 +83,12 @@ def named_settings(params: Mapping[str, Any], root: Path = Path()) -> dict[str, 
     Raises:
         DataError: An unknown key, or a value out of its range.
     """
-    return {
-        protocol: {
-            setting: effective({**params, "setting": setting}, protocol, root)
-            for setting in params["settings"][values["settings"]]
-        }
-        for protocol, values in params["protocols"].items()
-    }
+    named: dict[str, dict[str, Setting]] = {protocol: {} for protocol in params["protocols"]}
+    for protocol, values in params["protocols"].items():
+        for setting in params["settings"][values["settings"]]:
+            with nullcontext() if all_of_them else suppress(DataError):
+                named[protocol][setting] = effective({**params, "setting": setting}, protocol, root)
+    return named
 
 
 def pretraining(params: Mapping[str, Any], root: Path = Path()) -> Pretraining:

@@ -221,11 +221,14 @@ def environment() -> str:
 
 
 def plain_settings() -> dict[str, dict[str, dict[str, Any]]]:
-    """The values of each protocol's named settings in this configuration when nothing is given."""
+    """The values of each protocol's named settings in this configuration when nothing is given.
+
+    Those that it cannot run, such as losses that need another head than it has, are left out.
+    """
     loader = ProjectConfigLoader.latest
     if loader is None:
         return {}
-    named = merged.named_settings(loader.plain[0], loader.root)
+    named = merged.named_settings(loader.plain[0], loader.root, all_of_them=False)
     return {
         protocol: {name: each.model_dump(mode="json") for name, each in settings.items()}
         for protocol, settings in named.items()
