@@ -154,6 +154,24 @@ def test_what_is_unusual_about_a_budget_is_said(make_run: MakeRun) -> None:
     assert PAPERS.describe(dict(reversed(parameters.items()))).split(", ") == words
 
 
+def test_changes_of_the_recipe_are_said(make_run: MakeRun) -> None:
+    changes = {
+        "average": 0.999,
+        "reweight": "lds",
+        "head_epochs": 5,
+        "keep": "best",
+        "validated_on": "people",
+        "schedule": "step",
+    }
+    run = make_run(budget={"training": changes, "testing": {"mirrored": True}})
+    words = PAPERS.describe(run.parameters).split(", ")
+    assert words[2] == "stepped rate"
+    assert sorted(words[5:]) == [
+        *["5 epochs of the head", "best epoch kept", "mirror images tested True"],
+        *["reweighted by lds", "validated on people", "weights averaged 0.999"],
+    ]
+
+
 def test_a_pretraining_is_told_in_words(faces: Mapping[str, Any]) -> None:
     assert in_words(faces) == "UTKFace, 11,672 images, 18 epochs, 64 px"
 

@@ -17,7 +17,6 @@ from contrastive_age.parameters.loader import ProjectConfigLoader, in_effect
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
 
-
 LEARNINGS = inputs.learnings
 
 
