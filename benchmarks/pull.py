@@ -129,7 +129,8 @@ def measure(network: AgeNetwork, people: People, recipe: Recipe) -> Pull:
     network = copy.deepcopy(network).train()
     parameters = list(network.parameters())
     ones = LossWeights(
-        **{term.weight: 1.0 for term in LOSSES.values() if term.weight}, margin=recipe.loss.margin
+        **{LOSSES[name].weight: 1.0 for name in ("mean", "variance", *LAMBDAS)},
+        margin=recipe.loss.margin,
     )
     norms: dict[str, list[list[float]]] = {}
     active: dict[float, list[Tensor]] = {margin: [] for margin in MARGINS}

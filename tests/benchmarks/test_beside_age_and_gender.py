@@ -1,43 +1,33 @@
-"""Another package's ages beside ours: the same photos, none left out, errors as counted by hand."""
+"""Another package's ages of the same photos: none is left out, and `kedro compare` gets them."""
 
+import io
+import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks.beside_age_and_gender import compare, predict
+from benchmarks import beside_age_and_gender
+from conftest import Project
 
-FOLD = pd.DataFrame(
-    {
-        "sample_id": ["a", "b", "c", "d"],
-        "identity": ["a", "b", "c", "d"],
-        "fold": [0, 0, 0, 0],
-        "age": [10, 15, 30, 70],
-        "predicted_age": [12.0, 14.0, 33.0, 60.0],
-    }
-)
-
-
-def test_errors_are_those_of_the_same_photos() -> None:
-    others = pd.DataFrame({"sample_id": ["d", "c", "b", "a"], "predicted_age": [75, 31, 19, 10]})
-    table = compare(FOLD, others).set_index("age")
-    assert table["n"].to_dict() == {"all": 4, "0-19": 2, "20-39": 1, "60+": 1}
-    assert table["ours"].to_dict() == {"all": 4.0, "0-19": 1.5, "20-39": 3.0, "60+": 10.0}
-    assert table["others"].to_dict() == {"all": 2.5, "0-19": 2.0, "20-39": 1.0, "60+": 5.0}
-    assert np.allclose(table["difference"], table["ours"] - table["others"])
+PACKAGE = """
+class AgeAndGender:
+    def predict(self, image):
+        return [{"face": [0, 0, 9, 9], "age": {"value": 41}}]
+"""
 
 
 def test_the_largest_face_counts_and_the_whole_chip_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place, sample in enumerate(FOLD["sample_id"]):
-        Image.new("RGB", (10 + place, 10)).save(tmp_path / f"{sample}.jpg")
-    FOLD.to_parquet(tmp_path / "predictions.parquet")
+    samples = pd.DataFrame({"sample_id": list("abcd")}).assign(path=lambda t: t.sample_id + ".jpg")
+    for place, path in enumerate(samples["path"]):
+        Image.new("RGB", (10 + place, 10)).save(tmp_path / path)
 
     def found(image: Image.Image) -> list[dict[str, Any]]:
         small = {"face": [0, 0, 2, 2], "age": {"value": 99}}
@@ -49,8 +39,38 @@ def test_the_largest_face_counts_and_the_whole_chip_where_there_is_none(
         predict=found, age=lambda image: {"value": 5}
     )
     monkeypatch.setitem(sys.modules, "age_and_gender", package)
-    predict(tmp_path, tmp_path / "predictions.parquet", tmp_path / "ages.csv")
-    ages = pd.read_csv(tmp_path / "ages.csv")
-    assert ages["sample_id"].tolist() == FOLD["sample_id"].tolist()
+    output = io.StringIO()
+    beside_age_and_gender.predict(tmp_path, io.StringIO(samples.to_csv(index=False)), output)
+    ages = pd.read_csv(io.StringIO(output.getvalue()))
+    assert ages["sample_id"].tolist() == samples["sample_id"].tolist()
     assert ages["predicted_age"].tolist() == [5, 11, 12, 13]
     assert ages["faces"].tolist() == [0, 2, 2, 2]
+
+
+@pytest.mark.endurance
+def test_its_ages_are_compared_with_ours(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(Path(shutil.copytree(finished.root, tmp_path / "copied")))
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "age_and_gender.py").write_text(PACKAGE, encoding="utf-8")
+    for name, value in {
+        "PYTHONPATH": f"{tmp_path / 'package'}:{project.code}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{project.root}/mlflow.db",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project.root)
+    options = {
+        "python": sys.executable,
+        "photos": project.one("01_raw/synthetic*"),
+        "samples": project.one("02_intermediate/synthetic/samples.parquet"),
+        "pipeline": "synthetic_se",
+    }
+    call = [f"--{name}={value}" for name, value in options.items()]
+    monkeypatch.setattr(sys, "argv", ["beside_age_and_gender.py", *call, "--params=seed=0"])
+    beside_age_and_gender.main()
+    path = project.one("08_reporting/synthetic_se/theirs-*/theirs.json")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    folds = pd.read_parquet(project.one("05_model_input/synthetic_se/folds.parquet"))
+    assert document["theirs"] == beside_age_and_gender.NAME
+    assert document["mae"] == pytest.approx((folds["age"] - 41).abs().mean())

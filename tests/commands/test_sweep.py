@@ -249,6 +249,7 @@ def test_a_grid_is_every_combination() -> None:
         ("table6", ["fgnet_lopo", "morph_rs", "morph_se"], 7),
         ("fig3a", ["morph_se"], 6),
         ("fig3b", ["morph_se"], 12),
+        ("methods", ["fgnet_lopo", "morph_rs", "morph_se"], 14),
         ("lambda_k", ["fgnet_lopo", "morph_rs", "morph_se"], 4),
         ("lambda_k_printed", ["fgnet_lopo", "morph_rs", "morph_se"], 4),
         ("margin", ["fgnet_lopo", "morph_rs", "morph_se"], 5),

@@ -54,6 +54,11 @@ FOLDERS = {
         ("25_1_0_20170109150557335.jpg.chip.jpg", "61_1_20170109150557.jpg", "1_0_2_20170109.png"),
         ("25_1_0_20170109150557335.jpg.chip", "53__0_20170116184028385.jpg", "61_3_20170109"),
     ),
+    "agedb": Folder(
+        "",
+        ("14_MariaCallas_32_f.jpg", "16107_DannyGlover_8_m.jpg", "16070_WillSmith _36_m.jpg"),
+        ("14_MariaCallas_32_x", "_DannyGlover_8_m", "16070_WillSmith_m"),
+    ),
 }
 
 

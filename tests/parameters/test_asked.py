@@ -157,6 +157,8 @@ def test_another_sessions_setting_has_a_command_only_where_it_is_known(project: 
         ("morph_se", "loss.lambda_c=0", "ternary λc=0 λt=1 seed 0"),
         ("morph_se", "setting=mv,seed=2", "mv seed 2"),
         ("morph_se", "setting=mv,loss.lambda_v=0", "mv λv=0 seed 0"),
+        ("fgnet_se", "setting=conr,loss.conr_window=2", "conr λconr=4 conr_window=2 seed 0"),
+        ("fgnet_se", "setting=dldl", "dldl λdldl=1 seed 0"),
         ("fgnet_se", "training.image_size=64,seed=1", "ternary λc=1 λt=1 seed 1, 64 px"),
         ("fgnet_se", "setting=ce,validation=0.2", "ce seed 0, validation 0.2"),
         ("fgnet_se", "setting=ce,model.weights=imagenet", "ce seed 0, from ImageNet"),

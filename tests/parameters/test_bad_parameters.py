@@ -56,6 +56,14 @@ REFUSED = {
     "loss.lambda_c=-1": ["loss.lambda_c=-1", "greater than or equal to 0"],
     "loss.lambda_t=nan": ["loss.lambda_t", "finite number"],
     "loss.margin=inf": ["loss.margin", "finite number"],
+    "loss.smoothing=1": ["loss.smoothing=1", "less than 1"],
+    "loss.lambda_dldl=1,loss.dldl_sigma=0": ["loss.dldl_sigma=0", "greater than 0"],
+    # values that do not go together
+    "loss.dldl_sigma=3": ["fit: loss.dldl_sigma has no effect without loss.lambda_dldl: give"],
+    "setting=ce,loss.lambda_s=0": ["fit: no loss has a weight; give loss.lambda_s=1, or another"],
+    "setting=l1,loss.lambda_coral=1": ["fit: loss.lambda_coral and loss.lambda_l1 need different"],
+    "setting=l1,model.head=dropout": ["fit: model.head=dropout does not go", "need regression"],
+    # and again out of their range
     "training.lr=nan": ["training.lr"],
     "training.lr=0": ["training.lr=0", "greater than 0"],
     "training.average=1": ["training.average=1", "less than 1"],
@@ -66,7 +74,7 @@ REFUSED = {
     "training.watch_test=true,validation=0.2": ["fit: training.watch_test looks at the test part"],
     "testing.mirrored=both": ["testing.mirrored='both'", "true or false"],
     "testing.round=true": ["did you mean testing.rounded?"],
-    "training.epochs=0": ["training.epochs=0"],
+    "training.epochs=-1": ["training.epochs=-1"],
     "training.batch_size=1": ["training.batch_size=1"],
     "training.image_size=16": ["training.image_size=16", "greater than or equal to 32"],
     "training.image_size=500": ["training.image_size=500", "less than or equal to 224"],

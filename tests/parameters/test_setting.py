@@ -57,6 +57,8 @@ def test_what_is_given_wins(given: dict[str, Any]) -> None:
         ("kld", (0.2, 0.05, 0, 0, 1)),
         ("kld_ternary", (0.2, 0.05, 0, 1, 1)),
         ("kld_printed", (0.2, 0.05, 0, 0, 0)),
+        ("rnc", (0.2, 0.05, 0, 0, 0)),
+        ("unimodal", (0, 0, 0, 0, 0)),
     ],
 )
 def test_named_settings_are_the_papers(
@@ -122,6 +124,44 @@ def test_a_further_loss_is_in_a_key_only_where_it_has_a_weight(given: dict[str, 
     assert key(lambda_toy=0.5) != key(lambda_toy=1)
 
 
+@pytest.mark.parametrize(
+    ("setting", "acting", "head"),
+    [
+        ("mv", {"lambda_m": 0.2, "lambda_v": 0.05}, "linear"),
+        ("supcon", {"lambda_m": 0.2, "lambda_v": 0.05, "lambda_supcon": 1}, "linear"),
+        ("conr", {"lambda_m": 0.2, "lambda_v": 0.05, "lambda_conr": 4}, "linear"),
+        ("sord", {"lambda_s": 0, "lambda_sord": 1}, "linear"),
+        ("unimodal", {"lambda_unimodal": 1000}, "linear"),
+        ("or_cnn", {"lambda_s": 0, "lambda_or_cnn": 1}, "ordinal"),
+        ("coral", {"lambda_s": 0, "lambda_coral": 1}, "coral"),
+        ("l1", {"lambda_s": 0, "lambda_l1": 1}, "regression"),
+        ("bmse", {"lambda_s": 0, "lambda_bmse": 1}, "noisy"),
+    ],
+)
+def test_a_method_has_its_losses_and_the_head_that_they_need(
+    given: dict[str, Any], setting: str, acting: dict[str, float], head: str
+) -> None:
+    found = params.effective(given | {"setting": setting}, "fgnet_se")
+    papers = {"lambda_m", "lambda_v", "lambda_c", "lambda_t", "lambda_k"}
+    dumped = found.model_dump(mode="json")["loss"]
+    assert dumped == dict.fromkeys(papers, 0) | {"margin": 0.2} | acting
+    assert found.architecture.head == found.recipe.architecture.head == head
+    columns = found.columns()
+    assert {name for name in columns if name.startswith("lambda_")} == {
+        *(papers | {"lambda_k_printed"} | acting.keys())
+    }
+    assert columns.get("head", "linear") == head
+
+
+def test_an_option_is_in_a_key_only_off_its_default(given: dict[str, Any]) -> None:
+    def key(**loss: float) -> str:
+        own = given | {"setting": "dldl", "loss": given["loss"] | loss}
+        return params.effective(own, "fgnet_se").key
+
+    assert key() == key(dldl_sigma=2) == key(lambda_s=0, smoothing=0)
+    assert len({key(), key(dldl_sigma=3), key(lambda_s=1), key(lambda_s=1, smoothing=0.1)}) == 4
+
+
 def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
     keys = [params.effective(given, name).key for name in ("morph_se", "fgnet_lopo", "fgnet_se")]
     assert keys == ["ternary-cece940c", "ternary-e877128b", "ternary-6a64b3e2"]
@@ -154,7 +194,7 @@ def test_a_change_of_the_recipe_that_is_off_is_in_no_key(given: dict[str, Any]) 
     [
         ({"loss": {"lambda_c": -1}}, "lambda_c"),
         ({"loss": {"lambda_x": 1}}, "lambda_x"),
-        ({"training": {"epochs": 0}}, "epochs"),
+        ({"training": {"epochs": -1}}, "epochs"),
         ({"training": {"image_size": 500}}, "image_size"),
         ({"training": {"schedule": "warm"}}, "schedule"),
         ({"setting": "quaternary"}, "quaternary"),
@@ -373,3 +413,31 @@ def test_where_folds_run_is_no_part_of_the_key(given: dict[str, Any]) -> None:
     key = params.effective(given, "fgnet_lopo").key
     given["ray"] |= {"address": "10.0.0.1:6379", "cpus_per_fold": 4}
     assert params.effective(given, "fgnet_lopo").key == key
+
+
+@pytest.mark.parametrize(
+    ("protocol", "values", "words"),
+    [
+        ("utkface_to_fgnet", {"folds": 2}, "a transfer has one fold"),
+        ("utkface_to_fgnet", {"trained_on": "fgnet"}, "another one than it is tested on"),
+        ("utkface_to_fgnet", {"trained_on": None}, "a transfer needs the source that trains"),
+        ("fgnet_se", {"folds": 1}, "give at least 2; only a transfer, or a published list"),
+        ("fgnet_se", {"trained_on": "utkface"}, "it is for split: transfer"),
+    ],
+)
+def test_only_a_transfer_has_one_fold_and_another_source(
+    given: dict[str, Any], protocol: str, values: dict[str, Any], words: str
+) -> None:
+    given["protocols"][protocol] |= values
+    with pytest.raises(DataError, match=words):
+        params.effective(given, protocol)
+
+
+def test_of_no_epochs_a_transfer_learns_from_nobody(given: dict[str, Any]) -> None:
+    trained = params.effective(given, "utkface_to_fgnet")
+    assert (trained.sources, trained.learns_from) == (("fgnet", "utkface"), "utkface")
+    given["training"]["epochs"] = 0
+    untrained = params.effective(given, "utkface_to_fgnet")
+    assert (untrained.sources, untrained.learns_from) == (("fgnet",), "fgnet")
+    assert untrained.shared != trained.shared
+    assert untrained.plan.trained_on is None

@@ -33,3 +33,18 @@ def test_fgnet_is_read_whole_and_split_by_subject(project: Project, shared_data)
     assert leakage["leaked_images"] == 0
     assert leakage["leaked_copies"] == 0
     assert leakage["mae_constant"] == pytest.approx(9.71, abs=0.01)
+
+
+@pytest.mark.endurance
+@pytest.mark.real_data
+def test_weights_of_utkface_are_tested_on_fgnet_as_they_are(project: Project, shared_data) -> None:
+    (project.root / "conf" / "local" / "parameters.yml").unlink()
+    weights = shared_data / "weights" / "utkface_224.pth"
+    given = f"raw_root={shared_data},training.epochs=0,model.weights={weights}"
+    project.kedro("run", "--pipeline=utkface_to_fgnet", f"--params={given}")
+    metrics = json.loads(
+        project.one("08_reporting/utkface_to_fgnet/*/metrics.json").read_text(encoding="utf-8")
+    )
+    assert (metrics["n"], metrics["subjects"]) == (1002, 82)
+    assert metrics["mae"] == pytest.approx(6.83, abs=0.02)
+    assert not (project.root / "data/03_primary/utkface").exists()

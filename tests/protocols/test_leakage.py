@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 from contrastive_age.errors import DataError
 from contrastive_age.protocols import copies as finding
 from contrastive_age.protocols import splits
-from contrastive_age.protocols.leakage import audit_leakage, constant_ages, leaking, refuse_leaks
-from contrastive_age.protocols.parts import keep_apart, parts
+from contrastive_age.protocols.leakage import (
+    audit_leakage,
+    constant_ages,
+    leaking,
+    refuse_leaks,
+    refuse_overlap,
+)
+from contrastive_age.protocols.parts import TRAINS, keep_apart, parts
 
 # identity, fold, age, capture
 rows = st.lists(
@@ -233,8 +239,34 @@ def test_bad_tables_are_refused() -> None:
     folds, samples = tables([(0, 0, 20, 1), (1, 1, 20, 1)])
     with pytest.raises(DataError, match=r"1 samples of the folds table.*\(s001\)"):
         audit(folds, samples.iloc[:1])
-    with pytest.raises(DataError, match="1 fold"):
-        audit(folds.assign(fold=0), samples)
+
+
+def test_where_nothing_trains_the_constant_is_the_best_there_is() -> None:
+    folds, samples = tables([(0, 0, 20, 1), (1, 0, 30, 1), (2, 0, 34, 1)])
+    report = audit(folds, samples)
+    assert report["mae_constant"] == pytest.approx((10 + 0 + 4) / 3)
+    assert report["folds"][0]["n_train"] == 0
+    assert constant_ages(folds) == {0: 30.0}
+
+
+def test_those_that_only_train_are_known_and_not_counted() -> None:
+    folds, samples = tables([(0, 0, 20, 1), (1, 0, 30, 1), (2, TRAINS, 50, 1), (3, TRAINS, 52, 1)])
+    report = audit(folds, samples, (0, 1, "look"), (2, 3, "bytes"), apart=False)
+    assert [report["n"], report["leaked_images"], report["leaked_copies"]] == [2, 0, 0]
+    assert [(entry["fold"], entry["n_test"], entry["n_train"]) for entry in report["folds"]] == [
+        (0, 2, 2)
+    ]
+    assert report["mae_constant"] == (31 + 21) / 2
+    assert constant_ages(folds)[0] == 51.0
+    assert [report["copies"][name] for name in ("groups", "by_look", "by_bytes")] == [2, 1, 1]
+
+
+def test_photos_on_both_sides_of_a_transfer_are_refused_by_name() -> None:
+    folds, _ = tables([(row, 0 if row < 3 else TRAINS, 20, 1) for row in range(6)])
+    refuse_overlap(folds, np.array([0, 0, 2, 3, 4, 4]), "a_to_b")
+    words = r"a_to_b: 2 of 3 test photos are copies.*\(s001 of s005, s002 of s004\)"
+    with pytest.raises(DataError, match=words):
+        refuse_overlap(folds, np.array([0, 1, 2, 3, 2, 1]), "a_to_b")
 
 
 def test_pictures_of_the_tested_fold_do_not_serve_however_near() -> None:

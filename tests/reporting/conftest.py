@@ -9,6 +9,7 @@ from contrastive_age.reporting.results import Measured
 from reporting.runs import (
     FACES,
     SMALL,
+    TRANSFER,
     MakeRun,
     configuration,
     made_up_gradcam,
@@ -52,7 +53,10 @@ def several(make_run: MakeRun) -> list[Measured]:
     """Runs of some settings, seeds, budgets, protocols and starts, on photos and drawn faces."""
     runs = [
         make_run("fgnet_se", setting, seed, budget=SMALL, run_id=f"run{seed}")
-        for setting, seeds in {"mv": (0, 1), "binary": (0,), "ternary": (0, 1), "ce": (0,)}.items()
+        for setting, seeds in {
+            **{"mv": (0, 1), "binary": (0,), "ternary": (0, 1), "ce": (0,)},
+            **{"ordinal_entropy": (0, 1), "coral": (0,)},
+        }.items()
         for seed in seeds
     ]
     runs += [
@@ -63,14 +67,14 @@ def several(make_run: MakeRun) -> list[Measured]:
         make_run("morph_se", "ternary", 0, loss={"lambda_c": 8.0, "lambda_t": weight})
         for weight in (0.0, 1.0, 2.0)
     ]
-    runs.append(
-        make_run("morph_se", "mv", 0, identity=made_up_identity(), gradcam=made_up_gradcam())
-    )
+    known = {"identity": made_up_identity(), "gradcam": made_up_gradcam()}
+    runs.append(make_run("morph_se", "mv", 0, picked_on_test=2.0, **known))
     runs.append(make_run("morph_rs", "binary", 0, demo=True, budget={"model": {"weights": "none"}}))
     runs += [
         make_run("fgnet_se", setting, budget=SMALL, external=FACES) for setting in ("mv", "binary")
     ]
     runs.append(make_run("morph_se", "ternary", external=FACES))
+    runs.append(make_run("utkface_to_fgnet", "ternary", budget=TRANSFER, external=FACES))
     return runs
 
 

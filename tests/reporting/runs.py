@@ -14,8 +14,8 @@ import yaml
 from contrastive_age.evaluation.metrics import summarise
 from contrastive_age.parameters.effective import named_settings
 from contrastive_age.reporting.groups import Evidence, group_seeds
-from contrastive_age.reporting.papers import SETTINGS, Papers
-from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.papers import Papers
+from contrastive_age.reporting.results import Measured, Theirs
 from contrastive_age.sources.ages import AGE_BINS, age_bin
 
 MakeRun = Callable[..., Measured]
@@ -27,6 +27,15 @@ SMALL: Mapping[str, Any] = {
     "model": {"weights": PARTIAL},
 }
 """A budget below the paper's."""
+
+TRANSFER: Mapping[str, Any] = {
+    "source": "fgnet",
+    "trained_on": "utkface",
+    "split": "transfer",
+    "training": {"epochs": 0},
+    "triplets": {"mode": "shared"},
+}
+"""Weights that are tested on another source as they are."""
 
 FACES: Mapping[str, Any] = {
     "name": "pretrain ternary-1234abcd",
@@ -112,16 +121,18 @@ def made_up_run(
             "predicted_std": 3.0,
         }
     )
-    names = {named: name for name, named in SETTINGS.items()}
+    named = PAPERS.settings.get(protocol, PAPERS.settings["fgnet_lopo"])
     parameters = copy.deepcopy(dict(PAPERS.settings["fgnet_lopo"]["mv"]))
     parameters["splitting"]["group_copies"] = protocol != "morph_rs"
     for name, values in (budget or {}).items():
-        parameters[name] = parameters[name] | values if isinstance(values, Mapping) else values
+        parameters[name] = (
+            parameters.get(name, {}) | values if isinstance(values, Mapping) else values
+        )
     parameters |= {
         "protocol": protocol,
         "setting": setting,
         "seed": seed,
-        "loss": PAPERS.losses(names[setting], protocol) | (loss or {}),
+        "loss": {**named[setting]["loss"], **(loss or {})},
     }
     decided_by = [parameters, metrics.get("external")]
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
@@ -186,6 +197,18 @@ def made_up_run(
         run_id=run_id,
         demo=demo,
     )
+
+
+def made_up_theirs(run: Measured, name: str, off: float, n: int | None = None) -> Theirs:
+    """Make up predictions that were brought, too old by so many years, of a run's first photos."""
+    predictions = run.predictions.iloc[:n].drop(columns="predicted_std")
+    predictions = predictions.assign(predicted_age=predictions["age"] + off)
+    metrics = summarise(predictions, mae_constant=9.71) | {
+        "mae_interval": None,
+        "manifest_hash": run.metrics["manifest_hash"],
+        "test_photos": len(run.predictions),
+    }
+    return Theirs(run.protocol, name, f"theirs-{name}", metrics, predictions, run.demo)
 
 
 def made_up_calibration(seed: int = 0, *, tempered: bool = True) -> dict[str, Any]:

@@ -85,12 +85,17 @@ def test_figures_can_be_saved(draw: Callable[[pd.DataFrame], Figure], n: int) ->
     [
         figures.scatter,
         figures.error_by_age,
-        lambda table: figures.history_curves(table, ALL_ACT),
     ],
 )
 def test_empty_tables_are_refused(draw: Callable[[pd.DataFrame], Figure]) -> None:
     with pytest.raises(DataError, match="to draw"):
         draw(pd.DataFrame({"age": [], "predicted_age": []}))
+
+
+def test_of_no_epochs_the_curves_say_so() -> None:
+    figure = figures.history_curves(pd.DataFrame({"epoch": [], "fold": []}), ALL_ACT)
+    assert "Not trained" in figure.get_suptitle()
+    assert not figure.axes
 
 
 def test_scatter_of_few_images_draws_each(predictions: pd.DataFrame) -> None:

@@ -245,7 +245,7 @@ LOCAL: Mapping[str, Any] = {
     "max_samples": 40,
     "detection": {"min_face": 30},
     "training": {"epochs": 3},
-    "model": {"weights": "none"},
+    "model": {"weights": "none", "backbone": "timm/resnet34", "head": "dropout"},
     "acceleration": {"compile": True, "precision": "bfloat16"},
 }
 """What someone may have in `conf/local`."""
@@ -267,6 +267,7 @@ def test_a_command_undoes_what_the_configuration_gives(
     effective = params.effective(parameters_of(call, given), "morph_se").model_dump(mode="json")
     assert effective["loss"] == PAPERS.losses(name, "morph_se")
     assert effective["model"]["weights"] == "imagenet"
+    assert not {"backbone", "head"} & effective["model"].keys()
     if wanted is None:
         assert effective["training"]["epochs"] == 3
         return

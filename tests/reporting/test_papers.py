@@ -80,6 +80,20 @@ def test_a_budget_that_a_protocol_has_of_its_own_is_not_the_papers() -> None:
         ({"lambda_t": 1.0, "lambda_c": 10.0}, "MV + Cosine + Triplet (λ_c 10, λ_t 1)"),
         ({"lambda_t": 1.0, "margin": 0.5}, "MV + Triplet (λ_t 1, margin 0.5)"),
         ({"margin": 0.5}, "MV"),
+        ({"lambda_s": 1.0, "lambda_rnc": 0.0}, "MV"),
+        ({"lambda_s": 0.5}, "MV (λ_s 0.5)"),
+        ({"lambda_s": 0.0}, "MV without CE"),
+        ({"smoothing": 0.1}, "MV (smoothing 0.1)"),
+        ({"lambda_rnc": 1.0}, "MV + Rank-N-Contrast (λ_rnc 1)"),
+        (
+            {"lambda_rnc": 0.5, "rnc_temperature": 1.0, "lambda_t": 1.0},
+            "MV + Triplet + Rank-N-Contrast (λ_t 1, λ_rnc 0.5, rnc_temperature 1)",
+        ),
+        ({"lambda_m": 0.0, "lambda_v": 0.0, "lambda_s": 0.0, "lambda_sord": 1}, "SORD (λ_sord 1)"),
+        (
+            {"lambda_m": 0.0, "lambda_v": 0.0, "lambda_unimodal": 1000.0},
+            "CE + Unimodal (λ_unimodal 1000)",
+        ),
         ({"lambda_x": 0.0}, "MV"),
         ({"lambda_x": 0.5}, "MV + x (λ_x 0.5)"),
         ({"lambda_x": 0.5, "lambda_t": 2.0}, "MV + Triplet + x (λ_t 2, λ_x 0.5)"),
@@ -167,9 +181,15 @@ def test_changes_of_the_recipe_are_said(make_run: MakeRun) -> None:
     words = PAPERS.describe(run.parameters).split(", ")
     assert words[2] == "stepped rate"
     assert sorted(words[5:]) == [
-        *["5 epochs of the head", "best epoch kept", "mirror images tested True"],
+        *["5 epochs of the head", "best epoch kept", "mirror images tested"],
         *["reweighted by lds", "validated on people", "weights averaged 0.999"],
     ]
+
+
+def test_what_is_switched_on_needs_no_value_and_what_is_off_no_word(make_run: MakeRun) -> None:
+    changed = {"training": {"watch_test": True}, "testing": {"mirrored": False, "rounded": True}}
+    words = PAPERS.describe(make_run(budget=changed).parameters)
+    assert words == f"{PAPERS.budget}, test watched, ages rounded"
 
 
 def test_a_pretraining_is_told_in_words(faces: Mapping[str, Any]) -> None:

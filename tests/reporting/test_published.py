@@ -56,6 +56,18 @@ def test_age_counts_sum_to_the_data_sets() -> None:
     assert sums.to_dict() == {"MORPH II": 55134, "FG-NET": 1002}
 
 
+def test_what_others_published_of_a_transfer_is_no_table_of_the_paper() -> None:
+    numbers = published.of_protocol("utkface_to_fgnet").set_index("column")
+    assert numbers["value"].to_dict() == {
+        "from random weights": 7.71,
+        "from ImageNet": 6.63,
+        "from IMDB": 4.94,
+    }
+    assert not numbers["is_paper"].any()
+    assert numbers["note"].str.contains("one public rerun").all()
+    assert published.of_protocol("fgnet_se").empty
+
+
 def test_where_tables_disagree_both_stand() -> None:
     second = published.table(2).set_index("row")["value"]
     sixth = published.table(6).set_index(["row", "column"])["value"]

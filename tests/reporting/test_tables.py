@@ -111,6 +111,15 @@ def test_an_error_that_may_be_a_constants_is_said(metrics: dict[str, Any]) -> No
     assert "constant:" not in printed(demo_table(metrics | {"constant_interval": [-6.0, -0.1]}))
 
 
+def test_theirs_has_no_losses_and_no_seed(metrics: dict[str, Any]) -> None:
+    brought = metrics | {"theirs": "a [b] c", "file": "ages.csv", "parameters": {"source": "fgnet"}}
+    text = printed(demo_table(brought | {"mae": 20.0}, title="theirs: a [b] c"))
+    assert text.count("theirs: a [b] c") == 2
+    assert "worse than a constant" in text
+    # Whether it was trained at all is not known.
+    assert not any(word in text for word in ("Losses", "Seed", "train"))
+
+
 def rows_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("│")]
 

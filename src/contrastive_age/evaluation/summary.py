@@ -118,11 +118,12 @@ def measure(
         constant's, see `metrics.no_better`), and the predictive intervals. There are none of
         validation parts, where a sample can be predicted in several folds, so that no fold
         calibrates another, nor where copies are trained on and tested, so that errors say nothing
-        of other photos.
+        of other photos, nor of a single fold.
     """
     known = leakage or {"mae_lookup": None, "leaked_share": 0.0, "leaked_copies_share": 0.0}
     leaking = known.get("leaking_samples")
-    calibrate = leakage is not None and not leakage["leaked_copies"]
+    several = len(predictions["fold"].unique()) > 1
+    calibrate = several and leakage is not None and not leakage["leaked_copies"]
     intervals = cross_conformal(predictions) if calibrate else predictions[["sample_id"]].iloc[:0]
     of_constant = (predictions["age"] - predictions["fold"].map(constants)).abs()
     measured = metrics.summarise(predictions, mae_constant=float(of_constant.mean()))

@@ -62,6 +62,12 @@ class Architecture:
         return {name: part for name, part in parts.items() if part != vars(DEFAULT)[name]}
 
     @property
+    def title(self) -> str:
+        """What cards call it, such as "ResNet-18" or "ResNet-18, head dropout"."""
+        backbone = "ResNet-18" if self.backbone == RESNET18 else self.backbone
+        return backbone if self.head == LINEAR else f"{backbone}, head {self.head}"
+
+    @property
     def libraries(self) -> tuple[str, ...]:
         """What it is made with besides torch."""
         return ("timm",) if self.backbone.startswith(TIMM) else ()

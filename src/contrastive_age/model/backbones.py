@@ -8,12 +8,16 @@ import difflib
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from contrastive_age.errors import DataError, library
 from contrastive_age.model.architecture import RESNET18, TIMM
 from contrastive_age.model.backbone import IMAGENET, Backbone, Normalisation
 from contrastive_age.model.resnet import ResNet18
+
+_SIDES = (96, 128)
+"""Of an image in pixels by which it is seen whether a network takes any."""
 
 
 def make_backbone(name: str) -> Backbone:
@@ -50,10 +54,15 @@ def require_backbone(name: str) -> None:
         name: As in `Architecture`.
 
     Raises:
-        DataError: timm is not installed, or has no network of that name.
+        DataError: timm is not installed, has no network of that name, or one that takes images of
+            one size alone, or whose last features have no places that are averaged.
     """
-    if name != RESNET18:
-        _timm(name)
+    if name == RESNET18 or _fits(name):
+        return
+    raise DataError(
+        f"model.backbone={name}: it takes images of one size alone, or does not average the places "
+        f"of its last features, as Grad-CAM has it; choose another, such as {TIMM}resnet34"
+    )
 
 
 class TimmBackbone(Backbone):
@@ -68,7 +77,7 @@ class TimmBackbone(Backbone):
             name: Such as `timm/mobilenetv3_large_100`.
 
         Raises:
-            DataError: See `require_backbone`, or its features have no places.
+            DataError: See `require_backbone`.
         """
         super().__init__()
         self.title = name
@@ -103,6 +112,21 @@ def _own_name(name: str) -> str:
 
 def _created(name: str) -> Any:
     return _timm(name).create_model(_own_name(name), pretrained=False, num_classes=0)
+
+
+def _fits(name: str) -> bool:
+    """Whether a network takes images of any size, and averages the places of its last features."""
+    known = _timm(name).get_pretrained_cfg(_own_name(name))
+    if known is not None and known.fixed_input_size:
+        return False
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            backbone = TimmBackbone(name).eval()
+            block = backbone.last_block(torch.randn(2, 3, *_SIDES))
+            pooled, of_means = map(backbone.pool, (block, block.mean(dim=(2, 3), keepdim=True)))
+    except Exception:  # networks fail in any way
+        return False
+    return pooled.shape == (2, backbone.width) and torch.allclose(pooled, of_means, atol=1e-4)
 
 
 @lru_cache

@@ -22,7 +22,10 @@ _PLACES = ("raw_root", "sources")
 """Parameters that no setting has and that say where its photos lie."""
 _DATA = ("allow_outside_raw_root", "most_megapixels", "age", "gradcam")
 """Those that decide which of them it sees, and what is explained."""
-_NO_PARAMETER = ("protocol", "source", "split", "folds", "sources", "drawn", "age_min", "age_max")
+_NO_PARAMETER = (
+    *("protocol", "source", "trained_on", "split", "folds", "sources", "drawn"),
+    *("age_min", "age_max"),
+)
 _BY_CONTENT = {
     "model.weights": "model.digest",
     "splitting.folds_file": "splitting.folds_file_digest",

@@ -44,7 +44,7 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
         DataError: An unknown setting or key, or a value out of its range.
     """
     values = dict(params["protocols"][protocol])
-    source = values["source"]
+    sources = [name for name in (values["source"], values.get("trained_on")) if name]
     splitting = {
         "group_copies": values.pop("group_copies", True),
         **_given(params["splitting"]),
@@ -53,11 +53,11 @@ def effective(params: Mapping[str, Any], protocol: str, root: Path = Path()) -> 
     return validated(
         Setting,
         values
-        | _learning(params, values, [source], root)
+        | _learning(params, values, sources, root)
         | {
             "protocol": protocol,
             "splitting": splitting,
-            "drawn": params["sources"][source].get("synthetic") is not None,
+            "drawn": all(params["sources"][name].get("synthetic") is not None for name in sources),
             "validation": params["validation"],
             "overlap": params["overlap"],
             "testing": _given(params["testing"]),

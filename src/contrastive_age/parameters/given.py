@@ -146,6 +146,7 @@ class ProtocolGiven(OwnValues):
     """A protocol as the parameters name it."""
 
     source: Text
+    trained_on: Text | None = None
     split: Split
     group_copies: bool = True
     folds: int
@@ -227,9 +228,17 @@ class Given(Strict):
                 (f"protocols.{name}.source", protocol.source, self.sources),
                 (f"protocols.{name}.settings", protocol.settings, self.settings),
             ]
+            if protocol.trained_on is not None:
+                chosen.append((f"protocols.{name}.trained_on", protocol.trained_on, self.sources))
         for what, value, known in chosen:
             if value not in known:
                 raise ValueError(f"{what}={value} is none of {', '.join(known)}")
+        if self.protocols[self.final_model.protocol].split == "transfer":
+            raise ValueError(
+                f"final_model.protocol={self.final_model.protocol} is a transfer, whose network is "
+                "of another source than it is tested on: make weights of that source with "
+                "--pipeline=pretrain, or choose a protocol with folds"
+            )
         return self
 
 
@@ -289,7 +298,10 @@ def _mistake(model: type[Any], error: ErrorDetails) -> str:
 
 def meant(name: str, model: type[Any] = Given) -> str | None:
     """Guess which parameter was meant by a name that is none."""
-    own = {f"protocols.<protocol>.{each}" for each in ("ages", "folds", "source", "split")}
+    own = {
+        f"protocols.<protocol>.{each}"
+        for each in ("ages", "folds", "source", "split", "trained_on")
+    }
     known = sorted(({*_names(model), *_names(Setting)} | own) - {name})
     # A typing error in a name is mostly one in its last part, or its block is left out.
     by_leaf = {path.rpartition(".")[2]: path for path in reversed(known)}

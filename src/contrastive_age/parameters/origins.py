@@ -36,10 +36,13 @@ def networks_of(setting: Learning, trained_on: pd.DataFrame, *faces: Faces) -> d
     return networks_decided_by(setting.key, weights, faces, trained_on)
 
 
-def network_of_fold(setting: Setting, parts: Parts, faces: Faces) -> dict[str, Any]:
+def network_of_fold(
+    setting: Setting, parts: Parts, training_faces: Faces, faces: Faces
+) -> dict[str, Any]:
     """Name all that decides a fold's network and its history, with whom it is watched on."""
-    counted = parts if setting.training.watch_test else parts[:1]
-    return networks_of(setting, pd.concat(counted), faces)
+    if not setting.training.watch_test:
+        return networks_of(setting, parts[0], training_faces)
+    return networks_of(setting, pd.concat(parts), training_faces, faces)
 
 
 def tables_of(
@@ -80,6 +83,8 @@ def seen_by(
 ) -> Seen:
     """Put together what a setting's networks have seen, they and those that they start from.
 
+    Of no epochs that is what those have seen.
+
     Args:
         setting: The values of the training.
         terms: The terms of each source, see `terms_of`.
@@ -88,6 +93,11 @@ def seen_by(
         history: Of the training, where the card is to say how it went.
         facts: What else the card is to say.
     """
+    start = start_of(setting)
+    if not setting.training.epochs:
+        if start is not None and start.seen is not None:
+            return start.seen
+        terms, samples = {}, samples.iloc[:0]
     card = {
         "name": f"{setting.protocol} {setting.key}",
         "sources": list(terms),
@@ -95,11 +105,12 @@ def seen_by(
         "identities": int(samples["identity"].nunique()),
         # Names the photos and their ages, whatever they are called.
         "data_hash": table_digest(samples[["digest", "age"]]),
-        "licence": "; ".join(f"{name}: {said or 'not stated'}" for name, said in terms.items()),
+        "licence": "; ".join(f"{name}: {said or 'not stated'}" for name, said in terms.items())
+        or "nothing was trained",
         **training_facts(setting, history),
         **facts,
     }
-    return grown(start_of(setting), card, Photos.of_table(samples))
+    return grown(start, card, Photos.of_table(samples))
 
 
 def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str, Any]:
@@ -116,6 +127,7 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
     }
     facts = {
         "setting": setting.setting,
+        "network": setting.architecture.title,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
         "age_min": setting.age_min,
         "age_max": setting.age_max,

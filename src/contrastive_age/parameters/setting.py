@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import (
     Field,
     NonNegativeInt,
+    PositiveInt,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
@@ -40,7 +41,8 @@ PRETRAIN = "pretrain"
 """The pipeline that makes weights, which has its folders and its experiment like a protocol."""
 
 HASHED = (
-    *("protocol", "source", "split", "folds", "sources", "age_min", "age_max", "setting", "seed"),
+    *("protocol", "source", "trained_on", "split", "folds", "sources", "age_min", "age_max"),
+    *("setting", "seed"),
     *("max_samples", "validation", "manifest", "drawn", "splitting", "overlap", "alignment"),
     *("detection", "training", "triplets", "model", "augmentation", "loss", "acceleration"),
     "testing",
@@ -112,17 +114,6 @@ class Common(Strict):
     @model_validator(mode="after")
     def _the_head_suits_the_losses(self) -> "Common":
         head(self.loss, self.model.head)
-        return self
-
-    @model_validator(mode="after")
-    def _weights_are_the_backbones(self) -> "Common":
-        weights, backbone = self.model.weights, self.model.backbone
-        if NAMED_WEIGHTS.get(weights) not in {None, backbone}:
-            others = [name for name, own in NAMED_WEIGHTS.items() if own in {None, backbone}]
-            raise ValueError(
-                f"model.weights={weights} are those of model.backbone={NAMED_WEIGHTS[weights]}; "
-                f"for {backbone} give {', '.join(others)} or the path of a file"
-            )
         return self
 
     @property
@@ -201,13 +192,15 @@ class Common(Strict):
 class Setting(Common):
     """All values that decide one protocol's result under one setting.
 
-    `drawn` says that nobody is on the photos.
+    `drawn` says that nobody is on the photos. `trained_on` is, of a transfer, the source that
+    trains; `source` is always the one that is tested.
     """
 
     protocol: str
     source: str
+    trained_on: str | None = Field(default=None, exclude_if=operator.not_)
     split: Split
-    folds: Several
+    folds: PositiveInt
     validation: Share | None = Field(default=None, exclude_if=operator.not_)
     drawn: bool = Field(default=False, exclude_if=operator.not_)
     splitting: Splitting
@@ -223,15 +216,41 @@ class Setting(Common):
             )
         return self
 
+    @model_validator(mode="after")
+    def _only_a_transfer_has_one_fold(self) -> "Setting":
+        named = f"protocols.{self.protocol}"
+        if self.split == "transfer":
+            if self.folds != 1:
+                raise ValueError(f"{named}.folds={self.folds}: a transfer has one fold, give 1")
+            if self.trained_on in {None, self.source}:
+                raise ValueError(
+                    f"{named}.trained_on={self.trained_on}: a transfer needs the source that "
+                    "trains, another one than it is tested on"
+                )
+        elif self.folds == 1 and self.splitting.folds_file is None:
+            raise ValueError(
+                f"{named}.folds=1: give at least 2; only a transfer, or a published list with one "
+                "test part, has one"
+            )
+        elif self.trained_on is not None:
+            raise ValueError(f"{named}.trained_on={self.trained_on}: it is for split: transfer")
+        return self
+
+    @property
+    def learns_from(self) -> str:
+        """The source whose samples train; where none do, the one that is tested."""
+        return self.plan.trained_on or self.source
+
     @property
     def shared(self) -> str:
         """Name the values that settings must share to share aligned faces and folds."""
-        return self.model_dump_json(
+        values = self.model_dump_json(
             include={
                 *("manifest", "alignment", "detection"),
                 *("splitting", "overlap", "max_samples", "folds"),
             }
         )
+        return f"{values}, learns from {self.learns_from}"
 
     @property
     def most_bits(self) -> int:
@@ -256,6 +275,7 @@ class Setting(Common):
             most_bits=self.most_bits,
             ages=(self.age_min, self.age_max),
             validation=self.validation,
+            trained_on=self.trained_on if self.training.epochs else None,
         )
 
     @property
@@ -266,7 +286,7 @@ class Setting(Common):
     @property
     def sources(self) -> tuple[str, ...]:
         """Where its faces come from."""
-        return (self.source,)
+        return tuple(dict.fromkeys((self.source, self.learns_from)))
 
     @property
     def _not_hashed(self) -> dict[str, Any]:
@@ -296,6 +316,7 @@ class Setting(Common):
             "most_bits": self.most_bits,
             "manifest": self.manifest,
             **asdict(self.testing),
+            **({} if self.trained_on is None else {"trained_on": self.trained_on}),
         }
 
 

@@ -3,17 +3,25 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from contrastive_age.errors import DataError
 from contrastive_age.files import fingerprint
 from contrastive_age.protocols import copies, leakage, splits
 from contrastive_age.protocols.copies import Ints
-from contrastive_age.protocols.parts import COPIES, Parts, keep_apart, parts
+from contrastive_age.protocols.parts import (
+    COPIES,
+    TRAINS,
+    Parts,
+    keep_apart,
+    named_apart,
+    parts,
+    together,
+)
 from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.strict import STRICT
 
@@ -25,10 +33,17 @@ Folds = tuple[pd.DataFrame, dict[str, Any]]
 LIBRARIES = ("numpy", "pandas", "scikit-learn")
 """What folds are made with."""
 
-Split = Literal["rs", "se", "lopo"]
+Split = Literal["rs", "se", "lopo", "transfer"]
 Several = Annotated[int, Field(gt=1)]
 Bits = Annotated[int, Field(ge=0, le=256)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Training(NamedTuple):
+    """The source that trains in a transfer: its samples, and by what their photos are known."""
+
+    samples: pd.DataFrame
+    looks: pd.DataFrame
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -37,7 +52,8 @@ class Plan:
 
     Attributes:
         protocol: Its name.
-        split: `rs` (random), `se` (subject-exclusive) or `lopo` (leave one person out).
+        split: `rs` (random), `se` (subject-exclusive), `lopo` (leave one person out) or `transfer`
+            (all samples are tested in the one fold, and those of another source train).
         folds: Their number.
         max_samples: How many samples are taken at most; None for all.
         seed: Of the folds, of the samples taken, and of the validation parts.
@@ -48,11 +64,13 @@ class Plan:
         ages: The youngest and the oldest class in years.
         validation: Share of the subjects of a training part that is predicted in place of the
             tested part; None to predict that.
+        trained_on: The source that trains in a transfer; None where none does, as when initial
+            weights are tested as they are.
     """
 
     protocol: str
     split: Split
-    folds: Several
+    folds: PositiveInt
     max_samples: Several | None
     seed: NonNegativeInt
     folds_file_digest: str | None
@@ -61,6 +79,15 @@ class Plan:
     most_bits: Bits
     ages: tuple[int, int]
     validation: Share | None = None
+    trained_on: str | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it promises that nobody is in both parts of a fold.
+
+        Between the two sources of a transfer nobody is known but by photos.
+        """
+        return self.split in {"se", "lopo"}
 
     @property
     def as_listed(self) -> bool:
@@ -75,43 +102,65 @@ class Plan:
         promise.
         """
         given = self.split == "lopo" or self.folds_file_digest is not None
-        promised = given and self.split != "rs"
-        return not self.as_listed and (self.group_copies or promised)
+        promised = given and self.exclusive
+        # A transfer has no copies on both sides: they are refused.
+        grouped = self.group_copies and self.split != "transfer"
+        return not self.as_listed and (grouped or promised)
 
-    def make(self, samples: pd.DataFrame, looks: pd.DataFrame, listed: Path | None = None) -> Folds:
+    def make(
+        self,
+        samples: pd.DataFrame,
+        looks: pd.DataFrame,
+        listed: Path | None = None,
+        training: Training | None = None,
+    ) -> Folds:
         """Make the folds and audit them.
 
         Args:
             samples: The source's table of samples; its `attrs` name it (`fingerprint`).
             looks: By what each photo is known again, see `copies.Photos.of_table`.
             listed: A published list (`splits.from_file`) in place of `split`.
+            training: The source `trained_on`.
 
         Returns:
-            The folds, whose `attrs` hold their record, what names them and the leakage report
-            (`fingerprint`, `leakage`) and the copies that are kept apart; and that report.
+            The folds, with the samples that only train behind those that are tested. Their `attrs`
+            hold their record, what names them and the leakage report (`fingerprint`, `leakage`) and
+            the copies that are kept apart. And that report.
 
         Raises:
             DataError: Too few samples, subjects or ages, people to be kept apart who are not
                 known, an age without a class, a split list that does not fit, more copies of one
-                photo than can be, or a leak in a protocol that promises none.
+                photo than can be, or a leak in a protocol that promises none. Or the two sources
+                of a transfer share photos.
         """
         chosen = splits.cap_samples(
             samples, self.max_samples, self.seed, keep_identities=self.split == "lopo"
         )
         _check_ages(chosen, self)
         _check_persons(samples, self)
+        record = Record(self.decided_by(samples, looks, training), made_with(*LIBRARIES))
+        tested = len(chosen)
+        if training is not None:
+            chosen, looks = _with_training(chosen, looks, training, self)
         pairs = copies.find_copies(_photos(looks, chosen), self.most_bits)
         group = copies.group(pairs, len(chosen))
         if self.apart:
             splits.refuse_large_groups(chosen, group)
-        folds = _divide(samples, chosen, self, listed, group if self.apart else None)
+        if self.split == "transfer":
+            folds = splits.transfer(chosen, tested)
+            leakage.refuse_overlap(folds, group, self.protocol)
+        else:
+            folds = _divide(samples, chosen, self, listed, group if self.apart else None)
         _check_number(folds, self, listed)
         if self.apart:
             folds = keep_apart(folds, group)
         report = leakage.audit_leakage(folds, chosen, pairs, group, apart=self.apart)
         if self.as_listed:
             report["leaking_samples"] = folds["sample_id"][leakage.leaking(folds, group)].tolist()
-        elif self.split != "rs":
+            people = folds.groupby("identity")["fold"].nunique()
+            report["people"] = len(people)
+            report["people_in_several_folds"] = int(people.gt(1).sum())
+        elif self.exclusive:
             leakage.refuse_leaks(report, self.protocol)
         folds.attrs |= {
             "leakage": fingerprint(report),
@@ -120,15 +169,25 @@ class Plan:
                 folds[["sample_id", "fold"]].to_dict("list"),
                 folds.attrs.get(COPIES),
                 report,
+                *([] if training is None else self._of_training(training)),
             ),
-            "record": Record(self.decided_by(samples, looks), made_with(*LIBRARIES)).document,
+            "record": record.document,
         }
         _log(folds, report, self)
         return folds, report
 
-    def decided_by(self, samples: pd.DataFrame, looks: pd.DataFrame) -> dict[str, Any]:
+    def decided_by(
+        self, samples: pd.DataFrame, looks: pd.DataFrame, training: Training | None = None
+    ) -> dict[str, Any]:
         """What decides the folds: samples, copies, parameters and code; by name."""
-        return self._parameters(samples) | {"looks": table_digest(looks)}
+        known = self._parameters(samples) | {"looks": table_digest(looks)}
+        if training is None:
+            return known
+        names = "samples that train", "looks of those that train"
+        return known | dict(zip(names, self._of_training(training), strict=True))
+
+    def _of_training(self, training: Training) -> list[Any]:
+        return [training.samples.attrs.get("fingerprint"), table_digest(training.looks)]
 
     def _parameters(self, samples: pd.DataFrame) -> dict[str, Any]:
         values = asdict(self)
@@ -157,6 +216,28 @@ class Plan:
             f"The folds of {self.protocol} on disk were made otherwise",
             f"run --tags=splitting with these parameters first, or all of {self.protocol}",
         )
+
+    def trained(self, folds: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+        """Give the rows that train in any fold, with the names that their source has for them.
+
+        Args:
+            folds: The protocol's folds.
+            samples: Of the source that trains.
+
+        Raises:
+            DataError: In a transfer, the folds were made beside other samples that train.
+        """
+        if self.split != "transfer":
+            return folds
+        if self.trained_on is None:
+            return folds.iloc[:0]
+        known = Record.of(folds).decided_by or {}
+        if known.get("samples that train") != samples.attrs.get("fingerprint"):
+            raise DataError(
+                f"The folds of {self.protocol} on disk were made beside other samples of "
+                f"{self.trained_on}; run --tags=splitting first, or all of {self.protocol}"
+            )
+        return named_apart(folds[folds["fold"] == TRAINS], self.trained_on)
 
     def parts(self, folds: pd.DataFrame, samples: pd.DataFrame, fold: int | None) -> Parts:
         """Give the rows that train and those that are predicted in a fold, see `parts.parts`.
@@ -198,6 +279,27 @@ def _photos(looks: pd.DataFrame, chosen: pd.DataFrame) -> copies.Photos:
     return copies.Photos.of_table(looks.iloc[rows])
 
 
+def _with_training(
+    tested: pd.DataFrame, looks: pd.DataFrame, training: Training, plan: Plan
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put the samples that train behind those that are tested, named by their source; and looks."""
+    chosen = splits.cap_samples(
+        training.samples, plan.max_samples, plan.seed, keep_identities=False
+    )
+    _check_ages(chosen, plan)
+    columns, source = ["sample_id", "identity", "age"], str(plan.trained_on)
+    added = together({source: chosen[columns]})
+    both = pd.concat([tested[columns], added[columns]], ignore_index=True)
+    twice = both["sample_id"][both["sample_id"].duplicated()]
+    if len(twice):
+        raise DataError(
+            f"{plan.protocol}: {len(twice)} samples of its two sources have the same names, the "
+            f"first is {twice.iloc[0]}; test on other photos than those of {source}"
+        )
+    known = training.looks.assign(sample_id=f"{source}/" + training.looks["sample_id"])
+    return both, pd.concat([looks, known], ignore_index=True)
+
+
 def _divide(
     samples: pd.DataFrame,
     chosen: pd.DataFrame,
@@ -237,7 +339,7 @@ def _check_ages(chosen: pd.DataFrame, plan: Plan) -> None:
 
 def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
     """Refuse to keep people apart of whom nothing is known: the promise would be empty."""
-    promised = plan.split != "rs" and not plan.as_listed
+    promised = plan.exclusive and not plan.as_listed
     if promised and samples["identity"].equals(samples["sample_id"]):
         raise DataError(
             f"{plan.protocol} keeps people apart, and in these {len(samples)} photos everyone is "
@@ -248,7 +350,7 @@ def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
 
 def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
     """Refuse a number of folds other than that of the registered pipeline."""
-    number = folds["fold"].nunique()
+    number = folds["fold"][folds["fold"] != TRAINS].nunique()
     if number != plan.folds:
         raise DataError(
             f"{listed or 'the samples'} give {number} folds, but {plan.protocol} has {plan.folds}; "
@@ -259,7 +361,9 @@ def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
 def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
     copied = report["copies"]
     said = [
-        f"{len(folds):,} images in {plan.folds} folds",
+        f"{report['n']:,} images in {plan.folds} folds"
+        if plan.folds > 1
+        else f"{report['n']:,} images are tested, {len(folds) - report['n']:,} others train",
         f"a constant errs by {report['mae_constant']:.2f} years",
     ]
     for leak, share in {"subject": "leaked_share", "copy": "leaked_copies_share"}.items():
@@ -280,11 +384,14 @@ def _log(folds: pd.DataFrame, report: dict[str, Any], plan: Plan) -> None:
         )
     if report.get("leaking_samples"):
         logger.warning(
-            "%s: %d of %d test images have their subject or a copy in training: "
-            "splitting.allow_leaks takes the list as it is; leakage.json names them",
+            "%s: %d of %d test images have their subject or a copy in training, and %d of %d "
+            "people are in more than one fold: splitting.allow_leaks takes the list as it is; "
+            "leakage.json names those images",
             plan.protocol,
             len(report["leaking_samples"]),
-            len(folds),
+            report["n"],
+            report["people_in_several_folds"],
+            report["people"],
         )
     largest = max(entry["n_test"] for entry in report["folds"])
     if plan.split != "lopo" and largest > 2 * len(folds) / plan.folds:

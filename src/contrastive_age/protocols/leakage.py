@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols.parts import TRAINS
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -27,7 +28,7 @@ def audit_leakage(
     """Count leaked test images in every fold, and score the baselines that need no pixels.
 
     Args:
-        folds: The folds table, N rows in at least two folds.
+        folds: The folds table, N rows. Some may only train (`parts.TRAINS`).
         samples: The samples table; its `capture`, where it has one, says which pictures of a
             subject are neighbours. Without it the lookup takes the median age of the subject's
             training pictures.
@@ -36,11 +37,12 @@ def audit_leakage(
         apart: Whether copies of tested images leave the training part (`parts.keep_apart`).
 
     Returns:
-        What `leakage.json` holds. `folds`: for each fold `fold, n_test, n_train` (without those
-        left out), `test_subjects, leaked_images` (test images whose subject is in the other folds),
-        `leaked_subjects, share` (leaked_images over n_test), `leaked_identities` (the first few),
-        `copies` (test images with a copy in other folds), `leaked_copies` (those with a copy that
-        really trains) and `left_out` (images of other folds that do not train, being copies). In
+        What `leakage.json` holds, of the samples that are tested. `folds`: for each fold `fold,
+        n_test, n_train` (without those left out), `test_subjects, leaked_images` (test images whose
+        subject is in the other folds), `leaked_subjects, share` (leaked_images over n_test),
+        `leaked_identities` (the first few), `copies` (test images with a copy in other folds),
+        `leaked_copies` (those with a copy that really trains) and `left_out` (images of other folds
+        that do not train, being copies). In
         all: `n, leaked_images, leaked_share, leaked_copies, leaked_copies_share, mae_constant,
         mae_lookup` (years, pooled over all test images; subjects that are not in other folds get
         the median), `lookup` ("nearest capture" or "median of subject"), `looked_up`, the number of
@@ -48,17 +50,16 @@ def audit_leakage(
         by_look, by_mirror`, `largest` (images of a group), the groups `across_identities` and
         `across_ages`, of whose labels at most one is right, and the first few of all (`examples`,
         by `sample_id`) and of these (`contradicting`, with `identity` and `age`).
-        The baselines know all images of the other folds, also those left out.
+        The baselines know all images of the other folds, also those left out. Where there are none,
+        as nothing is trained, the constant is the median of the tested ages: none errs less.
 
     Raises:
-        DataError: When there are fewer than two folds, or samples lack a sample of the folds table.
+        DataError: When samples lack a sample of the folds table.
     """
     identity, names = pd.factorize(folds["identity"], sort=True)
-    fold, numbers = pd.factorize(folds["fold"], sort=True)
+    fold, _ = pd.factorize(folds["fold"], sort=True)
     age = folds["age"].to_numpy(np.int64)
-    if len(numbers) < 2:
-        raise DataError(f"the folds table has {len(numbers)} fold(s): at least 2 are needed")
-    constant = _medians_outside(age, np.zeros_like(fold), fold)
+    constant = _constants(age, fold)
     if "capture" in samples:
         row = _nearest_capture(identity, fold, _captures(folds, samples))
         known = np.where(row >= 0, age[row], np.nan)
@@ -67,15 +68,22 @@ def audit_leakage(
     looked_up = ~np.isnan(known)
     lookup = np.where(looked_up, known, constant)
     numbered = folds["fold"].to_numpy()
-    by_fold = _by_fold(numbered, identity, names, group, looked_up, apart=apart)
+    by_fold = [
+        entry
+        for entry in _by_fold(numbered, identity, names, group, looked_up, apart=apart)
+        if entry["fold"] != TRAINS
+    ]
     leaked_copies = sum(entry["leaked_copies"] for entry in by_fold)
+    tested = numbered != TRAINS
+    n = int(np.count_nonzero(tested))
+    constant, lookup, looked_up, age = (each[tested] for each in (constant, lookup, looked_up, age))
     return {
-        "n": len(folds),
+        "n": n,
         "folds": by_fold,
         "leaked_images": int(looked_up.sum()),
         "leaked_share": float(looked_up.mean()),
         "leaked_copies": leaked_copies,
-        "leaked_copies_share": leaked_copies / len(folds),
+        "leaked_copies_share": leaked_copies / n,
         "mae_constant": float(np.abs(constant - age).mean()),
         "mae_lookup": float(np.abs(lookup - age).mean()),
         "lookup": "nearest capture" if "capture" in samples else "median of subject",
@@ -87,8 +95,8 @@ def audit_leakage(
 def constant_ages(folds: pd.DataFrame) -> dict[int, float]:
     """The median age in years outside of each fold, by the fold: that of `mae_constant`."""
     fold, _ = pd.factorize(folds["fold"])
-    medians = _medians_outside(folds["age"].to_numpy(np.int64), np.zeros_like(fold), fold)
-    return dict(zip(folds["fold"].tolist(), medians.astype(np.float64).tolist(), strict=True))
+    medians = _constants(folds["age"].to_numpy(np.int64), fold)
+    return dict(zip(folds["fold"].tolist(), medians.tolist(), strict=True))
 
 
 def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
@@ -103,8 +111,9 @@ def leaking(folds: pd.DataFrame, group: Ints) -> Mask:
     """
     fold, _ = pd.factorize(folds["fold"])
     identity, _ = pd.factorize(folds["identity"])
+    tested = (folds["fold"] != TRAINS).to_numpy()
     known: Mask = (_elsewhere(identity, fold) > 0) | (_elsewhere(group, fold) > 0)
-    return known
+    return known & tested
 
 
 def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
@@ -130,6 +139,32 @@ def refuse_leaks(report: dict[str, Any], protocol_name: str) -> None:
         f"{', '.join(first['leaked_identities'])}{more}. Give a split list that keeps every "
         "subject in one fold, use a random-split protocol, or, to compare with others who used "
         "this list, splitting.allow_leaks=true: errors are then given with and without what leaks"
+    )
+
+
+def refuse_overlap(folds: pd.DataFrame, group: Ints, protocol_name: str) -> None:
+    """Stop a transfer whose sources share photos.
+
+    Args:
+        folds: The folds table, n rows.
+        group: The smallest row of each row's group of copies, (n,).
+        protocol_name: The protocol, for the message.
+
+    Raises:
+        DataError: A tested photo has a copy that trains; names the first few.
+    """
+    trains = folds["fold"].to_numpy() == TRAINS
+    known = np.flatnonzero(~trains & np.isin(group, group[trains]))
+    if not len(known):
+        return
+    names = folds["sample_id"].to_numpy()
+    copy_of = names[trains][np.argsort(group[trains], kind="stable")]
+    first = copy_of[np.searchsorted(np.sort(group[trains]), group[known[:_NAMED]])]
+    shown = ", ".join(map("{} of {}".format, names[known], first)) + ", ..." * (len(known) > _NAMED)
+    raise DataError(
+        f"{protocol_name}: {len(known)} of {np.count_nonzero(~trains)} test photos are copies of "
+        f"photos that train, by their bytes or their looks ({shown}). An error on photos seen in "
+        "training says nothing: take them out of one of the sources"
     )
 
 
@@ -176,10 +211,11 @@ def _describe_copies(folds: pd.DataFrame, pairs: pd.DataFrame, group: Ints) -> d
     several = np.flatnonzero(sizes > 1)
     how = pairs["how"].value_counts()
     copies = folds.assign(group=group)[np.isin(group, several)]
-    labels = copies.groupby("group")[["identity", "age"]].nunique().gt(1)
     # Where nobody is known, every photo is its own person.
-    if (folds["identity"] == folds["sample_id"]).all():
-        labels["identity"] = False
+    known = copies.assign(
+        identity=copies["identity"].mask(copies["identity"] == copies["sample_id"])
+    )
+    labels = known.groupby("group")[["identity", "age"]].nunique().gt(1)
     contradicting = labels.index[labels.any(axis=1)]
     return {
         "groups": len(several),
@@ -223,6 +259,12 @@ def _runs(*columns: Ints) -> tuple[Ints, Ints]:
     begins = np.flatnonzero(changes)
     run = np.cumsum(changes) - 1
     return begins[run], np.append(begins[1:], len(run))[run]
+
+
+def _constants(age: Ints, fold: Ints) -> npt.NDArray[np.float64]:
+    """Give each row the median age outside of its fold; of all rows where none are outside."""
+    medians = _medians_outside(age, np.zeros_like(fold), fold).astype(np.float64)
+    return np.where(np.isnan(medians), np.median(age), medians)
 
 
 def _medians_outside(age: Ints, group: Ints, fold: Ints) -> npt.NDArray[np.float64]:

@@ -22,6 +22,9 @@ COPIES = "copies"
 HELD_OUT = 0.1
 """The share of a training part that `held_out` chooses."""
 
+TRAINS = -1
+"""In the place of the fold, of samples that only train: those of another source, in a transfer."""
+
 
 class Parts(NamedTuple):
     """Rows of the folds table, in its order: those that train, and those that are predicted."""
@@ -139,6 +142,13 @@ def together(of_sources: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+def named_apart(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Give the rows that `together` took from a source, with the names that they have there."""
+    begin = f"{source}/"
+    mine = table[table["sample_id"].str.startswith(begin)]
+    return mine.assign(sample_id=mine["sample_id"].str.removeprefix(begin))
 
 
 def constant_ages(of_folds: Iterable[Parts]) -> dict[int, float]:

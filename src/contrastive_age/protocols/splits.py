@@ -1,4 +1,4 @@
-"""Which sample is tested in which fold: RS, SE, LOPO and published split lists.
+"""Which sample is tested in which fold: RS, SE, LOPO, transfers and published split lists.
 
 Every function gives the folds table: `sample_id` str, `identity` str, `age` int64 (years) and
 `fold` int64, the fold in which the sample is TESTED; rows in the order of the samples table.
@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols import published
 from contrastive_age.protocols.copies import Ints, linked
+from contrastive_age.protocols.parts import TRAINS
 from contrastive_age.sources import delimited
 from contrastive_age.sources.names import folded, without_suffix
 
@@ -115,6 +117,19 @@ def leave_one_person_out(samples: pd.DataFrame) -> pd.DataFrame:
     return _table(samples, codes.astype(np.int64))
 
 
+def transfer(samples: pd.DataFrame, tested: int) -> pd.DataFrame:
+    """Test all samples of one source; those of another only train.
+
+    Args:
+        samples: Of both, N rows, those that are tested first.
+        tested: How many they are.
+
+    Returns:
+        The folds table: fold 0, and `parts.TRAINS` for those that only train.
+    """
+    return _table(samples, np.where(np.arange(len(samples)) < tested, 0, TRAINS))
+
+
 def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Read a published split list.
 
@@ -122,6 +137,8 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     as in `LIST_COLUMNS`, every sample exactly once. A name may carry a suffix, and more or fewer
     leading folders than the sample's own id, as long as it fits one sample only; one that fits none
     is looked for in another case or Unicode form, which is said. Folds are numbered 0..K-1 or 1..K.
+    Or it is one of `published.LISTS`: of such a list it is said how many samples it lacks, which
+    then take part in nothing, and how many ages are others.
 
     A list covers the whole source: apply it before samples are capped.
 
@@ -130,13 +147,16 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
         path: The list.
 
     Returns:
-        The folds table, folds numbered from 0.
+        The folds table, folds numbered from 0; `parts.TRAINS` for those that only train.
 
     Raises:
         DataError: When the file cannot be read, lacks a column or has two that could be it, names
             an unknown sample, has a name that fits several samples, lists a sample twice or not at
             all, or does not number its folds without gaps; the first few offenders are named.
     """
+    shipped = published.read(path)
+    if shipped is not None:
+        return _as_shipped(samples, shipped, path)
     listed = delimited.read(path, LIST_COLUMNS)
     damaged = listed["sample_id"][listed["surplus"]].to_numpy()
     _refuse(damaged, path, "rows with more values than columns", "correct them")
@@ -148,6 +168,38 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     fold = np.empty(len(samples), np.int64)
     fold[rows] = _fold_numbers(listed["fold"], path)
     return _table(samples, fold)
+
+
+def _as_shipped(samples: pd.DataFrame, listed: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Make the folds table of what a published list says, with those samples that it has."""
+    rows = _match(listed["name"], samples["sample_id"], path)
+    ids, ages = samples["sample_id"].to_numpy(), samples["age"].to_numpy()
+    times = np.bincount(rows, minlength=len(samples))
+    _refuse(ids[times > 1], path, "samples listed more than once", "list each once")
+    if absent := int((times == 0).sum()):
+        logger.warning(
+            "%s lacks %d of %d samples, which take part in nothing; the first is %s",
+            path.name,
+            absent,
+            len(samples),
+            ids[times == 0][0],
+        )
+    others = np.flatnonzero(ages[rows] != listed["age"])
+    if len(others):
+        first = others[0]
+        logger.warning(
+            "%s: %d of %d ages are others than the samples', whose count; the first is that of %s, "
+            "%d in the list and %d here",
+            path.name,
+            len(others),
+            len(listed),
+            ids[rows[first]],
+            listed["age"].iloc[first],
+            ages[rows[first]],
+        )
+    fold = np.empty(len(samples), np.int64)
+    fold[rows] = listed["fold"]
+    return _table(samples, fold)[times > 0].reset_index(drop=True)
 
 
 def cap_samples(

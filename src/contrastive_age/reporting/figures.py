@@ -30,7 +30,6 @@ from contrastive_age.reporting.style import (
     Sheet,
     in_mathtext,
     new_figure,
-    refuse_empty,
     tidy,
     tidy_scale,
 )
@@ -297,9 +296,14 @@ def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figur
             titles say the others.
 
     Returns:
-        A figure with a panel for each term; over several folds their mean stands out.
+        A figure with a panel for each term; over several folds their mean stands out. Without
+        epochs it says that nothing was trained.
     """
-    refuse_empty(history, "training epochs")
+    if history.empty:
+        figure = new_figure(3.4, 1.0)
+        said = "Not trained: the initial weights as they are"
+        figure.suptitle(said, fontsize=TEXT, color=INK, x=0.01, ha="left")
+        return figure
     named = {TOTAL: titles()[TOTAL]} | {
         term.name: _titled(term, weight)
         for term in LOSSES.values()

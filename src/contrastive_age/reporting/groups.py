@@ -19,6 +19,7 @@ from contrastive_age.files import fingerprint
 from contrastive_age.model.losses import defaults
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
+    NETWORK,
     PROTOCOLS,
     SETTINGS,
     Papers,
@@ -28,9 +29,10 @@ from contrastive_age.reporting.papers import (
     describe_start,
     given_values,
     in_words,
+    is_papers_network,
     mark,
 )
-from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.results import Measured, Theirs
 from contrastive_age.training.recipe import Acceleration
 
 MEASURED = (
@@ -84,7 +86,7 @@ SETTING = (*FAMILY, "setting", "losses", "mark", "seeds")
 _OWN_PHOTOS = {"raw_root": "FOLDER", "manifest": "FILE.csv"}
 """What stands in a command for paths that differ from machine to machine."""
 
-_LEFT = {"detection.min_face": None} | {
+_LEFT: Mapping[str, Any] = {"detection.min_face": None, **NETWORK} | {
     f"acceleration.{name}": value for name, value in asdict(Acceleration()).items()
 }
 """Values that a setting does not have where they are not given."""
@@ -299,6 +301,7 @@ class Evidence:
         audits: By source (`morph2`, `fgnet`, ...) its `audit.json`.
         selections: What was chosen on validation parts, each a `selection.json`.
         drawn: Sources whose faces are drawn.
+        theirs: Predictions that were brought, which are held against our settings.
         environment: Of the project's configuration, in which the commands of what was not run would
             run it.
         usual: By protocol and named setting all values of the configuration here, which commands
@@ -310,13 +313,19 @@ class Evidence:
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     selections: Sequence[Mapping[str, Any]] = ()
     drawn: Collection[str] = ()
+    theirs: Sequence[Theirs] = ()
     environment: str = "base"
     usual: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
+    def of_papers_network(self) -> list[Group]:
+        """The groups whose networks are the paper's: others stand in none of its tables."""
+        return [group for group in self.groups if is_papers_network(group.first.parameters)]
+
+    @property
     def without_faces(self) -> list[Group]:
-        """All groups but those that were pre-trained on faces."""
-        return [group for group in self.groups if group.first.pretraining is None]
+        """Those of the paper's network that were not pre-trained on faces."""
+        return [group for group in self.of_papers_network if group.first.pretraining is None]
 
     def table(self, columns: Sequence[str], records: Records, **combine: Combine) -> pd.DataFrame:
         """A table of all settings, with the columns `SETTING` and these; see `Group.over_seeds`."""
@@ -372,7 +381,8 @@ class Evidence:
             wanted |= given_values(parameters)
         elif self.environment == "base":
             # The start is part of the paper's cell, but not in environments of drawn faces.
-            wanted = {"model.weights": papers["model"]["weights"]}
+            wanted = {name: value for name, value in NETWORK.items() if name in others}
+            wanted |= {"model.weights": papers["model"]["weights"]}
         given |= {
             path: "null" if value is None else value
             for path, value in wanted.items()

@@ -28,9 +28,9 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
         evidence: What they are made of.
 
     Returns:
-        By name, in the order of the sections: `your_runs, curves, comparisons`, `table_1` to
-        `table_6`, and `pretrainings, baselines, groups, thresholds, intervals, calibration,
-        identity, attention, selections, measured`.
+        By name, in the order of the sections: `your_runs, curves, comparisons, methods`, `table_1`
+        to `table_6`, and `pretrainings, picked_on_test, baselines, groups, thresholds, intervals,
+        calibration, identity, attention, selections, measured`.
     """
     return {section.table: section.make(evidence) for section in SECTIONS if section.make}
 
@@ -53,14 +53,16 @@ def render(
         HTML that needs nothing beside it: styles, images and the few lines of script are inside.
     """
     contents = Contents(tables, papers, pictures or {})
+    laid_out = [(section, section.blocks(contents)) for section in SECTIONS]
+    shown = [(section, blocks) for section, blocks in laid_out if blocks or section.nothing]
     return (
         _environment(papers)
         .get_template("report.html.j2")
         .render(
             title=TITLE,
             summary=summarise(contents),
-            sections=[(section, section.blocks(contents)) for section in SECTIONS],
-            yours=len(YOURS),
+            sections=shown,
+            yours=sum(section in YOURS for section, _ in shown),
             measured=len(tables["measured"]) > 0,
             photos=any(picture.photos for shown in contents.pictures.values() for picture in shown),
             made_from=dict(made_from or {}),

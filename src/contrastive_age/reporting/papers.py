@@ -28,6 +28,8 @@ PROTOCOLS: Mapping[str, str] = {
     "morph_rs": "MORPH II, random split",
     "morph_se": "MORPH II, subject-exclusive",
     "utkface_rs": "UTKFace, random split (not in the paper)",
+    "agedb_se": "AgeDB, subject-exclusive (not in the paper)",
+    "utkface_to_fgnet": "From UTKFace to FG-NET (not in the paper)",
     "synthetic_se": "Drawn faces, subject-exclusive (not in the paper)",
     "custom_rs": "Own photos, random split (not in the paper)",
     "custom_se": "Own photos, subject-exclusive (not in the paper)",
@@ -38,6 +40,10 @@ PAPERS_PROTOCOLS = ("fgnet_lopo", "morph_rs", "morph_se")
 """Those of the paper, which have its budget unless another is given."""
 
 NOT_PRETRAINED = "random weights (not pre-trained)"
+LITE0 = "EfficientNet-Lite0 of ImageNet"
+
+NETWORK = {"model.backbone": "resnet18", "model.head": "linear"}
+"""What a network is made of, by dotted name: the paper's, which settings leave out."""
 
 KLD_HARDLY_PULLS, PRINTED_HARDLY_PULLS = "KLD hardly pulls", "KLD as printed hardly pulls"
 _HARDLY = (
@@ -47,7 +53,10 @@ _HARDLY = (
     "but for chance, the one without it, MV or MV + Triplet, and says nothing of {name}. Chance is "
     "another network, as of another seed."
 )
+THEIRS = "theirs, from a file"
 MARKS: Mapping[str, str] = {
+    THEIRS: f"{THEIRS}: predictions that were brought by kedro compare and measured here on the "
+    "same test photos. What made them, and what it was trained on, is not known here.",
     KLD_HARDLY_PULLS: _HARDLY.format(
         mark=KLD_HARDLY_PULLS, pull="0.7%", preset="lambda_k", name="KLD"
     ),
@@ -61,6 +70,7 @@ SOURCES: Mapping[str, str] = {
     "morph2": "MORPH II",
     "fgnet": "FG-NET",
     "utkface": "UTKFace",
+    "agedb": "AgeDB",
     "synthetic": "Drawn faces",
     "custom": "Own photos",
 }
@@ -97,7 +107,9 @@ _FIRST = {
 """What names begin with, by whether the mean-variance loss and the softmax loss act."""
 _HARDLY_PULLING = 1
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
-_OF_PROTOCOL = ("source", "split", "folds", "age_min", "age_max", "drawn", "manifest")
+_OF_PROTOCOL = (
+    *("source", "trained_on", "split", "folds", "age_min", "age_max", "drawn", "manifest"),
+)
 _BY_CONTENT = {
     "model.digest": "model.weights",
     "splitting.folds_file_digest": "splitting.folds_file",
@@ -155,6 +167,15 @@ class Papers:
     def losses(self, name: str, protocol: str = _FOR_OTHERS) -> dict[str, float]:
         """The weights among `values`."""
         return dict(self.values(name, protocol)["loss"])
+
+    def named(self, protocol: str) -> dict[str, dict[str, float]]:
+        """The losses of a protocol's named settings that act, by their names.
+
+        Args:
+            protocol: Such as `morph_se`.
+        """
+        settings = self.settings.get(protocol, self.settings[_FOR_OTHERS])
+        return {name: acting_losses(values["loss"]) for name, values in settings.items()}
 
     @property
     def mean_variance(self) -> dict[str, float]:
@@ -239,7 +260,12 @@ class Papers:
         values = given_values(parameters)
         # In one order, whatever a document's is: words of equal budgets are equal.
         known_first = [path for path in papers if path in values] + list(values)
-        return {path: values[path] for path in known_first if values[path] != papers.get(path)}
+        # What is off is as if it were not there.
+        return {
+            path: values[path]
+            for path in known_first
+            if (values[path] or None) != (papers.get(path) or None)
+        }
 
 
 def acting_losses(loss: Mapping[str, float]) -> dict[str, float]:
@@ -286,7 +312,7 @@ def mark(loss: Mapping[str, float]) -> str:
 
 
 def value_in_words(path: str, value: Any) -> str:
-    """Say one value of a budget, such as "64 px", "20 epochs" or "batch size 32".
+    """Say one value of a budget, such as "64 px", "20 epochs", "batch size 32" or "ages rounded".
 
     Args:
         path: Its dotted name.
@@ -298,8 +324,16 @@ def value_in_words(path: str, value: Any) -> str:
     if (name, value) == ("epochs", 1):
         return "1 epoch"
     words = _IN_WORDS.get(name, name.replace("_", " "))
+    if value is True:
+        return words
     shown = PurePath(value).name if name == "folds_file" and value else value
     return words.format(shown) if "{" in words else f"{words} {shown}"
+
+
+def is_papers_network(parameters: Mapping[str, Any]) -> bool:
+    """Whether a setting's networks are made of what the paper's are."""
+    values = flattened({"model": parameters["model"]}, skipped=())
+    return all(values.get(name, papers) == papers for name, papers in NETWORK.items())
 
 
 def given_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -343,15 +377,14 @@ def describe_start(weights: str, pretraining: Pretraining | None = None) -> str:
     so that its results are never called ImageNet-pretrained, nor pre-trained on faces.
 
     Args:
-        weights: `imagenet`, `none` or the path of a file.
+        weights: `imagenet`, `efficientnet_lite0`, `none` or the path of a file.
         pretraining: What is told of the file.
 
     Returns:
-        "ImageNet", "random weights (not pre-trained)", "<file name> (not ImageNet)", or
-        such as "weights 5e6f7a8b pre-trained on faces (F)".
+        "ImageNet", "EfficientNet-Lite0 of ImageNet", "random weights (not pre-trained)", "<file
+        name> (not ImageNet)", or such as "weights 5e6f7a8b pre-trained on faces (F)".
     """
     if pretraining is not None:
         return f"weights {pretraining['weights'][:8]} pre-trained on faces (F)"
-    if weights == "imagenet":
-        return "ImageNet"
-    return NOT_PRETRAINED if weights == "none" else f"{PurePath(weights).name} (not ImageNet)"
+    named = {"imagenet": "ImageNet", "efficientnet_lite0": LITE0, "none": NOT_PRETRAINED}
+    return named.get(weights) or f"{PurePath(weights).name} (not ImageNet)"

@@ -1,7 +1,8 @@
-"""Every number the paper prints in its tables, once, as data.
+"""Every number the paper prints in its tables, once, as data; and a few that others published.
 
 They stand in `published.csv`, one row a number, as printed: where two tables of the paper disagree
-(Tables 2 and 3 against Table 6) both numbers are there.
+(Tables 2 and 3 against Table 6) both numbers are there. What stands beside a protocol that the
+paper does not have has its name in place of the table's number.
 """
 
 from functools import cache
@@ -27,11 +28,20 @@ def table(number: int) -> pd.DataFrame:
     Raises:
         ValueError: The paper has no such table.
     """
-    numbers = _numbers()
-    printed = numbers[numbers["table"] == number]
+    printed = of_protocol(str(number))
     if printed.empty:
         raise ValueError(f"the paper has Tables 1 to 6, not {number}")
-    return printed.reset_index(drop=True)
+    return printed
+
+
+def of_protocol(protocol: str) -> pd.DataFrame:
+    """Give what others published of a protocol that the paper does not have, as `table` does.
+
+    Args:
+        protocol: Such as `utkface_to_fgnet`.
+    """
+    numbers = _numbers()
+    return numbers[numbers["table"] == protocol].reset_index(drop=True)
 
 
 @cache
@@ -40,5 +50,11 @@ def _numbers() -> pd.DataFrame:
         return pd.read_csv(
             csv,
             # Years are whole numbers, and some are absent.
-            dtype={"row": "str", "column": "str", "value": "float64", "year": "Int64"},
+            dtype={
+                "table": "str",
+                "row": "str",
+                "column": "str",
+                "value": "float64",
+                "year": "Int64",
+            },
         ).assign(note=lambda numbers: numbers["note"].fillna(""))

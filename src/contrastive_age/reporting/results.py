@@ -20,8 +20,24 @@ from contrastive_age.sources.manifest import source_key
 logger = logging.getLogger(__name__)
 
 
+class Tested:
+    """What has predictions of test images."""
+
+    predictions: pd.DataFrame
+
+    @property
+    def tested(self) -> str:
+        """Name the images that it was tested on, in 16 hexadecimal digits."""
+        return table_digest(self.predictions[["sample_id"]].sort_values("sample_id"))
+
+    @property
+    def folds(self) -> str:
+        """Name the folds that they were tested in, in 16 hexadecimal digits."""
+        return table_digest(self.predictions[["sample_id", "fold"]].sort_values("sample_id"))
+
+
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measured(Tested):
     """One finished run: one setting of one protocol with one seed.
 
     Attributes:
@@ -59,15 +75,37 @@ class Measured:
         # Old documents do not tell of it.
         return self.metrics.get("external") or None
 
-    @property
-    def tested(self) -> str:
-        """Name the images that it was tested on, in 16 hexadecimal digits."""
-        return table_digest(self.predictions[["sample_id"]].sort_values("sample_id"))
+
+@dataclass(frozen=True, eq=False)
+class Theirs(Tested):
+    """Predictions that were brought to a protocol's test photos, and are nobody's setting.
+
+    Attributes:
+        protocol: Such as `morph_se`.
+        name: What they were called.
+        key: Their folder.
+        metrics: `theirs.json`.
+        predictions: `sample_id, identity, fold, age, predicted_age`, a row a photo that has one.
+        demo: Whether the faces are drawn.
+    """
+
+    protocol: str
+    name: str
+    key: str
+    metrics: Mapping[str, Any]
+    predictions: pd.DataFrame
+    demo: bool
 
     @property
-    def folds(self) -> str:
-        """Name the folds that they were tested in, in 16 hexadecimal digits."""
-        return table_digest(self.predictions[["sample_id", "fold"]].sort_values("sample_id"))
+    def title(self) -> str:
+        """Their name with the mark that is never left away."""
+        return f"theirs: {self.name}"
+
+    @property
+    def photos(self) -> str:
+        """How many of the test photos they have, in words; empty where they have all."""
+        n, of = self.metrics["n"], self.metrics["test_photos"]
+        return "" if n == of else f"on {n:,} of {of:,} photos"
 
 
 def read_results(data_folder: Path, drawn: Collection[str]) -> list[Measured]:
@@ -117,6 +155,31 @@ def _measured(
         demo=parameters["source"] in drawn,
         labels=_labels(metrics, predictions, data_folder),
     )
+
+
+def read_theirs(data_folder: Path, drawn: Collection[str]) -> list[Theirs]:
+    """Read everything that was brought, where its predictions are those that were measured.
+
+    Args:
+        data_folder: The folder of all data.
+        drawn: The sources whose faces are drawn.
+
+    Returns:
+        By protocol and name. What cannot be used is logged with its reason.
+    """
+    found = []
+    for path in sorted((data_folder / "08_reporting").glob("*/theirs-*/theirs.json")):
+        metrics = _read(path)
+        predictions = _predictions_of(path, metrics, data_folder) if metrics else None
+        if predictions is None:
+            continue
+        try:
+            demo = metrics["parameters"]["source"] in drawn
+            named = metrics["protocol"], metrics["theirs"], metrics["key"]
+            found.append(Theirs(*named, metrics, predictions, demo))
+        except (LookupError, TypeError) as error:
+            logger.warning("%s is left out: it is damaged (%r); bring it again", path, error)
+    return sorted(found, key=lambda one: (one.protocol, one.name))
 
 
 def read_audits(data_folder: Path) -> dict[str, dict[str, Any]]:

@@ -63,7 +63,12 @@ def tidy_scale(bar: Colorbar, label: str) -> None:
 
 def in_mathtext(text: str) -> str:
     """Set symbols with an index, such as λ_c, as matplotlib does formulas."""
-    return re.sub(r"λ_([a-z]+)\b", r"$\\lambda_{\1}$", text)
+
+    def lowered(symbol: re.Match[str]) -> str:
+        index = symbol[1].replace("_", r"\_")
+        return rf"$\lambda_{{{index}}}$"
+
+    return re.sub(r"λ_([a-z]\w*)", lowered, text)
 
 
 def refuse_empty(table: pd.DataFrame, what: str) -> None:

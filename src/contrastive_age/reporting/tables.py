@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from contrastive_age.evaluation.groups import tail_words
@@ -28,7 +29,8 @@ def demo_table(
     """Make a small table for the terminal.
 
     Args:
-        metrics: As `evaluation.summary.measure` gives them; those of earlier versions lack some.
+        metrics: As `evaluation.summary.measure` gives them; those of earlier versions lack some,
+            and those of predictions that were brought (`theirs.json`) have no losses nor seed.
         leakage: As `protocols.leakage.audit_leakage` gives it; `leaked_share` (0 to 1) and
             `mae_lookup` (years) are shown where any test image has its subject in training, and
             `leaked_copies_share` where any has a copy there.
@@ -39,7 +41,7 @@ def demo_table(
         Two columns, to be printed by a `rich.console.Console`.
     """
     table = Table(
-        title=title or f"Age error of {metrics['protocol']}, {metrics['key']}",
+        title=escape(title) if title else f"Age error of {metrics['protocol']}, {metrics['key']}",
         title_justify="left",
         title_style="bold",
         show_header=False,
@@ -49,14 +51,19 @@ def demo_table(
     table.add_column("quantity")
     table.add_column("value", justify="right")
     given = metrics["parameters"]
-    table.add_row("Data", f"{given['source']}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
-    table.add_row("Losses", weights_in_words(given["loss"]))
+    data = " to ".join(filter(None, [given.get("trained_on"), given["source"]]))
+    table.add_row("Data", f"{data}, {'DRAWN FACES' if given.get('drawn') else 'photos'}")
+    if theirs := metrics.get("theirs"):
+        table.add_row("Predictions", escape(f"theirs: {theirs}, from {metrics['file']}"))
+    else:
+        table.add_row("Losses", weights_in_words(given["loss"]))
     if papers is not None:
         table.add_row("Budget", papers.describe(given, metrics.get("external")))
     for row, (quantity, value) in enumerate(_headline(metrics, leakage)):
         table.add_row(quantity, value, style="bold" if row == 0 else None)
         if row == 0 and (said := no_better(metrics)):
-            table.add_row("", said, style="bold")
+            # Of theirs nobody knows whether it was trained at all.
+            table.add_row("", said.partition(":")[0] if theirs else said, style="bold")
     return table
 
 
@@ -125,7 +132,7 @@ def _headline(
         lines.insert(1, (what, _years(sound["mae"]) + _spread(sound["mae_interval"])))
     if (picked := metrics.get("picked_on_test")) is not None:
         lines.insert(1, ("MAE claimed by picking epochs on the test part", _years(picked)))
-    by_age = metrics.get("mae_by_age")
+    by_age, seed = metrics.get("mae_by_age"), metrics["parameters"].get("seed")
     score = percent(metrics["cs5"]) + _spread(metrics.get("cs5_interval"), 1)
     return [
         *lines,
@@ -136,7 +143,7 @@ def _headline(
         ("Images", f"{metrics['n']:,}"),
         ("Folds", f"{metrics['folds']:,}"),
         ("Subjects", f"{metrics['subjects']:,}"),
-        ("Seed", f"{metrics['parameters']['seed']} (one network a fold)"),
+        *([("Seed", f"{seed} (one network a fold)")] if seed is not None else []),
     ]
 
 

@@ -11,7 +11,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from contrastive_age.reporting.papers import NOT_PRETRAINED, PROTOCOLS
+from contrastive_age.reporting.papers import (
+    LITE0,
+    NETWORK,
+    NOT_PRETRAINED,
+    PROTOCOLS,
+    value_in_words,
+)
 
 MISSING = "–"
 
@@ -93,9 +99,12 @@ def data(row: Mapping[str, Any]) -> str:
 
 def tags(row: Mapping[str, Any]) -> list[str]:
     """What must not be overlooked about a measurement."""
-    known = {"ImageNet": "", NOT_PRETRAINED: "not pre-trained"}
+    known = {"ImageNet": "", LITE0: "", NOT_PRETRAINED: "not pre-trained"}
     start = ON_FACES if row["pretraining"] else known.get(row["start"], "not ImageNet")
-    return [tag for tag in (DRAWN if row["drawn_faces"] else "", start, row["mark"]) if tag]
+    parts = tuple(value_in_words(name, "") for name in NETWORK)
+    network = [word for word in row["budget"].split(", ") if word.startswith(parts)]
+    tags = [DRAWN if row["drawn_faces"] else "", start, *network, row["mark"]]
+    return [tag for tag in tags if tag]
 
 
 SIZE = 2
@@ -124,7 +133,8 @@ def budget_in_short(budget: str, papers: str) -> str:
 
 def symbols(text: str) -> Markup:
     """Set the indices of symbols such as λ_c below the line, but for those inside of tags."""
-    lowered = re.sub(r"([λμV])_([a-z])\b(?![^<>]*>)", r"\1<sub>\2</sub>", str(escape(text)))
+    symbol = r"(λ|[μV](?=_[a-z]\b))_([a-z]\w*)\b(?![^<>]*>)"
+    lowered = re.sub(symbol, r"\1<sub>\2</sub>", str(escape(text)))
     return Markup(re.sub(r"(?<=</sub>) (?=[\d=])", "&nbsp;", lowered))  # noqa: S704
 
 

@@ -191,7 +191,10 @@ def training_line(
         since: Of a training that ended before, the date is told.
     """
     epochs = len(history)
-    words = [f"{epochs} epoch{'s' if epochs > 1 else ''}", f"loss {history['total'].iloc[-1]:.2f}"]
+    words = ["not trained"]
+    if epochs:
+        loss = history["total"].iloc[-1]
+        words = [f"{epochs} epoch{'s' if epochs > 1 else ''}", f"loss {loss:.2f}"]
     if predictions is not None:
         error = (predictions["predicted_age"] - predictions["age"]).abs().mean()
         words.append(f"MAE {error:.2f} years")

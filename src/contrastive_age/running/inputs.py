@@ -14,7 +14,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.model.architecture import EFFICIENTNET_LITE0, NAMED_WEIGHTS, RESNET18
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
 from contrastive_age.parameters.setting import Learning, Pretraining, Setting
-from contrastive_age.protocols.namespaces import FINAL, is_fold, parted
+from contrastive_age.protocols.namespaces import FINAL, is_fold, namespace_of, parted
 from contrastive_age.tracking.tracker import tracker
 from contrastive_age.training.recipe import Testing
 
@@ -40,8 +40,8 @@ class Inputs:
         """Refuse to run without the files that the parameters name for this pipeline.
 
         Raises:
-            DataError: One is missing, as is a library that a network or its weights come from, or
-                the runner is one of `REFUSED`.
+            DataError: One is missing, the runner is one of `REFUSED`, or see `require_networks` and
+                `refuse_contradictions`.
         """
         # Kedro gives the runner in words.
         refused = [name for name in REFUSED if f".{name} " in str(run_params["runner"])]
@@ -53,7 +53,10 @@ class Inputs:
         refuse_what_is_not_tested(project_parameters(), pipeline)
         for parameter, path in input_files(project_parameters(), pipeline):
             existing_file(parameter, path)
-        require_libraries(learnings(project_parameters(), pipeline))
+        chosen = learnings(project_parameters(), pipeline)
+        require_networks(chosen)
+        for setting in chosen:
+            refuse_contradictions(setting, pipeline)
         if not tracker.is_worker:
             warn_of_unknown_photos(project_parameters(), pipeline)
 
@@ -84,25 +87,67 @@ def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline)
             )
 
 
-def require_libraries(learning: Iterable[Learning]) -> None:
-    """Refuse networks and weights whose libraries are not installed.
+def require_networks(learning: Iterable[Learning]) -> None:
+    """Refuse networks that cannot be made here, and weights that are not theirs or not there.
 
     Args:
         learning: The values of trainings.
 
     Raises:
-        DataError: One is not, or has no network of that name.
+        DataError: There is one.
     """
     for setting in learning:
+        weights, backbone = setting.model.weights, setting.model.backbone
         # Commands start quickly without these.
-        if setting.model.backbone != RESNET18:
+        if backbone != RESNET18:
             from contrastive_age.model.backbones import require_backbone
 
-            require_backbone(setting.model.backbone)
-        if setting.model.weights == EFFICIENTNET_LITE0:
+            require_backbone(backbone)
+        if NAMED_WEIGHTS.get(weights) not in {None, backbone}:
+            others = [name for name, own in NAMED_WEIGHTS.items() if own in {None, backbone}]
+            raise DataError(
+                f"model.weights={weights} are those of model.backbone={NAMED_WEIGHTS[weights]}; "
+                f"for {backbone} give {', '.join(others)} or the path of a file"
+            )
+        if weights == EFFICIENTNET_LITE0:
             from contrastive_age.model.efficientnet_lite0 import weights_file
 
             weights_file()
+
+
+def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
+    """Refuse what parameters that are each right cannot mean together.
+
+    Args:
+        setting: The values of a protocol in the pipeline, or of the pretraining.
+        pipeline: That is run.
+
+    Raises:
+        DataError: A transfer is to have validation parts or a split list; or nothing is to be
+            trained where there are no weights to test, or where all samples are to train.
+    """
+    name = setting.protocol
+    if isinstance(setting, Setting) and setting.split == "transfer":
+        given = {
+            "validation": (setting.validation, "has no subjects to validate on"),
+            "splitting.folds_file": (setting.splitting.folds_file, "has no folds to list"),
+        }
+        for parameter, (value, why) in given.items():
+            if value is not None:
+                raise DataError(f"{name} is a transfer, which {why}: leave out {parameter}={value}")
+    if setting.training.epochs or setting.training.head_epochs:
+        return
+    if setting.model.weights in NAMED_WEIGHTS:
+        raise DataError(
+            f"training.epochs=0 tests the initial weights of {name} as they are, and "
+            f"model.weights={setting.model.weights} tells no ages: give a file, such as `kedro run "
+            "--pipeline=pretrain` makes"
+        )
+    if any(node.namespace == namespace_of(name, None) for node in pipeline.nodes):
+        raise DataError(
+            f"training.epochs=0 trains nothing, and {name} is to train on all samples: give "
+            "training.epochs"
+        )
 
 
 def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:
@@ -122,6 +167,16 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
             start = None
             with suppress(DataError):  # a file that cannot be read is said where a network needs it
                 start = start_of(setting)
+            other = isinstance(setting, Setting) and setting.trained_on
+            known = start.seen.sources if start is not None and start.seen is not None else ()
+            if other and known and not setting.training.epochs and other not in known:
+                logger.warning(
+                    "%s: trained on %s and not on %s, as %s says",
+                    setting.model.weights,
+                    ", ".join(known),
+                    other,
+                    setting.protocol,
+                )
             if start is not None and start.seen is None:
                 logger.warning(
                     "%s: nothing is known of the photos that it was trained on, so that no test "

@@ -38,6 +38,8 @@ def read(
     path: Path,
     needed: tuple[str | tuple[str, ...], ...],
     called: Mapping[str, Collection[str]] = MappingProxyType({}),
+    *,
+    unnamed: str = "",
 ) -> pd.DataFrame:
     """Read a text table with a header line, every value as stripped text.
 
@@ -50,6 +52,7 @@ def read(
             first. Names are matched in lower case.
         called: What others call a column, its letters and digits in lower case: where it is
             missing and one of these is there, the message asks whether that is it.
+        unnamed: What a first column without a name is called, such as an index that pandas wrote.
 
     Returns:
         One str column for each of the file's, "" where a row has no value, and `row` (int64): the
@@ -109,6 +112,7 @@ def read(
             f"{_question(named, called)}"
         )
     chosen = {name: names[0] for (name,), names in zip(fitting, choices, strict=True)}
+    header[0] = header[0] or unnamed
     return _table([chosen.get(name, name) for name in header], records[1:])
 
 

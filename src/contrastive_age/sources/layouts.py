@@ -13,7 +13,7 @@ import pandas as pd
 from contrastive_age import tables
 from contrastive_age.errors import DataError
 from contrastive_age.provenance import code_of
-from contrastive_age.sources import audit, fgnet, morph2, reading, utkface
+from contrastive_age.sources import agedb, audit, fgnet, morph2, reading, utkface
 from contrastive_age.sources import manifest as manifests
 from contrastive_age.sources.decoding import MOST_MEGAPIXELS
 
@@ -59,6 +59,7 @@ LAYOUTS = {
         max_span=morph2.MAX_SPAN,
     ),
     "utkface": Layout(utkface.list_images, utkface.read),
+    "agedb": Layout(agedb.list_images, agedb.read),
     "manifest": Layout(manifests.list_images, manifests.read, manifests.base_folder, of_table=True),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.reporting.papers import SOURCES, Papers
-from contrastive_age.reporting.wording import interval, number, percent, protocol_name
+from contrastive_age.reporting.wording import counted, interval, number, percent, protocol_name
 
 LINE = "*What stands below this line is yours: it is kept when the run is logged again.*"
 
@@ -58,7 +58,7 @@ def of_setting(
     budget = papers.describe(values, (metrics or {}).get("external"))
     if "batch size" not in budget:
         budget += f", batch size {setting.training.batch_size}"
-    folds = f"{setting.folds} folds, " if isinstance(setting, Setting) else ""
+    folds = f"{counted(setting.folds, 'fold')}, " if isinstance(setting, Setting) else ""
     lines = [
         f"- **Data**: {_data(setting, audits, metrics)}",
         f"- **Losses**: {papers.name(values['loss'])}",

@@ -23,8 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
+from kedro.framework.context import KedroContext
 from kedro.io import CatalogProtocol, DatasetError
-from mlflow.entities import Metric, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
 
@@ -36,11 +37,13 @@ from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.parameters.setting import Learning, Setting
 from contrastive_age.provenance import Record, file_digest, table_digest
 from contrastive_age.reporting.papers import Papers
+from contrastive_age.reporting.results import Theirs
 from contrastive_age.sources.manifest import source_key
 from contrastive_age.tracking import data, descriptions, unique_runs
 from contrastive_age.tracking.metrics import flattened
 from contrastive_age.tracking.run_tree import (
     TOTAL,
+    enter_experiment,
     fold_run,
     is_abandoned,
     is_named_by,
@@ -268,6 +271,30 @@ def log_whole(result: Result, names: Collection[str], folds: Sequence[str]) -> L
     logged = log_result(result, run_id, names, folds)
     _end(mlflow.MlflowClient().get_run(run_id), is_whole=logged.measured)
     return logged
+
+
+def log_theirs(context: KedroContext, theirs: Theirs) -> Logged:
+    """Log predictions that were brought, in a run beside those of settings that is named theirs.
+
+    Args:
+        context: Of a session of the project.
+        theirs: What was brought.
+
+    Returns:
+        What the server has of them now.
+    """
+    enter_experiment(context, theirs.protocol)
+    client, run_id = mlflow.MlflowClient(), setting_run(theirs.key, {"theirs": theirs.name})
+    run = client.get_run(run_id)
+    tags = {"manifest_hash": theirs.metrics["manifest_hash"]}
+    if is_named_by(run, theirs.key):
+        tags[MLFLOW_RUN_NAME] = theirs.title
+    params, as_tags = [Param("setting", theirs.title)], [RunTag(*tag) for tag in tags.items()]
+    unique_runs.again(lambda: client.log_batch(run_id, params=params, tags=as_tags))
+    new = _log_metrics(run, flattened(theirs.metrics))
+    client.log_dict(run_id, dict(theirs.metrics), "tables/theirs.json")
+    _end(run, is_whole=True)
+    return Logged(theirs.protocol, theirs.key, theirs.metrics["folds"], 0, True, new)
 
 
 def _end(run: Run, *, is_whole: bool, moment: int | None = None) -> None:

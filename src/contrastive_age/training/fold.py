@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from contrastive_age import tables
+from contrastive_age.errors import DataError
 from contrastive_age.faces.store import Faces, faces_digest
-from contrastive_age.model.initialisation import load_initial_weights
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.initialisation import InitialWeights, load_initial_weights
 from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import (
     about,
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "torch", "torchvision")
 """What networks are trained with, besides those of their architecture."""
+
+_NAMED = 3
 
 State = OrderedDict[str, Tensor]
 
@@ -117,7 +121,8 @@ def train_or_keep(
     """Train a network, unless the folder holds the one that is wanted.
 
     Args:
-        images: Gives the faces, uint8 (n, 3, S, S); called only where there is something to train.
+        images: Gives the faces, uint8 (n, 3, S, S); called only where there is something to train,
+            which of no epochs there is not: the network is that of the initial weights.
         ages: In years, (n,).
         triplets: The index over the same rows.
         recipe: How to train.
@@ -134,7 +139,8 @@ def train_or_keep(
         digest of the `model`.
 
     Raises:
-        DataError: An age has no class, or the initial weights cannot be used.
+        DataError: An age has no class, or the initial weights cannot be used, or lack something
+            where nothing is trained.
         TrainingError: A loss is not finite.
     """
     libraries = made_with(*LIBRARIES, *recipe.architecture.libraries)
@@ -144,27 +150,34 @@ def train_or_keep(
         return done
     network = AgeNetwork.undrawn(recipe.classes, recipe.architecture)
     initial = initial_weights(start.weights, start.digest)
-    load_initial_weights(network, recipe.classes, initial, recipe.seed)
-    faces = images()
+    loaded = load_initial_weights(network, recipe.classes, initial, recipe.seed)
+    untrained = not (recipe.training.epochs or recipe.training.head_epochs)
+    if untrained:
+        _require_whole(loaded, recipe.classes)
+    faces = torch.empty(0) if untrained else images()
     device = loop.choose_device(computing.device)
     plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
     computed = {"device": str(device), **asdict(plan), "threads": torch.get_num_threads()}
     record = Record(decided_by, libraries)
-    history = loop.train(
-        faces,
-        ages,
-        triplets,
-        network,
-        recipe,
-        work_folder=folder,
-        checkpoint_every=computing.checkpoint_every,
-        fingerprint=record.fingerprint,
-        on_epoch=watcher.on_epoch,
-        progress=watcher.progress,
-        label=watcher.name,
-        device=device,
-        plan=plan,
-        watched=watched(),
+    history = (
+        loop.no_epochs(recipe.loss)
+        if untrained
+        else loop.train(
+            faces,
+            ages,
+            triplets,
+            network,
+            recipe,
+            work_folder=folder,
+            checkpoint_every=computing.checkpoint_every,
+            fingerprint=record.fingerprint,
+            on_epoch=watcher.on_epoch,
+            progress=watcher.progress,
+            label=watcher.name,
+            device=device,
+            plan=plan,
+            watched=watched(),
+        )
     )
     state = OrderedDict(
         (name, tensor.cpu().contiguous()) for name, tensor in network.state_dict().items()
@@ -176,6 +189,24 @@ def train_or_keep(
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return state, history
+
+
+def _require_whole(loaded: InitialWeights, classes: AgeClasses) -> None:
+    """Refuse to test as they are weights of which something would be drawn at random.
+
+    Raises:
+        DataError: They lack tensors, or an age.
+    """
+    # It counts batches, and files made by others may lack it.
+    missing = [name for name in loaded.missing if not name.endswith("num_batches_tracked")]
+    if missing or (loaded.resized and loaded.ages < classes.number):
+        lacking = ", ".join(missing[:_NAMED]) + ", ..." * (len(missing) > _NAMED)
+        lacking = lacking or f"{classes.number - loaded.ages} of its ages"
+        raise DataError(
+            f"{loaded.source} lacks what a network of the ages {classes.age_min} to "
+            f"{classes.age_max} needs ({lacking}), and training.epochs=0 tests weights as they "
+            "are: give model.weights such as `kedro run --pipeline=pretrain` makes, or train"
+        )
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

@@ -24,7 +24,14 @@ from tqdm import tqdm
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.files import fingerprint as fingerprint_of
 from contrastive_age.model.backbones import normalisation_of
-from contrastive_age.model.losses import TOTAL, TripletPositions, reported, total_loss, views
+from contrastive_age.model.losses import (
+    TOTAL,
+    LossWeights,
+    TripletPositions,
+    reported,
+    total_loss,
+    views,
+)
 from contrastive_age.model.network import Outputs
 from contrastive_age.training import checkpoint
 from contrastive_age.training.acceleration import Plan, gather, resolve, send
@@ -227,6 +234,13 @@ def train(
             kept.give()
     network.requires_grad_(True)
     return pd.DataFrame(history).astype({"epoch": "int64", "anchors_without_positive": "int64"})
+
+
+def no_epochs(weights: LossWeights) -> pd.DataFrame:
+    """Give the history of a network that was not trained: no rows, and the columns of `train`."""
+    columns = ["epoch", "lr", TOTAL, *reported(weights), "anchors_without_positive", "seconds"]
+    types = {"epoch": "int64", "anchors_without_positive": "int64"}
+    return pd.DataFrame(columns=columns, dtype="float64").astype(types)
 
 
 def train_one_epoch(

@@ -14,7 +14,6 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
@@ -47,7 +46,7 @@ class TrainingSettings:
     What is off is left out of a setting's key.
 
     Attributes:
-        epochs: Passes over all anchors.
+        epochs: Passes over all anchors; 0 leaves the initial weights as they are.
         batch_size: Anchors a step.
         image_size: Side in pixels of what the network sees.
         lr: Adam's learning rate; with a schedule, its peak.
@@ -67,7 +66,7 @@ class TrainingSettings:
             nothing.
     """
 
-    epochs: PositiveInt
+    epochs: NonNegativeInt
     batch_size: Annotated[int, Field(gt=1)]
     image_size: Annotated[int, Field(ge=SMALLEST_IMAGE, le=CROP_SIZE)]
     lr: PositiveFloat

@@ -141,23 +141,25 @@ def build_index(
         The index.
 
     Raises:
-        ValueError: When the arrays differ in length, are empty, or ages are not whole years.
+        ValueError: When the arrays differ in length, or ages are not whole years.
     """
     ages = np.asarray(ages)
     codes, names = pd.factorize(np.asarray(identities))
     batches = np.zeros(len(ages), np.int64) if batch is None else np.asarray(batch, np.int64)
-    if not len(ages) == len(codes) == len(batches) > 0:
+    if not len(ages) == len(codes) == len(batches):
         raise ValueError(
-            "the triplet index needs one age and one identity a row, and a row at least; got "
+            "the triplet index needs one age and one identity a row; got "
             f"{len(ages)} ages and {len(codes)} identities"
         )
     if not np.issubdtype(ages.dtype, np.integer):
         raise ValueError(f"ages must be whole numbers, not {ages.dtype}")
     years, width = ages.astype(np.int64), len(names)
-    span = int(years.max() - years.min()) + 1
+    # Without rows, as where nothing is trained, there is nothing to sort.
+    youngest, oldest = (years.min(), years.max()) if len(years) else (0, 0)
+    span = int(oldest - youngest) + 1
     if span > _WIDEST:
-        raise ValueError(f"ages go from {ages.min()} to {ages.max()}; they must be years")
-    key = (batches * span + years - years.min()) * width + codes
+        raise ValueError(f"ages go from {youngest} to {oldest}; they must be years")
+    key = (batches * span + years - youngest) * width + codes
     order = np.argsort(key, kind="stable")
     key = key[order]
     batch_first, batch_rows = _runs(key // (width * span))
@@ -183,6 +185,6 @@ def build_index(
 
 def _runs(key: Ints) -> tuple[Rows, Rows]:
     """Give each place the first place of its run of equal sorted keys, and the run's rows."""
-    first = np.flatnonzero(np.diff(key, prepend=key[0] - 1)).astype(np.int32)
+    first = np.flatnonzero(np.diff(key, prepend=-1)).astype(np.int32)
     rows = np.diff(first, append=np.int32(len(key)))
     return np.repeat(first, rows), np.repeat(rows, rows)

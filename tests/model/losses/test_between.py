@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from contrastive_age.model.losses import conr, ordinal_entropy, rnc, supcon
 from contrastive_age.model.losses.between import (
     contrast,
     distances,
@@ -63,3 +65,24 @@ def test_contrast_of_large_similarities_is_finite():
     assert losses.tolist() == pytest.approx([math.log(2), 0, 0], rel=1e-4)
     (gradient,) = torch.autograd.grad(losses.sum(), similarities)
     assert gradient.flatten().tolist() == pytest.approx([0, -0.5, 0.5] + [0] * 6, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda features, ages: rnc.rnc_loss(features, ages, 2.0),
+        lambda features, ages: supcon.supcon_loss(features, ages, 0.1),
+        lambda features, ages: conr.conr_loss(features, ages, features[:, 0], 1, 0.2, 0.01),
+        ordinal_entropy.ordinal_entropy_loss,
+    ],
+    ids=["rnc", "supcon", "conr", "ordinal_entropy"],
+)
+def test_no_loss_over_pairs_looks_at_a_value(loss):
+    """Recorded steps cannot. These tensors have none, and raise where one is asked for."""
+    with FakeTensorMode():
+        features = torch.ones(6, 4, requires_grad=True)
+        ages = torch.ones(6, dtype=torch.int64)
+        loss(features, ages).backward()
+        assert features.grad.shape == features.shape
+        with pytest.raises(RuntimeError):
+            ages.max().item()

@@ -12,8 +12,10 @@ from contrastive_age.evaluation.comparison import holm
 from contrastive_age.evaluation.groups import age_thresholds, group_report
 from contrastive_age.reporting import page, sections, wording
 from contrastive_age.reporting.groups import FAMILY
+from contrastive_age.reporting.papers import THEIRS
 from contrastive_age.reporting.results import Measured
-from reporting.runs import FACES, PAPERS, evidence
+from contrastive_age.reporting.sections.section import Contents
+from reporting.runs import FACES, PAPERS, SMALL, TRANSFER, evidence, made_up_theirs
 
 MakeRun = Callable[..., Measured]
 
@@ -451,6 +453,61 @@ def test_other_images_are_ranked_apart_and_other_folds_are_told(make_run: MakeRu
     ]
 
 
+def test_theirs_is_marked_and_best_only_beside_ours(make_run: MakeRun) -> None:
+    ours = [make_run("fgnet_se", "mv", off=3.0), make_run("fgnet_se", "ce", off=4.0)]
+    theirs = [
+        made_up_theirs(ours[0], "all", off=2.0),
+        made_up_theirs(ours[0], "some", off=1.0, n=50),
+        made_up_theirs(ours[0], "last", off=5.0),
+    ]
+    table = sections.your_runs.make(evidence(ours, theirs=theirs))
+    told = table[["setting", "mae", "best", "differing", "mark"]]
+    assert told.to_numpy().tolist() == [
+        ["theirs: some", 1.0, False, "on 50 of 60 photos", THEIRS],
+        ["theirs: all", 2.0, True, "", THEIRS],
+        ["mv", 3.0, False, "", ""],
+        ["ce", 4.0, False, "", ""],
+        ["theirs: last", 5.0, False, "", THEIRS],
+    ]
+    html = page.render(page.tables(evidence(ours, theirs=theirs)), PAPERS)
+    assert "<strong>theirs: all</strong>" in html
+    assert "on 50 of 60 photos" in html
+    alone = sections.your_runs.make(evidence([], theirs=theirs[:1]))
+    assert alone["best"].tolist() == [False]
+
+
+def test_every_setting_on_their_photos_is_held_against_theirs(make_run: MakeRun) -> None:
+    seeds = (0, 1)
+    ours = [make_run("fgnet_se", name, seed) for name in ("mv", "ce") for seed in seeds]
+    ours += [make_run("fgnet_se", "mv", seed, budget=SMALL) for seed in seeds]
+    ours += [make_run("fgnet_se", "mv", external=FACES, budget=SMALL)]
+    others = [
+        make_run("morph_se", "mv"),
+        make_run("fgnet_se", "binary", demo=True),
+        make_run("fgnet_se", "binary", manifest_hash="another"),
+        make_run("fgnet_se", "ternary", n=30, budget={"max_samples": 30}),
+    ]
+    theirs = made_up_theirs(ours[0], "some", off=1.0, n=50)
+    table = sections.comparisons.make(evidence(ours + others, theirs=[theirs]))
+    held = table[table["claim"] == "theirs"].set_index(["setting", "budget", "pretraining"])
+    assert len(held) == 4
+    assert set(held["reference_setting"]) == {"theirs: some"}
+    assert set(held["reference"]) == {"on 50 of 60 photos"}
+    for (setting, budget, before), row in held.iterrows():
+        (group,) = (
+            group
+            for group in evidence(ours).groups
+            if [group.columns[name] for name in ("setting", "budget", "pretraining")]
+            == [setting, budget, before]
+        )
+        tables = [run.predictions.iloc[:50] for run in group.runs]
+        maes = [(part["predicted_age"] - part["age"]).abs().mean() for part in tables]
+        assert row["difference"] == pytest.approx(np.mean(maes) - 1.0)
+    p = held["p"].dropna()
+    assert len(p) == 3  # of faces there is one seed
+    assert held.loc[p.index, "p_holm"].to_numpy() == pytest.approx(holm(p))
+
+
 def test_maps_of_few_cells_are_left_out_of_the_page(
     make_run: MakeRun, gradcam: dict[str, Any]
 ) -> None:
@@ -547,3 +604,15 @@ def test_a_choice_among_settings_with_seeds_knows_their_pretraining(
     (row,) = sections.selection.make(evidence(runs, selections=[document])).to_dict("records")
     assert row["candidates"] == row["chosen"] == "ce-seeds-1"
     assert row["pretraining"] == "UTKFace, 11,672 images, 18 epochs, 64 px"
+
+
+def test_a_transfer_stands_beside_what_others_published_of_it(make_run: MakeRun) -> None:
+    runs = [make_run("fgnet_se", "mv"), make_run("utkface_to_fgnet", "mv", budget=TRANSFER)]
+    tables = page.tables(evidence(runs))
+    assert tables["transfers"]["protocol"].tolist() == ["utkface_to_fgnet"]
+    assert tables["transfers"]["mae_constant"].tolist() == [9.71]
+    (part,) = sections.transfers.SECTION.blocks(Contents(tables, PAPERS, {}))
+    (grid,) = part.blocks
+    assert [line["mae"] for line in grid.lines[:3]] == [7.71, 6.63, 4.94]
+    assert grid.lines[3]["mae"] == tables["transfers"]["mae"].iloc[0]
+    assert any("one public rerun" in note.lower() for note in grid.notes)

@@ -1,7 +1,7 @@
 """The paper's tables with ours beside them: nothing published lost, nothing of ours misplaced."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -144,6 +144,29 @@ def test_a_measured_cell_says_where_it_comes_from(make_run: MakeRun, small: dict
     assert not cell["drawn_faces"]
     assert cell["manifest_hash"] == runs[0].metrics["manifest_hash"]
     assert cell["runs"] == "; ".join(f"{run.key} (MLflow {run.run_id})" for run in runs)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"weights": "efficientnet_lite0", "backbone": "timm/tf_efficientnet_lite0"},
+        {"weights": "imagenet", "head": "dropout"},
+        {"weights": "none", "backbone": "timm/resnet34"},
+    ],
+)
+@pytest.mark.parametrize("before", [False, True])
+def test_another_network_stands_in_none_of_the_papers_tables(
+    make_run: MakeRun, faces: Mapping[str, Any], model: Mapping[str, Any], before: bool
+) -> None:
+    more = {"external": faces} if before else {}
+    run = make_run("morph_se", "mv", budget={"model": model}, **more)
+    for table in all_tables(evidence([run])).values():
+        assert not (table["status"] == "measured").any()
+    rows = sections.your_runs.SECTION.make(evidence([run]))
+    own = [f"{name} {model[name]}" for name in ("backbone", "head") if name in model]
+    assert all(word in rows["budget"].item().split(", ") for word in own)
+    if model["weights"] == "efficientnet_lite0" and not before:
+        assert rows["start"].item() == "EfficientNet-Lite0 of ImageNet"
 
 
 def test_a_stand_in_leaves_the_cell_of_imagenet_not_run(

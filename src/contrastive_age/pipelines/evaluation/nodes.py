@@ -17,6 +17,7 @@ from contrastive_age.training.recipe import Computing
 def evaluate(
     samples: pd.DataFrame,
     faces: Faces,
+    training_faces: Faces,
     folds: pd.DataFrame,
     model: dict[str, Any],
     photos: Arrays,
@@ -31,6 +32,7 @@ def evaluate(
     Args:
         samples: The source's samples, whose rows are those of `faces`.
         faces: uint8 (N, 256, 256, 3).
+        training_faces: Those of the source that trains, in a transfer another one.
         folds: The protocol's folds.
         model: State dict of the trained network.
         photos: The setting's list of what its networks have seen.
@@ -59,7 +61,7 @@ def evaluate(
     parts = setting.plan.parts(folds, samples, fold)
     part = parts.tested
     name = f"{setting.protocol} {setting.key}, fold {fold}"
-    require_network(model, network_of_fold(setting, parts, faces), name)
+    require_network(model, network_of_fold(setting, parts, training_faces, faces), name)
     weights.require_list(model, photos, name)
     checkpoint.discard(training_folder / fold_name(fold))
     size = setting.training.image_size

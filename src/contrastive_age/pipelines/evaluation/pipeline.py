@@ -16,6 +16,7 @@ def create_pipeline(fold: int) -> Pipeline:
                 inputs=[
                     "samples",
                     "faces",
+                    "training_faces",
                     "folds",
                     "model",
                     "photos",

@@ -80,7 +80,7 @@ def assemble(
     radii = Radii() if metrics["leaked_copies_share"] else conformal_radii(predictions)
     temperature = _temperature(metrics["calibration"], setting) if tempered else 1.0
     facts = {
-        **_facts(setting, samples, metrics),
+        **_facts(setting, samples, folds, metrics),
         **training_facts(setting, history),
         "licence": seen.from_arrays(photos).licence,
         "temperature": temperature,
@@ -129,16 +129,19 @@ def _check(setting: Setting, metrics: dict[str, Any], predictions: pd.DataFrame)
         )
 
 
-def _facts(setting: Setting, samples: pd.DataFrame, metrics: dict[str, Any]) -> dict[str, Any]:
+def _facts(
+    setting: Setting, samples: pd.DataFrame, folds: pd.DataFrame, metrics: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "name": f"{setting.protocol} {setting.key}",
         "protocol": setting.protocol,
         "split": setting.split,
         "trained_on": {
             "source": setting.source,
-            "n": metrics["n"],
-            "identities": metrics["subjects"],
-            "all_of_source": metrics["n"] == len(samples),
+            # Of a published list some may be tested in no fold.
+            "n": len(folds),
+            "identities": int(folds["identity"].nunique()),
+            "all_of_source": len(folds) == len(samples),
             "manifest_hash": metrics["manifest_hash"],
         },
         "pretrained_on": metrics["external"],

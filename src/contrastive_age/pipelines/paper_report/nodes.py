@@ -43,6 +43,7 @@ def make_report(
         audits=results.read_audits(data_folder),
         selections=results.read_selections(data_folder),
         drawn=drawn,
+        theirs=results.read_theirs(data_folder, drawn),
         environment=environment(),
         usual=plain_settings(),
     )

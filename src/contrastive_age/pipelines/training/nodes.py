@@ -24,6 +24,9 @@ def train(
     samples: pd.DataFrame,
     looks: pd.DataFrame,
     faces: Faces,
+    training_samples: pd.DataFrame,
+    training_looks: pd.DataFrame,
+    training_faces: Faces,
     folds: pd.DataFrame,
     triplets: TripletIndex,
     setting: Setting,
@@ -35,9 +38,13 @@ def train(
     """Train one fold, or give back the network that was trained by the very same things.
 
     Args:
-        samples: The source's samples, whose rows are those of `faces`.
+        samples: The samples of the source that is tested.
         looks: By what each of their photos is known again.
-        faces: uint8 (N, 256, 256, 3).
+        faces: Theirs, uint8 (N, 256, 256, 3), of which some may be watched.
+        training_samples: The samples of the source that trains, in a transfer another one; their
+            rows are those of `training_faces`.
+        training_looks: By what each of their photos is known again.
+        training_faces: uint8 (N, 256, 256, 3).
         folds: The protocol's folds.
         triplets: The index over the fold's training part.
         setting: The protocol's effective values.
@@ -71,32 +78,34 @@ def train(
 
     parts = setting.plan.parts(folds, samples, fold)
     part, tested = parts
-    photos = folds.merge(looks, on="sample_id", validate="1:1")
     refuse_tested(
-        start_of(setting), photos[photos["sample_id"].isin(tested["sample_id"])], setting.most_bits
+        start_of(setting),
+        tested.merge(looks, on="sample_id", validate="1:1"),
+        setting.most_bits,
     )
-    rows = rows_of(samples, faces, part, setting.faces)
+    trained = setting.plan.trained(folds, training_samples)
+    rows = rows_of(training_samples, training_faces, trained.loc[part.index], setting.faces)
     if triplets.fingerprint != fingerprint_of(part):
         raise DataError(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
     validates = held_out(part, setting.training.validated_on, setting.seed)
-    looked_at = {VALIDATION: (part[validates], rows[validates])}
+    looked_at = {VALIDATION: (part[validates], training_faces, rows[validates])}
     if setting.training.watch_test:
-        looked_at[TEST] = tested, rows_of(samples, faces, tested, setting.faces)
+        looked_at[TEST] = tested, faces, rows_of(samples, faces, tested, setting.faces)
 
-    def images(chosen: Ints) -> "Tensor":
-        return prepare(faces, sound(faces, chosen), setting.training.image_size)
+    def images(source: Faces, chosen: Ints) -> "Tensor":
+        return prepare(source, sound(source, chosen), setting.training.image_size)
 
     model, history = train_or_keep(
-        lambda: images(rows[~validates]),
+        lambda: images(training_faces, rows[~validates]),
         part["age"].to_numpy()[~validates],
         triplets.of_rows(~validates),
         setting.recipe,
         located_start(setting),
         folder=training_folder / fold_name(fold),
-        decided_by=network_of_fold(setting, parts, faces),
+        decided_by=network_of_fold(setting, parts, training_faces, faces),
         computing=computing,
         watcher=Watcher(
             f"{setting.protocol} {setting.key}, {in_words(fold)}",
@@ -105,10 +114,12 @@ def train(
             progress=not tracker.is_worker,
         ),
         watched=lambda: {
-            column: Watched(images(chosen), table["age"].to_numpy(), setting.testing)
-            for column, (table, chosen) in looked_at.items()
+            column: Watched(images(source, chosen), table["age"].to_numpy(), setting.testing)
+            for column, (table, source, chosen) in looked_at.items()
             if len(table)
         },
     )
-    seen = seen_by(setting, {setting.source: terms_of(sources[setting.source])}, photos)
+    photos = trained.merge(training_looks, on="sample_id", validate="1:1")
+    terms = {setting.learns_from: terms_of(sources[setting.learns_from])}
+    seen = seen_by(setting, terms, photos)
     return with_seen(model, stated_by(history), seen.digest), history, to_arrays(seen)

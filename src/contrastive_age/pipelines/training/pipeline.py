@@ -7,7 +7,10 @@ from contrastive_age.pipelines.training import nodes
 
 
 def create_pipeline(fold: int | None) -> Pipeline:
-    """Samples, looks, faces, folds, triplets -> model, history, photos, by way of checkpoints."""
+    """Samples, looks, faces, folds, triplets -> model, history, photos, by way of checkpoints.
+
+    Those that train are named for themselves: in a transfer they are of another source.
+    """
     return Pipeline(
         [
             Node(
@@ -16,6 +19,9 @@ def create_pipeline(fold: int | None) -> Pipeline:
                     "samples",
                     "looks",
                     "faces",
+                    "training_samples",
+                    "training_looks",
+                    "training_faces",
                     "folds",
                     "triplets",
                     "params:effective",

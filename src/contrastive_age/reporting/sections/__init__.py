@@ -11,7 +11,9 @@ from contrastive_age.reporting.sections import (
     identity,
     intervals,
     measured,
+    methods,
     on_faces,
+    picked,
     selection,
     sweeps,
     table_1,
@@ -21,11 +23,17 @@ from contrastive_age.reporting.sections import (
     table_5,
     table_6,
     thresholds,
+    transfers,
     your_runs,
 )
 from contrastive_age.reporting.sections.section import Section
 
-YOURS: tuple[Section, ...] = (your_runs.SECTION, sweeps.SECTION, comparisons.SECTION)
+YOURS: tuple[Section, ...] = (
+    your_runs.SECTION,
+    sweeps.SECTION,
+    comparisons.SECTION,
+    methods.SECTION,
+)
 """Those that say what was run, without the paper."""
 
 SECTIONS: tuple[Section, ...] = (
@@ -38,7 +46,9 @@ SECTIONS: tuple[Section, ...] = (
     table_5.SECTION,
     table_6.SECTION,
     figure_3.SECTION,
+    transfers.SECTION,
     on_faces.SECTION,
+    picked.SECTION,
     baselines.SECTION,
     groups.SECTION,
     thresholds.SECTION,

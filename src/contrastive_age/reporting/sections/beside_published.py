@@ -4,7 +4,8 @@ A published number stands once, as printed. What was measured here stands in col
 (`groups.MEASURED`), with budget, data, seeds and runs, or as 'not run' with the command that
 would. The columns (I) of Tables 2 to 4 are networks pre-trained on ImageNet, and (F) on faces: only
 ours that were, too, answer them, and each of (F) says on which faces. Another start is a row of its
-own and says so. Tables 5 and 6 have no (F), so that nothing pre-trained on faces stands in them.
+own and says so. Tables 5 and 6 have no (F), so that nothing pre-trained on faces stands in them. Of
+another backbone or head than the paper's nothing stands in any of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def _make(evidence: Evidence, number: int, protocol: str) -> pd.DataFrame:
     numbers = published.table(number)
     # As printed, the column of ImageNet is on the left.
     printed = sorted(numbers["column"].unique(), key=lambda column: column.endswith("(F)"))
-    groups = [group for group in evidence.groups if group.first.pretraining is not None]
+    groups = [group for group in evidence.of_papers_network if group.first.pretraining is not None]
 
     def cells(name: str) -> list[dict[str, Any]]:
         known = measured_cells(evidence, protocol, name)

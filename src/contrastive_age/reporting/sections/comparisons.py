@@ -1,12 +1,13 @@
 """Settings compared on the same test images: with MV, and with one another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from contrastive_age.evaluation.comparison import Comparison, compare, holm
+from contrastive_age.evaluation.theirs import against
 from contrastive_age.reporting.groups import (
     FAMILY,
     SETTING,
@@ -16,6 +17,7 @@ from contrastive_age.reporting.groups import (
     rows_of,
     whole_numbers,
 )
+from contrastive_age.reporting.results import Theirs
 from contrastive_age.reporting.sections.section import (
     LOSSES,
     Column,
@@ -31,7 +33,12 @@ SIGNIFICANT = 0.05
 """A difference is claimed below this p-value, adjusted for the family's comparisons."""
 
 _WORDS = "difference of MAE on the same test images; below zero is better."
-_CAPTIONS = {"MV": f"With MV: {_WORDS}", "each other": f"With one another: {_WORDS}"}
+_CAPTIONS = {
+    "MV": f"With MV: {_WORDS}",
+    "each other": f"With one another: {_WORDS}",
+    "theirs": "With theirs, from a file and taken as it is: our MAE minus theirs on the same test "
+    "images; below zero ours is better.",
+}
 
 MOST_PAIRS = 15
 """Of more, as of more than six settings, each is held against the one of the smallest weights."""
@@ -56,7 +63,9 @@ COLUMNS = (
         "{% else %}–{% endif %}",
         "better / worse",
     ),
-    Column("Seeds", "{{ seeds }}{{ small('against ' ~ reference_seeds) }}"),
+    Column(
+        "Seeds", "{{ seeds }}{{ small(('against ' ~ reference_seeds) if reference_seeds else '') }}"
+    ),
 )
 
 
@@ -65,9 +74,10 @@ def make(evidence: Evidence) -> pd.DataFrame:
 
     Returns:
         A row a comparison: `SETTING`, `status`, `claim` ("MV": with MV, and the ternary with the
-        binary contrast; "each other": all others of the family), `reference_setting` and
-        `reference` (its losses), `difference` (MAE minus the reference's; negative is better),
-        `low` and `high` (its 95% interval over subjects and networks), `verdict`,
+        binary contrast; "each other": all others of the family; "theirs": with what was brought),
+        `reference_setting` and `reference` (its losses, or of how many photos theirs are where
+        not of all), `difference` (MAE minus the reference's; negative is better), `low` and `high`
+        (its 95% interval over subjects and networks; theirs is taken as it is), `verdict`,
         `subjects_improved`, `subjects_worsened`, `p`, `p_holm` (adjusted for the comparisons of
         its family and claim, which decides the verdict), `detectable` (years, found in 80% of
         cases), `networks` (of the side that has fewer) and `reference_seeds`. Where one seed or
@@ -78,11 +88,7 @@ def make(evidence: Evidence) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for family in families(evidence.groups):
         first = family[0].first
-        mv, binary, ternary = (
-            evidence.find(family, first.protocol, name)
-            for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
-        )
-        if not mv:
+        if not evidence.find(family, first.protocol, "MV"):
             # one seed of MV would give no verdict in few folds
             seeds = max(len(group.runs) for group in family)
             rows.append(
@@ -90,10 +96,10 @@ def make(evidence: Evidence) -> pd.DataFrame:
                 | evidence.not_run(first.protocol, "MV", first.parameters, seeds)
                 | {"losses": "", "reference": "MV", "verdict": "", "claim": "MV"}
             )
-        with_mv = [(group, mv[0]) for group in family if mv and group is not mv[0]]
-        with_mv += [(ours, theirs) for ours in ternary for theirs in binary] if mv else []
-        rows += _compared(with_mv, "MV")
-        rows += _compared(_each_other(family, with_mv), "each other")
+        pairs = with_mv(evidence, family)
+        rows += compared(pairs, "MV")
+        rows += compared(_each_other(family, pairs), "each other")
+    rows += [row for theirs in evidence.theirs for row in with_theirs(evidence.groups, theirs)]
     counts = ["subjects_improved", "subjects_worsened", "networks"]
     columns = ["status", "claim", "reference_setting", "reference", "difference", "low", "high"]
     columns += ["verdict", *counts[:2], "p", "p_holm", "detectable", "networks"]
@@ -101,13 +107,53 @@ def make(evidence: Evidence) -> pd.DataFrame:
     return whole_numbers(pd.DataFrame(rows, columns=[*SETTING, *columns]), counts)
 
 
+def with_theirs(groups: Iterable[Group], theirs: Theirs) -> list[dict[str, Any]]:
+    """Hold every setting that was tested on all of their photos against what was brought.
+
+    Args:
+        groups: Of any protocols.
+        theirs: What was brought.
+
+    Returns:
+        Rows as `make` has them; p-values are adjusted for all of these settings.
+    """
+    photos = set(theirs.predictions["sample_id"])
+    held = [
+        group
+        for group in groups
+        if group.first.protocol == theirs.protocol
+        and group.first.demo == theirs.demo
+        and group.first.metrics["manifest_hash"] == theirs.metrics["manifest_hash"]
+        and photos <= set(group.first.predictions["sample_id"])
+    ]
+    compared = [against(by_seed(group), theirs.predictions) for group in held]
+    return [
+        row_of(group, comparison, adjusted)
+        | {"claim": "theirs", "reference_setting": theirs.title, "reference": theirs.photos}
+        | {"reference_seeds": ""}
+        for group, comparison, adjusted in zip(held, compared, adjust(compared), strict=True)
+    ]
+
+
 Pair = tuple[Group, Group]
 """A setting, and the one that it is held against."""
 
 
-def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]:
+def with_mv(evidence: Evidence, family: Sequence[Group]) -> list[Pair]:
+    """All others of a family with MV, and the ternary with the binary contrast; none without MV."""
+    mv, binary, ternary = (
+        evidence.find(family, family[0].first.protocol, name)
+        for name in ("MV", "MV + Cosine", "MV + Cosine + Triplet")
+    )
+    if not mv:
+        return []
+    pairs = [(group, mv[0]) for group in family if group is not mv[0]]
+    return pairs + [(ours, theirs) for ours in ternary for theirs in binary]
+
+
+def _each_other(family: Sequence[Group], others: Sequence[Pair]) -> list[Pair]:
     """All pairs of settings that are not compared yet, the larger weights against the smaller."""
-    known = [{id(group) for group in pair} for pair in compared]
+    known = [{id(group) for group in pair} for pair in others]
     pairs = [
         (ours, reference)
         for reference, ours in combinations(family, 2)
@@ -119,29 +165,39 @@ def _each_other(family: Sequence[Group], compared: Sequence[Pair]) -> list[Pair]
     return [pair for pair in pairs if pair[1] is reference]
 
 
-def _compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
-    """The rows of pairs, whose p-values are adjusted for one another."""
-    compared = [compare(_by_seed(ours), _by_seed(theirs)) for ours, theirs in pairs]
-    adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+def compared(pairs: Sequence[Pair], claim: str) -> list[dict[str, Any]]:
+    """The rows of pairs, whose p-values are adjusted for one another; see `make`."""
+    comparisons = [compare(by_seed(ours), by_seed(reference)) for ours, reference in pairs]
     return [
-        _row(*pair, comparison, None if comparison.p is None else float(next(adjusted)))
-        | {"claim": claim}
-        for pair, comparison in zip(pairs, compared, strict=True)
+        row_of(ours, comparison, adjusted)
+        | {
+            "claim": claim,
+            "reference_setting": reference.columns["setting"],
+            "reference": reference.columns["losses"],
+            "reference_seeds": ", ".join(map(str, comparison.reference_seeds)),
+        }
+        for (ours, reference), comparison, adjusted in zip(
+            pairs, comparisons, adjust(comparisons), strict=True
+        )
     ]
 
 
-def _by_seed(group: Group) -> dict[int, pd.DataFrame]:
+def adjust(compared: Sequence[Comparison]) -> list[float | None]:
+    """Their p-values, adjusted for one another; None where there is none."""
+    adjusted = iter(holm([each.p for each in compared if each.p is not None]))
+    return [None if each.p is None else float(next(adjusted)) for each in compared]
+
+
+def by_seed(group: Group) -> dict[int, pd.DataFrame]:
+    """The predictions of each seed."""
     return {run.seed: run.predictions for run in group.runs}
 
 
-def _row(
-    ours: Group, reference: Group, comparison: Comparison, adjusted: float | None
-) -> dict[str, Any]:
-    """A row of the table.
+def row_of(ours: Group, comparison: Comparison, adjusted: float | None) -> dict[str, Any]:
+    """A row of the table, but for what names the reference.
 
     Args:
         ours: A setting.
-        reference: What it was held against.
         comparison: What came of it.
         adjusted: Its p-value after Holm.
     """
@@ -150,8 +206,6 @@ def _row(
         verdict = BETTER if comparison.difference < 0 else WORSE
     interval = comparison.interval
     return ours.columns | {
-        "reference_setting": reference.columns["setting"],
-        "reference": reference.columns["losses"],
         "difference": comparison.difference,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
@@ -163,7 +217,6 @@ def _row(
         "detectable": comparison.detectable,
         "networks": comparison.networks,
         "seeds": ", ".join(map(str, comparison.seeds)),
-        "reference_seeds": ", ".join(map(str, comparison.reference_seeds)),
     }
 
 
@@ -185,7 +238,8 @@ SECTION = Section(
         "is no verdict then. Settings are compared with MV where it was run with their budget, and "
         "with one another; never with those of another budget.",
         "A difference is claimed when its p-value is below 0.05 after Holm's adjustment for all "
-        "comparisons of its table; the intervals are not adjusted. No difference shown does not "
+        "comparisons of its table, and where predictions were brought, for all settings that are "
+        "held against one file; the intervals are not adjusted. No difference shown does not "
         "mean equal. What could have been seen is the true difference that is found in 80% of "
         "cases, before the adjustment; a smaller one may well be there.",
     ),

@@ -17,6 +17,7 @@ from contrastive_age.reporting.groups import (
     whole_numbers,
 )
 from contrastive_age.reporting.sections.section import (
+    CS5,
     LOSSES,
     MAE,
     SEEDS,
@@ -33,11 +34,7 @@ COLUMNS = (
     Column("by subject", "{{ mae_by_subject | number }}", "MAE"),
     Column("by age", "{{ mae_by_age | number }}", "MAE"),
     Column("Bias", "{{ bias | signed }}"),
-    Column(
-        "CS@5",
-        "{{ cs5 | percent }}{{ small(cs5_low | interval(cs5_high, decimals=1)) }}",
-        "95%, subjects",
-    ),
+    CS5,
     Column("Constant", "{{ mae_constant | number }}", "MAE"),
     SEEDS,
 )

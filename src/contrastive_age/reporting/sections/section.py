@@ -160,7 +160,8 @@ class Section:
         layouts: How each family's rows of its table are shown, in parts of their own.
         pictures: The name of the pictures before them.
         show: What it shows in place of all that.
-        nothing: Said in place of the words where there is nothing to show.
+        nothing: Said in place of the words where there is nothing to show; a section that says
+            nothing is then left out of the page.
         too_little: The same where settings were measured all the same.
         missing: What would give it something to show.
     """
@@ -193,6 +194,13 @@ LOSSES = Column("Setting", "{{ setting }}{{ small(losses, mark) }}", number=Fals
 
 MAE = "{{ mae | number }}{{ small(mae_low | interval(mae_high)) }}"
 """A cell of an error with its interval."""
+
+CS5 = Column(
+    "CS@5",
+    "{{ cs5 | percent }}{{ small(cs5_low | interval(cs5_high, decimals=1)) }}",
+    "95%, subjects",
+)
+"""The column of the share of images within five years."""
 
 SEEDS = Column("Seeds", "{{ seeds }}{{ small(seed_sd | seed_spread) }}", "SD of MAE")
 """The column of the seeds of a mean, and their spread, or that there is only one."""

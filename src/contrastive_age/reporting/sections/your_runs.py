@@ -1,9 +1,13 @@
 """What was run, best first: the first thing that the page shows."""
 
+from dataclasses import replace
+from typing import Any
+
 import pandas as pd
 
 from contrastive_age.reporting.groups import MEASURED, Evidence, mean, rows_of
-from contrastive_age.reporting.papers import weights_in_words
+from contrastive_age.reporting.papers import THEIRS, weights_in_words
+from contrastive_age.reporting.results import Theirs
 from contrastive_age.reporting.sections.section import (
     SEEDS,
     Column,
@@ -51,7 +55,7 @@ COLUMNS = (
         "{{ small((folds | counted('fold')) ~ ', ' ~ (start | begun), differing) }}",
         number=False,
     ),
-    SEEDS,
+    replace(SEEDS, cell="{% if seeds %}" + SEEDS.cell + "{% else %}–{% endif %}"),
 )
 
 
@@ -59,14 +63,15 @@ def make(evidence: Evidence) -> pd.DataFrame:
     """List all settings, those on the same images together and the best of them first.
 
     Images of people stand before drawn ones, and the images with the smallest error first;
-    networks that were pre-trained on faces come last.
+    networks that were pre-trained on faces come last. What was brought is named "theirs: ..." and
+    marked so; it is the best only where a setting of ours was tested on the same images.
 
     Returns:
-        A row a setting: `protocol`, `weights` (the λ of its losses that act, in words),
-        `mae_constant` (years of MAE), `best` (whether it is the first on its images), `differing`
-        (in words whether its folds are not that one's, and what of its budget others on as many
-        images of its source have otherwise), `details` (its place on the page), and `MEASURED` but
-        for `command`.
+        A row a setting, or what was brought: `protocol`, `weights` (the λ of its losses that act,
+        in words), `mae_constant` (years of MAE), `best` (whether it is the first on its images),
+        `differing` (in words whether its folds are not that one's, and what of its budget others on
+        as many images of its source have otherwise), `details` (its place on the page), and
+        `MEASURED` but for `command`.
     """
     rows = [
         group.columns
@@ -84,11 +89,14 @@ def make(evidence: Evidence) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["protocol", *measured, *columns, "tested", "dealt"])
     table["on_faces"] = table["pretraining"] != ""
     table["differing"] = table.groupby(["on_faces", *DATA])["budget"].transform(_differing)
+    brought = pd.DataFrame([_brought(theirs) for theirs in evidence.theirs], columns=table.columns)
+    table = pd.concat([table, brought], ignore_index=True) if len(brought) else table
     images = table.groupby(["on_faces", *DATA, "tested"], sort=False)
     table["least"] = images["mae"].transform("min")
     table["place"] = images.ngroup()
     ordered = table.sort_values(["on_faces", "drawn_faces", "least", "place", "mae"], kind="stable")
-    ordered["best"] = ~ordered.duplicated("place")
+    ours = (ordered["mark"] != THEIRS).groupby(ordered["place"]).transform("any")
+    ordered["best"] = ours & ~ordered.duplicated("place")
     others = ordered["dealt"] != ordered.groupby("place")["dealt"].transform("first")
     ordered["differing"] = [
         ", ".join(filter(None, ["other folds" if other else "", words]))
@@ -96,6 +104,35 @@ def make(evidence: Evidence) -> pd.DataFrame:
     ]
     hidden = ["on_faces", "tested", "dealt", "least", "place"]
     return ordered.drop(columns=hidden).reset_index(drop=True)
+
+
+def _brought(theirs: Theirs) -> dict[str, Any]:
+    """The row of predictions that were made elsewhere; it says nothing of how."""
+    low, high = theirs.metrics["mae_interval"] or (None, None)
+    told = {name: theirs.metrics[name] for name in ("mae", "mae_constant", "manifest_hash")}
+    counts = {"images": theirs.metrics["n"]} | {
+        name: theirs.metrics[name] for name in ("subjects", "folds")
+    }
+    empty = ("losses", "seeds", "pretraining", "budget", "inputs", "weights")
+    return dict.fromkeys(empty, "") | {
+        "protocol": theirs.protocol,
+        "status": "measured",
+        "setting": theirs.title,
+        "mark": THEIRS,
+        "mae_low": low,
+        "mae_high": high,
+        "seed_sd": None,
+        "start": "a file",
+        "drawn_faces": theirs.demo,
+        "runs": theirs.key,
+        "differing": theirs.photos,
+        "details": "comparisons",
+        "tested": theirs.tested,
+        "dealt": theirs.folds,
+        "on_faces": False,
+        **told,
+        **counts,
+    }
 
 
 def _differing(budgets: pd.Series) -> list[str]:

@@ -1,0 +1,131 @@
+"""Predictions that were made elsewhere, on the test photos of a protocol.
+
+Nothing is known here of how they were made: they are measured and compared as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation.comparison import Comparison, compare
+from contrastive_age.evaluation.metrics import first_few
+from contrastive_age.sources import delimited
+
+MISSING = "without a prediction"
+UNKNOWN = "not among the test photos"
+UNREADABLE = "with an age that cannot be read"
+CONTRADICTING = "given more than once, with different ages"
+REPEATED = "given more than once, with one age, which counts once"
+"""Of what was given or is lacking: why a row does not count, or a photo has no prediction."""
+
+_CALLED = {
+    "sample_id": {"id", "sample", "image", "imageid", "file", "filename", "path", "photo", "name"},
+    "predicted_age": {"age", "prediction", "predicted", "pred", "predage", "agepred", "estimate"},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """What a table of predictions gives.
+
+    Attributes:
+        predictions: `sample_id, identity, fold, age, predicted_age` in years, a row a test photo
+            that has a prediction, in the order of the folds.
+        left_out: `problem, sample_id, row` (the line of their file; missing where the photo has
+            none) and `predicted_age` (as it is written), a row for everything that does not count.
+    """
+
+    predictions: pd.DataFrame
+    left_out: pd.DataFrame
+
+    @property
+    def problems(self) -> dict[str, dict[str, Any]]:
+        """By problem the number of names that have it, `n`, and the `first` few in words."""
+        names = self.left_out.groupby("problem", sort=False)["sample_id"].unique()
+        return {
+            str(problem): {"n": len(ids), "first": first_few(list(ids))}
+            for problem, ids in names.items()
+        }
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table of predictions, see `sources.delimited.read`.
+
+    Returns:
+        `sample_id` and `predicted_age` as they are written, `row` and `surplus`.
+
+    Raises:
+        DataError: The file is missing, is no text, or lacks rows or one of the two columns.
+    """
+    return delimited.read(path, ("sample_id", "predicted_age"), _CALLED)
+
+
+def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
+    """Find the test photos of predictions.
+
+    A photo that is given more than once counts where all its ages are the same.
+
+    Args:
+        table: As `read` gives it. A comma in an age is a decimal one.
+        folds: The protocol's `sample_id, identity, age, fold`.
+
+    Raises:
+        DataError: No test photo has a prediction.
+    """
+    written = table["predicted_age"].str.replace(",", ".", regex=False)
+    years = pd.to_numeric(written, errors="coerce").where(~table["surplus"])
+    given = table[["sample_id", "row", "predicted_age"]].assign(years=years, problem="")
+    readable = np.isfinite(given["years"].to_numpy(np.float64))
+    known = given["sample_id"].isin(folds["sample_id"])
+    given.loc[~readable, "problem"] = UNREADABLE
+    given.loc[~known, "problem"] = UNKNOWN
+    usable = given[given["problem"] == ""].groupby("sample_id")["years"]
+    again, different = usable.cumcount() > 0, usable.transform("nunique") > 1
+    given.loc[again.index[again], "problem"] = REPEATED
+    given.loc[different.index[different], "problem"] = CONTRADICTING
+    counted = given[given["problem"] == ""].set_index("sample_id")["years"]
+    predictions = folds[["sample_id", "identity", "fold", "age"]].assign(
+        predicted_age=folds["sample_id"].map(counted)
+    )
+    lacking = folds.loc[~folds["sample_id"].isin(given["sample_id"]), ["sample_id"]]
+    left_out = pd.concat(
+        [lacking.assign(problem=MISSING), given[given["problem"] != ""]], ignore_index=True
+    )
+    predictions = predictions.dropna(subset="predicted_age").reset_index(drop=True)
+    if predictions.empty:
+        raise DataError(
+            f"none of the {len(table)} rows has an age of one of the {len(folds)} test photos: "
+            f"the rows are of {first_few(table['sample_id'].tolist())}; the photos are called "
+            f"{first_few(folds['sample_id'].tolist())}"
+        )
+    columns = ["problem", "sample_id", "row", "predicted_age"]
+    left_out = left_out.reindex(columns=columns).astype({"row": "Int64"})
+    return Brought(predictions, left_out)
+
+
+def against(ours: Mapping[int, pd.DataFrame], theirs: pd.DataFrame) -> Comparison:
+    """Compare a setting with predictions that were brought, on the photos that these have.
+
+    Theirs are taken as they are: the same errors stand beside those of each of our seeds, so that
+    the interval is over subjects and our networks. How another training of theirs would err, one
+    file cannot tell.
+
+    Args:
+        ours: By seed `sample_id, identity, fold, age, predicted_age` of at least these photos.
+        theirs: The same columns.
+
+    Returns:
+        The difference is our MAE minus theirs; seeds of the reference say nothing.
+
+    Raises:
+        DataError: We lack one of their photos, or have another age or identity of it.
+    """
+    common = {
+        seed: table[table["sample_id"].isin(theirs["sample_id"])] for seed, table in ours.items()
+    }
+    return compare(common, dict.fromkeys(common, theirs))

@@ -1,0 +1,131 @@
+"""Predictions from elsewhere: each photo's age is found, and nothing else is counted."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrastive_age.errors import DataError
+from contrastive_age.evaluation import theirs
+from contrastive_age.evaluation.comparison import Untold
+from contrastive_age.evaluation.confidence import mean_interval
+from evaluation.people import made_up, table
+
+FOLDS = table(list("aabbcd"), [0.0] * 6).drop(columns=["predicted_age", "predicted_std"])
+IDS = FOLDS["sample_id"].tolist()
+
+
+def given_as(rows: list[tuple[str, str]]) -> pd.DataFrame:
+    """A table as `theirs.read` gives it."""
+    written = pd.DataFrame(rows, columns=["sample_id", "predicted_age"], dtype="str")
+    return written.assign(row=np.arange(len(rows)) + 2, surplus=False)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*IDS, "other", ""]), st.sampled_from(["7", "7.0", "8,5", "old", "inf"])
+        ),
+        max_size=12,
+    )
+)
+def test_every_row_and_photo_is_counted_or_listed_once(rows: list[tuple[str, str]]) -> None:
+    ages = {"7": 7.0, "7.0": 7.0, "8,5": 8.5}
+    by_photo: dict[str, list[float]] = {}
+    for name, age in rows:
+        if name in IDS and age in ages:
+            by_photo.setdefault(name, []).append(ages[age])
+    expected = {name: own[0] for name, own in by_photo.items() if len(set(own)) == 1}
+    if not expected:
+        with pytest.raises(DataError, match="none of the"):
+            theirs.match(given_as(rows), FOLDS)
+        return
+    brought = theirs.match(given_as(rows), FOLDS)
+    found = dict(brought.predictions[["sample_id", "predicted_age"]].to_numpy().tolist())
+    assert found == expected
+    assert list(found) == [name for name in IDS if name in expected]
+    problems = Counter(brought.left_out["problem"])
+    assert problems[theirs.UNKNOWN] == sum(name not in IDS for name, _ in rows)
+    assert problems[theirs.UNREADABLE] == sum(n in IDS and age not in ages for n, age in rows)
+    assert problems[theirs.MISSING] == len(set(IDS) - {name for name, _ in rows})
+    different = [own for own in by_photo.values() if len(set(own)) > 1]
+    assert problems[theirs.CONTRADICTING] == sum(map(len, different))
+    assert problems[theirs.REPEATED] == sum(len(by_photo[name]) - 1 for name in expected)
+    assert set(brought.problems) == set(problems)
+
+
+def test_what_is_left_out_keeps_its_line_and_its_text() -> None:
+    rows = [(IDS[0], "5"), ("x", "6"), (IDS[1], "six"), ("y", "6"), ("x", "7")]
+    brought = theirs.match(given_as(rows), FOLDS)
+    listed = brought.left_out[brought.left_out["problem"] != theirs.MISSING]
+    assert listed.drop(columns="problem").to_numpy().tolist() == [
+        ["x", 3, "6"],
+        [IDS[1], 4, "six"],
+        ["y", 5, "6"],
+        ["x", 6, "7"],
+    ]
+    assert brought.problems[theirs.UNKNOWN] == {"n": 2, "first": "x, y"}
+    assert brought.problems[theirs.MISSING] == {"n": 4, "first": ", ".join(IDS[2:])}
+
+
+def test_a_row_with_more_values_than_the_header_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    path.write_text(f"sample_id;predicted_age\n{IDS[0]};31,5\n{IDS[1]};3;1\n", encoding="utf-8")
+    brought = theirs.match(theirs.read(path), FOLDS)
+    assert brought.predictions["predicted_age"].tolist() == [31.5]
+    assert brought.problems[theirs.UNREADABLE]["n"] == 1
+
+
+def test_a_column_that_is_called_otherwise_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    path.write_text("sample_id,age\na,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="Is 'age' the predicted_age"):
+        theirs.read(path)
+
+
+def test_the_difference_is_over_their_photos_alone() -> None:
+    rng = np.random.default_rng(3)
+    first = made_up(rng, 30)
+    ours = {
+        seed: first.assign(predicted_age=first["predicted_age"] + rng.normal(0, 1, len(first)))
+        for seed in (0, 1)
+    }
+    other = first.assign(predicted_age=first["age"] + rng.normal(0, 9, len(first)))
+    part = other[rng.random(len(other)) < 0.7].sample(frac=1, random_state=1)
+    found = theirs.against(ours, part)
+    gains = []
+    for _, row in part.iterrows():
+        sizes = []
+        for table_of_seed in ours.values():
+            own = table_of_seed[table_of_seed["sample_id"] == row["sample_id"]].iloc[0]
+            sizes.append(abs(own["predicted_age"] - own["age"]))
+        gains.append(np.mean(sizes) - abs(row["predicted_age"] - row["age"]))
+    assert found.difference == pytest.approx(np.mean(gains))
+    assert found.n == len(part)
+    assert found.untold is None
+
+
+def test_equal_networks_leave_the_spread_of_people_alone() -> None:
+    rng = np.random.default_rng(4)
+    ours = made_up(rng, 40)
+    ours["fold"] = np.arange(len(ours)) % 5
+    other = ours.assign(predicted_age=ours["age"] + rng.normal(0, 4, len(ours)))
+    found = theirs.against({0: ours, 1: ours}, other)
+    gain = (ours["predicted_age"] - ours["age"]).abs() - (other["predicted_age"] - 30).abs()
+    people = mean_interval(ours["identity"], gain)
+    assert found.interval is not None
+    assert people is not None
+    # What people and networks have together is nothing here.
+    assert found.interval.low == pytest.approx(people.low, rel=0.02)
+    assert found.interval.high == pytest.approx(people.high, rel=0.02)
+
+
+def test_one_seed_of_ours_in_few_folds_tells_nothing() -> None:
+    ours = made_up(np.random.default_rng(6), 40)
+    assert theirs.against({0: ours}, ours).untold == Untold.ONE_SEED
+    other_folds = ours.assign(fold=5)
+    assert theirs.against({0: ours, 1: ours}, other_folds).untold == Untold.OTHER_FOLDS

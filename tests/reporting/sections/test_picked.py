@@ -1,0 +1,120 @@
+"""The steps from our recipe to another: who is held against whom, and what is claimed."""
+
+from typing import Any
+
+import pytest
+
+from contrastive_age.evaluation.comparison import holm
+from contrastive_age.reporting import page, sections
+from contrastive_age.reporting.groups import Evidence
+from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.sections.picked import PLAIN, STEPS
+from reporting.runs import FACES, PAPERS, SMALL, MakeRun, evidence
+
+HEAD, RATE, ROUNDED, HELD, KEPT = (step.words for step in STEPS)
+
+
+def chosen(*steps: int, watch: bool = True) -> dict[str, Any]:
+    """The budget of a setting that takes these steps."""
+    budget: dict[str, Any] = {name: dict(values) for name, values in SMALL.items()}
+    if watch:
+        budget["training"]["watch_test"] = True
+    for place in steps:
+        block, _, name = STEPS[place].path.partition(".")
+        budget[block] = budget.get(block, {}) | {name: STEPS[place].value}
+    # As it is dumped: with what it holds beside, at its default.
+    if "testing" in budget:
+        budget["testing"] |= {"mirrored": False}
+    return budget
+
+
+def runs_of(make_run: MakeRun, *steps: int, seeds: int = 2, **more: Any) -> list[Measured]:
+    watch = more.pop("watch", True)
+    budget = chosen(*steps, watch=watch) | more.pop("budget", {})
+    off = more.pop("off", 3.0 + len(steps))
+    told = {"picked_on_test": off - 0.5} if watch else {}
+    return [
+        make_run("fgnet_se", "mv", seed, budget=budget, off=off + seed, **told, **more)
+        for seed in range(seeds)
+    ]
+
+
+@pytest.fixture
+def taken(make_run: MakeRun) -> Evidence:
+    """A plain setting; a chain of two steps, one by itself, two that belong together; strangers."""
+    runs = [
+        run for steps in [(), (0,), (0, 1), (2,), (3,), (3, 4)] for run in runs_of(make_run, *steps)
+    ]
+    runs += runs_of(make_run, watch=False)
+    runs += runs_of(make_run, 0, external=FACES)
+    runs += runs_of(make_run, 1, budget={"max_samples": 7}, watch=False)
+    return evidence(runs)
+
+
+def test_steps_stand_in_their_order_and_are_held_against_the_row_without_the_last(
+    taken: Evidence,
+) -> None:
+    table = sections.picked.make(taken)
+    measured = table[(table["status"] == "measured") & (table["pretraining"] == "")]
+    told = measured[["steps", "reference_steps"]].fillna("").to_numpy().tolist()
+    assert told == [
+        [PLAIN, ""],
+        [HEAD, PLAIN],
+        [f"{HEAD} + {RATE}", HEAD],
+        [ROUNDED, PLAIN],
+        [HELD, PLAIN],
+        [f"{HELD} + {KEPT}", HELD],
+    ]
+    mae = dict(zip(measured["steps"], measured["mae"], strict=True))
+    for _, row in measured.iloc[1:].iterrows():
+        assert row["difference"] == pytest.approx(mae[row["steps"]] - mae[row["reference_steps"]])
+    p = measured["p"].iloc[1:]
+    assert measured["p_holm"].iloc[1:].to_numpy() == pytest.approx(holm(p))
+    # One family on the page, whatever the steps change in words of a budget.
+    assert measured["budget"].nunique() == 1
+
+
+def test_what_is_claimed_is_the_mean_over_seeds_beside_the_error(taken: Evidence) -> None:
+    table = sections.picked.make(taken)
+    plain = table.iloc[0]
+    assert (plain["mae"], plain["picked"]) == (3.5, 2.5)
+    assert plain["claimed"] == pytest.approx(-1.0)
+    html = page.render(page.tables(taken), PAPERS)
+    assert "From our number to the paper" in html
+    assert "−1.00" in html
+
+
+def test_the_next_step_has_the_command_that_measures_it(taken: Evidence) -> None:
+    table = sections.picked.make(taken)
+    (lacking,) = table.loc[table["status"] == "not run"].to_dict("records")
+    assert lacking["steps"] == f"{HEAD} + {RATE} + {ROUNDED}"
+    for part in (
+        "kedro sweep --pipeline=fgnet_se",
+        "setting=mv",
+        "training.watch_test=True",
+        "model.head=dropout",
+        "training.schedule=step",
+        "testing.rounded=True",
+        "--seeds=2",
+    ):
+        assert part in lacking["command"]
+
+
+def test_a_watched_result_without_its_plain_one_stands_alone(taken: Evidence) -> None:
+    table = sections.picked.make(taken)
+    (alone,) = table[table["pretraining"] != ""].to_dict("records")
+    assert (alone["steps"], alone["picked"]) == (HEAD, 3.5)
+    assert (alone["reference_steps"], alone["verdict"]) == ("", "")
+
+
+def test_of_seeds_that_were_not_all_watched_nothing_is_claimed(make_run: MakeRun) -> None:
+    first, second = runs_of(make_run)
+    without = {name: value for name, value in second.metrics.items() if "picked" not in name}
+    vars(second)["metrics"] = without
+    assert sections.picked.make(evidence([first, second])).empty
+
+
+def test_where_nothing_was_watched_a_command_is_shown(make_run: MakeRun) -> None:
+    tables = page.tables(evidence([make_run(setting="mv"), make_run(setting="ce")]))
+    assert tables["picked_on_test"].empty
+    assert "training.watch_test=true" in page.render(tables, PAPERS)
