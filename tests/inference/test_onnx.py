@@ -24,7 +24,8 @@ from contrastive_age.faces.alignment import align, five_point_template, landmark
 from contrastive_age.inference import onnx as export
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import AgeModel, save_model
-from contrastive_age.model.network import expected_age
+from contrastive_age.model.architecture import Architecture
+from contrastive_age.model.network import AgeNetwork, expected_age
 from contrastive_age.sources import fgnet
 from contrastive_age.sources.reading import inspect_files
 from contrastive_age.training.augmentation import frame_size, prepare
@@ -76,6 +77,16 @@ def test_any_number_of_faces_gets_the_outputs_of_torch(exported: Path, number: i
         np.testing.assert_allclose(own, expected.numpy(), rtol=0, atol=export.TOLERANCE)
     if number > 2:
         assert np.ptp(found[0]) > 1  # else anything would be equal
+
+
+@pytest.mark.parametrize("head", ["dropout", "ordinal", "coral", "regression", "noisy"])
+def test_so_do_other_heads(tmp_path: Path, head: str) -> None:
+    architecture, model = Architecture(head=head), untrained_model(image_size=32)
+    network = AgeNetwork.undrawn(model.classes, architecture)
+    network.draw(seed=0)
+    state = {name: 20 * x if "fc" in name else x for name, x in network.state_dict().items()}
+    own = dataclasses.replace(model, state=state, architecture=architecture)
+    assert export.export_onnx(own, tmp_path / "age_model.onnx") < export.TOLERANCE
 
 
 @pytest.mark.real_data
