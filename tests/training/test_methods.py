@@ -26,7 +26,7 @@ from contrastive_age.model.losses import (
 from contrastive_age.model.losses.rnc import rnc_loss
 from contrastive_age.model.network import AgeNetwork, Outputs, expected_age
 from contrastive_age.training import loop
-from contrastive_age.training.acceleration import Plan
+from contrastive_age.training.acceleration import Plan, resolve
 from contrastive_age.training.augmentation import (
     centre_crop,
     draw,
@@ -35,6 +35,7 @@ from contrastive_age.training.augmentation import (
     sample,
     scaling,
 )
+from contrastive_age.training.recipe import Acceleration
 from contrastive_age.triplets.index import build_index
 from contrastive_age.triplets.sampling import batches
 from training.recipes import varied
@@ -160,6 +161,21 @@ def test_nor_do_its_gradients(name):
         total_loss(outputs, ages, triplets, recipe.loss, "all")["total"].backward()
     assert looks.names == []
     assert torch.isfinite(features.grad).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_recorded_steps_change_not_a_bit(part, name):
+    images, ages, index = part
+    recipe, found = recipe_of(name, epochs=4), []
+    for capture in (False, True):
+        network, asked = started(recipe), Acceleration(capture=capture)
+        plan = resolve(asked, CUDA, images.nbytes)
+        history = loop.train(images, ages, index, network, recipe, device=CUDA, plan=plan)
+        found.append((history.drop(columns="seconds"), network.state_dict()))
+    (expected, weights), (recorded, own) = found
+    assert recorded.equals(expected)
+    assert [name for name in weights if not torch.equal(weights[name], own[name])] == []
 
 
 @pytest.mark.parametrize("triplets", ["explicit", "shared"])

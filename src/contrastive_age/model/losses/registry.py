@@ -131,12 +131,12 @@ def weights_of(terms: Iterable[Term]) -> Any:
     fields: dict[str, Any] = {}
     for term in known:
         annotations[term.weight] = NonNegativeFloat
-        unsaid = None if term.weight in IN_EVERY_KEY else term.default.__eq__
+        unsaid = None if term.weight in IN_EVERY_KEY else float(term.default).__eq__
         fields[term.weight] = Field(default=term.default, exclude_if=unsaid)
         for name, default in term.options.items():
             share = Annotated[float, Field(ge=0, lt=1)]
             annotations[name] = PositiveFloat if default else share
-            fields[name] = Field(default=default, exclude_if=default.__eq__)
+            fields[name] = Field(default=default, exclude_if=float(default).__eq__)
 
     def check(weights: Any) -> Any:
         """Refuse what would have no effect, and what no network can have."""
