@@ -14,7 +14,7 @@ from training.recipes import SMALL, varied
 @pytest.mark.parametrize(
     ("name", "value", "bound"),
     [
-        ("epochs", 0, "greater than 0"),
+        ("epochs", -1, "greater than or equal to 0"),
         ("epochs", 2.5, "valid integer"),
         ("batch_size", 1, "greater than 1"),
         ("image_size", 31, "greater than or equal to 32"),
@@ -22,7 +22,12 @@ from training.recipes import SMALL, varied
         ("lr", 0, "greater than 0"),
         ("lr", float("inf"), "finite"),
         ("weight_decay", -1, "greater than or equal to 0"),
-        ("schedule", "warm", "'onecycle'"),
+        ("schedule", "warm", "'step'"),
+        ("average", 1, "less than 1"),
+        ("reweight", "inverse", "'none' or 'lds'"),
+        ("head_epochs", -1, "greater than or equal to 0"),
+        ("keep", "first", "'last' or 'best'"),
+        ("validated_on", "subjects", "'people' or 'images'"),
         ("supervise", "none", "'anchor' or 'all'"),
     ],
 )
@@ -52,6 +57,12 @@ def test_a_value_out_of_its_bounds_is_named_with_them(name: str, value: Any, bou
 def test_so_do_all_others(make: Any, name: str) -> None:
     with pytest.raises(ValueError, match=name):
         make()
+
+
+def test_the_best_epoch_is_one_that_was_validated() -> None:
+    with pytest.raises(ValueError, match=r"training\.keep=best .* give training\.validated_on"):
+        varied(keep="best")
+    assert varied(keep="best", validated_on="images").training.keep == "best"
 
 
 def test_no_value_of_the_paper_is_a_default() -> None:
