@@ -24,6 +24,7 @@ from contrastive_age.faces.alignment import align, five_point_template, landmark
 from contrastive_age.inference import onnx as export
 from contrastive_age.inference.estimator import AgeEstimator
 from contrastive_age.inference.model_file import AgeModel, save_model
+from contrastive_age.model.architecture import Architecture
 from contrastive_age.model.network import expected_age
 from contrastive_age.sources import fgnet
 from contrastive_age.sources.reading import inspect_files
@@ -153,6 +154,19 @@ def test_the_graph_equals_the_pipeline_at_other_sizes(image_size: int) -> None:
         found = export.ExportedNetwork(model)(torch.from_numpy(faces))
     for own, expected in zip(found, by_torch(model, faces), strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-4)
+
+
+def test_another_network_gets_the_outputs_of_torch(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    plain = untrained_model(architecture=Architecture("timm/tf_efficientnet_lite0", "dropout"))
+    wide = {"fc.linear.weight": 40 * plain.state["fc.linear.weight"]}
+    model = dataclasses.replace(plain, state={**plain.state, **wide}, temperature=2.5)
+    export.export_onnx(model, tmp_path / "m.onnx")
+    faces = export.drawn_faces(3)
+    found = export.open_session(tmp_path / "m.onnx", threads=1).run(None, {export.INPUT: faces})
+    for own, expected in zip(found, by_torch(model, faces), strict=True):
+        np.testing.assert_allclose(own, expected.numpy(), rtol=0, atol=export.TOLERANCE)
+    assert np.ptp(found[0]) > 0.1  # else anything would be equal
 
 
 @pytest.mark.parametrize("difference", [0.0011, math.nan])
