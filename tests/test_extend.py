@@ -1,4 +1,4 @@
-"""docs/extend.md, block by block: a loss, a data set, a protocol and a section, added and run."""
+"""docs/extend.md, block by block: a loss, a head, a data set, a protocol, a section, all run."""
 
 import re
 import shutil
@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from conftest import ROOT, SMALL, TINY, Project, make_project, run_tree
@@ -48,7 +49,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Project:
         for age in AGES:
             draw_face(person, age).save(albums / f"{name}_{age}.jpg")
     project = Project(root, root / "src")
-    project.command("run", "--pipeline=albums_se", "--params=setting=absolute")
+    project.command("run", "--pipeline=albums_se", "--params=setting=absolute,model.head=hidden")
     project.command("run", "--pipeline=paper_report")
     return project
 
@@ -60,6 +61,7 @@ def test_what_is_touched() -> None:
     }
     assert {title: len(paths) for title, paths in places.items()} == {
         "A loss": 3,
+        "A head": 2,
         "A data set": 3,
         "A protocol": 1,
         "A section of the report": 2,
@@ -88,6 +90,14 @@ def test_the_loss_is_trained_shown_and_named(extended: Project) -> None:
     runs = run_tree(extended)
     assert any(run["params"].get("lambda_a") == "1.0" for run in runs.values())
     assert any(name == "absolute" for run in runs.values() for name, *_ in run["metrics"])
+
+
+def test_the_head_is_trained_and_named(extended: Project) -> None:
+    path = extended.one("06_models/albums_se/absolute-*/fold_0/model.pth")
+    state = torch.load(path, weights_only=True)
+    assert state["fc.hidden.weight"].shape == (256, 512)
+    assert state["fc.linear.weight"].shape == (101, 256)
+    assert any(run["params"].get("head") == "hidden" for run in run_tree(extended).values())
 
 
 def test_its_weight_can_be_given_without_any_yaml(extended: Project) -> None:

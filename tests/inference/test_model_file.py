@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.inference.model_file import load_model, save_model
+from contrastive_age.model.architecture import Architecture
 from inference.models import untrained_model
 
 
@@ -39,6 +41,47 @@ def test_the_network_of_a_loaded_model_gives_the_same_outputs(tmp_path: Path) ->
     with torch.inference_mode():
         expected, found = model.network()(views), load_model(tmp_path / "m.pt").network()(views)
     assert torch.equal(found.logits, expected.logits)
+
+
+OTHER = Architecture("timm/tf_efficientnet_lite0", "dropout")
+
+
+def test_another_network_comes_back_with_its_mean_and_spread(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    model = untrained_model(architecture=OTHER)
+    save_model(model, tmp_path / "m.pt")
+    back = load_model(tmp_path / "m.pt")
+    assert back.architecture == OTHER
+    views = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(back.network()(views).logits, model.network()(views).logits)
+    content = torch.load(tmp_path / "m.pt", weights_only=True)
+    about = json.loads(content["about"])
+    assert about["normalisation"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    about["normalisation"]["mean"] = [0.485, 0.456, 0.406]
+    torch.save(content | {"about": json.dumps(about)}, tmp_path / "m.pt")
+    with pytest.raises(DataError, match="trained on faces made otherwise"):
+        load_model(tmp_path / "m.pt")
+    del about["backbone"]
+    torch.save(content | {"about": json.dumps(about)}, tmp_path / "m.pt")
+    with pytest.raises(DataError, match="is a damaged model"):
+        load_model(tmp_path / "m.pt")
+
+
+def test_without_its_library_another_network_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    save_model(untrained_model(architecture=OTHER), tmp_path / "m.pt")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(DataError, match=r"^timm is needed and not installed: .*\[timm\]"):
+        load_model(tmp_path / "m.pt")
+
+
+def test_a_file_of_the_papers_network_names_none(tmp_path: Path) -> None:
+    save_model(untrained_model(), tmp_path / "m.pt")
+    about = json.loads(torch.load(tmp_path / "m.pt", weights_only=True)["about"])
+    assert not {"backbone", "head"} & about.keys()
 
 
 def test_a_file_from_before_temperatures_has_none(tmp_path: Path) -> None:

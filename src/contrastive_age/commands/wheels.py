@@ -44,11 +44,13 @@ class Machine:
             or their bare names; None where nothing is.
         python: Its version of Python, such as 3.12.
         processor: As `uname -m` says.
+        extras: Of this project, which is used there with them.
     """
 
     have: Path | None
     python: str
     processor: str
+    extras: frozenset[str] = frozenset()
 
 
 def download(project: Path, machine: Machine, folder: Path) -> None:
@@ -87,9 +89,12 @@ def missing(project: Path, machine: Machine) -> list[str]:
         machine: What is there.
     """
     have = _versions(machine.have)
-    needed = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    stated = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [*stated["dependencies"]]
+    for extra in machine.extras:
+        needed += stated["optional-dependencies"][extra]
     specifiers: dict[str, SpecifierSet] = {}
-    _collect(map(Requirement, needed["project"]["dependencies"]), machine, specifiers)
+    _collect(map(Requirement, needed), machine, specifiers)
     return sorted(
         _pinned(name, allowed)
         for name, allowed in specifiers.items()

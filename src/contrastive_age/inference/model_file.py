@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from contrastive_age.errors import DataError
+from contrastive_age.errors import DataError, library
 from contrastive_age.evaluation.conformal import Radii
 from contrastive_age.faces import alignment
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
@@ -148,7 +148,7 @@ def load_model(path: Path) -> AgeModel:
 
     Raises:
         DataError: The file is missing, damaged, no model of this project, or one that this version
-            would read otherwise than it was meant.
+            would read otherwise than it was meant; or a library of its network is not installed.
     """
     content = _read(path)
     try:
@@ -167,10 +167,15 @@ def load_model(path: Path) -> AgeModel:
             # Files of earlier versions have none.
             temperature=about.get("temperature", 1.0),
         )
-        model.network()
         views = {name: about[name] for name in ("alignment", "normalisation")}
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} is a damaged model ({error}); make or copy it again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    for name in model.architecture.libraries:
+        library(name, name)
+    try:
+        model.network()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
     if content["version"] == 1 and (frame_size(model.image_size) - model.image_size) % 2:
         logger.warning(
             "%s is of a version that saw faces half a pixel beside their centre at %d pixels: its "
@@ -185,6 +190,10 @@ def load_model(path: Path) -> AgeModel:
             f"({here}); use the version of contrastive-age that made it, or make the model again"
         )
     return model
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is a damaged model ({error}); make or copy it again")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Architecture:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """What it is made with besides torch."""
+        """What it is made with besides torch, which are extras of this project, too."""
         return ("timm",) if self.backbone.startswith(TIMM) else ()
 
 
