@@ -15,6 +15,7 @@ from contrastive_age.evaluation.metrics import (
     check_predictions,
     cumulative_score,
     no_better,
+    picked_on_test,
     signed_errors,
     summarise,
 )
@@ -271,3 +272,14 @@ def test_errors_that_a_constant_has_are_said(
 ) -> None:
     said = {"mae": mae, "mae_constant": 9.0, "constant_interval": interval}
     assert no_better(said) == words
+
+
+def test_picking_on_test_takes_each_folds_smallest_error_over_all_images() -> None:
+    errors = [[5.0, 3.0, 4.0], [2.0, 6.0]]
+    histories = [pd.DataFrame({"epoch": range(len(own)), "test_mae": own}) for own in errors]
+    assert picked_on_test(histories, [30, 10]) == pytest.approx((30 * 3 + 10 * 2) / 40)
+
+
+def test_nothing_is_claimed_where_a_fold_was_not_watched() -> None:
+    histories = [pd.DataFrame({"test_mae": [2.0]}), pd.DataFrame({"epoch": [1]})]
+    assert picked_on_test(histories, [3, 3]) is None

@@ -102,11 +102,11 @@ def test_a_regression_outside_the_classes_stays_inside_them():
     module = Regression(1, 70)
     module.value.weight.data.fill_(1)
     module.value.bias.data.fill_(0)
-    values = torch.tensor([-300.0, -5.0, 0.0, 2.0, 69.0, 74.0, 400.0])
+    values = torch.tensor([-300.0, -8.0, 0.0, 1.0, 2.0, 69.0, 77.0, 400.0])
     logits, _ = module((values - 34.5)[:, None])
     mean, _ = expected_age(logits, torch.arange(70.0))
-    expected = [0, 0, 0.5, 2, 68.5, 69, 69]
-    assert mean.tolist() == pytest.approx(expected, abs=0.06)
+    expected = [0, 0, 0.5201, 1.1294, 2.0139, 68.4799, 69, 69]
+    assert mean.tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_new_regression_is_about_the_middle_class():

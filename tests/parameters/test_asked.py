@@ -74,9 +74,10 @@ def _setting(root: Path, env: str | None, text: str, protocol: str) -> Learning:
 
 GIVEN = {
     "fgnet_se": "",
-    "fgnet_lopo": "setting=mv,seed=3,training.epochs=100,validation=null",
+    "fgnet_lopo": "setting=mv,seed=3,training.epochs=100,validation=null,testing.mirrored=true",
     "morph_se": "loss.lambda_c=4,loss.margin=0.3,model.weights=best one.pth,alignment.coverage=1.2",
     "morph_rs": "setting=ce,max_samples=100,detection.min_face=30,splitting.seed=2,age=round",
+    "synthetic_se": "training.average=0.99,training.watch_test=true,validation=null",
     "utkface_rs": "augmentation.flip=none,acceleration.precision=bfloat16,gradcam.at_most=3",
     "custom_se": "manifest=007,raw_root=~/a b,triplets.mode=shared,protocols.custom_se.folds=3",
     "pretrain": "pretrain.sources=utkface+morph2,training.image_size=64,sources.utkface.folder=x",

@@ -85,6 +85,13 @@ def test_key_does_not_depend_on_how_a_value_is_written(given: dict[str, Any]) ->
         ("model", "weights", "none"),
         ("model", "head", "dropout"),
         ("triplets", "mode", "explicit"),
+        ("training", "average", 0.999),
+        ("training", "reweight", "lds"),
+        ("training", "head_epochs", 5),
+        ("training", "validated_on", "people"),
+        ("training", "watch_test", True),
+        ("testing", "mirrored", True),
+        ("testing", "rounded", True),
         ("augmentation", "flip", "none"),
         ("splitting", "seed", 5),
         ("alignment", "coverage", 1.0),
@@ -155,9 +162,42 @@ def test_an_option_is_in_a_key_only_off_its_default(given: dict[str, Any]) -> No
     assert len({key(), key(dldl_sigma=3), key(lambda_s=1), key(lambda_s=1, smoothing=0.1)}) == 4
 
 
+def test_named_settings_that_do_not_go_with_what_is_given_are_left_out(
+    given: dict[str, Any],
+) -> None:
+    every = params.named_settings(given)
+    assert all(set(own) == set(given["settings"]["fgnet"]) for own in every.values())
+    softened = given | {"loss": given["loss"] | {"smoothing": 0.1}}
+    kept = params.named_settings(softened, all_of_them=False)["fgnet_se"]
+    assert {"mv", "ternary", "rnc", "unimodal"} <= set(kept)
+    assert not {"l1", "dldl", "coral"} & set(kept)
+
+
 def test_keys_are_those_of_earlier_versions(given: dict[str, Any]) -> None:
     keys = [params.effective(given, name).key for name in ("morph_se", "fgnet_lopo", "fgnet_se")]
     assert keys == ["ternary-cece940c", "ternary-e877128b", "ternary-6a64b3e2"]
+
+
+def test_a_change_of_the_recipe_that_is_off_is_in_no_key(given: dict[str, Any]) -> None:
+    before = params.effective(given, "fgnet_se")
+    off = {
+        "training": {
+            "average": 0,
+            "reweight": "none",
+            "head_epochs": 0,
+            "keep": "last",
+            "validated_on": None,
+            "watch_test": False,
+        },
+        "testing": {"mirrored": False, "rounded": None},
+    }
+    for block, values in off.items():
+        given[block] |= values
+    after = params.effective(given, "fgnet_se")
+    assert (after, after.key) == (before, before.key)
+    assert "testing" not in after.model_dump()
+    assert not off["training"].keys() & after.model_dump()["training"].keys()
+    assert {"average": 0, "mirrored": False, "rounded": False}.items() <= after.columns().items()
 
 
 @pytest.mark.parametrize(

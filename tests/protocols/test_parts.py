@@ -1,5 +1,7 @@
 """A fold's parts, and the validation part that never touches its test part."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from contrastive_age.protocols.copies import group as group_of
 from contrastive_age.protocols.parts import (
     Parts,
     constant_ages,
+    held_out,
     keep_apart,
     parts,
     together,
@@ -164,3 +167,32 @@ def test_the_constant_is_each_training_median() -> None:
     one = Parts(pd.DataFrame({"age": [1, 2, 9]}), pd.DataFrame({"age": [0, 5]}))
     other = Parts(pd.DataFrame({"age": [10, 20]}), pd.DataFrame({"age": [16]}))
     assert constant_ages([one, other]) == {0: 2.0, 1: 15.0}
+
+
+@pytest.mark.parametrize(("by", "number"), [("people", 2 * 6), ("images", 12)])
+def test_a_tenth_is_held_out_of_training(by: Literal["people", "images"], number: int) -> None:
+    training = _folds(exclusive=True)
+    validates = held_out(training, by, seed=3)
+    assert validates.sum() == number
+    both = set(training["identity"][validates]) & set(training["identity"][~validates])
+    assert bool(both) == (by == "images")
+    assert (held_out(training, by, seed=3) == validates).all()
+    assert (held_out(training, by, seed=4) != validates).any()
+
+
+def test_nobody_is_held_out_unless_it_is_asked_for() -> None:
+    assert not held_out(_folds(exclusive=True), None, seed=0).any()
+
+
+def test_people_whom_copies_link_are_held_out_together() -> None:
+    table = _folds(exclusive=True, subjects=30, images=1)
+    pairs = np.arange(30) // 2 * 2  # each second one is a copy of the one before
+    for seed in range(10):
+        validates = held_out(keep_apart(table, pairs), "people", seed)
+        assert validates.sum() == 2 * round(0.1 * 15)
+        assert (validates[::2] == validates[1::2]).all()
+
+
+def test_too_few_to_hold_one_out_are_named() -> None:
+    with pytest.raises(DataError, match=r"only 2 people train.*training\.validated_on at null"):
+        held_out(_folds(exclusive=True, subjects=2), "people", seed=0)

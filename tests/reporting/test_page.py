@@ -235,8 +235,8 @@ def test_the_summary_tells_the_verdict_and_its_limits(full: str) -> None:
         r"Compared with MV on the same images, over subjects and networks: \d+ better, \d+ worse",
         text,
     )
-    assert "Drawn faces: 1 of 16 settings" in text
-    assert "Pre-trained on faces (F): 4 of 16 settings" in text
+    assert "Drawn faces: 1 of 17 settings" in text
+    assert "Pre-trained on faces (F): 4 of 17 settings" in text
     assert "resnet18_imagenet_partial.pth (not ImageNet)" in text
 
 

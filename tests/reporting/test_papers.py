@@ -168,6 +168,24 @@ def test_what_is_unusual_about_a_budget_is_said(make_run: MakeRun) -> None:
     assert PAPERS.describe(dict(reversed(parameters.items()))).split(", ") == words
 
 
+def test_changes_of_the_recipe_are_said(make_run: MakeRun) -> None:
+    changes = {
+        "average": 0.999,
+        "reweight": "lds",
+        "head_epochs": 5,
+        "keep": "best",
+        "validated_on": "people",
+        "schedule": "step",
+    }
+    run = make_run(budget={"training": changes, "testing": {"mirrored": True}})
+    words = PAPERS.describe(run.parameters).split(", ")
+    assert words[2] == "stepped rate"
+    assert sorted(words[5:]) == [
+        *["5 epochs of the head", "best epoch kept", "mirror images tested"],
+        *["reweighted by lds", "validated on people", "weights averaged 0.999"],
+    ]
+
+
 def test_what_is_switched_on_needs_no_value_and_what_is_off_no_word(make_run: MakeRun) -> None:
     changed = {"training": {"watch_test": True}, "testing": {"mirrored": False, "rounded": True}}
     words = PAPERS.describe(make_run(budget=changed).parameters)

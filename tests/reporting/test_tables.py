@@ -130,6 +130,16 @@ def test_demo_table_takes_a_title_and_no_leakage(metrics: dict[str, Any]) -> Non
     assert "lookup" not in text
 
 
+def test_what_picking_on_the_test_part_would_have_claimed_is_the_second_line(
+    metrics: dict[str, Any],
+) -> None:
+    assert "picking" not in printed(demo_table(metrics))
+    lines = rows_of(printed(demo_table(metrics | {"picked_on_test": 2.3149})))
+    place = next(number for number, line in enumerate(lines) if "picking epochs" in line)
+    assert "MAE claimed by picking epochs on the test part" in lines[place]
+    assert "2.31 years" in lines[place]
+
+
 def test_a_leak_brings_the_lookup_baseline(metrics: dict[str, Any]) -> None:
     text = printed(demo_table(metrics, LEAK))
     lookup, share = rows_of(text)[4:6]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from contrastive_age.model.heads import HEADS
 from contrastive_age.model.losses import LossWeights
 from contrastive_age.training.stages import of_head, stages
 from training.recipes import varied
@@ -57,3 +58,29 @@ def test_where_no_such_term_acts_it_learns_by_the_softmax_loss():
 def test_a_term_that_has_a_head_of_its_own_stays():
     weights = LossWeights(lambda_s=0, lambda_bmse=1, lambda_c=1, margin=0.2)
     assert of_head(weights) == replace(weights, lambda_c=0)
+
+
+@pytest.mark.parametrize("views", ["lambda_rnc", "lambda_supcon"])
+def test_losses_of_two_views_are_left_to_the_first_stage(views):
+    weights = LossWeights(lambda_m=0.2, margin=0.2, **{views: 1.0})
+    history = run(people(), start(), varied(RECIPE, loss=weights, head_epochs=2))
+    name = views.removeprefix("lambda_")
+    assert history[name].notna().tolist() == [True] * 3 + [False] * 2
+    total = history["softmax"] + 0.2 * history["mean"] + history[name].fillna(0)
+    assert history["total"].tolist() == pytest.approx(total.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_is_drawn_anew_as_it_is_made(head):
+    network = start()
+    network.fc = HEADS[head](8, 5)
+    for tensor in network.fc.state_dict().values():
+        tensor.fill_(7)
+    stages(varied(RECIPE, head_epochs=1))[1].begin(network)
+    with torch.random.fork_rng():
+        torch.manual_seed(RECIPE.seed)
+        expected = HEADS[head](8, 5).state_dict()
+    found = network.fc.state_dict()
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        name: tensor.tolist() for name, tensor in expected.items()
+    }

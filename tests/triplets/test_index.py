@@ -97,3 +97,17 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         np.save(stream, np.arange(3))
     with pytest.raises(DataError, match="not a triplet index"):
         TripletIndex.load(path)
+
+
+@given(people, st.data())
+def test_of_some_rows_it_is_the_index_of_these_alone(
+    drawn: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    rows = np.array(drawn)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    kept[0] = True
+    found = build_index(rows[:, 0], rows[:, 1], fingerprint="f").of_rows(kept)
+    expected = build_index(rows[kept, 0], rows[kept, 1], fingerprint="f")
+    assert found.by_row(found.positives).tolist() == expected.by_row(expected.positives).tolist()
+    assert found.by_row(found.negatives).tolist() == expected.by_row(expected.negatives).tolist()
+    assert (found.ages.tolist(), found.fingerprint) == (expected.ages.tolist(), "f")

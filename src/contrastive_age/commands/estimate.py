@@ -91,7 +91,7 @@ def anchors(context: KedroContext, setting: Setting) -> int | None:
     trained = [
         len(parts(folds, fold, setting.validation, seed).training) for fold in range(setting.folds)
     ]
-    return sum(trained) * setting.training.epochs
+    return sum(trained) * (setting.training.epochs + setting.training.head_epochs)
 
 
 def _duration(seconds: float) -> str:
@@ -115,7 +115,9 @@ def _measure(setting: Setting) -> float:
     faces = rng.integers(0, 256, shape, dtype=np.uint8)
     # Pairs of one age and two identities, so that every anchor has a positive and a negative.
     ages = setting.age_min + np.arange(number) // 2 % (setting.age_max - setting.age_min)
-    recipe = replace(setting.recipe, training=replace(setting.training, epochs=2))
+    # Its first stage alone, and nobody is validated on.
+    training = replace(setting.training, epochs=2, head_epochs=0, keep="last")
+    recipe = replace(setting.recipe, training=training)
     history = loop.train(
         prepare(faces, np.arange(number), setting.training.image_size),
         ages,

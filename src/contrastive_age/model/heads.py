@@ -124,10 +124,9 @@ class Coral(_Binary):
 class Regression(nn.Module):
     r"""One number v of each image, in class numbers; a new network's are about the middle class.
 
-    Logits are -(j - v)^2 / 2, those of a Gaussian of one year about v, so that their softmax has
-    the mean v to a hundredth of a year, two years and more inside the classes. Nearer to the first
-    or the last class, or beyond, the mean stays inside: of v at the end itself it is half a year
-    away from it, of v a few years beyond it is the end.
+    Logits are -(j - v)^2 / 2, those of a Gaussian of one year about v, whose mean is v. What of it
+    lies outside the classes is left out: at the first or the last class the mean is 0.52 years
+    further in, a year from there 0.13, two years 0.014; of a v beyond them it ends at them.
     """
 
     numbers: Tensor

@@ -21,6 +21,7 @@ from pluggy import PluginManager
 
 from contrastive_age.errors import DataError, TrainingError
 from contrastive_age.model.architecture import RESNET18
+from contrastive_age.model.losses import views
 from contrastive_age.parameters.loader import (
     ProjectConfigLoader,
     project_parameters,
@@ -153,7 +154,8 @@ def that_pay(computing: Computing, recipe: Recipe, folds: int, samples: int) -> 
         return 1  # how much memory another's steps take has not been measured
     size = recipe.training.image_size
     device, faces = choose_device(computing.device), 3 * frame_size(size) ** 2 * samples
-    forwarded = recipe.training.batch_size * (3 if recipe.triplets == "explicit" else 1)
+    images = recipe.training.batch_size * (3 if recipe.triplets == "explicit" else 1)
+    forwarded = images * views(recipe.loss)
     precision = resolve(computing.acceleration, device, faces).precision
     return trainings_at_once(device, folds, faces, forwarded * size**2, precision)
 

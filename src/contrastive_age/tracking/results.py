@@ -13,6 +13,7 @@ The numbers of `metrics.json` are the run's metrics, too.
 """
 
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -342,6 +343,8 @@ def log_fold(
         Metric(column, float(entry[column]), int(moment), int(entry["epoch"]))
         for (_, entry), moment in zip(history[missing].iterrows(), times[missing], strict=True)
         for column in names
+        # A stage of a training may lack terms that another one has.
+        if not math.isnan(entry[column])
     ]
     width = BATCH - BATCH % len(names)
     for first in range(0, len(curves), width):
