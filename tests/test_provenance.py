@@ -111,7 +111,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("evaluation/metrics.py", "float(sizes.mean())", "2 * float(sizes.mean())", {"tables"}),
         ("evaluation/outputs.py", "centre_crop(send", "(send", {"tables"}),
         # What nodes decided before: where copies stay apart, what trains, what is explained.
-        ("protocols/folds.py", "self.group_copies or promised", "promised", {"folds"}),
+        ("protocols/folds.py", "(grouped or promised)", "promised", {"folds"}),
         (
             "protocols/parts.py",
             "ignore_index=True",

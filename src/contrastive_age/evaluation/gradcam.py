@@ -8,7 +8,8 @@ compared: what is left is where evidence for the predicted age lies, not how muc
 
 Behind the block its places are averaged first, so that the derivative is the same at all of them:
 that by the channel's mean, over their number, which the division by the sum takes out again. For
-one linear layer `w` and class `c` it is `w_ck`.
+one linear layer `w` and class `c` it is `w_ck`. Where a head makes its logits of one number (the
+heads `regression` and `noisy`), the logit nearest to it is almost flat: maps of these say little.
 
 A map has a cell for every 32 pixels the network sees: 7x7 for 224 pixels, but 3x3 for 96 and 2x2
 for 48. Such coarse maps cannot tell eyes from forehead; the mass they put on a region is then
