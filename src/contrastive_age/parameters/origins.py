@@ -40,8 +40,8 @@ def network_of_fold(
     setting: Setting, parts: Parts, training_faces: Faces, faces: Faces
 ) -> dict[str, Any]:
     """Name all that decides a fold's network and its history, with whom it is watched on."""
-    if not setting.training.watch_test:
-        return networks_of(setting, parts[0], training_faces)
+    if not setting.training.watch_test or parts.tested.empty:
+        return networks_of(setting, parts.training, training_faces)
     return networks_of(setting, pd.concat(parts), training_faces, faces)
 
 
