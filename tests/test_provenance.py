@@ -111,7 +111,8 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("evaluation/metrics.py", "float(sizes.mean())", "2 * float(sizes.mean())", {"tables"}),
         ("evaluation/outputs.py", "centre_crop(send", "(send", {"tables"}),
         # What nodes decided before: where copies stay apart, what trains, what is explained.
-        ("protocols/folds.py", "(grouped or promised)", "promised", {"folds"}),
+        ("protocols/folds.py", "grouped or promised", "promised", {"folds"}),
+        ("protocols/published.py", "CORAL_YOUNGEST = 16", "CORAL_YOUNGEST = 15", {"folds"}),
         (
             "protocols/parts.py",
             "ignore_index=True",
@@ -128,7 +129,7 @@ FROM_FACES = {"faces", "networks", "tables"}
         ("tracking/hook.py", "def after_dataset_saved", "def after_saved", set()),
         ("parameters/setting.py", "class Overlap", "class Overlapping", set()),
         ("parameters/origins.py", "def start_of", "def begun", set()),
-        ("pipelines/training/nodes.py", "rows_of(samples", "rows_of(folds", set()),
+        ("pipelines/training/nodes.py", "rows_of(training_samples", "rows_of(folds", set()),
         ("__init__.py", '"0.1.0"', '"0.2.0"', set()),
     ],
 )

@@ -228,3 +228,12 @@ def test_a_person_who_trains_and_is_tested_is_no_less_a_leak(
     assert tested["sample_id"].tolist() == ["Album2/009055_01M41"]
     with pytest.raises(DataError, match=r"give 1 folds, but morph_se has 3"):
         _plan(allow_leaks=True).make(morph, _looks(morph), path)
+
+
+def test_samples_that_a_list_lacks_take_part_in_nothing(
+    morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write_coral(tmp_path, {"train": [0, 1], "test": [3]})
+    folds, report = _plan(folds=1).make(morph, _looks(morph), path)
+    assert folds["sample_id"].tolist() == [morph["sample_id"][row] for row in (0, 1, 3)]
+    assert (report["n"], report["folds"][0]["n_train"]) == (1, 2)

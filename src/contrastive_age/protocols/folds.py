@@ -136,6 +136,11 @@ class Plan:
         chosen = splits.cap_samples(
             samples, self.max_samples, self.seed, keep_identities=self.split == "lopo"
         )
+        table = None
+        if listed is not None:
+            # The list names all samples; only then are those taken out that were not chosen.
+            table = splits.from_file(samples, listed)
+            chosen = _among(chosen, table)
         _check_ages(chosen, self)
         _check_persons(samples, self)
         record = Record(self.decided_by(samples, looks, training), made_with(*LIBRARIES))
@@ -149,8 +154,10 @@ class Plan:
         if self.split == "transfer":
             folds = splits.transfer(chosen, tested)
             leakage.refuse_overlap(folds, group, self.protocol)
+        elif table is not None:
+            folds = _among(table, chosen)
         else:
-            folds = _divide(samples, chosen, self, listed, group if self.apart else None)
+            folds = _divide(chosen, self, group if self.apart else None)
         _check_number(folds, self, listed)
         if self.apart:
             folds = keep_apart(folds, group)
@@ -300,18 +307,13 @@ def _with_training(
     return both, pd.concat([looks, known], ignore_index=True)
 
 
-def _divide(
-    samples: pd.DataFrame,
-    chosen: pd.DataFrame,
-    plan: Plan,
-    listed: Path | None,
-    group: Ints | None,
-) -> pd.DataFrame:
-    """Divide the chosen samples by a published list, or as the protocol says."""
-    if listed is not None:
-        # The list names all samples; only then are those taken out that were not chosen.
-        table = splits.from_file(samples, listed)
-        return table[table["sample_id"].isin(chosen["sample_id"])].reset_index(drop=True)
+def _among(table: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Keep the samples that are in another table, too."""
+    return table[table["sample_id"].isin(others["sample_id"])].reset_index(drop=True)
+
+
+def _divide(chosen: pd.DataFrame, plan: Plan, group: Ints | None) -> pd.DataFrame:
+    """Divide the chosen samples as the protocol says."""
     if plan.split == "lopo":
         return splits.leave_one_person_out(chosen)
     divide = splits.random_split if plan.split == "rs" else splits.subject_exclusive
