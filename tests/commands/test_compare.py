@@ -118,6 +118,13 @@ def test_what_is_missing_or_strange_is_listed_and_the_rest_compared(copied: Proj
     assert (row["best"], row["differing"]) == (False, f"on {len(folds) - 2} of {len(folds)} photos")
 
 
+def test_without_a_setting_on_these_photos_it_is_said_how_to_run_one(copied: Project) -> None:
+    shutil.rmtree(copied.one("08_reporting/synthetic_se"))
+    done = copied.kedro(*CALL, _write(copied, _off_by(_folds(copied), 2.0)))
+    assert _document(copied)["mae"] == pytest.approx(2.0)
+    assert "one is by: kedro run --pipeline=synthetic_se" in done.stdout
+
+
 @pytest.mark.endurance
 def test_a_name_stands_for_one_file(copied: Project) -> None:
     folds = _folds(copied)

@@ -472,6 +472,10 @@ def test_theirs_is_marked_and_best_only_beside_ours(make_run: MakeRun) -> None:
     html = page.render(page.tables(evidence(ours, theirs=theirs)), PAPERS)
     assert "<strong>theirs: all</strong>" in html
     assert "on 50 of 60 photos" in html
+    odd = made_up_theirs(ours[0], "<i>{{ x }}", off=2.0)
+    assert "theirs: &lt;i&gt;{{ x }}" in page.render(
+        page.tables(evidence(ours, theirs=[odd])), PAPERS
+    )
     alone = sections.your_runs.make(evidence([], theirs=theirs[:1]))
     assert alone["best"].tolist() == [False]
 
