@@ -11,7 +11,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import AbstractDataset, CatalogConfigResolver
 
 from conftest import TINY, Project
-from contrastive_age.model.losses import titles
+from contrastive_age.model.losses.registry import PAPERS, TOTAL
 from contrastive_age.pipeline_registry import protocol_pipeline
 
 FOLDS = TINY["protocols"]["synthetic_se"]["folds"]
@@ -96,7 +96,7 @@ def test_a_fold_leaves_index_model_history_and_outputs(
     state = torch.load(model, weights_only=True)
     assert state["fc.weight"].shape == (70, 512)
     history = pd.read_parquet(finished.one(f"06_models/{place}/history.parquet"))
-    assert set(titles()) <= set(history.columns)
+    assert {TOTAL, *PAPERS} <= set(history.columns)
     assert list(history["epoch"]) == [1]
     outputs = np.load(finished.one(f"07_model_output/{place}/outputs.npz"))
     assert list(outputs["sample_id"]) == list(tested["sample_id"])
@@ -228,7 +228,7 @@ def test_mlflow_holds_a_run_a_setting_and_a_child_a_fold(finished: Project, sett
     assert parent_params["lambda_t"] == "1.0"
     for child in children:
         logged = {key for run, key in metrics if run == child}
-        assert set(titles()) <= logged
+        assert {TOTAL, *PAPERS} <= logged
     assert {"mae", "mae_constant", "cs5"} <= {key for run, key in metrics if run == parent}
     artifacts = {path.name for path in (finished.root / "mlartifacts").rglob("*.*")}
     made = {path.name for path in (finished.root / "data/08_reporting").rglob(f"{setting}/*")}
