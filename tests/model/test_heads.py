@@ -45,19 +45,37 @@ def test_logits_are_over_the_classes_and_their_gradient_reaches_every_weight(hea
 
 
 @pytest.mark.parametrize("head", ["ordinal", "coral"])
-def test_classes_are_the_consistent_answers_to_independent_questions(head):
-    """All 16 answers to 4 questions, of which 5 say yes up to some class and no from there on."""
+def test_a_class_is_where_falling_answers_stop_and_the_mean_counts_them(head):
     logits, scores = made(head)(3 * normal(7, FEATURES))
     assert scores.shape == (7, CLASSES - 1)
     for row in range(7):
-        yes = scores[row].sigmoid().tolist()
-        weight = [0.0] * CLASSES
-        for answers in itertools.product([True, False], repeat=CLASSES - 1):
-            if sorted(answers, reverse=True) == list(answers):
-                odds = zip(answers, yes, strict=True)
-                weight[sum(answers)] = math.prod(p if answer else 1 - p for answer, p in odds)
-        expected = [each / sum(weight) for each in weight]
-        assert logits[row].softmax(dim=0).tolist() == pytest.approx(expected, rel=1e-4)
+        passed = [1.0, *sorted(scores[row].sigmoid().tolist(), reverse=True), 0.0]
+        expected = [before - after for before, after in itertools.pairwise(passed)]
+        assert logits[row].exp().tolist() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    mean, _ = expected_age(logits, AGES)
+    torch.testing.assert_close(mean, scores.sigmoid().sum(dim=1), rtol=0, atol=1e-5)
+
+
+def test_an_example_of_answers():
+    """Older than 0, 1, 2, 3 with 0.9, 0.3, 0.6 and 0.2: in falling order 0.9, 0.6, 0.3, 0.2."""
+    head = Ordinal(FEATURES, CLASSES)
+    nn.init.zeros_(head.linear.weight)
+    with torch.no_grad():
+        head.linear.bias.copy_(torch.tensor([0.9, 0.3, 0.6, 0.2]).logit())
+    logits, _ = head(normal(1, FEATURES))
+    assert logits.exp()[0].tolist() == pytest.approx([0.1, 0.3, 0.3, 0.1, 0.2], abs=1e-6)
+
+
+def test_equal_answers_leave_finite_logits_and_gradients():
+    head = Ordinal(FEATURES, CLASSES)
+    nn.init.zeros_(head.linear.weight)
+    nn.init.zeros_(head.linear.bias)
+    logits, scores = head(normal(2, FEATURES))
+    mean, _ = expected_age(logits, AGES)
+    torch.testing.assert_close(mean, scores.sigmoid().sum(dim=1), rtol=0, atol=1e-5)
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+    assert head.linear.bias.grad.isfinite().all()
 
 
 def test_sure_answers_make_a_sure_class():
@@ -77,11 +95,9 @@ def test_of_corals_scores_one_direction_is_all_that_differs():
     torch.testing.assert_close(difference, difference[:, :1].expand_as(difference))
 
 
-def test_a_new_coral_spreads_its_classes_binomially():
-    """Where no feature speaks, over all classes alike asked: 4 questions, each with a half."""
+def test_of_a_new_coral_all_classes_are_alike():
     logits, _ = made("coral")(torch.zeros(1, FEATURES))
-    expected = [math.comb(4, j) / 16 for j in range(CLASSES)]
-    assert logits.softmax(dim=1)[0].tolist() == pytest.approx(expected)
+    torch.testing.assert_close(logits.softmax(dim=1), torch.full((1, CLASSES), 1 / CLASSES))
 
 
 @pytest.mark.parametrize("head", ["regression", "noisy"])

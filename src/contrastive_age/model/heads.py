@@ -9,9 +9,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, pad
 
 Scored = tuple[Tensor, Tensor | None]
 """Logits (n, A) and scores."""
+
+LEAST_GAP = 1e-6
+"""Between two log-odds, so that no class is impossible: their logits have to be finite."""
 
 
 class Linear(nn.Linear):
@@ -55,23 +59,15 @@ class Number(nn.Linear):
 class _Binary(nn.Module):
     r"""What has a score for each of the A - 1 questions whether an image is older than class k.
 
-    Scores z_k are log-odds of a yes. Of all answers to independent questions those are consistent
-    that say yes up to some class and no from there on, and there are A of them: the one of class j
-    has the probability \prod_{k<j} \sigma(z_k) \prod_{k \ge j} (1 - \sigma(z_k)), so that its
-    logarithm is, but for a constant, the sum of the log-odds below it. So
+    Scores z_k are log-odds of a yes. Put into falling order, z'_0 >= z'_1 >= ..., their
+    probabilities are those of passing one class after the other, and
 
-        logits_j = \sum_{k<j} z_k
+        p_j = \sigma(z'_{j-1}) - \sigma(z'_j)
 
-    are those of the class given that the answers are consistent.
+    is the probability to stop at class j (the first \sigma is 1 at class 0, the second 0 at class
+    A - 1). An order does not change a sum, so that the mean of p is \sum_k \sigma(z_k), the number
+    of questions that are expected to be answered with yes. Logits are \log p_j.
     """
-
-    below: Tensor
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        # On a GPU a cumulative sum is not the same twice, and a product of matrices is rounded.
-        below = torch.ones(classes - 1, classes).triu(1)
-        self.register_buffer("below", below, persistent=False)
 
     def scores(self, features: Tensor) -> Tensor:
         """Give scores, (n, A - 1)."""
@@ -80,14 +76,18 @@ class _Binary(nn.Module):
     def forward(self, features: Tensor) -> Scored:
         """Give logits and scores, (n, A - 1)."""
         scores = self.scores(features)
-        return (scores[:, :, None] * self.below).sum(dim=1), scores
+        falling = scores.sort(dim=1, descending=True).values
+        # \sigma(a) - \sigma(b) is \sigma(a) \sigma(-b) (1 - e^{b - a}).
+        gaps = (falling[:, :-1] - falling[:, 1:]).clamp(min=LEAST_GAP)
+        passed, stopped = pad(logsigmoid(falling), (1, 0)), pad(logsigmoid(-falling), (0, 1))
+        return passed + stopped + pad((-torch.expm1(-gaps)).log(), (1, 1)), scores
 
 
 class Ordinal(_Binary):
     """OR-CNN's: a linear layer with an output for each question."""
 
     def __init__(self, features: int, classes: int) -> None:
-        super().__init__(classes)
+        super().__init__()
         self.linear = nn.Linear(features, classes - 1)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -99,13 +99,13 @@ class Ordinal(_Binary):
 class Coral(_Binary):
     r"""CORAL's: z_k = w^T f + b_k, one direction of the features and a bias of each question.
 
-    The biases start as the log-odds of equally frequent ages, \log((A - 1 - k) / (k + 1)), so that
-    a new network's classes are distributed binomially. From the authors' 0 they would take as many
-    steps as a bias is wide in learning rates, and until then no age but the ends stands out.
+    The biases start as the log-odds of equally frequent ages, \log((A - 1 - k) / (k + 1)): of a new
+    network all classes are alike. From the authors' 0 they would take as many steps as a bias is
+    wide in learning rates, and until then only the first and the last class are probable.
     """
 
     def __init__(self, features: int, classes: int) -> None:
-        super().__init__(classes)
+        super().__init__()
         self.direction = Number(features, bias=False)
         self.biases = nn.Parameter(torch.empty(classes - 1))
         self.reset_parameters()
