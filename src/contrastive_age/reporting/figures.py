@@ -30,6 +30,7 @@ from contrastive_age.reporting.style import (
     Sheet,
     in_mathtext,
     new_figure,
+    saying,
     tidy,
     tidy_scale,
 )
@@ -300,10 +301,7 @@ def history_curves(history: pd.DataFrame, weights: Mapping[str, float]) -> Figur
         epochs it says that nothing was trained.
     """
     if history.empty:
-        figure = new_figure(3.4, 1.0)
-        said = "Not trained: the initial weights as they are"
-        figure.suptitle(said, fontsize=TEXT, color=INK, x=0.01, ha="left")
-        return figure
+        return saying("Not trained: the initial weights as they are")
     named = {TOTAL: titles()[TOTAL]} | {
         term.name: _titled(term, weight)
         for term in LOSSES.values()

@@ -31,7 +31,17 @@ from contrastive_age.evaluation.gradcam import (
     region_mass,
 )
 from contrastive_age.faces.alignment import DEFAULT_COVERAGE, FACE_SIZE
-from contrastive_age.reporting.style import BLUE, GREY, INK, ORANGE, SMALL, TEXT, Sheet, tidy_scale
+from contrastive_age.reporting.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SMALL,
+    TEXT,
+    Sheet,
+    saying,
+    tidy_scale,
+)
 from contrastive_age.training.recipe import CROP_SIZE
 
 Faces = npt.NDArray[np.uint8]
@@ -69,10 +79,9 @@ def mean_maps(
     Returns:
         A figure with a column for each of `AGE_GROUPS` that has a map. All share a colour scale.
         Below each picture bars show the mean share of a map in every region, and ticks what a flat
-        map would have there.
+        map would have there. Where no map has any mass it says so.
 
     Raises:
-        DataError: There is no map with any mass.
         ValueError: The shapes do not go together.
     """
     _check(maps, faces, ages)
@@ -80,7 +89,7 @@ def mean_maps(
     members = [np.flatnonzero(seen & (groups == place)) for place in range(len(AGE_GROUPS))]
     shown = [(name, rows) for name, rows in zip(AGE_GROUPS, members, strict=True) if len(rows)]
     if not shown:
-        raise DataError("there are no maps to draw: explain some faces first")
+        return saying(f"No map: {len(maps):,} faces explained")
     means = [_enlarged(maps[rows].mean(axis=0)) for _, rows in shown]
     masks = region_masks(coverage, CROP_SIZE)
     mass = [region_mass(maps[rows], masks).mean(axis=0) for _, rows in shown]

@@ -36,6 +36,13 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def saying(text: str) -> Figure:
+    """A figure of a line of text, where there is nothing to draw."""
+    figure = new_figure(3.4, 1.0)
+    figure.suptitle(text, fontsize=TEXT, color=INK, x=0.01, ha="left")
+    return figure
+
+
 def tidy(
     axes: Axes,
     title: str = "",
