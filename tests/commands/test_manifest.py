@@ -10,7 +10,13 @@ from PIL import Image
 
 from contrastive_age.cli import cli
 from contrastive_age.commands import manifest as manifests
+from contrastive_age.parameters.loader import ProjectConfigLoader
 from contrastive_age.sources import manifest, reading
+
+
+@pytest.fixture(autouse=True)
+def _plain_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProjectConfigLoader, "latest", None)
 
 
 @pytest.fixture
