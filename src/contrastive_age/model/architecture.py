@@ -25,6 +25,9 @@ NAMED_WEIGHTS = {
 HEAD_NAMES = (LINEAR, "dropout", "ordinal", "coral", "regression", "noisy")
 """The keys of `heads.HEADS`."""
 
+OF_ONE_NUMBER = ("regression", "noisy")
+"""Heads whose softmax is a Gaussian of one year about the number they give, whatever it learns."""
+
 
 def _known_head(name: str) -> str:
     if name not in HEAD_NAMES:
