@@ -6,22 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from contrastive_age.parameters import effective as params
 from contrastive_age.reporting.papers import (
+    GIVEN_SPREAD,
     KLD_HARDLY_PULLS,
     MARKS,
     PAPERS_PROTOCOLS,
     PRINTED_HARDLY_PULLS,
     PROTOCOLS,
     SETTINGS,
+    TWO_VIEWS,
     describe_start,
     in_words,
     mark,
 )
 from contrastive_age.reporting.results import Measured
+from contrastive_age.reporting.sections.section import meanings
 from reporting.runs import CONF, PAPERS
 
 MakeRun = Callable[..., Measured]
@@ -119,6 +123,29 @@ def test_losses_have_the_papers_names(loss: dict[str, float], name: str) -> None
 )
 def test_a_weight_of_kl_that_is_too_small_is_marked(loss: dict[str, float], expected: str) -> None:
     assert mark(PAPERS.losses("MV", "morph_se") | loss) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "more", "head", "expected"),
+    [
+        ("rnc", {}, "linear", [TWO_VIEWS]),
+        ("supcon", {}, "linear", [TWO_VIEWS]),
+        ("conr", {"lambda_k": 1.0}, "linear", [KLD_HARDLY_PULLS, TWO_VIEWS]),
+        ("ordinal_entropy", {}, "dropout", []),
+        ("coral", {}, "linear", []),
+        ("l1", {}, "linear", [GIVEN_SPREAD]),
+        ("bmse", {"lambda_rnc": 1.0}, "linear", [TWO_VIEWS, GIVEN_SPREAD]),
+        ("mv", {}, "noisy", [GIVEN_SPREAD]),
+    ],
+)
+def test_a_second_view_and_a_spread_that_nothing_learns_are_marked(
+    setting: str, more: dict[str, float], head: str, expected: list[str]
+) -> None:
+    loss = PAPERS.settings["fgnet_lopo"][setting]["loss"] | more
+    assert mark(loss, head) == "; ".join(expected)
+    assert meanings(pd.DataFrame({"mark": [mark(loss, head), ""]})) == [
+        MARKS[each] for each in expected
+    ]
 
 
 @pytest.mark.parametrize(

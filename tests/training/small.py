@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from contrastive_age.model.heads import HEADS
 from contrastive_age.model.network import Outputs
 from contrastive_age.training.augmentation import frame_size
 from contrastive_age.training.loop import train
@@ -48,11 +49,11 @@ class SmallNetwork(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
         )
-        self.fc = nn.Linear(8, RECIPE.classes.number)
+        self.fc = HEADS["linear"](8, RECIPE.classes.number)
 
     def forward(self, images):
         features = self.body(images).flatten(1)
-        return Outputs(features, self.fc(features))
+        return Outputs(features, *self.fc(features))
 
 
 def start():

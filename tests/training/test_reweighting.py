@@ -6,6 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contrastive_age.model.architecture import Architecture
+from contrastive_age.model.heads import HEADS
+from contrastive_age.model.losses import LOSSES, LossWeights, head
 from contrastive_age.training import loop
 from contrastive_age.training.reweighting import lds_weights
 from training.recipes import varied
@@ -66,6 +69,27 @@ def test_a_training_weighs_the_terms_over_images_and_no_others(monkeypatch, supe
         assert not torch.equal(terms["mean"], plain["mean"])
         assert torch.equal(terms["cosine"], plain["cosine"])
         assert torch.equal(terms["triplet"], plain["triplet"])
-    unweighted = start()
-    run(fold, unweighted, varied(RECIPE, supervise=supervise, epochs=1))
-    assert not same(network, unweighted)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [term for term in LOSSES.values() if term.over == "images" or term.head],
+    ids=lambda term: term.name,
+)
+@pytest.mark.parametrize("changed", [{"reweight": "lds"}, {"supervise": "all"}], ids=str)
+def test_a_term_over_images_learns_otherwise(term, changed):
+    """By rare ages, or by all images in place of the anchors: what is in a key changes a network.
+
+    On the heads that terms have of their own, too.
+    """
+    loss = LossWeights(**{"lambda_s": 0.0, term.weight: 1.0}, margin=0.2)
+    plain = varied(RECIPE, loss=loss, architecture=Architecture(head=head(loss)), epochs=1)
+    networks = []
+    for recipe in (plain, varied(plain, **changed)):
+        network = start()
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            network.fc = HEADS[head(loss)](8, RECIPE.classes.number)
+        run(people(), network, recipe)
+        networks.append(network)
+    assert not same(*networks)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contrastive_age.model.heads import HEADS
-from contrastive_age.model.losses import LossWeights
+from contrastive_age.model.losses import LOSSES, LossWeights
 from contrastive_age.training.stages import of_head, stages
 from training.recipes import varied
 from training.small import RECIPE, people, run, start
@@ -55,8 +55,9 @@ def test_where_no_such_term_acts_it_learns_by_the_softmax_loss():
     assert of_head(weights) == LossWeights(margin=0.2)
 
 
-def test_a_term_that_has_a_head_of_its_own_stays():
-    weights = LossWeights(lambda_s=0, lambda_bmse=1, lambda_c=1, margin=0.2)
+@pytest.mark.parametrize("term", [term for term in LOSSES.values() if term.head])
+def test_a_term_that_has_a_head_of_its_own_stays(term):
+    weights = LossWeights(lambda_s=0, lambda_c=1, margin=0.2, **{term.weight: 1.0})
     assert of_head(weights) == replace(weights, lambda_c=0)
 
 

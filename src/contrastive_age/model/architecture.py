@@ -20,10 +20,17 @@ NAMED_WEIGHTS = {
     EFFICIENTNET_LITE0: f"{TIMM}tf_efficientnet_lite0",
     NO_WEIGHTS: None,
 }
-"""Initial weights that are not a file, and the backbone that they are for; None for any."""
+"""Initial weights that are not a file, and the backbone that they are for; None for any.
+
+How they are read, their terms and their words stand where they are used, since words decide no
+network: `tests/test_named_weights.py` names what one lacks.
+"""
 
 HEAD_NAMES = (LINEAR, "dropout", "ordinal", "coral", "regression", "noisy")
 """The keys of `heads.HEADS`."""
+
+OF_ONE_NUMBER = ("regression", "noisy")
+"""Heads whose softmax is a Gaussian of one year about the number they give, whatever it learns."""
 
 
 def _known_head(name: str) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from contrastive_age.evaluation.confidence import mae_interval
 from contrastive_age.files import fingerprint
+from contrastive_age.model.architecture import LINEAR
 from contrastive_age.model.losses import defaults
 from contrastive_age.provenance import Record
 from contrastive_age.reporting.papers import (
@@ -62,8 +63,8 @@ MEASURED = (
 `pretraining` says which other faces the network was trained on before (their source, images, epochs
 and pixels), and is empty for any other start. `inputs` names folds, aligned faces and initial
 weights (equal names, equal inputs). `status` is "measured", "not run" (then `command` would run it)
-or empty where there is nothing to run, as for other people's methods. `mark` is a key of
-`papers.MARKS`, or empty. `runs` are setting keys with MLflow's run ids.
+or empty where there is nothing to run, as for other people's methods. `mark` holds keys of
+`papers.MARKS`, by semicolons, or nothing. `runs` are setting keys with MLflow's run ids.
 """
 
 FAMILY = (
@@ -420,7 +421,7 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
         "status": "measured",
         "setting": ", ".join(dict.fromkeys(run.setting for run in (*kept, *runs))),
         "losses": papers.name(parameters["loss"]),
-        "mark": mark(parameters["loss"]),
+        "mark": mark(parameters["loss"], parameters["model"].get("head", LINEAR)),
         "mae": float(np.mean(maes)),
         "mae_low": interval.low if interval else None,
         "mae_high": interval.high if interval else None,

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from contrastive_age.model import losses
+from contrastive_age.model.architecture import LINEAR, OF_ONE_NUMBER
 
 SETTINGS: Mapping[str, str] = {
     "CE": "ce",
@@ -53,6 +54,7 @@ _HARDLY = (
     "but for chance, the one without it, MV or MV + Triplet, and says nothing of {name}. Chance is "
     "another network, as of another seed."
 )
+TWO_VIEWS, GIVEN_SPREAD = "two views", "spread given"
 THEIRS = "theirs, from a file"
 MARKS: Mapping[str, str] = {
     THEIRS: f"{THEIRS}: predictions that were brought by kedro compare and measured here on the "
@@ -63,6 +65,11 @@ MARKS: Mapping[str, str] = {
     PRINTED_HARDLY_PULLS: _HARDLY.format(
         mark=PRINTED_HARDLY_PULLS, pull="0.5%", preset="lambda_k_printed", name="Eq. 9 as printed"
     ),
+    TWO_VIEWS: f"{TWO_VIEWS}: every image is forwarded in two random views, where other rows have "
+    "one. Its difference from MV is that of the loss and of a second view together.",
+    GIVEN_SPREAD: f"{GIVEN_SPREAD}: the head gives one number, and the softmax is a Gaussian of "
+    "one year about it, whatever is learned. Its spread, and what is measured of it (CRPS, NLL, "
+    "central shares, a temperature), are no findings, and not to be held against a classifier's.",
 }
 """What marks of rows mean, see `mark`."""
 
@@ -299,16 +306,26 @@ def weights_in_words(loss: Mapping[str, float]) -> str:
     return ", ".join(words) or "softmax alone"
 
 
-def mark(loss: Mapping[str, float]) -> str:
-    """What must not be overlooked about losses: that of KL has too small a weight to matter.
+def mark(loss: Mapping[str, float], head: str = LINEAR) -> str:
+    """What must not be overlooked about losses, and about the head of their network.
+
+    Args:
+        loss: All weights.
+        head: The one that is given; losses may need another.
 
     Returns:
-        A key of `MARKS`; "" where nothing is. With both terms of KL it is the sum that counts.
+        Keys of `MARKS`, by semicolons; "" where there is nothing. With both terms of KL it is the
+        sum of their weights that is too small to matter.
     """
     kld, printed = (loss.get(term, 0.0) for term in ("lambda_k", "lambda_k_printed"))
-    if not 0 < kld + printed <= _HARDLY_PULLING:
-        return ""
-    return KLD_HARDLY_PULLS if kld else PRINTED_HARDLY_PULLS
+    acting = [term for term in losses.LOSSES.values() if loss.get(term.weight, 0.0)]
+    heads = {head, *(term.head for term in acting)}
+    found = {
+        (KLD_HARDLY_PULLS if kld else PRINTED_HARDLY_PULLS): 0 < kld + printed <= _HARDLY_PULLING,
+        TWO_VIEWS: any(term.views > 1 for term in acting),
+        GIVEN_SPREAD: not heads.isdisjoint(OF_ONE_NUMBER),
+    }
+    return "; ".join(words for words, holds in found.items() if holds)
 
 
 def value_in_words(path: str, value: Any) -> str:

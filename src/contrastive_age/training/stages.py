@@ -2,8 +2,8 @@
 
 A decoupled head: once the features are learned, the backbone is frozen, with the running statistics
 of its batch normalisation, and a head that is drawn anew learns from the features of random views
-by the terms over images, and those of a head of their own, alone; so do the authors of
-Rank-N-Contrast (Zha et al., NeurIPS 2023).
+by the setting's terms over images alone. The authors of Rank-N-Contrast (Zha et al., NeurIPS 2023)
+do so after their own loss alone, and by another one: L1 of a head that gives one number.
 """
 
 from collections.abc import Iterable
@@ -76,11 +76,11 @@ def stages(recipe: Recipe) -> list[Stage]:
 
 
 def of_head(weights: LossWeights) -> LossWeights:
-    """Turn all terms off but those over images and those of a head of their own.
+    """Turn all terms off but those over images.
 
     Where none of these acts the head learns by the softmax loss.
     """
-    kept = [term for term in acting(weights) if term.over == "images" or term.head]
+    kept = [term for term in acting(weights) if term.over == "images"]
     off = [term for term in LOSSES.values() if term not in kept]
     values = {term.weight: 0.0 for term in off}
     values |= {name: default for term in off for name, default in term.options.items()}

@@ -245,7 +245,10 @@ def test_what_a_term_sees(normal, monkeypatch):
     terms = total_loss(out, AGES, positions(), make(lambda_toy=0.5, toy_size=3, margin=0), "all")
     torch.testing.assert_close(terms["toy"], 3 * out.scores.sum())
     torch.testing.assert_close(terms["total"], terms["softmax"] + 0.5 * terms["toy"])
-    assert seen[0].logits is out.logits
+    assert seen[0].scores is out.scores
+    assert seen[0].supervised.tolist() == [True] * 7
+    total_loss(out, AGES, positions(), make(lambda_toy=0.5, margin=0), "anchor")
+    assert seen[1].supervised.tolist() == [True] * 4 + [False] * 3
 
 
 def test_without_the_softmax_loss_another_trains_alone(normal):

@@ -12,7 +12,7 @@ from contrastive_age.evaluation.comparison import holm
 from contrastive_age.evaluation.groups import age_thresholds, group_report
 from contrastive_age.reporting import page, sections, wording
 from contrastive_age.reporting.groups import FAMILY
-from contrastive_age.reporting.papers import THEIRS
+from contrastive_age.reporting.papers import GIVEN_SPREAD, MARKS, THEIRS
 from contrastive_age.reporting.results import Measured
 from contrastive_age.reporting.sections.section import Contents
 from reporting.runs import FACES, PAPERS, SMALL, TRANSFER, evidence, made_up_theirs
@@ -368,6 +368,16 @@ def test_calibration_is_a_mean_over_seeds_before_and_after(make_run: MakeRun) ->
     assert (row["central_80"], row["central_80_tempered"]) == (49.0, 79.0)
     assert (row["mae"], row["mae_tempered"]) == (5.5, 6.0)
     assert (row["temperature"], row["reason"]) == (2.75, "")
+
+
+def test_a_softmax_that_is_a_gaussian_of_one_year_by_construction_is_marked(
+    make_run: MakeRun,
+) -> None:
+    known = evidence(make_run(setting=setting) for setting in ("mv", "l1", "bmse"))
+    table = sections.calibration.make(known).set_index("setting")
+    assert table["mark"].to_dict() == {"mv": "", "l1": GIVEN_SPREAD, "bmse": GIVEN_SPREAD}
+    (part,) = sections.calibration.SECTION.blocks(Contents(page.tables(known), PAPERS, {}))
+    assert part.blocks[0].notes == [MARKS[GIVEN_SPREAD]]
 
 
 def test_without_a_temperature_its_reason_is_given(make_run: MakeRun) -> None:

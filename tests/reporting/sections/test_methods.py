@@ -9,6 +9,7 @@ import pytest
 
 from contrastive_age.evaluation.confidence import cs_intervals
 from contrastive_age.reporting import page, sections
+from contrastive_age.reporting.papers import MARKS, TWO_VIEWS
 from contrastive_age.reporting.results import Measured
 from reporting.runs import PAPERS, evidence
 
@@ -44,6 +45,15 @@ def test_every_named_setting_has_a_row_and_the_best_is_first(runs: list[Measured
         assert [row["cs5_low"], row["cs5_high"]] == cs_intervals([run.predictions for run in own])[
             "5"
         ]
+
+
+def test_rows_of_two_views_and_their_part_in_a_difference_are_said(runs: list[Measured]) -> None:
+    known = evidence(runs)
+    marks = sections.methods.make(known).set_index("setting")["mark"]
+    assert marks[marks != ""].to_dict() == {"rnc": TWO_VIEWS}
+    html = page.render(page.tables(known), PAPERS)
+    assert MARKS[TWO_VIEWS] in html
+    assert "rows marked “two views” also in a second view" in html
 
 
 def test_differences_are_those_of_the_settings_compared(runs: list[Measured]) -> None:

@@ -8,10 +8,10 @@ from contrastive_age.evaluation.comparison import holm
 from contrastive_age.reporting import page, sections
 from contrastive_age.reporting.groups import Evidence
 from contrastive_age.reporting.results import Measured
-from contrastive_age.reporting.sections.picked import PLAIN, STEPS
+from contrastive_age.reporting.sections.picked import PLAIN, STEPS, TO_THEIRS
 from reporting.runs import FACES, PAPERS, SMALL, MakeRun, evidence
 
-HEAD, RATE, ROUNDED, HELD, KEPT = (step.words for step in STEPS)
+HEAD, RATE, ROUNDED, HELD, KEPT, PEOPLE, KEPT_ON_PEOPLE = (step.words for step in STEPS)
 
 
 def chosen(*steps: int, watch: bool = True) -> dict[str, Any]:
@@ -72,6 +72,39 @@ def test_steps_stand_in_their_order_and_are_held_against_the_row_without_the_las
     assert measured["p_holm"].iloc[1:].to_numpy() == pytest.approx(holm(p))
     # One family on the page, whatever the steps change in words of a budget.
     assert measured["budget"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "kept", "held_words", "kept_words"),
+    [(3, 4, HELD, KEPT), (5, 6, PEOPLE, KEPT_ON_PEOPLE)],
+    ids=["images", "people"],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_best_epoch_is_named_by_whom_it_is_best_on(
+    make_run: MakeRun, held: int, kept: int, held_words: str, kept_words: str, alone: bool
+) -> None:
+    both = f"{held_words} + {kept_words}"
+    chain: list[tuple[int, ...]] = [(held, kept)] if alone else [(), (held,), (held, kept)]
+    table = sections.picked.make(evidence(run for s in chain for run in runs_of(make_run, *s)))
+    measured = table[table["status"] == "measured"]
+    told = dict(zip(measured["steps"], measured["reference_steps"], strict=True))
+    expected = {both: ""} if alone else {PLAIN: "", held_words: PLAIN, both: held_words}
+    assert told == expected
+
+
+def test_people_held_out_are_no_plain_setting_and_no_step_towards_theirs(
+    make_run: MakeRun,
+) -> None:
+    """The best epoch on them is held against the plain setting where they are not kept from it."""
+    known = evidence(run for steps in [(), (5, 6)] for run in runs_of(make_run, *steps))
+    table = sections.picked.make(known)
+    (row,) = table[table["steps"] == f"{PEOPLE} + {KEPT_ON_PEOPLE}"].to_dict("records")
+    assert row["reference_steps"] == PLAIN
+    (lacking,) = table.loc[table["status"] == "not run"].to_dict("records")
+    assert lacking["steps"] == HEAD
+    every = [tuple(range(count)) for count in range(TO_THEIRS + 1)]
+    known = evidence(run for steps in every for run in runs_of(make_run, *steps))
+    assert (sections.picked.make(known)["status"] == "measured").all()
 
 
 def test_what_is_claimed_is_the_mean_over_seeds_beside_the_error(taken: Evidence) -> None:

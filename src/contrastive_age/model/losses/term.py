@@ -44,23 +44,23 @@ class Forwarded:
 
     Attributes:
         features: (m, D).
-        logits: (m, A).
         scores: What the network's head gives for its own loss, (m, ...); None where it has none.
         log_probabilities: Log-softmax vectors, (m, A).
         probabilities: Softmax vectors, (m, A).
         expected: Their means over class numbers, (m,).
         ages: True class numbers, int64 (m,).
+        supervised: Which views carry the terms over images, bool (m,).
         chosen: A one in each row at the anchor's, positive's or negative's place, (3, b, m).
         weights: Of the terms, with their options and the margin.
     """
 
     features: Tensor
-    logits: Tensor
     scores: Any
     log_probabilities: Tensor
     probabilities: Tensor
     expected: Tensor
     ages: Tensor
+    supervised: Tensor
     chosen: Tensor
     weights: "LossWeights"
 

@@ -39,7 +39,8 @@ def total_loss(
         importance: What each forwarded view weighs in these terms, (m,); None where all weigh 1.
 
     Returns:
-        Scalars: the weighted sum as `total`, then the unweighted mean of each of `reported`.
+        Scalars: the weighted sum as `total`, then the mean of each of `reported` without its
+        lambda; images count by their importance in those over images.
     """
     import torch
 
@@ -47,18 +48,18 @@ def total_loss(
     probabilities = log_probabilities.exp()
     expected = probabilities @ class_numbers(probabilities)
     chosen = _one_hot(torch.stack(triplets[:3]), outputs.features)
+    shares = _shares(triplets, chosen[0], supervise)
     batch = Forwarded(
         outputs.features,
-        outputs.logits,
         outputs.scores,
         log_probabilities,
         probabilities,
         expected,
         age_index,
+        shares["images"] > 0,
         chosen,
         weights,
     )
-    shares = _shares(triplets, chosen[0], supervise)
     if importance is not None:
         shares["images"] = shares["images"] * importance
     total, terms = expected.new_zeros(()), {}

@@ -92,7 +92,9 @@ SECTION = Section(
     (
         "The paper's losses and those of other people, each weighed as its named setting says, "
         "trained with one budget on the same folds. What else their authors do in training is left "
-        "out: a row says what a loss does here.",
+        "out: a row says what a loss does here. Contrastive losses are added to MV, which they "
+        "differ from in their loss alone; rows marked “two views” also in a second view of every "
+        "image, whose part in the difference is not measured.",
         "Ranking is no test. The difference from MV is paired by subject and by seed (seeds that "
         "one side has alone are left out of it), and a setting is called better or worse when its "
         "p-value is below 0.05 after Holm's adjustment, as under “Settings compared”.",

@@ -37,21 +37,40 @@ from contrastive_age.reporting.sections.section import (
 
 @dataclass(frozen=True)
 class Step:
-    """A change of the recipe: what it is called, its parameter, and the value that is not ours."""
+    """A change of the recipe: what it is called, its parameter, and the value that is not ours.
+
+    And of another parameter what it takes to be this step.
+    """
 
     words: str
     path: str
     value: Any
+    given: tuple[str, Any] | None = None
 
+    def in_values(self, values: Mapping[str, Any]) -> bool:
+        """Whether a setting of these values takes it."""
+        needed = [(self.path, self.value), *([self.given] if self.given else [])]
+        return all(values.get(path) == value for path, value in needed)
+
+
+_HELD_OUT, _KEPT = "training.validated_on", ("training.keep", "best")
 
 STEPS = (
     Step("dropout head", "model.head", "dropout"),
     Step("stepped rate", "training.schedule", "step"),
     Step("ages rounded", "testing.rounded", True),
-    Step("images held out", "training.validated_on", "images"),
-    Step("best epoch on these kept", "training.keep", "best"),
+    Step("images held out", _HELD_OUT, "images"),
+    Step("best epoch on these kept", *_KEPT, given=(_HELD_OUT, "images")),
+    Step("people held out", _HELD_OUT, "people"),
+    Step("best epoch on them kept", *_KEPT, given=(_HELD_OUT, "people")),
 )
-"""In the order in which they are taken; the last is to pick the best epoch on the test part."""
+"""In the order in which they are taken."""
+
+TO_THEIRS = 5
+"""So many lead to what the implementation does; it then picks the best epoch on the test part.
+
+The others choose the epoch by people whom the network has not seen, in place of its last two.
+"""
 
 _WATCHED = "training.watch_test"
 """It changes no network."""
@@ -146,7 +165,7 @@ def taken(group: Group, plain: Group) -> Taken | None:
     steps = tuple(
         place
         for place, step in enumerate(STEPS)
-        if step.path in differing and values.get(step.path) == step.value
+        if step.path in differing and step.in_values(values)
     )
     return steps if differing - {_WATCHED} == {STEPS[place].path for place in steps} else None
 
@@ -159,7 +178,7 @@ def _values(group: Group) -> dict[str, Any]:
 def _found(group: Group) -> Taken:
     """The steps among a setting's values, whatever else it has."""
     values = _values(group)
-    return tuple(n for n, step in enumerate(STEPS) if values.get(step.path) == step.value)
+    return tuple(place for place, step in enumerate(STEPS) if step.in_values(values))
 
 
 def _in_words(steps: Taken) -> str:
@@ -188,7 +207,7 @@ def _of_chain(
         # Of a setting all seeds are told, also where fewer were compared.
         kept = {name: row[name] for name in SETTING}
         rows.append(row | against | kept | {"reference_steps": _in_words(reference)})
-    whole = [tuple(range(count)) for count in range(1, len(STEPS) + 1)]
+    whole = [tuple(range(count)) for count in range(1, TO_THEIRS + 1)]
     lacking = next((steps for steps in whole if steps not in chain), None)
     return rows + ([] if lacking is None else _not_run(evidence, plain, lacking))
 
@@ -243,6 +262,9 @@ SECTION = Section(
         "of every epoch: whoever reports the best of them has picked on the test part. Each step "
         "is an option here and none a default; what was measured of them stands below, by itself "
         "or on top of others.",
+        "An epoch can be chosen without seeing people of the test part or of the training: a tenth "
+        "of the training part's people is held out, all of their images, and the epoch that is "
+        "best on them is kept. Where that was run it has rows of its own.",
         "“Picked on test” is that claim: the smallest test error of any epoch in each fold, "
         "pooled. It is the error of no network that was chosen without the test part, and selects "
         "nothing here.",

@@ -253,7 +253,7 @@ def _matrix(table: pd.DataFrame, down: str, across: str) -> list[Line]:
 
 def meanings(table: pd.DataFrame) -> list[str]:
     """What the marks of a table's rows mean, where it has any."""
-    marks = set(table.get("mark", ()))
+    marks = {mark for marks in table.get("mark", ()) for mark in marks.split("; ")}
     return [meaning for mark, meaning in MARKS.items() if mark in marks]
 
 
