@@ -452,3 +452,6 @@ def test_of_no_epochs_a_transfer_learns_from_nobody(given: dict[str, Any]) -> No
     assert (untrained.sources, untrained.learns_from) == (("fgnet",), "fgnet")
     assert untrained.shared != trained.shared
     assert untrained.plan.trained_on is None
+    given["training"]["head_epochs"] = 5
+    headed = params.effective(given, "utkface_to_fgnet")
+    assert (headed.sources, headed.learns_from) == (("fgnet", "utkface"), "utkface")

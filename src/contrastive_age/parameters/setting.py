@@ -275,7 +275,7 @@ class Setting(Common):
             most_bits=self.most_bits,
             ages=(self.age_min, self.age_max),
             validation=self.validation,
-            trained_on=self.trained_on if self.training.epochs else None,
+            trained_on=self.trained_on if self.training.trains else None,
         )
 
     @property

@@ -135,7 +135,7 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
         for parameter, (value, why) in given.items():
             if value is not None:
                 raise DataError(f"{name} is a transfer, which {why}: leave out {parameter}={value}")
-    if setting.training.epochs or setting.training.head_epochs:
+    if setting.training.trains:
         return
     if setting.model.weights in NAMED_WEIGHTS:
         raise DataError(
@@ -169,7 +169,7 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
                 start = start_of(setting)
             other = isinstance(setting, Setting) and setting.trained_on
             known = start.seen.sources if start is not None and start.seen is not None else ()
-            if other and known and not setting.training.epochs and other not in known:
+            if other and known and not setting.training.trains and other not in known:
                 logger.warning(
                     "%s: trained on %s and not on %s, as %s says",
                     setting.model.weights,

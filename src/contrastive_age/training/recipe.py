@@ -46,7 +46,8 @@ class TrainingSettings:
     What is off is left out of a setting's key.
 
     Attributes:
-        epochs: Passes over all anchors; 0 leaves the initial weights as they are.
+        epochs: Passes over all anchors; 0 leaves the initial weights as they are, but for a fresh
+            head of `head_epochs`.
         batch_size: Anchors a step.
         image_size: Side in pixels of what the network sees.
         lr: Adam's learning rate; with a schedule, its peak.
@@ -88,6 +89,11 @@ class TrainingSettings:
                 "training.validated_on=people, or images"
             )
         return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained, be it a fresh head alone."""
+        return self.epochs + self.head_epochs > 0
 
 
 @dataclass(frozen=True, config=STRICT)
