@@ -92,6 +92,15 @@ def test_a_fresh_head_alone_is_trained_on_the_other_source(transfers: Project) -
     assert (folds["fold"] == TRAINS).sum() == 24
 
 
+def test_people_are_held_out_of_the_source_that_trains(transfers: Project) -> None:
+    before = set(transfers.root.glob("data/06_models/*/*/*/history.parquet"))
+    for pipeline in (PIPELINE, "--pipeline=pretrain"):
+        transfers.kedro("run", pipeline, "--params=training.validated_on=people")
+    made = set(transfers.root.glob("data/06_models/*/*/*/history.parquet")) - before
+    assert {path.parts[-4] for path in made} == {"utkface_to_fgnet", "pretrain"}
+    assert all(pd.read_parquet(path)["validation_mae"].notna().all() for path in made)
+
+
 def test_photos_of_both_sources_are_refused(transfers: Project) -> None:
     same = ",".join(
         f"sources.utkface.synthetic.{name}={value}"

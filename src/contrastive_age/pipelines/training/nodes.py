@@ -90,7 +90,12 @@ def train(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
-    validates = held_out(part, setting.training.validated_on, setting.seed)
+    validates = held_out(
+        trained.loc[part.index].merge(training_looks, on="sample_id", validate="1:1"),
+        setting.training.validated_on,
+        setting.seed,
+        setting.most_bits,
+    )
     looked_at = {VALIDATION: (part[validates], training_faces, rows[validates])}
     if setting.training.watch_test:
         looked_at[TEST] = tested, faces, rows_of(samples, faces, tested, setting.faces)
