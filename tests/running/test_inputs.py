@@ -188,6 +188,26 @@ def test_what_cannot_be_meant_together_is_refused(
         inputs.refuse_contradictions(effective(given, protocol), Pipeline([]))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"average": 0.99}, "training.average=0.99 would have"),
+        ({"reweight": "lds"}, "training.reweight=lds"),
+        ({"validated_on": "people", "keep": "best"}, "training.keep=best, training.validated_on="),
+        ({"watch_test": True}, "training.watch_test=True"),
+    ],
+)
+def test_where_nothing_trains_it_is_not_said_how(changes: dict[str, Any], said: str) -> None:
+    given = configuration()
+    given["model"]["weights"] = "faces.pth"
+    given["training"] |= {"epochs": 0, **changes}
+    with pytest.raises(DataError, match=f"epochs=0 trains nothing of fgnet_se, so that {said}"):
+        inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
+    for trains in ({"head_epochs": 1}, {"epochs": 1}):
+        given["training"] |= {"head_epochs": 0, "epochs": 0, **trains}
+        inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
+
+
 def test_nothing_is_made_of_all_samples_without_epochs() -> None:
     given = configuration()
     given["training"]["epochs"] = 0

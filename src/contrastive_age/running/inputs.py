@@ -124,7 +124,8 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
 
     Raises:
         DataError: A transfer is to have validation parts or a split list; or nothing is to be
-            trained where there are no weights to test, or where all samples are to train.
+            trained where there are no weights to test, where all samples are to train, or where it
+            is said how.
     """
     name = setting.protocol
     if isinstance(setting, Setting) and setting.split == "transfer":
@@ -147,6 +148,13 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
         raise DataError(
             f"training.epochs=0 trains nothing, and {name} is to train on all samples: give "
             "training.epochs"
+        )
+    changes = setting.training.changes
+    if changes:
+        said = ", ".join(f"training.{change}={value}" for change, value in changes.items())
+        raise DataError(
+            f"training.epochs=0 trains nothing of {name}, so that {said} would have no effect: "
+            "leave that out, or give training.epochs or training.head_epochs"
         )
 
 

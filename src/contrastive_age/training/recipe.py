@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import DEFAULT, Architecture
@@ -94,6 +95,16 @@ class TrainingSettings:
     def trains(self) -> bool:
         """Whether anything is trained, be it a fresh head alone."""
         return self.epochs + self.head_epochs > 0
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The changes of the recipe that are on, by name."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if isinstance(field.default, FieldInfo)
+            and (value := getattr(self, field.name)) != field.default.default
+        }
 
 
 @dataclass(frozen=True, config=STRICT)
