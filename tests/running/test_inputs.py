@@ -97,7 +97,9 @@ def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
         ("fgnet_se", "fold_0", {"testing": {"mirrored": True}}, None),
         ("fgnet_se", "final", {"training": {"watch_test": True}}, None),
         ("pretrain", "final", {"training": {"watch_test": True}}, "leave training.watch_test"),
-        ("pretrain", "final", {"testing": {"mirrored": True}}, None),
+        ("pretrain", "final", {"testing": {"mirrored": True}}, "leave .* testing.mirrored"),
+        ("pretrain", "final", {"testing": {"rounded": True}}, "testing.rounded at false"),
+        ("pretrain", "final", {"testing": {"rounded": False}}, None),
     ],
 )
 def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
@@ -118,7 +120,7 @@ def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
     trains = node(
         lambda: {}, None, f"{namespace}.model", name="train", namespace=namespace, tags="training"
     )
-    known = {"effective": in_effect(parameters, tmp_path)}
+    known = parameters | {"effective": in_effect(parameters, tmp_path)}
     with nullcontext() if said is None else pytest.raises(DataError, match=said):
         inputs.refuse_what_is_not_tested(known, Pipeline([trains]))
 

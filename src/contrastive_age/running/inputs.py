@@ -66,14 +66,16 @@ def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline)
 
     Raises:
         DataError: A final model is to carry the error of another way of predicting than it has, or
-            the test part of a pretraining is to be watched; the message says what to leave.
+            a pretraining is to test anybody; the message says what to leave.
     """
     final = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
     for setting in learnings(parameters, pipeline) if final else []:
-        if isinstance(setting, Pretraining) and setting.training.watch_test:
+        # What is asked of tests is no part of a pretraining's values.
+        tests = [setting.training.watch_test, *parameters["testing"].values()]
+        if isinstance(setting, Pretraining) and any(tests):
             raise DataError(
-                "Nobody is tested in pretraining: leave training.watch_test at false for "
-                "--pipeline=pretrain"
+                "Nobody is tested in pretraining: leave training.watch_test, testing.mirrored and "
+                "testing.rounded at false for --pipeline=pretrain"
             )
         if (
             isinstance(setting, Setting)
