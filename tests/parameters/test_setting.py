@@ -153,6 +153,23 @@ def test_a_method_has_its_losses_and_the_head_that_they_need(
     assert columns.get("head", "linear") == head
 
 
+@pytest.mark.parametrize(
+    "effective", [lambda own: params.effective(own, "fgnet_se"), params.pretraining]
+)
+def test_the_head_that_losses_need_has_one_key_given_or_not(
+    given: dict[str, Any], effective: Any
+) -> None:
+    given["setting"] = "coral"
+    implied = effective(given)
+    given["model"]["head"] = "coral"
+    said = effective(given)
+    assert (said, said.key, said.group) == (implied, implied.key, implied.group)
+    assert said.model_dump() == implied.model_dump()
+    assert said.architecture.head == "coral"
+    given["setting"], given["model"]["head"] = "mv", "dropout"
+    assert effective(given).architecture.head == "dropout"
+
+
 def test_an_option_is_in_a_key_only_off_its_default(given: dict[str, Any]) -> None:
     def key(**loss: float) -> str:
         own = given | {"setting": "dldl", "loss": given["loss"] | loss}
@@ -452,3 +469,6 @@ def test_of_no_epochs_a_transfer_learns_from_nobody(given: dict[str, Any]) -> No
     assert (untrained.sources, untrained.learns_from) == (("fgnet",), "fgnet")
     assert untrained.shared != trained.shared
     assert untrained.plan.trained_on is None
+    given["training"]["head_epochs"] = 5
+    headed = params.effective(given, "utkface_to_fgnet")
+    assert (headed.sources, headed.learns_from) == (("fgnet", "utkface"), "utkface")

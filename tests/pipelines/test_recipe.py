@@ -100,12 +100,19 @@ def test_each_change_of_the_recipe_does_what_it_says_and_no_more(project: Projec
     ]
     assert same == [name for name in plain.network if name.startswith("backbone.")]
 
-    others = run(
+    changes = (
         "training.epochs=5",
         *("training.average=0.5", "training.reweight=lds", "training.schedule=step"),
         *("training.validated_on=people", "training.keep=best"),
     )
+    others = run(*changes)
     assert not others.trained_like(plain)
     for history in others.histories:
         assert history["validation_mae"].notna().all()
         assert history["lr"].tolist() == pytest.approx([1e-3] * 4 + [1e-4])
+
+    # The epoch that is kept does not follow from how the test part is predicted.
+    tested = run(*changes, "testing.mirrored=true", "testing.rounded=true")
+    assert tested.trained_like(others)
+    for one, another in zip(tested.histories, others.histories, strict=True):
+        assert one["validation_mae"].tolist() == another["validation_mae"].tolist()

@@ -75,6 +75,32 @@ def test_of_no_epochs_the_weights_are_tested_as_they_are_and_nothing_else_is_mad
     assert metrics["external"]["sources"] == ["utkface"]
 
 
+def test_a_fresh_head_alone_is_trained_on_the_other_source(transfers: Project) -> None:
+    transfers.kedro("run", "--pipeline=pretrain")
+    weights = transfers.one("06_models/pretrain/*/weights.pth")
+    before = set((transfers.root / "data/06_models/utkface_to_fgnet").iterdir())
+    given = f"--params=training.epochs=0,training.head_epochs=2,model.weights={weights}"
+    transfers.kedro("run", PIPELINE, given)
+    (made,) = set((transfers.root / "data/06_models/utkface_to_fgnet").iterdir()) - before
+    state, start = (torch.load(path) for path in (made / "fold_0" / "model.pth", weights))
+    for name, tensor in state.items():
+        taken = start[name][: len(state["fc.bias"])] if name.startswith("fc.") else start[name]
+        assert torch.equal(tensor, taken) != name.startswith("fc."), name
+    history = pd.read_parquet(made / "fold_0" / "history.parquet")
+    assert history["epoch"].tolist() == [1, 2]
+    folds = pd.read_parquet(transfers.one("05_model_input/utkface_to_fgnet/folds.parquet"))
+    assert (folds["fold"] == TRAINS).sum() == 24
+
+
+def test_people_are_held_out_of_the_source_that_trains(transfers: Project) -> None:
+    before = set(transfers.root.glob("data/06_models/*/*/*/history.parquet"))
+    for pipeline in (PIPELINE, "--pipeline=pretrain"):
+        transfers.kedro("run", pipeline, "--params=training.validated_on=people")
+    made = set(transfers.root.glob("data/06_models/*/*/*/history.parquet")) - before
+    assert {path.parts[-4] for path in made} == {"utkface_to_fgnet", "pretrain"}
+    assert all(pd.read_parquet(path)["validation_mae"].notna().all() for path in made)
+
+
 def test_photos_of_both_sources_are_refused(transfers: Project) -> None:
     same = ",".join(
         f"sources.utkface.synthetic.{name}={value}"

@@ -64,6 +64,20 @@ def test_a_seed_run_under_two_names_counts_once(make_run: MakeRun) -> None:
         assert group.columns["mae"] == other.metrics["mae"]
 
 
+def test_a_seed_whose_test_part_was_watched_or_not_counts_once(make_run: MakeRun) -> None:
+    plain = [make_run(seed=seed) for seed in (0, 1)]
+    watch = {"budget": {"training": {"watch_test": True}}, "picked_on_test": 2.0}
+    watched = make_run(seed=0, **watch)
+    for runs in ([*plain, watched], [watched, *plain]):
+        (group,) = group_seeds(runs)
+        assert group.runs == (watched, plain[1])
+        assert group.repeats == (plain[0],)
+        assert group.usual
+    other = make_run(setting="mv", **watch)
+    assert [len(family) for family in groups.families(group_seeds([*plain, other]))] == [2]
+    assert group_seeds([other])[0].columns["budget"] == group.columns["budget"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -216,7 +216,7 @@ def test_changes_of_the_recipe_are_said(make_run: MakeRun) -> None:
 def test_what_is_switched_on_needs_no_value_and_what_is_off_no_word(make_run: MakeRun) -> None:
     changed = {"training": {"watch_test": True}, "testing": {"mirrored": False, "rounded": True}}
     words = PAPERS.describe(make_run(budget=changed).parameters)
-    assert words == f"{PAPERS.budget}, test watched, ages rounded"
+    assert words == f"{PAPERS.budget}, ages rounded"
 
 
 def test_a_pretraining_is_told_in_words(faces: Mapping[str, Any]) -> None:

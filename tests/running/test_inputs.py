@@ -97,7 +97,9 @@ def test_of_weights_without_photos_it_is_said_once_where_somebody_is_tested(
         ("fgnet_se", "fold_0", {"testing": {"mirrored": True}}, None),
         ("fgnet_se", "final", {"training": {"watch_test": True}}, None),
         ("pretrain", "final", {"training": {"watch_test": True}}, "leave training.watch_test"),
-        ("pretrain", "final", {"testing": {"mirrored": True}}, None),
+        ("pretrain", "final", {"testing": {"mirrored": True}}, "leave .* testing.mirrored"),
+        ("pretrain", "final", {"testing": {"rounded": True}}, "testing.rounded at false"),
+        ("pretrain", "final", {"testing": {"rounded": False}}, None),
     ],
 )
 def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
@@ -118,7 +120,7 @@ def test_what_is_asked_of_tests_is_refused_where_it_has_no_effect(
     trains = node(
         lambda: {}, None, f"{namespace}.model", name="train", namespace=namespace, tags="training"
     )
-    known = {"effective": in_effect(parameters, tmp_path)}
+    known = parameters | {"effective": in_effect(parameters, tmp_path)}
     with nullcontext() if said is None else pytest.raises(DataError, match=said):
         inputs.refuse_what_is_not_tested(known, Pipeline([trains]))
 
@@ -186,6 +188,26 @@ def test_what_cannot_be_meant_together_is_refused(
         given[name] = given[name] | value if isinstance(value, dict) else value
     with pytest.raises(DataError, match=words):
         inputs.refuse_contradictions(effective(given, protocol), Pipeline([]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"average": 0.99}, "training.average=0.99 would have"),
+        ({"reweight": "lds"}, "training.reweight=lds"),
+        ({"validated_on": "people", "keep": "best"}, "training.keep=best, training.validated_on="),
+        ({"watch_test": True}, "training.watch_test=True"),
+    ],
+)
+def test_where_nothing_trains_it_is_not_said_how(changes: dict[str, Any], said: str) -> None:
+    given = configuration()
+    given["model"]["weights"] = "faces.pth"
+    given["training"] |= {"epochs": 0, **changes}
+    with pytest.raises(DataError, match=f"epochs=0 trains nothing of fgnet_se, so that {said}"):
+        inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
+    for trains in ({"head_epochs": 1}, {"epochs": 1}):
+        given["training"] |= {"head_epochs": 0, "epochs": 0, **trains}
+        inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
 
 
 def test_nothing_is_made_of_all_samples_without_epochs() -> None:

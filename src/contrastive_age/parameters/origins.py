@@ -83,7 +83,7 @@ def seen_by(
 ) -> Seen:
     """Put together what a setting's networks have seen, they and those that they start from.
 
-    Of no epochs that is what those have seen.
+    Where nothing is trained that is what those have seen.
 
     Args:
         setting: The values of the training.
@@ -94,7 +94,7 @@ def seen_by(
         facts: What else the card is to say.
     """
     start = start_of(setting)
-    if not setting.training.epochs:
+    if not setting.training.trains:
         if start is not None and start.seen is not None:
             return start.seen
         terms, samples = {}, samples.iloc[:0]
@@ -131,7 +131,9 @@ def training_facts(setting: Learning, history: pd.DataFrame | None) -> dict[str,
         "losses": ", ".join(f"{name} {value:g}" for name, value in losses.items()),
         "age_min": setting.age_min,
         "age_max": setting.age_max,
-        "epochs": setting.training.epochs,
+        # All that a history has, and those of them that trained a fresh head alone.
+        "epochs": setting.training.epochs + setting.training.head_epochs,
+        "head_epochs": setting.training.head_epochs,
         "image_size": setting.training.image_size,
         "coverage": setting.alignment.coverage,
         "triplets": setting.triplets.mode,

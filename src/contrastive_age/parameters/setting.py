@@ -7,13 +7,15 @@ folder.
 import hashlib
 import operator
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
@@ -22,7 +24,7 @@ from pydantic_core import to_json
 from contrastive_age.faces.alignment import Coverage
 from contrastive_age.faces.store import Wanted
 from contrastive_age.model.ages import AgeClasses
-from contrastive_age.model.architecture import NAMED_WEIGHTS, Architecture
+from contrastive_age.model.architecture import LINEAR, NAMED_WEIGHTS, Architecture
 from contrastive_age.model.losses import LossWeights, head, stated
 from contrastive_age.protocols.folds import Bits, Plan, Several, Share, Split
 from contrastive_age.strict import STRICT, Strict
@@ -101,10 +103,20 @@ class Common(Strict):
     detection: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
     training: TrainingSettings
     triplets: Triplets
+    loss: LossWeights
     model: Network
     augmentation: Augmentation
-    loss: LossWeights
     acceleration: dict[str, Any] = Field(default_factory=dict, exclude_if=operator.not_)
+
+    @field_validator("model")
+    @classmethod
+    def _the_head_of_the_losses_need_not_be_said(
+        cls, model: Network, known: ValidationInfo
+    ) -> Network:
+        """Leave it out where it is given, so that one network has one key."""
+        loss = known.data.get("loss")
+        said = loss is not None and head(loss) == model.head
+        return replace(model, head=LINEAR) if said else model
 
     @model_validator(mode="after")
     def _ages_are_classes(self) -> "Common":
@@ -275,7 +287,7 @@ class Setting(Common):
             most_bits=self.most_bits,
             ages=(self.age_min, self.age_max),
             validation=self.validation,
-            trained_on=self.trained_on if self.training.epochs else None,
+            trained_on=self.trained_on if self.training.trains else None,
         )
 
     @property

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols import copies
 from contrastive_age.protocols.copies import Ints, firsts, linked
 
 Mask = npt.NDArray[np.bool_]
@@ -73,15 +74,23 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     return Parts(folds[trains & ~held_out], folds[trains & held_out])
 
 
-def held_out(training: pd.DataFrame, by: Literal["people", "images"] | None, seed: int) -> Mask:
+def held_out(
+    training: pd.DataFrame,
+    by: Literal["people", "images"] | None,
+    seed: int,
+    most_bits: int = copies.MOST_BITS,
+) -> Mask:
     """Choose a tenth of a training part to validate on while the rest trains.
 
     Args:
-        training: `sample_id, identity` of n rows, perhaps with copies (`keep_apart`).
+        training: `identity` of n rows, and by what their photos are known again (`digest, look,
+            mirrored`): a training part may hold copies whether or not they are kept apart from
+            tested images.
         by: `people` holds a tenth of the subjects out; those that copies link count as one.
             `images` holds a tenth of the images out, whoever is on them, so that most of those
             people are trained on, too. None holds nobody out.
         seed: Chooses them.
+        most_bits: See `copies.find_copies`.
 
     Returns:
         Whether a row is held out, (n,).
@@ -91,8 +100,10 @@ def held_out(training: pd.DataFrame, by: Literal["people", "images"] | None, see
     """
     if by is None:
         return np.zeros(len(training), np.bool_)
-    alone = np.arange(len(training))
-    group = linked(training["identity"], _copies_of(training)) if by == "people" else alone
+    group = np.arange(len(training))
+    if by == "people":
+        pairs = copies.find_copies(copies.Photos.of_table(training), most_bits)
+        group = linked(training["identity"], copies.group(pairs, len(training)))
     known = np.unique(group)
     number = max(1, round(HELD_OUT * len(known)))
     if len(known) - number < 2:

@@ -104,8 +104,8 @@ class Group:
 
     Attributes:
         runs: At least one, one a seed, in their order.
-        repeats: Runs of the same seed under another name. They computed the same, so they do not
-            count.
+        repeats: Runs of the same seed under another name, or whose test part was not watched. They
+            computed the same, so they do not count.
         columns: What tables say of it: `protocol` and the columns of `MEASURED`. `mae` is the mean
             of the seeds' MAEs in years, with its 95% interval over subjects, None for fewer than
             four; `seed_sd` their standard deviation, None for one seed. `setting` holds the names
@@ -190,8 +190,9 @@ def group_seeds(measured: Iterable[Measured], papers: Papers) -> list[Group]:
 
     Runs belong together when everything that decides their result is equal but the seed: data
     (manifest, folds, aligned faces, initial weights), protocol, budget and the weights of the
-    losses that act. Names do not count, nor does the margin where nothing is weighed by it. Of
-    weights that were pre-trained on faces their digest counts, and not where their file lies.
+    losses that act. Names do not count, nor whether the test part was watched, nor the margin where
+    nothing is weighed by it. Of weights that were pre-trained on faces their digest counts, and not
+    where their file lies.
 
     Args:
         measured: Finished runs, in any order.
@@ -206,7 +207,7 @@ def group_seeds(measured: Iterable[Measured], papers: Papers) -> list[Group]:
         DataError: Seeds of one setting hold other samples.
     """
     runs_of: dict[str, list[Measured]] = {}
-    for run in sorted(measured, key=lambda run: (run.seed, run.setting, run.key)):
+    for run in sorted(measured, key=_first_of_a_seed):
         setting = [_family_key(run), acting_losses(run.parameters["loss"])]
         runs_of.setdefault(json.dumps(setting, sort_keys=True), []).append(run)
     return sorted((_group(runs, papers) for runs in runs_of.values()), key=_order)
@@ -443,6 +444,11 @@ def _group(runs: Sequence[Measured], papers: Papers) -> Group:
     }
     repeats = tuple(run for run in runs if run is not chosen[run.seed])
     return Group(kept, repeats, columns, usual=not papers.unlike(parameters))
+
+
+def _first_of_a_seed(run: Measured) -> tuple[Any, ...]:
+    """What sorts runs by their seeds, and of one seed those first whose test part was watched."""
+    return run.seed, run.metrics.get("picked_on_test") is None, run.setting, run.key
 
 
 def _family_key(run: Measured) -> str:

@@ -113,6 +113,9 @@ _FIRST = {
 }
 """What names begin with, by whether the mean-variance loss and the softmax loss act."""
 _HARDLY_PULLING = 1
+WATCHED = "training.watch_test"
+"""By dotted name what is in a key and changes no network: a history says more."""
+
 _NO_BUDGET = ("setting", "seed", "loss", "protocol")
 _OF_PROTOCOL = (
     *("source", "trained_on", "split", "folds", "age_min", "age_max", "drawn", "manifest"),
@@ -271,7 +274,7 @@ class Papers:
         return {
             path: values[path]
             for path in known_first
-            if (values[path] or None) != (papers.get(path) or None)
+            if (values[path] or None) != (papers.get(path) or None) and path != WATCHED
         }
 
 
@@ -360,8 +363,12 @@ def given_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def deciding_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All values but losses, seed and protocol by dotted name; of files what they hold."""
+    """All values but losses, seed and protocol by dotted name; of files what they hold.
+
+    Whether the test part was watched decides nothing.
+    """
     flat = flattened(parameters, skipped=_NO_BUDGET)
+    flat.pop(WATCHED, None)
     return flat | {path: None for digest, path in _BY_CONTENT.items() if flat.get(digest)}
 
 

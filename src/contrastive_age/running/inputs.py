@@ -66,14 +66,16 @@ def refuse_what_is_not_tested(parameters: Mapping[str, Any], pipeline: Pipeline)
 
     Raises:
         DataError: A final model is to carry the error of another way of predicting than it has, or
-            the test part of a pretraining is to be watched; the message says what to leave.
+            a pretraining is to test anybody; the message says what to leave.
     """
     final = {protocol for protocol, fold in _trained(pipeline) if fold == FINAL}
     for setting in learnings(parameters, pipeline) if final else []:
-        if isinstance(setting, Pretraining) and setting.training.watch_test:
+        # What is asked of tests is no part of a pretraining's values.
+        tests = [setting.training.watch_test, *parameters["testing"].values()]
+        if isinstance(setting, Pretraining) and any(tests):
             raise DataError(
-                "Nobody is tested in pretraining: leave training.watch_test at false for "
-                "--pipeline=pretrain"
+                "Nobody is tested in pretraining: leave training.watch_test, testing.mirrored and "
+                "testing.rounded at false for --pipeline=pretrain"
             )
         if (
             isinstance(setting, Setting)
@@ -124,7 +126,8 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
 
     Raises:
         DataError: A transfer is to have validation parts or a split list; or nothing is to be
-            trained where there are no weights to test, or where all samples are to train.
+            trained where there are no weights to test, where all samples are to train, or where it
+            is said how.
     """
     name = setting.protocol
     if isinstance(setting, Setting) and setting.split == "transfer":
@@ -135,7 +138,7 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
         for parameter, (value, why) in given.items():
             if value is not None:
                 raise DataError(f"{name} is a transfer, which {why}: leave out {parameter}={value}")
-    if setting.training.epochs or setting.training.head_epochs:
+    if setting.training.trains:
         return
     if setting.model.weights in NAMED_WEIGHTS:
         raise DataError(
@@ -147,6 +150,13 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
         raise DataError(
             f"training.epochs=0 trains nothing, and {name} is to train on all samples: give "
             "training.epochs"
+        )
+    changes = setting.training.changes
+    if changes:
+        said = ", ".join(f"training.{change}={value}" for change, value in changes.items())
+        raise DataError(
+            f"training.epochs=0 trains nothing of {name}, so that {said} would have no effect: "
+            "leave that out, or give training.epochs or training.head_epochs"
         )
 
 
@@ -169,7 +179,7 @@ def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) ->
                 start = start_of(setting)
             other = isinstance(setting, Setting) and setting.trained_on
             known = start.seen.sources if start is not None and start.seen is not None else ()
-            if other and known and not setting.training.epochs and other not in known:
+            if other and known and not setting.training.trains and other not in known:
                 logger.warning(
                     "%s: trained on %s and not on %s, as %s says",
                     setting.model.weights,

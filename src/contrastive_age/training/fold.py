@@ -151,7 +151,7 @@ def train_or_keep(
     network = AgeNetwork.undrawn(recipe.classes, recipe.architecture)
     initial = initial_weights(start.weights, start.digest)
     loaded = load_initial_weights(network, recipe.classes, initial, recipe.seed)
-    untrained = not (recipe.training.epochs or recipe.training.head_epochs)
+    untrained = not recipe.training.trains
     if untrained:
         _require_whole(loaded, recipe.classes)
     faces = torch.empty(0) if untrained else images()

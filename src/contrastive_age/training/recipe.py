@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
 from contrastive_age.model.ages import AgeClasses
 from contrastive_age.model.architecture import DEFAULT, Architecture
@@ -46,7 +47,8 @@ class TrainingSettings:
     What is off is left out of a setting's key.
 
     Attributes:
-        epochs: Passes over all anchors; 0 leaves the initial weights as they are.
+        epochs: Passes over all anchors; 0 leaves the initial weights as they are, but for a fresh
+            head of `head_epochs`.
         batch_size: Anchors a step.
         image_size: Side in pixels of what the network sees.
         lr: Adam's learning rate; with a schedule, its peak.
@@ -88,6 +90,21 @@ class TrainingSettings:
                 "training.validated_on=people, or images"
             )
         return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained, be it a fresh head alone."""
+        return self.epochs + self.head_epochs > 0
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The changes of the recipe that are on, by name."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if isinstance(field.default, FieldInfo)
+            and (value := getattr(self, field.name)) != field.default.default
+        }
 
 
 @dataclass(frozen=True, config=STRICT)

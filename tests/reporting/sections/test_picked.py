@@ -140,11 +140,12 @@ def test_a_watched_result_without_its_plain_one_stands_alone(taken: Evidence) ->
     assert (alone["reference_steps"], alone["verdict"]) == ("", "")
 
 
-def test_of_seeds_that_were_not_all_watched_nothing_is_claimed(make_run: MakeRun) -> None:
-    first, second = runs_of(make_run)
-    without = {name: value for name, value in second.metrics.items() if "picked" not in name}
-    vars(second)["metrics"] = without
-    assert sections.picked.make(evidence([first, second])).empty
+def test_of_seeds_that_were_not_all_watched_those_are_claimed_that_were(make_run: MakeRun) -> None:
+    plain, watched = runs_of(make_run, seeds=3, watch=False), runs_of(make_run, seeds=1)
+    table = sections.picked.make(evidence([*plain, *watched]))
+    (row,) = table[table["status"] == "measured"].to_dict("records")
+    assert (row["seeds"], row["mae"]) == ("0, 1, 2", 4.0)
+    assert (row["picked"], row["claimed"]) == (2.5, -0.5)
 
 
 def test_where_nothing_was_watched_a_command_is_shown(make_run: MakeRun) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 
 from contrastive_age.faces.store import Faces, rows_of, sound
+from contrastive_age.parameters.given import Source
 from contrastive_age.parameters.setting import Pretraining
+from contrastive_age.protocols.copies import MOST_BITS
 from contrastive_age.protocols.namespaces import FINAL
 from contrastive_age.protocols.parts import held_out, together
 from contrastive_age.protocols.splits import cap_samples
@@ -90,7 +92,11 @@ def train(
             ]
         )
 
-    validates = held_out(samples, setting.training.validated_on, setting.seed)
+    # Drawn faces are more alike than people are, see `Setting.most_bits`.
+    drawn = all(Source.model_validate(sources[name]).synthetic for name in setting.sources)
+    validates = held_out(
+        samples, setting.training.validated_on, setting.seed, 0 if drawn else MOST_BITS
+    )
     trains, validated = samples[~validates], samples[validates]
     model, history = fold.train_or_keep(
         lambda: images(trains),

@@ -12,7 +12,7 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.protocols.copies import Ints
 from contrastive_age.protocols.namespaces import fold_name, in_words
 from contrastive_age.tracking.tracker import log_epoch, tracker
-from contrastive_age.training.recipe import TEST, VALIDATION, Computing
+from contrastive_age.training.recipe import TEST, VALIDATION, Computing, Testing
 from contrastive_age.triplets.index import TripletIndex
 from contrastive_age.triplets.part import fingerprint_of
 
@@ -90,10 +90,17 @@ def train(
             f"The triplet index of {setting.protocol} on disk is that of other samples or code; "
             "run --tags=triplets,training"
         )
-    validates = held_out(part, setting.training.validated_on, setting.seed)
-    looked_at = {VALIDATION: (part[validates], training_faces, rows[validates])}
+    validates = held_out(
+        trained.loc[part.index].merge(training_looks, on="sample_id", validate="1:1"),
+        setting.training.validated_on,
+        setting.seed,
+        setting.most_bits,
+    )
+    # Whatever is asked of tests the same network validates best.
+    looked_at = {VALIDATION: (part[validates], training_faces, rows[validates], Testing())}
     if setting.training.watch_test:
-        looked_at[TEST] = tested, faces, rows_of(samples, faces, tested, setting.faces)
+        tested_rows = rows_of(samples, faces, tested, setting.faces)
+        looked_at[TEST] = tested, faces, tested_rows, setting.testing
 
     def images(source: Faces, chosen: Ints) -> "Tensor":
         return prepare(source, sound(source, chosen), setting.training.image_size)
@@ -114,8 +121,8 @@ def train(
             progress=not tracker.is_worker,
         ),
         watched=lambda: {
-            column: Watched(images(source, chosen), table["age"].to_numpy(), setting.testing)
-            for column, (table, source, chosen) in looked_at.items()
+            column: Watched(images(source, chosen), table["age"].to_numpy(), testing)
+            for column, (table, source, chosen, testing) in looked_at.items()
             if len(table)
         },
     )

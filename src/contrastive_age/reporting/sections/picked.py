@@ -6,6 +6,7 @@ does, whose network, rate, batch and λ are the paper's. Each is a parameter tha
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -17,11 +18,11 @@ from contrastive_age.reporting.groups import (
     Evidence,
     Group,
     data_of,
-    mean,
+    of_known,
     rows_of,
     values_of,
 )
-from contrastive_age.reporting.papers import SETTINGS
+from contrastive_age.reporting.papers import SETTINGS, WATCHED
 from contrastive_age.reporting.sections.comparisons import adjust, by_seed, row_of
 from contrastive_age.reporting.sections.section import (
     MAE,
@@ -72,9 +73,6 @@ TO_THEIRS = 5
 The others choose the epoch by people whom the network has not seen, in place of its last two.
 """
 
-_WATCHED = "training.watch_test"
-"""It changes no network."""
-
 PLAIN = "plain"
 
 COLUMNS = (
@@ -114,12 +112,12 @@ def make(evidence: Evidence) -> pd.DataFrame:
         A row a setting, those of a plain one together and in the order of the steps: `SETTING` (of
         the plain one as far as it is the family's), `status`, `steps` (in words), `mae`, `mae_low`,
         `mae_high`, `seed_sd`, `picked` (years: the smallest test error of any epoch of each fold,
-        pooled, the mean over seeds; missing where the test part was not watched), `claimed` (that
-        minus the MAE), `reference_steps` (those of the row that it is held against: without its
-        last step where that was measured, else plain), `difference`, `low`, `high`, `p`, `p_holm`
-        (adjusted for the steps from one plain setting), `detectable` and `verdict` as in
-        `comparisons`. The next step that was not measured is "not run" with the `command` that
-        would.
+        pooled, the mean over the seeds whose test part was watched; missing where none was),
+        `claimed` (that minus the MAE of these seeds), `reference_steps` (those of the row that it
+        is held against: without its last step where that was measured, else plain), `difference`,
+        `low`, `high`, `p`, `p_holm` (adjusted for the steps from one plain setting), `detectable`
+        and `verdict` as in `comparisons`. The next step that was not measured is "not run" with the
+        `command` that would.
     """
     rows: list[dict[str, Any]] = []
     told: set[int] = set()
@@ -138,17 +136,13 @@ def make(evidence: Evidence) -> pd.DataFrame:
 
 
 def _chains(groups: Sequence[Group]) -> list[tuple[Group, dict[Taken, Group]]]:
-    """Each setting that takes no step, and those that differ from it in steps alone, it included.
-
-    Of settings that differ in whether the test part was watched alone, the watched one counts.
-    """
-    watched_first = sorted(groups, key=lambda group: not _values(group).get(_WATCHED))
+    """Each setting that takes no step, and those that differ in steps alone, it included."""
     chains: list[tuple[Group, dict[Taken, Group]]] = []
-    for plain in watched_first:
+    for plain in groups:
         if _found(plain) or any(taken(plain, other) == () for other, _ in chains):
             continue
         chain: dict[Taken, Group] = {}
-        for group in watched_first:
+        for group in groups:
             steps = taken(group, plain)
             if steps is not None:
                 chain.setdefault(steps, group)
@@ -167,7 +161,7 @@ def taken(group: Group, plain: Group) -> Taken | None:
         for place, step in enumerate(STEPS)
         if step.path in differing and step.in_values(values)
     )
-    return steps if differing - {_WATCHED} == {STEPS[place].path for place in steps} else None
+    return steps if differing == {STEPS[place].path for place in steps} else None
 
 
 def _values(group: Group) -> dict[str, Any]:
@@ -186,7 +180,14 @@ def _in_words(steps: Taken) -> str:
 
 
 def _picked(group: Group) -> float | None:
-    return mean([run.metrics.get("picked_on_test") for run in group.runs])
+    """The mean over those seeds whose test part was watched; None where none was."""
+    return of_known(fmean, [run.metrics.get("picked_on_test") for run in group.runs])
+
+
+def _claimed(group: Group) -> float | None:
+    """What picking takes off the error of these seeds, on average."""
+    told = [(run.metrics.get("picked_on_test"), run.metrics["mae"]) for run in group.runs]
+    return of_known(fmean, [None if picked is None else picked - mae for picked, mae in told])
 
 
 def _of_chain(
@@ -213,14 +214,13 @@ def _of_chain(
 
 
 def _row(group: Group, plain: Group, steps: str) -> dict[str, Any]:
-    picked = _picked(group)
     return (
         group.columns
         | {name: plain.columns[name] for name in FAMILY}
         | {
             "steps": steps,
-            "picked": picked,
-            "claimed": None if picked is None else picked - group.columns["mae"],
+            "picked": _picked(group),
+            "claimed": _claimed(group),
             "reference_steps": "",
             "verdict": "",
         }
@@ -234,7 +234,7 @@ def _not_run(evidence: Evidence, plain: Group, steps: Taken) -> list[dict[str, A
     if not names:
         return []
     parameters = {**plain.first.parameters}
-    for path, value in [(_WATCHED, True), *((STEPS[n].path, STEPS[n].value) for n in steps)]:
+    for path, value in [(WATCHED, True), *((STEPS[n].path, STEPS[n].value) for n in steps)]:
         block, _, name = path.partition(".")
         parameters[block] = {**parameters.get(block, {}), name: value}
     lacking = evidence.not_run(protocol, names[0], parameters, len(plain.runs))
@@ -266,8 +266,8 @@ SECTION = Section(
         "of the training part's people is held out, all of their images, and the epoch that is "
         "best on them is kept. Where that was run it has rows of its own.",
         "“Picked on test” is that claim: the smallest test error of any epoch in each fold, "
-        "pooled. It is the error of no network that was chosen without the test part, and selects "
-        "nothing here.",
+        "pooled, of the seeds whose test part was watched. It is the error of no network that was "
+        "chosen without the test part, and selects nothing here.",
     ),
     "picked_on_test",
     make,
