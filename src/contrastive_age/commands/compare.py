@@ -175,9 +175,10 @@ def _print(
         print_line(f"Measured and compared {theirs.photos} alone: the others have no usable age")
     if reports.is_relative_to(place.project):
         reports = reports.relative_to(place.project)
-    for problem, told in theirs.metrics["left_out"].items():
-        print_line(f"  {told['n']:,} {problem}: {told['first']}")
-    if theirs.metrics["left_out"]:
+    if left_out := theirs.metrics["left_out"]:
+        print_line("Left out:")
+        for problem, told in left_out.items():
+            print_line(f"  {told['n']:,} {problem}: {told['first']}")
         print_line(f"All of them             {reports / LEFT_OUT}")
     print_line("What made theirs, and which photos it was trained on, is not known here")
     _print_differences(context, theirs)
@@ -192,7 +193,13 @@ def _print_differences(context: KedroContext, theirs: Theirs) -> None:
     from contrastive_age.reporting.papers import Papers
     from contrastive_age.reporting.results import read_results
     from contrastive_age.reporting.sections.comparisons import with_theirs
-    from contrastive_age.reporting.wording import interval, number, probability, signed, size
+    from contrastive_age.reporting.wording import (
+        interval,
+        number,
+        probability,
+        signed,
+        sizes_and_differences,
+    )
 
     parameters = context.config_loader["parameters"]["effective"]
     drawn = {theirs.metrics["parameters"]["source"]} if theirs.demo else set()
@@ -205,12 +212,12 @@ def _print_differences(context: KedroContext, theirs: Theirs) -> None:
         print_line(f"No setting was tested on these photos, so none is compared; one is by: {run}")
         return
     cells = []
-    for row in rows:
+    for row, budget in zip(rows, sizes_and_differences([r["budget"] for r in rows]), strict=True):
         spread = interval(row["low"], row["high"], sign=True)
         p = "" if row["p_holm"] is None else f", p {probability(row['p_holm'])}"
         seen = "" if row["detectable"] is None else f"{number(row['detectable'])}"
         difference = f"{signed(row['difference'])} {spread}".strip()
-        ours = f"{row['losses']}, {size(row['budget'])}"
+        ours = f"{row['losses']}, {budget}"
         cells.append([row["setting"], ours, row["seeds"], difference, seen, f"{row['verdict']}{p}"])
     columns = ["setting", "losses and budget", "seeds", "years", "could have seen", "verdict"]
     print_table(f"Ours minus {theirs.title}: below zero ours is better", columns, cells)
