@@ -19,7 +19,7 @@ from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.parameters.written import as_text, kedro_run
+from contrastive_age.parameters.written import SHARED, as_text, kedro_run
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.leakage import constant_ages
 from contrastive_age.provenance import file_digest, table_digest
@@ -29,9 +29,6 @@ from contrastive_age.running.printing import print_line, print_table, terminal
 from contrastive_age.tracking import views
 from contrastive_age.tracking.results import is_drawn, log_theirs
 from contrastive_age.tracking.tracker import while_reachable
-
-MADE_BY = ("ingestion", "detection", "alignment", "splitting")
-"""The stages that make what predictions are held against."""
 
 DOCUMENT, LEFT_OUT = "theirs.json", "left_out.csv"
 LONGEST = 60
@@ -133,7 +130,7 @@ def _made(place: Place, context: KedroContext, given: Mapping[str, Any], setting
         made = [context.catalog.load(name) for name in [*names, f"{setting.source}.audit"]]
     except DatasetError as error:
         command = kedro_run(
-            protocol, f"--tags={','.join(MADE_BY)}", env=place.env, params=as_text(given) or ""
+            protocol, f"--tags={','.join(SHARED)}", env=place.env, params=as_text(given) or ""
         )
         raise DataError(
             f"the test photos of {protocol} are not known yet; make its folds with: {command}"

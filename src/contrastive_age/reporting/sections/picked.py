@@ -245,7 +245,7 @@ def _not_run(evidence: Evidence, plain: Group, steps: Taken) -> list[dict[str, A
 
 def _show(contents: Contents) -> list[Part]:
     """A part a plain setting, whose heading says what all measured rows have in common."""
-    parts = []
+    parts: list[Part] = []
     for _, rows in contents.tables["picked_on_test"].groupby("plain", sort=False):
         measured = rows.loc[rows["status"] == "measured", "budget"]
         budgets = [budget.split(", ") for budget in measured]
