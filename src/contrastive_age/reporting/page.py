@@ -28,9 +28,9 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
         evidence: What they are made of.
 
     Returns:
-        By name, in the order of the sections: `your_runs, curves, comparisons, methods`, `table_1`
-        to `table_6`, and `pretrainings, picked_on_test, baselines, groups, thresholds, intervals,
-        calibration, identity, attention, selections, measured`.
+        By name, in the order of the sections: `your_runs, curves, comparisons, methods, recipe`,
+        `table_1` to `table_6`, and `pretrainings, picked_on_test, baselines, groups, thresholds,
+        intervals, calibration, identity, attention, selections, measured`.
     """
     return {section.table: section.make(evidence) for section in SECTIONS if section.make}
 
