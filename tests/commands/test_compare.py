@@ -99,23 +99,29 @@ def test_what_is_missing_or_strange_is_listed_and_the_rest_compared(copied: Proj
     table = _off_by(folds, 2.0).astype({"predicted_age": object})
     table.loc[1, "predicted_age"] = "old"
     table.loc[len(table)] = ["nobody", 30.0]
+    table.loc[len(table)] = [folds["sample_id"][3], folds["age"][3] + 2.0]
+    table.loc[2, "predicted_age"] = 400.0
     done = copied.kedro(*CALL, _write(copied, table.iloc[1:]))
     document = _document(copied)
-    assert (document["n"], document["test_photos"]) == (len(folds) - 2, len(folds))
-    first, second = folds["sample_id"][:2]
+    assert (document["n"], document["test_photos"]) == (len(folds) - 3, len(folds))
+    first, second, third, fourth = folds["sample_id"][:4]
     assert document["left_out"] == {
         theirs.MISSING: {"n": 1, "first": first},
         theirs.UNREADABLE: {"n": 1, "first": second},
+        theirs.IMPOSSIBLE: {"n": 1, "first": third},
         theirs.UNKNOWN: {"n": 1, "first": "nobody"},
+        theirs.REPEATED: {"n": 1, "first": fourth},
     }
-    assert f"on {len(folds) - 2} of {len(folds)} photos alone" in done.stdout
+    said = done.stdout.splitlines()
+    assert any(f"on {len(folds) - 3} of {len(folds)} photos alone" in line for line in said)
+    assert said.index(f"  1 {theirs.REPEATED}: {fourth}") > said.index("Left out:")
     assert f"1 {theirs.MISSING}: {first}" in done.stdout
     listed = pd.read_csv(copied.one(f"08_reporting/synthetic_se/{KEY}/{LEFT_OUT}"))
-    assert listed["sample_id"].tolist() == [first, second, "nobody"]
+    assert listed["sample_id"].tolist() == [first, second, third, "nobody", fourth]
     copied.kedro("run", "--pipeline=paper_report")
     row = _rows(copied, "your_runs").set_index("setting").loc[f"theirs: {NAME}"]
     # Ours were tested on more photos, so that it is the best of nothing.
-    assert (row["best"], row["differing"]) == (False, f"on {len(folds) - 2} of {len(folds)} photos")
+    assert (row["best"], row["differing"]) == (False, f"on {len(folds) - 3} of {len(folds)} photos")
 
 
 def test_without_a_setting_on_these_photos_it_is_said_how_to_run_one(copied: Project) -> None:

@@ -302,7 +302,8 @@ def test_folds_are_made_by_a_command_with_what_the_sweep_was_given(
     axes: dict[str, Any], params: list[str]
 ) -> None:
     (plan,) = sweep.plan(_place(), {"raw_root": "faces"}, pipelines=["fgnet_se"], axes=axes)
-    first = "kedro run --env=demo --pipeline=fgnet_se --tags=ingestion,alignment,splitting"
+    tags = "--tags=ingestion,detection,alignment,splitting"
+    first = f"kedro run --env=demo --pipeline=fgnet_se {tags}"
     assert estimate.making_shared(dataclasses.replace(_place(), env="demo"), plan) == [
         f"{first} --params={each}" for each in params
     ]

@@ -28,7 +28,8 @@ def given_as(rows: list[tuple[str, str]]) -> pd.DataFrame:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([*IDS, "other", ""]), st.sampled_from(["7", "7.0", "8,5", "old", "inf"])
+            st.sampled_from([*IDS, "other", ""]),
+            st.sampled_from(["7", "7.0", "8,5", "old", "400", "inf"]),
         ),
         max_size=12,
     )
@@ -50,7 +51,9 @@ def test_every_row_and_photo_is_counted_or_listed_once(rows: list[tuple[str, str
     assert list(found) == [name for name in IDS if name in expected]
     problems = Counter(brought.left_out["problem"])
     assert problems[theirs.UNKNOWN] == sum(name not in IDS for name, _ in rows)
-    assert problems[theirs.UNREADABLE] == sum(n in IDS and age not in ages for n, age in rows)
+    assert problems[theirs.IMPOSSIBLE] == sum(n in IDS and age == "400" for n, age in rows)
+    unreadable = sum(n in IDS and age in {"old", "inf"} for n, age in rows)
+    assert problems[theirs.UNREADABLE] == unreadable
     assert problems[theirs.MISSING] == len(set(IDS) - {name for name, _ in rows})
     different = [own for own in by_photo.values() if len(set(own)) > 1]
     assert problems[theirs.CONTRADICTING] == sum(map(len, different))
@@ -70,6 +73,22 @@ def test_what_is_left_out_keeps_its_line_and_its_text() -> None:
     ]
     assert brought.problems[theirs.UNKNOWN] == {"n": 2, "first": "x, y"}
     assert brought.problems[theirs.MISSING] == {"n": 4, "first": ", ".join(IDS[2:])}
+
+
+def test_rows_without_a_name_are_counted_and_not_named() -> None:
+    rows = [(IDS[0], "5"), ("nobody.jpg", "6"), ("", "7"), ("", "8"), ("nobody.jpg", "9")]
+    problems = theirs.match(given_as(rows), FOLDS).problems
+    assert problems[theirs.UNKNOWN] == {"n": 3, "first": "nobody.jpg, 2 without a name"}
+    alone = theirs.match(given_as([(IDS[0], "5"), ("", "7")]), FOLDS).problems
+    assert alone[theirs.UNKNOWN] == {"n": 1, "first": "1 without a name"}
+
+
+def test_ages_that_nobody_has_do_not_count_but_those_just_below_birth_do() -> None:
+    written = ["-5", "120", "-20", "-20.5", "120.5", "400"]
+    brought = theirs.match(given_as(list(zip(IDS, written, strict=True))), FOLDS)
+    assert brought.predictions["predicted_age"].tolist() == [-5.0, 120.0, -20.0]
+    assert brought.problems == {theirs.IMPOSSIBLE: {"n": 3, "first": ", ".join(IDS[3:])}}
+    assert brought.left_out["predicted_age"].tolist() == written[3:]
 
 
 def test_a_row_with_more_values_than_the_header_is_not_trusted(tmp_path: Path) -> None:

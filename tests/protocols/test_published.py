@@ -152,7 +152,7 @@ def test_other_ages_in_the_list_are_counted(
 ) -> None:
     path = write(tmp_path / "list.tsv", ["database", "filename", "fold", "age"])
     splits.from_file(morph.assign(age=[40, 39, 16, 70]), path)
-    assert "2 of 4 ages are others than the samples'" in caplog.text
+    assert "2 of 4 ages differ from those of the samples, which are used" in caplog.text
     assert "41 in the list and 39 here" in caplog.text
 
 

@@ -142,9 +142,10 @@ def test_links_lead_to_the_sections_in_their_order(html: str) -> None:
     links = [str(link["href"]).removeprefix("#") for link in reader.all("a")]
     assert links[: len(anchors) + 1] == [anchors[0], *anchors]
     assert len(set(anchors)) == len(anchors)
-    # methods of others stand there where any was run
+    # methods of others, and changes of the recipe, stand there where any was run
     methods = ["methods"] if "ordinal_entropy" in html else []
-    assert len(anchors) == len(SECTIONS) + len(methods)
+    methods += ["recipe"] if "Changes of the recipe" in html else []
+    assert len(anchors) == len(SECTIONS) - 1 + len(methods)
     assert anchors[:3] == ["your-runs", "sweeps", "comparisons"]
     assert anchors[3:][: 2 + len(methods)] == [*methods, "summary", "table-1"]
 
@@ -439,11 +440,13 @@ def test_names_from_data_are_shown_as_they_are(make_run: MakeRun) -> None:
 
 
 def test_the_tables_have_names_and_can_be_written(full_tables: Tables) -> None:
-    assert list(full_tables)[:4] == ["your_runs", "curves", "comparisons", "methods"]
+    assert list(full_tables)[:5] == [
+        *["your_runs", "curves", "comparisons", "methods", "recipe"],
+    ]
     assert {f"table_{number}" for number in range(1, 7)} < full_tables.keys()
     for name, table in full_tables.items():
         assert re.fullmatch(r"\w+", name)
-        assert len(table)
+        assert len(table) or name == "recipe"  # of which nothing was run there
         assert table.to_csv(index=False).count("\n") > len(table)
 
 

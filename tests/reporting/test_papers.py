@@ -23,6 +23,7 @@ from contrastive_age.reporting.papers import (
     describe_start,
     in_words,
     mark,
+    value_in_words,
 )
 from contrastive_age.reporting.results import Measured
 from contrastive_age.reporting.sections.section import meanings
@@ -211,6 +212,12 @@ def test_changes_of_the_recipe_are_said(make_run: MakeRun) -> None:
         *["5 epochs of the head", "best epoch kept", "mirror images tested"],
         *["reweighted by lds", "validated on people", "weights averaged 0.999"],
     ]
+
+
+def test_one_epoch_is_not_many() -> None:
+    assert value_in_words("training.epochs", 1) == "1 epoch"
+    assert value_in_words("training.head_epochs", 1) == "1 epoch of the head"
+    assert value_in_words("training.head_epochs", 5) == "5 epochs of the head"
 
 
 def test_what_is_switched_on_needs_no_value_and_what_is_off_no_word(make_run: MakeRun) -> None:

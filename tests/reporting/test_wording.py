@@ -85,6 +85,18 @@ def test_the_papers_budget_is_named() -> None:
     assert wording.budget_in_short("48 px, 8 epochs, one-cycle", papers) == "48 px, 8 epochs"
 
 
+def test_budgets_beside_each_other_say_where_they_differ() -> None:
+    plain = "48 px, 8 epochs, one-cycle, weights ImageNet"
+    others = [f"{plain}, head dropout", f"{plain}, backbone timm/resnet10t, weights averaged 0.9"]
+    assert wording.sizes_and_differences([plain, *others]) == [
+        "48 px, 8 epochs",
+        "48 px, 8 epochs, head dropout",
+        "48 px, 8 epochs, backbone timm/resnet10t, weights averaged 0.9",
+    ]
+    assert wording.sizes_and_differences([others[0]]) == ["48 px, 8 epochs"]
+    assert wording.sizes_and_differences([]) == []
+
+
 def test_symbols_are_set_with_their_index_below() -> None:
     assert wording.symbols("λ_c 10 <b> V_tea") == "λ<sub>c</sub>&nbsp;10 &lt;b&gt; V_tea"
     assert wording.symbols("λ_dldl_v2 1, V_i") == "λ<sub>dldl_v2</sub>&nbsp;1, V<sub>i</sub>"

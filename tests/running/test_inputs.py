@@ -66,6 +66,14 @@ def test_of_a_missing_file_it_is_said_where_it_was_looked_for(
     assert inputs.existing_file("manifest", "notes/people.csv") == here / "people.csv"
     with pytest.raises(DataError, match="notes is a folder; let manifest name a file in it"):
         inputs.existing_file("manifest", "notes")
+    with pytest.raises(
+        DataError, match=r"correct model.weights; did you mean efficientnet_lite0\?"
+    ):
+        inputs.existing_file("model.weights", "efficientnet_lite")
+    with pytest.raises(DataError, match=r"correct model.weights$"):
+        inputs.existing_file("model.weights", "resnet18.pth")
+    with pytest.raises(DataError, match=r"correct manifest$"):
+        inputs.existing_file("manifest", "imagenett")
 
 
 @pytest.mark.parametrize(

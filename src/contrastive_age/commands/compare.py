@@ -19,7 +19,7 @@ from contrastive_age.files import fingerprint, replacing
 from contrastive_age.io.files import path_of
 from contrastive_age.parameters.loader import settings_of
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.parameters.written import as_text, kedro_run
+from contrastive_age.parameters.written import SHARED, as_text, kedro_run
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.leakage import constant_ages
 from contrastive_age.provenance import file_digest, table_digest
@@ -29,9 +29,6 @@ from contrastive_age.running.printing import print_line, print_table, terminal
 from contrastive_age.tracking import views
 from contrastive_age.tracking.results import is_drawn, log_theirs
 from contrastive_age.tracking.tracker import while_reachable
-
-MADE_BY = ("ingestion", "detection", "alignment", "splitting")
-"""The stages that make what predictions are held against."""
 
 DOCUMENT, LEFT_OUT = "theirs.json", "left_out.csv"
 LONGEST = 60
@@ -133,7 +130,7 @@ def _made(place: Place, context: KedroContext, given: Mapping[str, Any], setting
         made = [context.catalog.load(name) for name in [*names, f"{setting.source}.audit"]]
     except DatasetError as error:
         command = kedro_run(
-            protocol, f"--tags={','.join(MADE_BY)}", env=place.env, params=as_text(given) or ""
+            protocol, f"--tags={','.join(SHARED)}", env=place.env, params=as_text(given) or ""
         )
         raise DataError(
             f"the test photos of {protocol} are not known yet; make its folds with: {command}"
@@ -175,9 +172,10 @@ def _print(
         print_line(f"Measured and compared {theirs.photos} alone: the others have no usable age")
     if reports.is_relative_to(place.project):
         reports = reports.relative_to(place.project)
-    for problem, told in theirs.metrics["left_out"].items():
-        print_line(f"  {told['n']:,} {problem}: {told['first']}")
-    if theirs.metrics["left_out"]:
+    if left_out := theirs.metrics["left_out"]:
+        print_line("Left out:")
+        for problem, told in left_out.items():
+            print_line(f"  {told['n']:,} {problem}: {told['first']}")
         print_line(f"All of them             {reports / LEFT_OUT}")
     print_line("What made theirs, and which photos it was trained on, is not known here")
     _print_differences(context, theirs)
@@ -192,7 +190,13 @@ def _print_differences(context: KedroContext, theirs: Theirs) -> None:
     from contrastive_age.reporting.papers import Papers
     from contrastive_age.reporting.results import read_results
     from contrastive_age.reporting.sections.comparisons import with_theirs
-    from contrastive_age.reporting.wording import interval, number, probability, signed, size
+    from contrastive_age.reporting.wording import (
+        interval,
+        number,
+        probability,
+        signed,
+        sizes_and_differences,
+    )
 
     parameters = context.config_loader["parameters"]["effective"]
     drawn = {theirs.metrics["parameters"]["source"]} if theirs.demo else set()
@@ -205,12 +209,12 @@ def _print_differences(context: KedroContext, theirs: Theirs) -> None:
         print_line(f"No setting was tested on these photos, so none is compared; one is by: {run}")
         return
     cells = []
-    for row in rows:
+    for row, budget in zip(rows, sizes_and_differences([r["budget"] for r in rows]), strict=True):
         spread = interval(row["low"], row["high"], sign=True)
         p = "" if row["p_holm"] is None else f", p {probability(row['p_holm'])}"
         seen = "" if row["detectable"] is None else f"{number(row['detectable'])}"
         difference = f"{signed(row['difference'])} {spread}".strip()
-        ours = f"{row['losses']}, {size(row['budget'])}"
+        ours = f"{row['losses']}, {budget}"
         cells.append([row["setting"], ours, row["seeds"], difference, seen, f"{row['verdict']}{p}"])
     columns = ["setting", "losses and budget", "seeds", "years", "could have seen", "verdict"]
     print_table(f"Ours minus {theirs.title}: below zero ours is better", columns, cells)

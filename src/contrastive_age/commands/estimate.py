@@ -7,7 +7,6 @@ from kedro.framework.context import KedroContext
 from kedro.io import DatasetError
 
 from contrastive_age.commands.sweep import (
-    SHARED,
     Sweep,
     columns_of,
     standing_metrics,
@@ -16,7 +15,7 @@ from contrastive_age.commands.sweep import (
 from contrastive_age.errors import DataError
 from contrastive_age.model.losses import views
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.parameters.written import as_text, kedro_run
+from contrastive_age.parameters.written import SHARED, as_text, kedro_run
 from contrastive_age.protocols.parts import parts
 from contrastive_age.running.place import Place
 from contrastive_age.running.printing import print_line, print_table

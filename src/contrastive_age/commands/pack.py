@@ -35,7 +35,7 @@ from contrastive_age.io.folders import FaceArray
 from contrastive_age.parameters.given import Detection, Source
 from contrastive_age.parameters.loader import project_path
 from contrastive_age.parameters.setting import Alignment, Setting
-from contrastive_age.parameters.written import kedro_run
+from contrastive_age.parameters.written import SHARED, kedro_run
 from contrastive_age.paths import is_address
 from contrastive_age.pipelines.ingestion import nodes as ingestion
 from contrastive_age.protocols.folds import Training
@@ -45,9 +45,6 @@ from contrastive_age.running.locks import shared_locks
 from contrastive_age.running.place import Place
 
 logger = logging.getLogger(__name__)
-
-SHARED = ("ingestion", "detection", "alignment", "splitting")
-"""What is run before packing."""
 
 README = "README.txt"
 

@@ -24,7 +24,7 @@ from contrastive_age.evaluation.metrics import no_better
 from contrastive_age.parameters.effective import preset_of
 from contrastive_age.parameters.given import Explanation
 from contrastive_age.parameters.setting import Setting
-from contrastive_age.parameters.written import kedro_run, nested
+from contrastive_age.parameters.written import SHARED, kedro_run, nested
 from contrastive_age.protocols.namespaces import is_fold, namespace_of, parted
 from contrastive_age.provenance import Record, table_digest
 from contrastive_age.running.faults import explain
@@ -38,7 +38,6 @@ from contrastive_age.tracking.tracker import while_reachable
 
 logger = logging.getLogger(__name__)
 
-SHARED = ("ingestion", "alignment", "splitting")
 OWN = ("triplets", "training", "evaluation", "reporting")
 SEED = "seed"
 """The axis of `--seeds`, and the parameter that it counts from."""

@@ -15,13 +15,18 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation.comparison import Comparison, compare
 from contrastive_age.evaluation.metrics import first_few
 from contrastive_age.sources import delimited
+from contrastive_age.sources.ages import AGE_MAX
 
 MISSING = "without a prediction"
 UNKNOWN = "not among the test photos"
 UNREADABLE = "with an age that cannot be read"
+IMPOSSIBLE = "with an age that nobody has"
 CONTRADICTING = "given more than once, with different ages"
-REPEATED = "given more than once, with one age, which counts once"
+REPEATED = "given again, with the same age, which counts once"
 """Of what was given or is lacking: why a row does not count, or a photo has no prediction."""
+
+_LOWEST = -20
+"""In years. A regression may fall short of 0 for the youngest; further down it is a mistake."""
 
 _CALLED = {
     "sample_id": {"id", "sample", "image", "imageid", "file", "filename", "path", "photo", "name"},
@@ -45,12 +50,12 @@ class Brought:
 
     @property
     def problems(self) -> dict[str, dict[str, Any]]:
-        """By problem the number of names that have it, `n`, and the `first` few in words."""
-        names = self.left_out.groupby("problem", sort=False)["sample_id"].unique()
-        return {
-            str(problem): {"n": len(ids), "first": first_few(list(ids))}
-            for problem, ids in names.items()
-        }
+        """By problem the number of names that have it, `n`, and the `first` few in words.
+
+        Of rows without a name each counts.
+        """
+        by_problem = self.left_out.groupby("problem", sort=False)["sample_id"]
+        return {str(problem): _counted(names) for problem, names in by_problem}
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -68,7 +73,8 @@ def read(path: Path) -> pd.DataFrame:
 def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
     """Find the test photos of predictions.
 
-    A photo that is given more than once counts where all its ages are the same.
+    A photo that is given more than once counts where all its ages are the same. Ages that nobody
+    has are as none.
 
     Args:
         table: As `read` gives it. A comma in an age is a decimal one.
@@ -82,6 +88,7 @@ def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
     given = table[["sample_id", "row", "predicted_age"]].assign(years=years, problem="")
     readable = np.isfinite(given["years"].to_numpy(np.float64))
     known = given["sample_id"].isin(folds["sample_id"])
+    given.loc[~given["years"].between(_LOWEST, AGE_MAX), "problem"] = IMPOSSIBLE
     given.loc[~readable, "problem"] = UNREADABLE
     given.loc[~known, "problem"] = UNKNOWN
     usable = given[given["problem"] == ""].groupby("sample_id")["years"]
@@ -129,3 +136,12 @@ def against(ours: Mapping[int, pd.DataFrame], theirs: pd.DataFrame) -> Compariso
         seed: table[table["sample_id"].isin(theirs["sample_id"])] for seed, table in ours.items()
     }
     return compare(common, dict.fromkeys(common, theirs))
+
+
+def _counted(names: pd.Series) -> dict[str, Any]:
+    """How many names there are, and the first few of them; those that are empty by their number."""
+    named = list(names[names != ""].unique())
+    unnamed = int((names == "").sum())
+    words = [first_few(named)] if named else []
+    words += [f"{unnamed:,} without a name"] if unnamed else []
+    return {"n": len(named) + unnamed, "first": ", ".join(words)}

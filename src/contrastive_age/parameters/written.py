@@ -12,6 +12,9 @@ from omegaconf import OmegaConf
 from contrastive_age.errors import DataError
 from contrastive_age.parameters.given import Given, meant
 
+SHARED = ("ingestion", "detection", "alignment", "splitting")
+"""The stages whose results settings share, as `--tags=` names them."""
+
 _PATHS = re.compile(
     r"raw_root|manifest|splitting\.folds_file|(.+\.)?model\.weights|sources\.[^.]+\.folder"
 )

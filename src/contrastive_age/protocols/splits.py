@@ -188,8 +188,8 @@ def _as_shipped(samples: pd.DataFrame, listed: pd.DataFrame, path: Path) -> pd.D
     if len(others):
         first = others[0]
         logger.warning(
-            "%s: %d of %d ages are others than the samples', whose count; the first is that of %s, "
-            "%d in the list and %d here",
+            "%s: %d of %d ages differ from those of the samples, which are used; the first is that "
+            "of %s, %d in the list and %d here",
             path.name,
             len(others),
             len(listed),

@@ -28,9 +28,9 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
         evidence: What they are made of.
 
     Returns:
-        By name, in the order of the sections: `your_runs, curves, comparisons, methods`, `table_1`
-        to `table_6`, and `pretrainings, picked_on_test, baselines, groups, thresholds, intervals,
-        calibration, identity, attention, selections, measured`.
+        By name, in the order of the sections: `your_runs, curves, comparisons, methods, recipe`,
+        `table_1` to `table_6`, and `pretrainings, picked_on_test, baselines, groups, thresholds,
+        intervals, calibration, identity, attention, selections, measured`.
     """
     return {section.table: section.make(evidence) for section in SECTIONS if section.make}
 
@@ -40,6 +40,7 @@ def render(
     papers: Papers,
     pictures: Mapping[str, Sequence[Picture]] | None = None,
     made_from: Mapping[str, str] | None = None,
+    environment: str = "base",
 ) -> str:
     """Write the page.
 
@@ -48,6 +49,7 @@ def render(
         papers: What the paper set.
         pictures: See `sections.section.Contents`; curves are drawn from the tables.
         made_from: Names and values for the foot of the page, such as date and revision.
+        environment: Of the project's configuration, in which commands run what is missing.
 
     Returns:
         HTML that needs nothing beside it: styles, images and the few lines of script are inside.
@@ -66,6 +68,7 @@ def render(
             measured=len(tables["measured"]) > 0,
             photos=any(picture.photos for shown in contents.pictures.values() for picture in shown),
             made_from=dict(made_from or {}),
+            environment=environment,
         )
     )
 

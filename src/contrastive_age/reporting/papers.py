@@ -341,11 +341,11 @@ def value_in_words(path: str, value: Any) -> str:
     name = path.rpartition(".")[2]
     if name == "schedule":
         return _SCHEDULES.get(value, str(value))
-    if (name, value) == ("epochs", 1):
-        return "1 epoch"
     words = _IN_WORDS.get(name, name.replace("_", " "))
     if value is True:
         return words
+    if value == 1:
+        words = words.replace("{} epochs", "{} epoch")
     shown = PurePath(value).name if name == "folds_file" and value else value
     return words.format(shown) if "{" in words else f"{words} {shown}"
 

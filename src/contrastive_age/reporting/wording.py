@@ -5,7 +5,7 @@ the page are set by `FILTERS`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -114,6 +114,23 @@ SIZE = 2
 def size(budget: str) -> str:
     """Pixels and epochs of a budget, such as "48 px, 8 epochs"."""
     return ", ".join(budget.split(", ")[:SIZE])
+
+
+def sizes_and_differences(budgets: Sequence[str]) -> list[str]:
+    """Of each budget its size, and those words that not all of them have in common.
+
+    Args:
+        budgets: In words, as `Papers.describe` gives them.
+
+    Returns:
+        Such as "48 px, 8 epochs" and "48 px, 8 epochs, head dropout".
+    """
+    listed = [budget.split(", ") for budget in budgets]
+    common = set.intersection(*map(set, listed)) if listed else set()
+    return [
+        ", ".join([*words[:SIZE], *(word for word in words[SIZE:] if word not in common)])
+        for words in listed
+    ]
 
 
 def begun(start: str) -> str:

@@ -1,5 +1,6 @@
 """What a run needs, and what it cannot work with: said before anything is run."""
 
+import difflib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -211,6 +212,9 @@ def existing_file(parameter: str, given: str | Path) -> Path:
     if path.is_dir():
         raise DataError(f"{path} is a folder; let {parameter} name a file in it")
     said = f"{path}: no such file; correct {parameter}"
+    named = NAMED_WEIGHTS if parameter == "model.weights" else ()
+    if near := difflib.get_close_matches(path.name, named, 1, 0.8):
+        said += f"; did you mean {near[0]}?"
     here = Path(os.path.normpath(Path.cwd() / os.path.relpath(path, project_path("."))))
     if here.is_file():
         said += f"; relative paths start at the project's root: the one here is {parameter}={here}"

@@ -9,6 +9,7 @@ from contrastive_age.reporting import page, sections
 from contrastive_age.reporting.groups import Evidence
 from contrastive_age.reporting.results import Measured
 from contrastive_age.reporting.sections.picked import PLAIN, STEPS, TO_THEIRS
+from contrastive_age.reporting.sections.section import Contents, Part
 from reporting.runs import FACES, PAPERS, SMALL, MakeRun, evidence
 
 HEAD, RATE, ROUNDED, HELD, KEPT, PEOPLE, KEPT_ON_PEOPLE = (step.words for step in STEPS)
@@ -70,8 +71,48 @@ def test_steps_stand_in_their_order_and_are_held_against_the_row_without_the_las
         assert row["difference"] == pytest.approx(mae[row["steps"]] - mae[row["reference_steps"]])
     p = measured["p"].iloc[1:]
     assert measured["p_holm"].iloc[1:].to_numpy() == pytest.approx(holm(p))
-    # One family on the page, whatever the steps change in words of a budget.
-    assert measured["budget"].nunique() == 1
+    assert measured["steps_between"].iloc[1:].tolist() == [1] * 5
+    # One part on the page, whatever the steps change in words of a budget.
+    assert measured["plain"].nunique() == 1
+
+
+def test_the_heading_says_what_holds_for_all_rows(make_run: MakeRun) -> None:
+    tables = page.tables(evidence([*runs_of(make_run), *runs_of(make_run, 1)]))
+    table = tables["picked_on_test"]
+    assert [budget.split(", ")[2] for budget in table["budget"]] == [
+        *["one-cycle", "stepped rate", "one-cycle"],
+    ]
+    (part,) = sections.picked.SECTION.blocks(Contents(tables, PAPERS, {}))
+    assert isinstance(part, Part)
+    assert part.small.startswith("48 px, 8 epochs, ")
+    assert not {"one-cycle", "stepped rate"} & set(part.small.split(", "))
+
+
+def test_a_row_is_held_against_the_most_of_its_steps_that_were_measured(make_run: MakeRun) -> None:
+    runs = [
+        run
+        for steps in [(), (0,), (1, 2), (0, 1, 2), (0, 1, 3), (2, 3, 4)]
+        for run in runs_of(make_run, *steps)
+    ]
+    tables = page.tables(evidence(runs))
+    table = tables["picked_on_test"].set_index("steps")
+    told = {
+        f"{HEAD} + {RATE} + {ROUNDED}": (f"{RATE} + {ROUNDED}", 1),
+        f"{HEAD} + {RATE} + {HELD}": (HEAD, 2),
+        f"{ROUNDED} + {HELD} + {KEPT}": (PLAIN, 3),
+    }
+    for steps, (reference, between) in told.items():
+        row = table.loc[steps]
+        assert (row["reference_steps"], row["steps_between"]) == (reference, between)
+        assert row["difference"] == pytest.approx(row["mae"] - table.loc[reference, "mae"])
+    html = page.render(tables, PAPERS)
+    assert "2 steps between" in html
+    assert "1 steps between" not in html
+
+
+def test_of_one_seed_the_next_step_is_a_sweep_of_two(make_run: MakeRun) -> None:
+    table = sections.picked.make(evidence(runs_of(make_run, seeds=1)))
+    assert table["command"].iloc[-1].endswith("--seeds=2")
 
 
 @pytest.mark.parametrize(
@@ -151,4 +192,8 @@ def test_of_seeds_that_were_not_all_watched_those_are_claimed_that_were(make_run
 def test_where_nothing_was_watched_a_command_is_shown(make_run: MakeRun) -> None:
     tables = page.tables(evidence([make_run(setting="mv"), make_run(setting="ce")]))
     assert tables["picked_on_test"].empty
-    assert "training.watch_test=true" in page.render(tables, PAPERS)
+    html = page.render(tables, PAPERS, environment="demo")
+    assert "training.watch_test=true" in html
+    assert "kedro sweep --env=demo --pipeline=fgnet_se --set model.head" in html
+    assert "kedro run --env=demo --pipeline=pretrain" in html
+    assert "kedro sweep --pipeline=fgnet_se --set" in page.render(tables, PAPERS)

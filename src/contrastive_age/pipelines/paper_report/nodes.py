@@ -52,4 +52,5 @@ def make_report(
     logger.info("%d runs of %d settings found in %s", len(measured), settings, data_folder)
     made_from = {"written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"} | tables_made_with()
     examples = pictures.draw(data_folder, evidence, shown.settings, shown.faces)
-    return page.render(tables, values, examples, made_from), tables
+    html = page.render(tables, values, examples, made_from, evidence.environment)
+    return html, tables

@@ -14,6 +14,7 @@ from contrastive_age.reporting.sections import (
     methods,
     on_faces,
     picked,
+    recipe,
     selection,
     sweeps,
     table_1,
@@ -33,6 +34,7 @@ YOURS: tuple[Section, ...] = (
     sweeps.SECTION,
     comparisons.SECTION,
     methods.SECTION,
+    recipe.SECTION,
 )
 """Those that say what was run, without the paper."""
 

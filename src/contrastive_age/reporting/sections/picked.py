@@ -4,7 +4,7 @@ The steps lead from a setting of ours to what a public implementation of the mea
 does, whose network, rate, batch and λ are the paper's. Each is a parameter that is off by default.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -21,6 +21,7 @@ from contrastive_age.reporting.groups import (
     of_known,
     rows_of,
     values_of,
+    whole_numbers,
 )
 from contrastive_age.reporting.papers import SETTINGS, WATCHED
 from contrastive_age.reporting.sections.comparisons import adjust, by_seed, row_of
@@ -28,10 +29,12 @@ from contrastive_age.reporting.sections.section import (
     MAE,
     SEEDS,
     Column,
+    Contents,
     Grid,
     Missing,
+    Part,
     Section,
-    by_family,
+    heading,
     meanings,
 )
 
@@ -75,10 +78,18 @@ The others choose the epoch by people whom the network has not seen, in place of
 
 PLAIN = "plain"
 
+_SEEDS = 2
+"""So many tell how much networks differ, without which there is no verdict in few folds."""
+
 COLUMNS = (
     Column("Steps", "{{ steps }}{{ small(setting ~ ', ' ~ losses, mark) }}", number=False),
     Column("MAE", MAE, "years; 95%, subjects"),
-    Column("Against", "{{ reference_steps or '–' }}", number=False),
+    Column(
+        "Against",
+        "{{ reference_steps or '–' }}{{ small(steps_between ~ ' steps between' "
+        "if steps_between is known and steps_between > 1 else '') }}",
+        number=False,
+    ),
     Column(
         "Difference",
         "{{ difference | signed }}{{ small(low | interval(high, sign=true)) }}",
@@ -109,15 +120,16 @@ def make(evidence: Evidence) -> pd.DataFrame:
     And the steps beside the setting that takes none of them and is the same in all else.
 
     Returns:
-        A row a setting, those of a plain one together and in the order of the steps: `SETTING` (of
-        the plain one as far as it is the family's), `status`, `steps` (in words), `mae`, `mae_low`,
-        `mae_high`, `seed_sd`, `picked` (years: the smallest test error of any epoch of each fold,
-        pooled, the mean over the seeds whose test part was watched; missing where none was),
-        `claimed` (that minus the MAE of these seeds), `reference_steps` (those of the row that it
-        is held against: without its last step where that was measured, else plain), `difference`,
-        `low`, `high`, `p`, `p_holm` (adjusted for the steps from one plain setting), `detectable`
-        and `verdict` as in `comparisons`. The next step that was not measured is "not run" with the
-        `command` that would.
+        A row a setting, those of a plain one together and in the order of the steps: `SETTING`,
+        `status`, `plain` (the key of the plain one; of a setting without any its own), `steps` (in
+        words), `mae`, `mae_low`, `mae_high`, `seed_sd`, `picked` (years: the smallest test error of
+        any epoch of each fold, pooled, the mean over the seeds whose test part was watched; missing
+        where none was), `claimed` (that minus the MAE of these seeds), `reference_steps` (those of
+        the row that it is held against, which takes the most of its own; of several it is the one
+        without the last), `steps_between` (how many more it takes), `difference`, `low`, `high`,
+        `p`, `p_holm` (adjusted for the steps from one plain setting), `detectable` and `verdict` as
+        in `comparisons`. The next step that was not measured is "not run" with the `command` that
+        would.
     """
     rows: list[dict[str, Any]] = []
     told: set[int] = set()
@@ -130,9 +142,11 @@ def make(evidence: Evidence) -> pd.DataFrame:
         for group in evidence.groups
         if id(group) not in told and _picked(group) is not None
     ]
-    columns = ["status", "steps", "mae", "mae_low", "mae_high", "seed_sd", "picked", "claimed"]
-    columns += ["reference_steps", "difference", "low", "high", "p", "p_holm", "detectable"]
-    return pd.DataFrame(rows, columns=[*SETTING, *columns, "verdict", "command"])
+    columns = ["status", "plain", "steps", "mae", "mae_low", "mae_high", "seed_sd", "picked"]
+    columns += ["claimed", "reference_steps", "steps_between", "difference", "low", "high", "p"]
+    columns += ["p_holm", "detectable", "verdict", "command"]
+    table = pd.DataFrame(rows, columns=[*SETTING, *columns])
+    return whole_numbers(table, ["steps_between"])
 
 
 def _chains(groups: Sequence[Group]) -> list[tuple[Group, dict[Taken, Group]]]:
@@ -194,7 +208,7 @@ def _of_chain(
     evidence: Evidence, plain: Group, chain: Mapping[Taken, Group]
 ) -> list[dict[str, Any]]:
     """The rows of one plain setting and its steps, and the next of them that was not measured."""
-    held = {steps: steps[:-1] if steps[:-1] in chain else () for steps in chain if steps}
+    held = {steps: _nearest(steps, chain) for steps in chain if steps}
     compared = [
         compare(by_seed(chain[steps]), by_seed(chain[reference]))
         for steps, reference in held.items()
@@ -207,24 +221,28 @@ def _of_chain(
         row, against = _row(group, plain, _in_words(steps)), row_of(group, comparison, p_holm)
         # Of a setting all seeds are told, also where fewer were compared.
         kept = {name: row[name] for name in SETTING}
-        rows.append(row | against | kept | {"reference_steps": _in_words(reference)})
+        between = {"steps_between": len(steps) - len(reference)}
+        rows.append(row | against | kept | between | {"reference_steps": _in_words(reference)})
     whole = [tuple(range(count)) for count in range(1, TO_THEIRS + 1)]
     lacking = next((steps for steps in whole if steps not in chain), None)
     return rows + ([] if lacking is None else _not_run(evidence, plain, lacking))
 
 
+def _nearest(steps: Taken, measured: Iterable[Taken]) -> Taken:
+    """Of measured steps the most that are among some, of as many those without the last."""
+    fewer = [other for other in measured if set(other) < set(steps)]
+    return max(fewer, key=lambda other: (len(other), other == steps[:-1]))
+
+
 def _row(group: Group, plain: Group, steps: str) -> dict[str, Any]:
-    return (
-        group.columns
-        | {name: plain.columns[name] for name in FAMILY}
-        | {
-            "steps": steps,
-            "picked": _picked(group),
-            "claimed": _claimed(group),
-            "reference_steps": "",
-            "verdict": "",
-        }
-    )
+    return group.columns | {
+        "plain": plain.first.key,
+        "steps": steps,
+        "picked": _picked(group),
+        "claimed": _claimed(group),
+        "reference_steps": "",
+        "verdict": "",
+    }
 
 
 def _not_run(evidence: Evidence, plain: Group, steps: Taken) -> list[dict[str, Any]]:
@@ -237,9 +255,23 @@ def _not_run(evidence: Evidence, plain: Group, steps: Taken) -> list[dict[str, A
     for path, value in [(WATCHED, True), *((STEPS[n].path, STEPS[n].value) for n in steps)]:
         block, _, name = path.partition(".")
         parameters[block] = {**parameters.get(block, {}), name: value}
-    lacking = evidence.not_run(protocol, names[0], parameters, len(plain.runs))
+    lacking = evidence.not_run(protocol, names[0], parameters, max(len(plain.runs), _SEEDS))
     told = {name: plain.columns[name] for name in FAMILY}
-    return [told | lacking | {"steps": _in_words(steps)}]
+    budget = evidence.papers.describe(parameters, plain.first.pretraining)
+    row = {"plain": plain.first.key, "budget": budget, "steps": _in_words(steps)}
+    return [told | lacking | row]
+
+
+def _show(contents: Contents) -> list[Part]:
+    """A part a plain setting, whose heading says what all measured rows have in common."""
+    parts: list[Part] = []
+    for _, rows in contents.tables["picked_on_test"].groupby("plain", sort=False):
+        measured = rows.loc[rows["status"] == "measured", "budget"]
+        budgets = [budget.split(", ") for budget in measured]
+        common = [word for word in budgets[0] if all(word in budget for budget in budgets)]
+        head = rows_of(rows)[0] | {"budget": ", ".join(common)}
+        parts.append(Part(*heading(head), list(_lay_out(rows)), unfolded=not parts))
+    return parts
 
 
 def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
@@ -249,6 +281,8 @@ def _lay_out(rows: pd.DataFrame) -> Iterator[Grid | Missing]:
     for row in rows_of(rows[rows["status"] == "not run"]):
         yield Missing(f"Not measured: {row['steps']}", row["command"])
 
+
+_NOTHING = "Nothing was measured of it: it takes runs that watch their test part, or take a step."
 
 SECTION = Section(
     "picked",
@@ -271,12 +305,12 @@ SECTION = Section(
     ),
     "picked_on_test",
     make,
-    show=lambda contents: by_family(contents.tables["picked_on_test"], _lay_out),
-    nothing="Nothing was measured of it: it takes runs that watch their test part.",
+    show=_show,
+    nothing=_NOTHING,
     missing=Missing(
         "The first step, with what picking epochs on the test part would claim",
         "kedro sweep --pipeline=fgnet_se --set model.head=linear,dropout --seeds=2 "
         "--params=setting=mv,training.watch_test=true",
     ),
-    too_little="Nothing was measured of it: it takes runs that watch their test part.",
+    too_little=_NOTHING,
 )

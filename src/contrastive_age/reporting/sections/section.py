@@ -104,6 +104,13 @@ class Missing:
     what: str
     command: str
 
+    def in_environment(self, environment: str) -> "Missing":
+        """The same in an environment of the configuration, unless the command names one."""
+        if environment == "base" or "--env=" in self.command:
+            return self
+        call, _, options = self.command.partition(" --")
+        return replace(self, command=f"{call} --env={environment} --{options}")
+
 
 @dataclass(frozen=True)
 class Part:
