@@ -115,7 +115,7 @@ def test_a_sweep_runs_a_setting_again_whose_measure_has_changed(
     assert after["mae"] == pytest.approx(2 * before["mae"])
 
     # How weights start a network makes all networks anew.
-    initial = project.code / "contrastive_age/model/initialisation.py"
+    initial = project.code / "contrastive_age/model/resnet.py"
     initial.write_text(initial.read_text().replace('mode="fan_out"', 'mode="fan_in"'))
     said = " ".join(project.command(*sweep).split())
     assert said.count("is trained anew: code of training was") == 1

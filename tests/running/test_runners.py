@@ -335,7 +335,10 @@ def test_what_a_failure_stops_is_not_finished_until_it_is_run_again(
     blocked.parent.mkdir(parents=True)
     blocked.touch()
     assert project.kedro(*command, check=False).status == 1
-    assert _statuses(project) == failed | {"fold_2": "KILLED", "fold_3": "KILLED"}
+    left = _statuses(project)
+    # Beside a failing fold the next one may have begun, and comes to its end.
+    assert left.pop("fold_2") in ["KILLED", "FINISHED"][:at_once]
+    assert left == failed | {"fold_3": "KILLED"}
 
 
 def _stopped(project: Project, *, worker: bool) -> tuple[int, str]:

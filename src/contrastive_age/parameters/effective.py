@@ -123,7 +123,9 @@ def _learning(
         for name in ("training", "triplets", "model", "augmentation")
     }
     weights = blocks["model"].get("weights")
-    blocks["model"]["digest"] = None if weights in NAMED_WEIGHTS else _digest(root, weights)
+    # What is given may be no name at all, and cannot be looked up then.
+    named = weights in tuple(NAMED_WEIGHTS)
+    blocks["model"]["digest"] = None if named else _digest(root, weights)
     listed = any(of_table(params["sources"][name]["layout"]) for name in sources)
     return {
         **blocks,
