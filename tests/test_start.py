@@ -37,6 +37,8 @@ finally:
 @pytest.fixture(autouse=True)
 def _interrupts_as_before() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
+    # Who starts the tests behind a terminal may have it ignored, also by what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
