@@ -5,6 +5,7 @@ scores, what the head's own loss needs beside them; None where that is nothing.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -56,7 +57,7 @@ class Number(nn.Linear):
         return numbers if self.bias is None else numbers + self.bias
 
 
-class _Binary(nn.Module):
+class _Binary(nn.Module, ABC):
     r"""What has a score for each of the A - 1 questions whether an image is older than class k.
 
     Scores z_k are log-odds of a yes. Put into falling order, z'_0 >= z'_1 >= ..., their
@@ -69,9 +70,9 @@ class _Binary(nn.Module):
     of questions that are expected to be answered with yes. Logits are \log p_j.
     """
 
+    @abstractmethod
     def scores(self, features: Tensor) -> Tensor:
         """Give scores, (n, A - 1)."""
-        raise NotImplementedError
 
     def forward(self, features: Tensor) -> Scored:
         """Give logits and scores, (n, A - 1)."""
