@@ -61,6 +61,29 @@ def test_every_row_and_photo_is_counted_or_listed_once(rows: list[tuple[str, str
     assert set(brought.problems) == set(problems)
 
 
+def test_photos_are_found_under_other_spellings_of_their_names() -> None:
+    folds = FOLDS.assign(sample_id=["x/1", "x/2", "y/2", "Zo\u00e9", "x/3", "x/4"])
+    written = [
+        ("X\\1.JPG", "5"),
+        ("photos/x/2.png", "6"),
+        ("2.png", "7"),
+        ("ZOE\u0301.jpg", "8"),
+        ("3", "9"),
+        ("x/3.jpg", "9"),
+        ("4", "10"),
+        ("./x/4.jpg", "11"),
+    ]
+    brought = theirs.match(given_as(written), folds)
+    found = dict(brought.predictions[["sample_id", "predicted_age"]].to_numpy().tolist())
+    assert found == {"x/1": 5.0, "x/2": 6.0, "Zo\u00e9": 8.0, "x/3": 9.0}
+    assert {problem: told["first"] for problem, told in brought.problems.items()} == {
+        theirs.MISSING: "y/2",
+        theirs.UNCLEAR: "2.png",
+        theirs.REPEATED: "x/3.jpg",
+        theirs.CONTRADICTING: "4, ./x/4.jpg",
+    }
+
+
 def test_what_is_left_out_keeps_its_line_and_its_text() -> None:
     rows = [(IDS[0], "5"), ("x", "6"), (IDS[1], "six"), ("y", "6"), ("x", "7")]
     brought = theirs.match(given_as(rows), FOLDS)

@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 
 from conftest import SMALL, TINY, Project, make_project
+from contrastive_age.commands.compare import key_of
+from contrastive_age.evaluation import theirs
 from contrastive_age.protocols.parts import TRAINS
 
 # A layout in which faces can be drawn stands in for UTKFace's own.
@@ -90,6 +93,26 @@ def test_a_fresh_head_alone_is_trained_on_the_other_source(transfers: Project) -
     assert history["epoch"].tolist() == [1, 2]
     folds = pd.read_parquet(transfers.one("05_model_input/utkface_to_fgnet/folds.parquet"))
     assert (folds["fold"] == TRAINS).sum() == 24
+
+
+def test_predictions_from_elsewhere_are_measured_on_what_is_tested_alone(
+    transfers: Project,
+) -> None:
+    folds = pd.read_parquet(transfers.one("05_model_input/utkface_to_fgnet/folds.parquet"))
+    trains = folds["fold"] == TRAINS
+    # Photos that train are known to the year, and count for nothing.
+    ages = folds["age"] + np.where(trains, 0, 10)
+    table = folds[["sample_id"]].assign(predicted_age=ages)
+    for name, given in {"all": table, "tested": table[~trains]}.items():
+        given.to_csv(transfers.root / f"{name}.csv", index=False)
+        predictions = f"--predictions={transfers.root / name}.csv"
+        done = transfers.kedro("compare", PIPELINE, predictions, f"--name={name}")
+        assert "Ours minus theirs" in done.stdout
+        key = f"08_reporting/utkface_to_fgnet/{key_of(name)}/theirs.json"
+        document = _read(transfers.one(key))
+        assert (document["n"], document["test_photos"], document["mae"]) == (16, 16, 10.0)
+        left = {theirs.UNKNOWN: 24} if name == "all" else {}
+        assert {problem: told["n"] for problem, told in document["left_out"].items()} == left
 
 
 def test_people_are_held_out_of_the_source_that_trains(transfers: Project) -> None:

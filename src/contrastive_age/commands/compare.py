@@ -22,6 +22,7 @@ from contrastive_age.parameters.setting import Setting
 from contrastive_age.parameters.written import SHARED, as_text, kedro_run
 from contrastive_age.protocols.folds import check_leakage
 from contrastive_age.protocols.leakage import constant_ages
+from contrastive_age.protocols.parts import ever_tested
 from contrastive_age.provenance import file_digest, table_digest
 from contrastive_age.reporting.results import Theirs
 from contrastive_age.running.place import Place
@@ -72,7 +73,7 @@ def compare(
         "key": key,
         "file": predictions.name,
         "file_digest": digest,
-        "test_photos": len(folds),
+        "test_photos": len(ever_tested(folds)),
         "left_out": brought.problems,
         "manifest_hash": audit["manifest_hash"],
         "folds_fingerprint": folds.attrs.get("fingerprint"),

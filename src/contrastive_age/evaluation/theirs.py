@@ -14,11 +14,14 @@ import pandas as pd
 from contrastive_age.errors import DataError
 from contrastive_age.evaluation.comparison import Comparison, compare
 from contrastive_age.evaluation.metrics import first_few
+from contrastive_age.protocols.parts import ever_tested
 from contrastive_age.sources import delimited
 from contrastive_age.sources.ages import AGE_MAX
+from contrastive_age.sources.names import SEVERAL, find
 
 MISSING = "without a prediction"
 UNKNOWN = "not among the test photos"
+UNCLEAR = "with a name that fits several test photos"
 UNREADABLE = "with an age that cannot be read"
 IMPOSSIBLE = "with an age that nobody has"
 CONTRADICTING = "given more than once, with different ages"
@@ -73,42 +76,48 @@ def read(path: Path) -> pd.DataFrame:
 def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
     """Find the test photos of predictions.
 
-    A photo that is given more than once counts where all its ages are the same. Ages that nobody
-    has are as none.
+    Names are found as those of split lists are (`sources.names.find`). A photo that is given more
+    than once counts where all its ages are the same. Ages that nobody has are as none.
 
     Args:
         table: As `read` gives it. A comma in an age is a decimal one.
-        folds: The protocol's `sample_id, identity, age, fold`.
+        folds: The protocol's `sample_id, identity, age, fold`. Photos that only train count as
+            unknown.
 
     Raises:
         DataError: No test photo has a prediction.
     """
     written = table["predicted_age"].str.replace(",", ".", regex=False)
+    folds = folds.reset_index(drop=True)
     years = pd.to_numeric(written, errors="coerce").where(~table["surplus"])
-    given = table[["sample_id", "row", "predicted_age"]].assign(years=years, problem="")
+    photo, _ = find(table["sample_id"], folds["sample_id"])
+    given = table[["sample_id", "row", "predicted_age"]].assign(
+        years=years, photo=photo, problem=""
+    )
     readable = np.isfinite(given["years"].to_numpy(np.float64))
-    known = given["sample_id"].isin(folds["sample_id"])
     given.loc[~given["years"].between(_LOWEST, AGE_MAX), "problem"] = IMPOSSIBLE
     given.loc[~readable, "problem"] = UNREADABLE
-    given.loc[~known, "problem"] = UNKNOWN
-    usable = given[given["problem"] == ""].groupby("sample_id")["years"]
+    # Those that train have names, too, of which another could be the end.
+    tested = ever_tested(folds).index
+    given.loc[~np.isin(photo, tested), "problem"] = UNKNOWN
+    given.loc[photo == SEVERAL, "problem"] = UNCLEAR
+    usable = given[given["problem"] == ""].groupby("photo")["years"]
     again, different = usable.cumcount() > 0, usable.transform("nunique") > 1
     given.loc[again.index[again], "problem"] = REPEATED
     given.loc[different.index[different], "problem"] = CONTRADICTING
-    counted = given[given["problem"] == ""].set_index("sample_id")["years"]
-    predictions = folds[["sample_id", "identity", "fold", "age"]].assign(
-        predicted_age=folds["sample_id"].map(counted)
-    )
-    lacking = folds.loc[~folds["sample_id"].isin(given["sample_id"]), ["sample_id"]]
+    counted = given[given["problem"] == ""].set_index("photo")["years"]
+    predictions = folds.loc[tested, ["sample_id", "identity", "fold", "age"]]
+    predictions["predicted_age"] = counted.reindex(tested)
+    lacking = predictions.loc[~predictions.index.isin(photo), ["sample_id"]]
     left_out = pd.concat(
         [lacking.assign(problem=MISSING), given[given["problem"] != ""]], ignore_index=True
     )
     predictions = predictions.dropna(subset="predicted_age").reset_index(drop=True)
     if predictions.empty:
         raise DataError(
-            f"none of the {len(table)} rows has an age of one of the {len(folds)} test photos: "
+            f"none of the {len(table)} rows has an age of one of the {len(tested)} test photos: "
             f"the rows are of {first_few(table['sample_id'].tolist())}; the photos are called "
-            f"{first_few(folds['sample_id'].tolist())}"
+            f"{first_few(folds.loc[tested, 'sample_id'].tolist())}"
         )
     columns = ["problem", "sample_id", "row", "predicted_age"]
     left_out = left_out.reindex(columns=columns).astype({"row": "Int64"})

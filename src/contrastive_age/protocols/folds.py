@@ -17,6 +17,7 @@ from contrastive_age.protocols.parts import (
     COPIES,
     TRAINS,
     Parts,
+    ever_tested,
     keep_apart,
     named_apart,
     parts,
@@ -352,7 +353,7 @@ def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
 
 def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
     """Refuse a number of folds other than that of the registered pipeline."""
-    number = folds["fold"][folds["fold"] != TRAINS].nunique()
+    number = ever_tested(folds)["fold"].nunique()
     if number != plan.folds:
         raise DataError(
             f"{listed or 'the samples'} give {number} folds, but {plan.protocol} has {plan.folds}; "

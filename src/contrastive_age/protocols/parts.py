@@ -74,6 +74,11 @@ def parts(folds: pd.DataFrame, fold: int, validation: float | None = None, seed:
     return Parts(folds[trains & ~held_out], folds[trains & held_out])
 
 
+def ever_tested(folds: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of the folds table that a fold tests: all but those that only train."""
+    return folds[folds["fold"] != TRAINS]
+
+
 def held_out(
     training: pd.DataFrame,
     by: Literal["people", "images"] | None,

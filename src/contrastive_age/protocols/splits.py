@@ -4,9 +4,7 @@ Every function gives the folds table: `sample_id` str, `identity` str, `age` int
 `fold` int64, the fold in which the sample is TESTED; rows in the order of the samples table.
 """
 
-import itertools
 import logging
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from contrastive_age.protocols import published
 from contrastive_age.protocols.copies import Ints, linked
 from contrastive_age.protocols.parts import TRAINS
 from contrastive_age.sources import delimited
-from contrastive_age.sources.names import folded, without_suffix
+from contrastive_age.sources.names import NONE, SEVERAL, find
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +31,6 @@ FEW = 10
 """A group of copies of more than this share of all images, and of more than so many, is a fault."""
 
 _SHOWN = 5
-_NONE, _SEVERAL = -1, -2  # in the place of the row that a listed name means
 
 
 def random_split(
@@ -317,64 +314,32 @@ def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: s
         raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
 
 
-def _tails(name: str) -> list[str]:
-    """Give a path, then the path without its first folder, and so on down to the file's name."""
-    parts = name.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _match(names: "pd.Series[str]", sample_ids: Iterable[str], path: Path) -> Ints:
-    """Give the row each listed name means: one path, without suffix, is the end of the other."""
-    written = names.str.replace("\\", "/").str.removeprefix("./")
-    spellings = list(zip(written, without_suffix(written), strict=True))
-    rows = np.array(list(map(_finder(sample_ids), spellings)), dtype=np.int64)
-    missing = np.flatnonzero(rows == _NONE)
-    if len(missing):
-        find = _finder(sample_ids, folded)
-        rows[missing] = [find(spellings[number]) for number in missing]
+def _match(names: "pd.Series[str]", sample_ids: "pd.Series[str]", path: Path) -> Ints:
+    """Give the row that each listed name means, see `sources.names.find`."""
+    rows, loosely = find(names, sample_ids)
     listed = names.to_numpy()
     _refuse(
-        listed[rows == _NONE],
+        listed[rows == NONE],
         path,
         "names that are no sample of this source",
         "remove them, or check that the list belongs to this source",
     )
     _refuse(
-        listed[rows == _SEVERAL],
+        listed[rows == SEVERAL],
         path,
         "names that fit several samples",
         "write the sample_id as in samples.parquet",
     )
-    if len(missing):
+    if loosely.any():
+        first = loosely.argmax()
         logger.warning(
             "%s: %d names are of samples in another case or Unicode form, such as %r of %r.",
             path,
-            len(missing),
-            listed[missing[0]],
-            list(sample_ids)[rows[missing[0]]],
+            loosely.sum(),
+            listed[first],
+            sample_ids.iloc[rows[first]],
         )
     return rows
-
-
-def _finder(
-    sample_ids: Iterable[str], spelled: Callable[[str], str] = str
-) -> Callable[[Iterable[str]], int]:
-    """Make a function from the spellings of a name to the row it means, `_NONE` or `_SEVERAL`."""
-    ids: dict[str, int] = {}
-    ends: dict[str, int] = {}
-    for row, sample_id in enumerate(map(spelled, sample_ids)):
-        ids[sample_id] = _SEVERAL if sample_id in ids else row
-        for tail in _tails(sample_id):
-            ends[tail] = _SEVERAL if tail in ends else row
-    ends |= ids
-
-    def find(spellings: Iterable[str]) -> int:
-        names = list(map(spelled, spellings))
-        shorter = [ends[name] for name in names if name in ends]
-        longer = (ids[tail] for name in names for tail in _tails(name) if tail in ids)
-        return next(itertools.chain(shorter, longer), _NONE)
-
-    return find
 
 
 def _fold_numbers(column: "pd.Series[str]", path: Path) -> Ints:
