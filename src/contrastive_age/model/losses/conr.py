@@ -15,8 +15,8 @@ def conr_loss(  # noqa: PLR0917  as its equation names them
     Keramati, Meng and Evans, ConR: Contrastive Regularizer for Deep Imbalanced Regression (ICLR
     2024), without its weights of rare ages.
 
-    The mean is over all images, as in the authors' code, whose sum over positives has a one too
-    many for each image that is none; their paper's has not.
+    The mean is over all images, as in the authors' code. That adds e^0 to the denominator for each
+    image that is no positive, which their paper does not, nor is it done here.
 
     Args:
         features: Of two views of each image, (n, D).
