@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +31,7 @@ def morph() -> pd.DataFrame:
     )
 
 
-def _rows(columns: list[str]) -> list[dict[str, str]]:
+def _rows(folds: Iterable[object]) -> list[dict[str, str]]:
     return [
         {
             "database": "MORPH2",
@@ -38,18 +39,18 @@ def _rows(columns: list[str]) -> list[dict[str, str]]:
             "fold": str(fold),
             "age": str(age),
         }
-        for (who, picture, age), fold in zip(PHOTOS, FOLDS, strict=True)
+        for (who, picture, age), fold in zip(PHOTOS, folds, strict=True)
     ]
 
 
-def write(path: Path, columns: list[str]) -> Path:
+def write(path: Path, columns: list[str], folds: Iterable[object] = FOLDS) -> Path:
     lines = ["\t".join(columns)]
-    lines += ["\t".join(row[name] for name in columns) for row in _rows(columns)]
+    lines += ["\t".join(row[name] for name in columns) for row in _rows(folds)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def write_coral(folder: Path, kinds: dict[str, list[int]]) -> Path:
+def write_coral(folder: Path, kinds: dict[str, list[int]], name: str = "morph2_{}.csv") -> Path:
     """Write CORAL's lists, whose index is the photo's name and whose ages begin at 0."""
     header = ",id_num,picture_num,race,Male,facial_hair,age,glasses,quality"
     for kind, rows in kinds.items():
@@ -57,8 +58,8 @@ def write_coral(folder: Path, kinds: dict[str, list[int]]) -> Path:
             f"{who}_{picture:02d}M{age}.jpg,{int(who)},{picture},B,1,,{age - 16},,GOOD"
             for who, picture, age in (PHOTOS[row] for row in rows)
         ]
-        (folder / f"morph2_{kind}.csv").write_text("\n".join([header, *lines]) + "\n")
-    return folder / "morph2_test.csv"
+        (folder / name.format(kind)).write_text("\n".join([header, *lines]) + "\n")
+    return folder / name.format("test")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,48 @@ def test_of_corals_lists_that_of_the_tested_is_named_and_that_which_trains_is_th
         splits.from_file(morph, tmp_path / "morph2_valid.csv")
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        # The last `test` says it.
+        ("latest_{}.csv", ("test", "train", "valid")),
+        ("Morph_{}.csv", ("Test", "Train", "Valid")),
+        ("MORPH_{}.CSV", ("TEST", "train", "Val")),
+    ],
+)
+def test_corals_lists_may_be_called_otherwise(
+    name: str, kinds: tuple[str, str, str], morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    write_coral(tmp_path, dict(zip(kinds, ([1], [0, 3], [2]), strict=True)), name)
+    folds = splits.from_file(morph, tmp_path / name.format(kinds[0]))
+    assert folds["fold"].tolist() == [TRAINS, 0, TRAINS, TRAINS]
+
+
+def test_of_corals_lists_the_exact_name_comes_first_and_of_several_none_is_chosen(
+    morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write_coral(tmp_path, {"test": [1], "Train": [0], "TRAIN": [0, 2, 3]})
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system ignores the case of names")
+    with pytest.raises(
+        DataError,
+        match=r"no morph2_train\.csv, but morph2_TRAIN\.csv and morph2_Train\.csv: rename",
+    ):
+        splits.from_file(morph, path)
+    write_coral(tmp_path, {"train": [0, 3]})
+    assert sorted(splits.from_file(morph, path)["fold"]) == [TRAINS, TRAINS, 0]
+
+
+def test_of_two_lists_for_validation_one_is_to_be_removed(
+    morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write_coral(tmp_path, {"train": [0], "valid": [2], "val": [2], "test": [1]})
+    with pytest.raises(
+        DataError, match=r"morph2_valid\.csv and morph2_val\.csv both list .*: remove one of them"
+    ):
+        splits.from_file(morph, path)
+
+
 def test_agedbs_list_is_read_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     names = ["1_AnnaLee_30_f", "2_AnnaLee_44_f", "3_Ben_8_m", "4_WillSmith _36_m"]
@@ -145,6 +188,9 @@ def test_agedbs_list_is_read_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureF
         DataError, match=r"a split that is none of train, valid, val, test.*holdout"
     ):
         splits.from_file(samples, path)
+    path.write_text("age,path,split\n30,1_AnnaLee_30_f.jpg,train\n44,2_AnnaLee_44_f.jpg,val\n")
+    with pytest.raises(DataError, match=r"none of its 2 rows is tested; give a list"):
+        splits.from_file(samples, path)
 
 
 def test_other_ages_in_the_list_are_counted(
@@ -156,17 +202,65 @@ def test_other_ages_in_the_list_are_counted(
     assert "41 in the list and 39 here" in caplog.text
 
 
-@pytest.mark.parametrize(("row", "fold", "age"), [(1, "a", "41"), (2, "0", "x"), (0, "1.5", "40")])
+@pytest.mark.parametrize(
+    ("row", "fold", "age", "words"),
+    [
+        (1, "a", "41", r"1 folds that are no whole number \(a\): number the folds"),
+        (0, "1.5", "40", r"1 folds that are no whole number \(1\.5\)"),
+        (2, "1", "x", "1 rows have no whole number as age, the first has 'x'"),
+    ],
+)
 def test_what_is_no_number_is_said(
-    row: int, fold: str, age: str, morph: pd.DataFrame, tmp_path: Path
+    row: int, fold: str, age: str, words: str, morph: pd.DataFrame, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "list.tsv", ["filename", "fold", "age", "database"])
     lines = path.read_text().splitlines()
     name, _, _, database = lines[row + 1].split("\t")
     lines[row + 1] = "\t".join([name, fold, age, database])
     path.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"1 rows have no whole number as (fold|age)"):
+    with pytest.raises(DataError, match=words):
         splits.from_file(morph, path)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [("0202", "numbered 0, 2; number"), ("2323", "numbered 2, 3;"), ("1111", "at least two")],
+)
+def test_folds_of_morphs_lists_are_numbered_as_those_of_any_list(
+    numbers: str, words: str, morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "list.tsv", ["filename", "fold", "age", "database"], list(numbers))
+    with pytest.raises(DataError, match=words):
+        splits.from_file(morph, path)
+
+
+def test_folds_of_morphs_lists_may_begin_at_1(morph: pd.DataFrame, tmp_path: Path) -> None:
+    path = write(tmp_path / "list.tsv", ["filename", "fold", "age", "database"], list("1221"))
+    assert splits.from_file(morph, path)["fold"].tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "damaged"),
+    [
+        ("database\tfilename\tfold\tage", "MORPH2\t{name}\t0\t40\tmore", "list_test.csv"),
+        (",age", "{name},24,more", "list_test.csv"),
+        (",age", "{name},24,more", "list_train.csv"),
+        (",file,age", "7,{name},24,more", "list_test.csv"),
+        ("age,path,split", "40,{name},test,more", "list_test.csv"),
+    ],
+)
+def test_a_row_with_more_values_than_columns_is_refused(
+    header: str, row: str, damaged: str, morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    for kind, photo in {"test": "009055_00M40.JPG", "train": "009055_01M41.JPG"}.items():
+        file = tmp_path / f"list_{kind}.csv"
+        values = row.format(name=photo)
+        whole = values if file.name == damaged else values.removesuffix("more")
+        file.write_text(f"{header}\n{whole}\n")
+    with pytest.raises(
+        DataError, match=rf"{damaged}: 1 rows with more values than columns \(009055_0\dM4\d\.JPG\)"
+    ):
+        splits.from_file(morph, tmp_path / "list_test.csv")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +331,18 @@ def test_samples_that_a_list_lacks_take_part_in_nothing(
     folds, report = _plan(folds=1).make(morph, _looks(morph), path)
     assert folds["sample_id"].tolist() == [morph["sample_id"][row] for row in (0, 1, 3)]
     assert (report["n"], report["folds"][0]["n_train"]) == (1, 2)
+
+
+def test_of_a_list_none_of_whose_tested_photos_is_taken_it_is_said(
+    morph: pd.DataFrame, tmp_path: Path
+) -> None:
+    path = write_coral(tmp_path, {"train": [0, 1, 2], "test": [3]})
+    untested = next(
+        seed
+        for seed in range(99)
+        if "020002"
+        not in set(splits.cap_samples(morph, 2, seed, keep_identities=False)["identity"])
+    )
+    plan = _plan(folds=1, max_samples=2, seed=untested)
+    with pytest.raises(DataError, match=r"tests none of the 2 samples .*raise max_samples"):
+        plan.make(morph, _looks(morph), path)

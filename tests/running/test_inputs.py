@@ -6,11 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from contrastive_age.errors import DataError
+from contrastive_age.model.ages import AgeClasses
+from contrastive_age.model.network import AgeNetwork
 from contrastive_age.model.weights import Weights
 from contrastive_age.parameters import origins
 from contrastive_age.parameters.effective import effective
@@ -186,6 +189,11 @@ def test_of_weights_from_another_source_than_a_transfer_says_it_is_said(
         ("utkface_to_fgnet", {"validation": 0.2}, "a transfer, which has no subjects"),
         ("utkface_to_fgnet", {"splitting": {"folds_file": "a.csv"}}, "has no folds to list"),
         ("fgnet_se", {"training": {"epochs": 0}}, "model.weights=imagenet tells no ages"),
+        (
+            "fgnet_se",
+            {"training": {"epochs": 0, "head_epochs": 2}, "model": {"weights": "none"}},
+            "fgnet_se starts from, and model.weights=none draws all of that at random: give other",
+        ),
     ],
 )
 def test_what_cannot_be_meant_together_is_refused(
@@ -213,9 +221,56 @@ def test_where_nothing_trains_it_is_not_said_how(changes: dict[str, Any], said: 
     given["training"] |= {"epochs": 0, **changes}
     with pytest.raises(DataError, match=f"epochs=0 trains nothing of fgnet_se, so that {said}"):
         inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
-    for trains in ({"head_epochs": 1}, {"epochs": 1}):
+    for trains, weights in (
+        ({"head_epochs": 1}, "faces.pth"),
+        ({"head_epochs": 1}, "imagenet"),
+        ({"epochs": 1}, "none"),
+        ({"epochs": 1, "head_epochs": 1}, "none"),
+    ):
         given["training"] |= {"head_epochs": 0, "epochs": 0, **trains}
+        given["model"]["weights"] = weights
         inputs.refuse_contradictions(effective(given, "fgnet_se"), Pipeline([]))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "training", "words"),
+    [
+        ("layer1", {"head_epochs": 2}, "faces.pth lacks tensors of the backbone"),
+        ("layer1", {}, "faces.pth lacks what a network of the ages"),
+        ("fc", {}, "faces.pth lacks what a network of the ages"),
+        ("fc", {"head_epochs": 2}, None),
+        ("layer1", {"epochs": 1}, None),
+    ],
+)
+def test_a_start_that_lacks_what_no_epoch_trains_is_refused_before_the_run(
+    lacking: str,
+    training: dict[str, int],
+    words: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = tmp_path / "faces.pth"
+    state = AgeNetwork(AgeClasses(0, 69)).state_dict()
+    torch.save({name: x for name, x in state.items() if lacking not in name}, weights)
+    given = configuration()
+    given["training"] |= {"epochs": 0, **training}
+    given["model"]["weights"] = str(weights)
+    loader = type("Loader", (), {"root": tmp_path})
+    monkeypatch.setattr(ProjectConfigLoader, "latest", loader)
+    setting = effective(given, "fgnet_se")
+    monkeypatch.setattr(inputs, "learnings", lambda *_: [setting])
+    monkeypatch.setattr(inputs, "project_parameters", lambda: {"testing": {}})
+    monkeypatch.setattr(inputs, "warn_of_unknown_photos", lambda *_: None)
+
+    def begin_with(tag: str) -> None:
+        name = "fgnet_se.fold_0"
+        trains = node(lambda: {}, None, f"{name}.model", name="train", namespace=name, tags=tag)
+        parameters = {"runner": str(FoldRunner())}
+        inputs.Inputs().before_pipeline_run(parameters, Pipeline([trains]))
+
+    begin_with("evaluation")
+    with nullcontext() if words is None else pytest.raises(DataError, match=words):
+        begin_with("training")
 
 
 def test_nothing_is_made_of_all_samples_without_epochs() -> None:

@@ -142,7 +142,7 @@ def test_only_fgnet_has_annotated_points(tmp_path: Path) -> None:
     annotated = layouts.read_points("fgnet", tmp_path, samples)
     assert annotated is not None
     assert annotated["sample_id"].to_list() == ["001A02"]
-    for layout in ("morph2", "utkface", "manifest"):
+    for layout in ("morph2", "utkface", "agedb", "manifest"):
         assert layouts.read_points(layout, tmp_path, samples) is None
 
 
@@ -195,7 +195,7 @@ def test_where_raw_root_names_the_source_itself_the_folder_above_is_named(
         layouts.read_source(layout, tmp_path / raw_root / layout, None, False, None)
 
 
-@pytest.mark.parametrize("layout", ["fgnet", "morph2", "utkface"])
+@pytest.mark.parametrize("layout", ["fgnet", "morph2", "utkface", "agedb"])
 def test_where_it_is_nowhere_near_what_belongs_there_is_said(layout: str, tmp_path: Path) -> None:
     (tmp_path / "holidays").mkdir()
     with pytest.raises(DataError, match="belongs there"):

@@ -18,6 +18,7 @@ from contrastive_age.training.fold import (
     Watcher,
     networks_decided_by,
     require_network,
+    started,
     state_digest,
     train_or_keep,
 )
@@ -118,6 +119,41 @@ def test_weights_without_all_ages_are_not_tested_as_they_are(
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(DataError, match=f"lacks what .*{words}.*as they are"):
         _untrained(tmp_path / "fold", tmp_path / "weights.pth")
+
+
+def _start(folder: Path, lacking: str | tuple[str, ...], **training: Any) -> Any:
+    """Make the network that a training starts from a file without some of its tensors."""
+    whole = AgeNetwork(RECIPE.classes).state_dict()
+    weights = folder / "weights.pth"
+    torch.save({name: x for name, x in whole.items() if not name.endswith(lacking)}, weights)
+    recipe = replace(RECIPE, training=replace(RECIPE.training, **training))
+    return started(recipe, Start(str(weights), file_digest(weights)))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        (".layer4.1.conv2.weight", r"\(backbone\.layer4\.1\.conv2\.weight\), which would stay"),
+        (("running_var", "fc.bias"), r"\(backbone\.bn1\.running_var, .*, \.\.\.\), which would"),
+    ],
+)
+def test_no_head_is_trained_on_a_backbone_of_which_something_stays_random(
+    lacking: str | tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=rf"weights\.pth lacks tensors of the backbone {words}"):
+        _start(tmp_path, lacking, epochs=0, head_epochs=2)
+    # What learns may be drawn.
+    _start(tmp_path, lacking, epochs=1, head_epochs=2)
+    recipe = replace(RECIPE, training=replace(RECIPE.training, epochs=0, head_epochs=2))
+    with pytest.raises(DataError, match="none lacks tensors of the backbone"):
+        started(recipe, Start("none"))
+
+
+@pytest.mark.parametrize("lacking", ["fc.weight", ("fc.weight", "fc.bias"), "num_batches_tracked"])
+def test_a_fresh_head_needs_no_head_before_it(
+    lacking: str | tuple[str, ...], tmp_path: Path
+) -> None:
+    _start(tmp_path, lacking, epochs=0, head_epochs=2)
 
 
 def test_the_model_of_another_training_is_not_taken(folder: Path) -> None:

@@ -354,6 +354,11 @@ def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
 def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
     """Refuse a number of folds other than that of the registered pipeline."""
     number = ever_tested(folds)["fold"].nunique()
+    if number == 0:
+        raise DataError(
+            f"{listed} tests none of the {len(folds)} samples that {plan.protocol} takes of "
+            f"max_samples={plan.max_samples}; raise max_samples"
+        )
     if number != plan.folds:
         raise DataError(
             f"{listed or 'the samples'} give {number} folds, but {plan.protocol} has {plan.folds}; "

@@ -6,6 +6,7 @@ the tested ones are the one fold, and all others, those for validation with them
 
 import csv
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_age.errors import DataError
+from contrastive_age.protocols.listed import fold_numbers, refuse_surplus
 from contrastive_age.protocols.parts import TRAINS
 from contrastive_age.sources import delimited
+from contrastive_age.sources.names import folded
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,8 @@ CORAL_YOUNGEST = 16
 
 _TESTED = "test"
 _SPLITS = {"train": TRAINS, "valid": TRAINS, "val": TRAINS, _TESTED: 0}
+_TEST_LIST = re.compile(f"(.*){_TESTED}(.*)", re.IGNORECASE | re.DOTALL)
+"""The name of a list of tested photos: what stands before the last `test` in it, and behind it."""
 
 
 @dataclass(frozen=True)
@@ -83,42 +88,78 @@ def _header(path: Path) -> list[str]:
 def _read_morph(path: Path) -> pd.DataFrame:
     """Read a list of MORPH II: `filename`, `fold`, `age` and `database`, apart by tabs."""
     table = delimited.read(path, ("filename", "fold", "age"))
-    folds = _whole(table["fold"], path, "fold")
-    return _listed(table["filename"], folds - folds.min(), _whole(table["age"], path, "age"))
+    refuse_surplus(table, "filename", path)
+    folds = pd.Series(fold_numbers(table["fold"], path))
+    return _listed(table["filename"], folds, _whole(table["age"], path, "age"))
 
 
 def _read_coral(path: Path) -> pd.DataFrame:
-    """Read CORAL's lists, a file each of those that train, validate and are tested.
-
-    The names stand in a column `file`, or else in the first one, which has no name. `age` is the
-    class, which is 0 for 16 years.
-    """
-    if _TESTED not in path.name:
+    """Read CORAL's lists, a file each of those that train, validate and are tested."""
+    name = _TEST_LIST.fullmatch(path.name)
+    if name is None:
         raise DataError(
             f"{path} does not say whether its photos train or are tested: let splitting.folds_file "
             "name the list of those that are tested (such as morph2_test.csv), with the others "
             "(morph2_train.csv, morph2_valid.csv) beside it"
         )
-    parts = []
-    for kind, fold in _SPLITS.items():
-        file = path.with_name(path.name.replace(_TESTED, kind))
-        if file.exists():
-            table = delimited.read(file, ("age",), unnamed="index")
-            names = table["file" if "file" in table else "index"]
-            parts.append(_listed(names, fold, CORAL_YOUNGEST + _whole(table["age"], file, "age")))
-        elif kind == "train":
-            raise DataError(f"{file}: no such file; it lists those that train beside {path.name}")
-    return pd.concat(parts, ignore_index=True)
+    named = {kind: path.with_name(kind.join(name.groups())) for kind in _SPLITS}
+    files = {kind: path if kind == _TESTED else _called(named[kind]) for kind in _SPLITS}
+    if files["train"] is None:
+        raise DataError(
+            f"{named['train']}: no such file; it lists those that train beside {path.name}"
+        )
+    if files["valid"] is not None and files["val"] is not None:
+        raise DataError(
+            f"{files['valid']} and {files['val'].name} both list those for validation beside "
+            f"{path.name}: remove one of them"
+        )
+    return pd.concat(
+        [_read_kind(file, _SPLITS[kind]) for kind, file in files.items() if file is not None],
+        ignore_index=True,
+    )
+
+
+def _read_kind(path: Path, fold: int) -> pd.DataFrame:
+    """Read one of CORAL's lists, all of whose photos are of a fold, or train.
+
+    The names stand in a column `file`, or else in the first one, which has no name. `age` is the
+    class, which is 0 for 16 years.
+    """
+    table = delimited.read(path, ("age",), unnamed="index")
+    names = "file" if "file" in table else "index"
+    refuse_surplus(table, names, path)
+    return _listed(table[names], fold, CORAL_YOUNGEST + _whole(table["age"], path, "age"))
+
+
+def _called(path: Path) -> Path | None:
+    """Find a file, in another case or Unicode form where none is called as is written."""
+    if path.exists():
+        return path
+    try:
+        beside = sorted(path.parent.iterdir())
+    except OSError:  # A folder may let files be read and not be listed.
+        return None
+    alike = [file for file in beside if folded(file.name) == folded(path.name)]
+    if len(alike) > 1:
+        names = " and ".join(file.name for file in alike)
+        raise DataError(f"{path.parent} has no {path.name}, but {names}: rename one of them to it")
+    return alike[0] if alike else None
 
 
 def _read_agedb(path: Path) -> pd.DataFrame:
     """Read AgeDB's list of imbalanced regression: `age`, `path`, `split` (train, val or test)."""
     table = delimited.read(path, ("age", "path", "split"))
+    refuse_surplus(table, "path", path)
     unknown = table["split"][~table["split"].isin(list(_SPLITS))]
     if len(unknown):
         raise DataError(
             f"{path}: {len(unknown)} rows have a split that is none of {', '.join(_SPLITS)}, the "
             f"first is {unknown.iloc[0]!r}; replace the list"
+        )
+    if not table["split"].eq(_TESTED).any():
+        raise DataError(
+            f"{path}: none of its {len(table)} rows is tested; give a list in which the split of "
+            f"some is {_TESTED}"
         )
     return _listed(table["path"], table["split"].map(_SPLITS), _whole(table["age"], path, "age"))
 

@@ -8,12 +8,12 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from contrastive_age.errors import DataError
 from contrastive_age.protocols import published
 from contrastive_age.protocols.copies import Ints, linked
+from contrastive_age.protocols.listed import fold_numbers, refuse, refuse_surplus
 from contrastive_age.protocols.parts import TRAINS
 from contrastive_age.sources import delimited
 from contrastive_age.sources.names import NONE, SEVERAL, find
@@ -155,15 +155,14 @@ def from_file(samples: pd.DataFrame, path: Path) -> pd.DataFrame:
     if shipped is not None:
         return _as_shipped(samples, shipped, path)
     listed = delimited.read(path, LIST_COLUMNS)
-    damaged = listed["sample_id"][listed["surplus"]].to_numpy()
-    _refuse(damaged, path, "rows with more values than columns", "correct them")
+    refuse_surplus(listed, "sample_id", path)
     rows = _match(listed["sample_id"], samples["sample_id"], path)
     ids = samples["sample_id"].to_numpy()
     times = np.bincount(rows, minlength=len(samples))
-    _refuse(ids[times > 1], path, "samples listed more than once", "list each once")
-    _refuse(ids[times == 0], path, "samples without a fold", "add them to the list")
+    refuse(ids[times > 1], path, "samples listed more than once", "list each once")
+    refuse(ids[times == 0], path, "samples without a fold", "add them to the list")
     fold = np.empty(len(samples), np.int64)
-    fold[rows] = _fold_numbers(listed["fold"], path)
+    fold[rows] = fold_numbers(listed["fold"], path)
     return _table(samples, fold)
 
 
@@ -172,7 +171,7 @@ def _as_shipped(samples: pd.DataFrame, listed: pd.DataFrame, path: Path) -> pd.D
     rows = _match(listed["name"], samples["sample_id"], path)
     ids, ages = samples["sample_id"].to_numpy(), samples["age"].to_numpy()
     times = np.bincount(rows, minlength=len(samples))
-    _refuse(ids[times > 1], path, "samples listed more than once", "list each once")
+    refuse(ids[times > 1], path, "samples listed more than once", "list each once")
     if absent := int((times == 0).sum()):
         logger.warning(
             "%s lacks %d of %d samples, which take part in nothing; the first is %s",
@@ -306,25 +305,17 @@ def _table(samples: pd.DataFrame, fold: Ints) -> pd.DataFrame:
     return table.assign(fold=fold)
 
 
-def _refuse(offenders: npt.NDArray[np.object_], path: Path, what: str, remedy: str) -> None:
-    if len(offenders):
-        # A name may hold line breaks.
-        shown = ", ".join(" ".join(name.split()) for name in offenders[:_SHOWN])
-        more = ", ..." if len(offenders) > _SHOWN else ""
-        raise DataError(f"{path}: {len(offenders)} {what} ({shown}{more}): {remedy}")
-
-
 def _match(names: "pd.Series[str]", sample_ids: "pd.Series[str]", path: Path) -> Ints:
     """Give the row that each listed name means, see `sources.names.find`."""
     rows, loosely = find(names, sample_ids)
     listed = names.to_numpy()
-    _refuse(
+    refuse(
         listed[rows == NONE],
         path,
         "names that are no sample of this source",
         "remove them, or check that the list belongs to this source",
     )
-    _refuse(
+    refuse(
         listed[rows == SEVERAL],
         path,
         "names that fit several samples",
@@ -340,20 +331,3 @@ def _match(names: "pd.Series[str]", sample_ids: "pd.Series[str]", path: Path) ->
             sample_ids.iloc[rows[first]],
         )
     return rows
-
-
-def _fold_numbers(column: "pd.Series[str]", path: Path) -> Ints:
-    # Programs that know no missing whole numbers write 1 as 1.0, and some of them as 1,0.
-    numbers = column.str.extract(r"^([0-9]{1,9})(?:[.,]0*)?\Z")[0]
-    wrong = column[numbers.isna()].to_numpy()
-    _refuse(wrong, path, "folds that are no whole number", "number the folds 0..K-1 or 1..K")
-    fold: Ints = numbers.to_numpy().astype(np.int64)
-    present = np.unique(fold)
-    if len(present) < 2 or present[0] > 1 or present[-1] - present[0] + 1 != len(present):
-        shown = ", ".join(map(str, present[:_SHOWN])) + (", ..." if len(present) > _SHOWN else "")
-        raise DataError(
-            f"{path}: the folds are numbered {shown}; number at least two folds without gaps, "
-            "0..K-1 or 1..K"
-        )
-    numbered: Ints = fold - present[0]
-    return numbered

@@ -12,7 +12,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
 from contrastive_age.errors import DataError
-from contrastive_age.model.architecture import EFFICIENTNET_LITE0, NAMED_WEIGHTS, RESNET18
+from contrastive_age.model.architecture import (
+    EFFICIENTNET_LITE0,
+    NAMED_WEIGHTS,
+    NO_WEIGHTS,
+    RESNET18,
+)
 from contrastive_age.parameters.loader import project_parameters, project_path, settings_of
 from contrastive_age.parameters.setting import Learning, Pretraining, Setting
 from contrastive_age.protocols.namespaces import FINAL, is_fold, namespace_of, parted
@@ -41,8 +46,8 @@ class Inputs:
         """Refuse to run without the files that the parameters name for this pipeline.
 
         Raises:
-            DataError: One is missing, the runner is one of `REFUSED`, or see `require_networks` and
-                `refuse_contradictions`.
+            DataError: One is missing, the runner is one of `REFUSED`, or see `require_networks`,
+                `refuse_contradictions` and `require_whole_starts`.
         """
         # Kedro gives the runner in words.
         refused = [name for name in REFUSED if f".{name} " in str(run_params["runner"])]
@@ -59,6 +64,7 @@ class Inputs:
         for setting in chosen:
             refuse_contradictions(setting, pipeline)
         if not tracker.is_worker:
+            require_whole_starts(chosen, pipeline)
             warn_of_unknown_photos(project_parameters(), pipeline)
 
 
@@ -128,7 +134,7 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
     Raises:
         DataError: A transfer is to have validation parts or a split list; or nothing is to be
             trained where there are no weights to test, where all samples are to train, or where it
-            is said how.
+            is said how; or a head alone on a backbone that is random.
     """
     name = setting.protocol
     if isinstance(setting, Setting) and setting.split == "transfer":
@@ -139,7 +145,13 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
         for parameter, (value, why) in given.items():
             if value is not None:
                 raise DataError(f"{name} is a transfer, which {why}: leave out {parameter}={value}")
-    if setting.training.trains:
+    training = setting.training
+    if not training.epochs and training.head_epochs and setting.model.weights == NO_WEIGHTS:
+        raise DataError(
+            f"training.epochs=0 trains a head alone, on the backbone that {name} starts from, and "
+            "model.weights=none draws all of that at random: give other weights, or training.epochs"
+        )
+    if training.trains:
         return
     if setting.model.weights in NAMED_WEIGHTS:
         raise DataError(
@@ -152,13 +164,34 @@ def refuse_contradictions(setting: Learning, pipeline: Pipeline) -> None:
             f"training.epochs=0 trains nothing, and {name} is to train on all samples: give "
             "training.epochs"
         )
-    changes = setting.training.changes
+    changes = training.changes
     if changes:
         said = ", ".join(f"training.{change}={value}" for change, value in changes.items())
         raise DataError(
             f"training.epochs=0 trains nothing of {name}, so that {said} would have no effect: "
             "leave that out, or give training.epochs or training.head_epochs"
         )
+
+
+def require_whole_starts(learning: Iterable[Learning], pipeline: Pipeline) -> None:
+    """Refuse files of weights that lack what no epoch trains, before faces are made for hours.
+
+    Args:
+        learning: The values of each protocol in the pipeline, and of the pretraining.
+        pipeline: Where it has no training, nothing is looked at.
+
+    Raises:
+        DataError: There is one, or it cannot be used.
+    """
+    trained = {protocol for protocol, _ in _trained(pipeline)}
+    for setting in learning:
+        given = setting.model.weights not in NAMED_WEIGHTS
+        if given and setting.protocol in trained and not setting.training.epochs:
+            # Commands start quickly without these.
+            from contrastive_age.parameters.origins import located_start
+            from contrastive_age.training.fold import started
+
+            started(setting.recipe, located_start(setting))
 
 
 def warn_of_unknown_photos(parameters: Mapping[str, Any], pipeline: Pipeline) -> None:

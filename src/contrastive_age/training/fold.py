@@ -31,6 +31,7 @@ from contrastive_age.provenance import Record, code_of, made_with, table_digest
 from contrastive_age.training import loop
 from contrastive_age.training.acceleration import resolve
 from contrastive_age.training.recipe import Computing, Recipe, Start
+from contrastive_age.training.stages import HEAD
 from contrastive_age.training.watching import Watched
 from contrastive_age.triplets.index import TripletIndex, build_index
 
@@ -139,8 +140,7 @@ def train_or_keep(
         digest of the `model`.
 
     Raises:
-        DataError: An age has no class, or the initial weights cannot be used, or lack something
-            where nothing is trained.
+        DataError: An age has no class, or see `started`.
         TrainingError: A loss is not finite.
     """
     libraries = made_with(*LIBRARIES, *recipe.architecture.libraries)
@@ -148,12 +148,8 @@ def train_or_keep(
     if done is not None:
         logger.debug("%s is trained already", watcher.name)
         return done
-    network = AgeNetwork.undrawn(recipe.classes, recipe.architecture)
-    initial = initial_weights(start.weights, start.digest)
-    loaded = load_initial_weights(network, recipe.classes, initial, recipe.seed)
+    network = started(recipe, start)
     untrained = not recipe.training.trains
-    if untrained:
-        _require_whole(loaded, recipe.classes)
     faces = torch.empty(0) if untrained else images()
     device = loop.choose_device(computing.device)
     plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
@@ -191,22 +187,57 @@ def train_or_keep(
     return state, history
 
 
-def _require_whole(loaded: InitialWeights, classes: AgeClasses) -> None:
+def started(recipe: Recipe, start: Start) -> AgeNetwork:
+    """Make a network with the weights that it starts from.
+
+    Raises:
+        DataError: The weights cannot be used, or lack something that no epoch trains.
+    """
+    network = AgeNetwork.undrawn(recipe.classes, recipe.architecture)
+    initial = initial_weights(start.weights, start.digest)
+    loaded = load_initial_weights(network, recipe.classes, initial, recipe.seed)
+    if recipe.training.epochs == 0:
+        # It counts batches, and files made by others may lack it.
+        missing = [name for name in loaded.missing if not name.endswith("num_batches_tracked")]
+        if recipe.training.head_epochs:
+            _require_backbone(loaded.source, missing)
+        else:
+            _require_whole(loaded, missing, recipe.classes)
+    return network
+
+
+def _require_backbone(source: str, missing: list[str]) -> None:
+    """Refuse to train a head on a backbone of which something would stay drawn at random.
+
+    Raises:
+        DataError: The weights lack tensors of it.
+    """
+    lacking = [name for name in missing if not name.startswith(f"{HEAD}.")]
+    if lacking:
+        raise DataError(
+            f"{source} lacks tensors of the backbone ({_some(lacking)}), which would stay as they "
+            "are drawn, as training.epochs=0 trains a head alone: give model.weights that have all "
+            "of it, or training.epochs"
+        )
+
+
+def _require_whole(loaded: InitialWeights, missing: list[str], classes: AgeClasses) -> None:
     """Refuse to test as they are weights of which something would be drawn at random.
 
     Raises:
         DataError: They lack tensors, or an age.
     """
-    # It counts batches, and files made by others may lack it.
-    missing = [name for name in loaded.missing if not name.endswith("num_batches_tracked")]
     if missing or (loaded.resized and loaded.ages < classes.number):
-        lacking = ", ".join(missing[:_NAMED]) + ", ..." * (len(missing) > _NAMED)
-        lacking = lacking or f"{classes.number - loaded.ages} of its ages"
+        lacking = _some(missing) or f"{classes.number - loaded.ages} of its ages"
         raise DataError(
             f"{loaded.source} lacks what a network of the ages {classes.age_min} to "
             f"{classes.age_max} needs ({lacking}), and training.epochs=0 tests weights as they "
             "are: give model.weights such as `kedro run --pipeline=pretrain` makes, or train"
         )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
