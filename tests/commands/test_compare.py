@@ -54,7 +54,7 @@ def test_all_photos_are_measured_compared_and_in_the_report(copied: Project) -> 
     done = copied.kedro(*CALL, _write(copied, _off_by(folds, 3.0)))
     document = _document(copied)
     assert document["mae"] == pytest.approx(3.0)
-    assert document["left_out"] == {}
+    assert document["left_out"] == document["renamed"] == {}
     assert document["cs5"] == 100.0
     assert sum(part["n"] for part in document["groups"]["age_bin"]) == len(folds)
     assert "calibration" not in document
@@ -101,6 +101,8 @@ def test_what_is_missing_or_strange_is_listed_and_the_rest_compared(copied: Proj
     table.loc[len(table)] = ["nobody", 30.0]
     table.loc[len(table)] = [folds["sample_id"][3], folds["age"][3] + 2.0]
     table.loc[2, "predicted_age"] = 400.0
+    fifth = folds["sample_id"][4]
+    table.loc[4, "sample_id"] = f"photos/{fifth}.JPG"
     done = copied.kedro(*CALL, _write(copied, table.iloc[1:]))
     document = _document(copied)
     assert (document["n"], document["test_photos"]) == (len(folds) - 3, len(folds))
@@ -112,6 +114,8 @@ def test_what_is_missing_or_strange_is_listed_and_the_rest_compared(copied: Proj
         theirs.UNKNOWN: {"n": 1, "first": "nobody"},
         theirs.REPEATED: {"n": 1, "first": fourth},
     }
+    assert document["renamed"] == {"n": 1, "first": f"{fifth} as photos/{fifth}.JPG"}
+    assert f"1 of them, such as {fifth} as photos/{fifth}.JPG" in done.stdout
     said = done.stdout.splitlines()
     assert any(f"on {len(folds) - 3} of {len(folds)} photos alone" in line for line in said)
     assert said.index(f"  1 {theirs.REPEATED}: {fourth}") > said.index("Left out:")

@@ -13,6 +13,7 @@ from contrastive_age.errors import DataError
 from contrastive_age.evaluation import theirs
 from contrastive_age.evaluation.comparison import Untold
 from contrastive_age.evaluation.confidence import mean_interval
+from contrastive_age.protocols.parts import TRAINS
 from evaluation.people import made_up, table
 
 FOLDS = table(list("aabbcd"), [0.0] * 6).drop(columns=["predicted_age", "predicted_std"])
@@ -43,9 +44,9 @@ def test_every_row_and_photo_is_counted_or_listed_once(rows: list[tuple[str, str
     expected = {name: own[0] for name, own in by_photo.items() if len(set(own)) == 1}
     if not expected:
         with pytest.raises(DataError, match="none of the"):
-            theirs.match(given_as(rows), FOLDS)
+            theirs.match(given_as(rows), FOLDS, FOLDS)
         return
-    brought = theirs.match(given_as(rows), FOLDS)
+    brought = theirs.match(given_as(rows), FOLDS, FOLDS)
     found = dict(brought.predictions[["sample_id", "predicted_age"]].to_numpy().tolist())
     assert found == expected
     assert list(found) == [name for name in IDS if name in expected]
@@ -73,9 +74,10 @@ def test_photos_are_found_under_other_spellings_of_their_names() -> None:
         ("4", "10"),
         ("./x/4.jpg", "11"),
     ]
-    brought = theirs.match(given_as(written), folds)
+    brought = theirs.match(given_as(written), folds, folds)
     found = dict(brought.predictions[["sample_id", "predicted_age"]].to_numpy().tolist())
     assert found == {"x/1": 5.0, "x/2": 6.0, "Zo\u00e9": 8.0, "x/3": 9.0}
+    assert brought.renamed == {"n": 4, "first": "x/1 as X\\1.JPG"}
     assert {problem: told["first"] for problem, told in brought.problems.items()} == {
         theirs.MISSING: "y/2",
         theirs.UNCLEAR: "2.png",
@@ -84,9 +86,22 @@ def test_photos_are_found_under_other_spellings_of_their_names() -> None:
     }
 
 
+def test_what_means_a_photo_in_no_fold_is_not_taken_for_another() -> None:
+    samples = FOLDS.assign(sample_id=["1", "b/1", "a/2", "b/2", "c/3", "d/3"])
+    folds = samples.iloc[[0, 2, 4]].assign(fold=[0, 1, TRAINS])
+    written = [("b/1.jpg", "60"), ("1.jpg", "5"), ("2.jpg", "6"), ("a/2", "7"), ("c/3", "8")]
+    brought = theirs.match(given_as(written), folds, samples)
+    assert brought.predictions["sample_id"].tolist() == ["1", "a/2"]
+    assert brought.predictions["predicted_age"].tolist() == [5.0, 7.0]
+    assert brought.problems == {
+        theirs.UNKNOWN: {"n": 2, "first": "b/1.jpg, c/3"},
+        theirs.UNCLEAR: {"n": 1, "first": "2.jpg"},
+    }
+
+
 def test_what_is_left_out_keeps_its_line_and_its_text() -> None:
     rows = [(IDS[0], "5"), ("x", "6"), (IDS[1], "six"), ("y", "6"), ("x", "7")]
-    brought = theirs.match(given_as(rows), FOLDS)
+    brought = theirs.match(given_as(rows), FOLDS, FOLDS)
     listed = brought.left_out[brought.left_out["problem"] != theirs.MISSING]
     assert listed.drop(columns="problem").to_numpy().tolist() == [
         ["x", 3, "6"],
@@ -100,15 +115,15 @@ def test_what_is_left_out_keeps_its_line_and_its_text() -> None:
 
 def test_rows_without_a_name_are_counted_and_not_named() -> None:
     rows = [(IDS[0], "5"), ("nobody.jpg", "6"), ("", "7"), ("", "8"), ("nobody.jpg", "9")]
-    problems = theirs.match(given_as(rows), FOLDS).problems
+    problems = theirs.match(given_as(rows), FOLDS, FOLDS).problems
     assert problems[theirs.UNKNOWN] == {"n": 3, "first": "nobody.jpg, 2 without a name"}
-    alone = theirs.match(given_as([(IDS[0], "5"), ("", "7")]), FOLDS).problems
+    alone = theirs.match(given_as([(IDS[0], "5"), ("", "7")]), FOLDS, FOLDS).problems
     assert alone[theirs.UNKNOWN] == {"n": 1, "first": "1 without a name"}
 
 
 def test_ages_that_nobody_has_do_not_count_but_those_just_below_birth_do() -> None:
     written = ["-5", "120", "-20", "-20.5", "120.5", "400"]
-    brought = theirs.match(given_as(list(zip(IDS, written, strict=True))), FOLDS)
+    brought = theirs.match(given_as(list(zip(IDS, written, strict=True))), FOLDS, FOLDS)
     assert brought.predictions["predicted_age"].tolist() == [-5.0, 120.0, -20.0]
     assert brought.problems == {theirs.IMPOSSIBLE: {"n": 3, "first": ", ".join(IDS[3:])}}
     assert brought.left_out["predicted_age"].tolist() == written[3:]
@@ -117,7 +132,7 @@ def test_ages_that_nobody_has_do_not_count_but_those_just_below_birth_do() -> No
 def test_a_row_with_more_values_than_the_header_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text(f"sample_id;predicted_age\n{IDS[0]};31,5\n{IDS[1]};3;1\n", encoding="utf-8")
-    brought = theirs.match(theirs.read(path), FOLDS)
+    brought = theirs.match(theirs.read(path), FOLDS, FOLDS)
     assert brought.predictions["predicted_age"].tolist() == [31.5]
     assert brought.problems[theirs.UNREADABLE]["n"] == 1
 

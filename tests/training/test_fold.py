@@ -82,6 +82,22 @@ def test_what_others_made_is_trained_anew_and_it_is_said_why(
     assert f"trained anew: {name} was {DECIDED[name]} and is now other" in caplog.text
 
 
+def test_where_no_sample_trains_it_is_said(tmp_path: Path) -> None:
+    nobody = np.array([], np.int64)
+    with pytest.raises(DataError, match="fold 0: no sample trains"):
+        train_or_keep(
+            _refuse,
+            nobody,
+            build_index(nobody, nobody),
+            RECIPE,
+            Start("none"),
+            folder=tmp_path,
+            decided_by=DECIDED,
+            computing=Computing("cpu"),
+            watcher=Watcher("fold 0"),
+        )
+
+
 def _untrained(folder: Path, weights: Path) -> Any:
     recipe = replace(RECIPE, training=replace(RECIPE.training, epochs=0))
     return train_or_keep(

@@ -59,7 +59,7 @@ def compare(
     context = place.context(given)
     setting = _setting(context, protocol)
     samples, folds, leakage, audit = _made(place, context, given, setting)
-    brought = matching.match(matching.read(predictions), folds)
+    brought = matching.match(matching.read(predictions), folds, samples)
     reports, outputs = (
         path_of(context.catalog, f"{protocol}.{entry}").parent.parent / key
         for entry in ("metrics", "predictions")
@@ -75,6 +75,7 @@ def compare(
         "file_digest": digest,
         "test_photos": len(ever_tested(folds)),
         "left_out": brought.problems,
+        "renamed": brought.renamed,
         "manifest_hash": audit["manifest_hash"],
         "folds_fingerprint": folds.attrs.get("fingerprint"),
         "parameters": {
@@ -173,6 +174,8 @@ def _print(
         print_line(f"Measured and compared {theirs.photos} alone: the others have no usable age")
     if reports.is_relative_to(place.project):
         reports = reports.relative_to(place.project)
+    if renamed := theirs.metrics["renamed"]:
+        print_line(f"Under other names       {renamed['n']:,} of them, such as {renamed['first']}")
     if left_out := theirs.metrics["left_out"]:
         print_line("Left out:")
         for problem, told in left_out.items():

@@ -21,7 +21,7 @@ from contrastive_age.sources.names import SEVERAL, find
 
 MISSING = "without a prediction"
 UNKNOWN = "not among the test photos"
-UNCLEAR = "with a name that fits several test photos"
+UNCLEAR = "with a name that fits several photos"
 UNREADABLE = "with an age that cannot be read"
 IMPOSSIBLE = "with an age that nobody has"
 CONTRADICTING = "given more than once, with different ages"
@@ -44,11 +44,14 @@ class Brought:
     Attributes:
         predictions: `sample_id, identity, fold, age, predicted_age` in years, a row a test photo
             that has a prediction, in the order of the folds.
+        renamed: Of photos that were found under another spelling of their name, their number `n`
+            and the `first` in words; empty where there are none.
         left_out: `problem, sample_id, row` (the line of their file; missing where the photo has
             none) and `predicted_age` (as it is written), a row for everything that does not count.
     """
 
     predictions: pd.DataFrame
+    renamed: dict[str, Any]
     left_out: pd.DataFrame
 
     @property
@@ -73,7 +76,7 @@ def read(path: Path) -> pd.DataFrame:
     return delimited.read(path, ("sample_id", "predicted_age"), _CALLED)
 
 
-def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
+def match(table: pd.DataFrame, folds: pd.DataFrame, samples: pd.DataFrame) -> Brought:
     """Find the test photos of predictions.
 
     Names are found as those of split lists are (`sources.names.find`). A photo that is given more
@@ -83,6 +86,8 @@ def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
         table: As `read` gives it. A comma in an age is a decimal one.
         folds: The protocol's `sample_id, identity, age, fold`. Photos that only train count as
             unknown.
+        samples: The source's `sample_id`, with photos that are in no fold: what means one of them
+            is not taken for another.
 
     Raises:
         DataError: No test photo has a prediction.
@@ -90,14 +95,14 @@ def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
     written = table["predicted_age"].str.replace(",", ".", regex=False)
     folds = folds.reset_index(drop=True)
     years = pd.to_numeric(written, errors="coerce").where(~table["surplus"])
-    photo, _ = find(table["sample_id"], folds["sample_id"])
+    elsewhere = samples.loc[~samples["sample_id"].isin(folds["sample_id"]), "sample_id"]
+    photo, _ = find(table["sample_id"], pd.concat([folds["sample_id"], elsewhere]))
     given = table[["sample_id", "row", "predicted_age"]].assign(
         years=years, photo=photo, problem=""
     )
     readable = np.isfinite(given["years"].to_numpy(np.float64))
     given.loc[~given["years"].between(_LOWEST, AGE_MAX), "problem"] = IMPOSSIBLE
     given.loc[~readable, "problem"] = UNREADABLE
-    # Those that train have names, too, of which another could be the end.
     tested = ever_tested(folds).index
     given.loc[~np.isin(photo, tested), "problem"] = UNKNOWN
     given.loc[photo == SEVERAL, "problem"] = UNCLEAR
@@ -121,7 +126,7 @@ def match(table: pd.DataFrame, folds: pd.DataFrame) -> Brought:
         )
     columns = ["problem", "sample_id", "row", "predicted_age"]
     left_out = left_out.reindex(columns=columns).astype({"row": "Int64"})
-    return Brought(predictions, left_out)
+    return Brought(predictions, _renamed(given[given["problem"] == ""], folds), left_out)
 
 
 def against(ours: Mapping[int, pd.DataFrame], theirs: pd.DataFrame) -> Comparison:
@@ -145,6 +150,16 @@ def against(ours: Mapping[int, pd.DataFrame], theirs: pd.DataFrame) -> Compariso
         seed: table[table["sample_id"].isin(theirs["sample_id"])] for seed, table in ours.items()
     }
     return compare(common, dict.fromkeys(common, theirs))
+
+
+def _renamed(given: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:
+    """How many photos were found under another spelling, and the first."""
+    names = folds["sample_id"].loc[given["photo"]].to_numpy()
+    written = given["sample_id"].to_numpy()
+    others = np.flatnonzero(names != written)
+    if not len(others):
+        return {}
+    return {"n": len(others), "first": f"{names[others[0]]} as {written[others[0]]}"}
 
 
 def _counted(names: pd.Series) -> dict[str, Any]:

@@ -142,6 +142,7 @@ class Plan:
             # The list names all samples; only then are those taken out that were not chosen.
             table = splits.from_file(samples, listed)
             chosen = _among(chosen, table)
+            _check_tested(_among(table, chosen), self, listed)
         _check_ages(chosen, self)
         _check_persons(samples, self)
         record = Record(self.decided_by(samples, looks, training), made_with(*LIBRARIES))
@@ -351,14 +352,18 @@ def _check_persons(samples: pd.DataFrame, plan: Plan) -> None:
         )
 
 
+def _check_tested(folds: pd.DataFrame, plan: Plan, listed: Path) -> None:
+    """Refuse a list of whose tested photos `max_samples` takes none."""
+    if ever_tested(folds).empty:
+        raise DataError(
+            f"{listed} tests none of the samples that {plan.protocol} takes of "
+            f"max_samples={plan.max_samples}; raise max_samples"
+        )
+
+
 def _check_number(folds: pd.DataFrame, plan: Plan, listed: Path | None) -> None:
     """Refuse a number of folds other than that of the registered pipeline."""
     number = ever_tested(folds)["fold"].nunique()
-    if number == 0:
-        raise DataError(
-            f"{listed} tests none of the {len(folds)} samples that {plan.protocol} takes of "
-            f"max_samples={plan.max_samples}; raise max_samples"
-        )
     if number != plan.folds:
         raise DataError(
             f"{listed or 'the samples'} give {number} folds, but {plan.protocol} has {plan.folds}; "

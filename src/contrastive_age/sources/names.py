@@ -1,6 +1,5 @@
 """Names of files: which sample a path is, and what spellings of one name have in common."""
 
-import itertools
 import unicodedata
 from collections.abc import Callable, Iterable
 
@@ -28,8 +27,9 @@ def find(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Find the samples that names mean.
 
-    A name may carry a suffix, and more or fewer leading folders than the sample's own id, as long
-    as it fits one sample only. One that fits none is looked for in another case or Unicode form.
+    A name is a sample's id, with or without a suffix, or else has more or fewer leading folders, as
+    long as it fits one sample only. One that fits none is looked for in another case or Unicode
+    form.
 
     Args:
         names: As somebody wrote them, n.
@@ -59,13 +59,15 @@ def _finder(
         ids[sample_id] = SEVERAL if sample_id in ids else row
         for tail in _tails(sample_id):
             ends[tail] = SEVERAL if tail in ends else row
-    ends |= ids
 
     def row_of(spellings: Iterable[str]) -> int:
         names = list(map(spelled, spellings))
-        shorter = [ends[name] for name in names if name in ends]
-        longer = (ids[tail] for name in names for tail in _tails(name) if tail in ids)
-        return next(itertools.chain(shorter, longer), NONE)
+        exact = [ids[name] for name in names if name in ids]
+        if exact:
+            return exact[0]
+        rows = {ends[name] for name in names if name in ends}
+        rows |= {ids[tail] for name in names for tail in _tails(name) if tail in ids}
+        return SEVERAL if len(rows) > 1 else next(iter(rows), NONE)
 
     return row_of
 

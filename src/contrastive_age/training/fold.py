@@ -140,7 +140,7 @@ def train_or_keep(
         digest of the `model`.
 
     Raises:
-        DataError: An age has no class, or see `started`.
+        DataError: An age has no class, nothing trains that should, or see `started`.
         TrainingError: A loss is not finite.
     """
     libraries = made_with(*LIBRARIES, *recipe.architecture.libraries)
@@ -150,6 +150,11 @@ def train_or_keep(
         return done
     network = started(recipe, start)
     untrained = not recipe.training.trains
+    if not untrained and not len(ages):
+        raise DataError(
+            f"{watcher.name}: no sample trains, since all that the split list and max_samples "
+            "leave are tested; raise max_samples"
+        )
     faces = torch.empty(0) if untrained else images()
     device = loop.choose_device(computing.device)
     plan = resolve(computing.acceleration, device, faces.nbytes, computing.share)
