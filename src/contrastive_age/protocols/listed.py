@@ -1,4 +1,4 @@
-"""What is refused in any split list, be it of one's own or as others have published it."""
+"""What holds for any split list, be it one's own or as others have published it."""
 
 from pathlib import Path
 

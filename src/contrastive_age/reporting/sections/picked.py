@@ -26,6 +26,7 @@ from contrastive_age.reporting.groups import (
 from contrastive_age.reporting.papers import SETTINGS, WATCHED
 from contrastive_age.reporting.sections.comparisons import adjust, by_seed, row_of
 from contrastive_age.reporting.sections.section import (
+    DIFFERENCE,
     MAE,
     SEEDS,
     Column,
@@ -90,11 +91,7 @@ COLUMNS = (
         "if steps_between is known and steps_between > 1 else '') }}",
         number=False,
     ),
-    Column(
-        "Difference",
-        "{{ difference | signed }}{{ small(low | interval(high, sign=true)) }}",
-        "years; 95%, subjects and networks",
-    ),
+    DIFFERENCE,
     Column(
         "Verdict",
         "{{ coloured(verdict, verdict) if verdict else '–' }}"

@@ -11,6 +11,7 @@ from contrastive_age.reporting.groups import SETTING, Evidence, Group, data_of, 
 from contrastive_age.reporting.papers import NETWORK, value_in_words
 from contrastive_age.reporting.sections.comparisons import Pair, compared
 from contrastive_age.reporting.sections.section import (
+    DIFFERENCE,
     SEEDS,
     Column,
     Contents,
@@ -43,11 +44,7 @@ _TOLD = ("training.schedule", *NETWORK)
 COLUMNS = (
     Column("Change", "{{ change }}{{ small(setting ~ ', ' ~ losses, mark) }}", number=False),
     Column("Against", "{{ without or '–' }}{{ small(both) }}", number=False),
-    Column(
-        "Difference",
-        "{{ difference | signed }}{{ small(low | interval(high, sign=true)) }}",
-        "years; 95%, subjects and networks",
-    ),
+    DIFFERENCE,
     Column(
         "Verdict",
         "{{ coloured(verdict, verdict) }}"

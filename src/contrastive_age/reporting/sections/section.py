@@ -209,6 +209,13 @@ CS5 = Column(
 )
 """The column of the share of images within five years."""
 
+DIFFERENCE = Column(
+    "Difference",
+    "{{ difference | signed }}{{ small(low | interval(high, sign=true)) }}",
+    "years; 95%, subjects and networks",
+)
+"""The column of a paired difference with its interval."""
+
 SEEDS = Column("Seeds", "{{ seeds }}{{ small(seed_sd | seed_spread) }}", "SD of MAE")
 """The column of the seeds of a mean, and their spread, or that there is only one."""
 
